@@ -1,0 +1,1 @@
+"""A data instance: one element of each database."""

@@ -1,0 +1,1 @@
+"""Tables, columns, indexes, users: the dictionary of a database."""

@@ -1,0 +1,1 @@
+"""One replica set: lead, copies, terms, catch-up."""

@@ -1,0 +1,1 @@
+"""SQL clients from outside."""

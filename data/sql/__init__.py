@@ -1,0 +1,1 @@
+"""SQL text to statement to plan; the only user of sqlglot."""

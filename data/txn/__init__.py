@@ -1,0 +1,1 @@
+"""Transactions: locks, two-phase commit, recovery."""

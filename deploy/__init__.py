@@ -1,0 +1,1 @@
+"""A whole grid on one machine; units and samples."""

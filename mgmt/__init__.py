@@ -1,0 +1,1 @@
+"""A management instance and its commands."""

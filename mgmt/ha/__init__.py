@@ -1,0 +1,1 @@
+"""Active and standby management."""

@@ -1,0 +1,1 @@
+"""Element reports rolled up to replica set and database status."""

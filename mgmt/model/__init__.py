@@ -1,0 +1,1 @@
+"""The grid model: versioned objects."""

@@ -1,0 +1,1 @@
+"""Journaled, resumable operations."""

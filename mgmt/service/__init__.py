@@ -1,0 +1,1 @@
+"""Validate, change the model, start an operation: one file per noun."""

@@ -1,0 +1,37 @@
+"""Time as a port, so that simulation can own it."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boottime_s() -> float:
+    """Seconds since boot, suspended time included; never goes back. For leases and deadlines."""
+    return time.clock_gettime(_BOOTTIME)
+
+
+class Clock(Protocol):
+    """What the rest of the code may ask about time."""
+
+    def now_s(self) -> float:
+        """Seconds on a monotonic clock that counts suspended time."""
+        ...
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970-01-01 UTC, for users' eyes and SYSDATE only."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now_s(self) -> float:
+        """Seconds since boot (CLOCK_BOOTTIME)."""
+        return boottime_s()
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970-01-01 UTC."""
+        return time.time_ns() // 1000

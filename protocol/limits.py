@@ -1,0 +1,20 @@
+"""Every limit of wires and queues, in one place; what follows from another is asserted."""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+
+WIRE_MESSAGE_BYTES_MAX = 64 * MIB  # one message of a SQL client
+ROW_BYTES_MAX = 16 * MIB  # one row, all columns together
+RPC_FRAME_BYTES_MAX = 20 * MIB  # one frame of the internal network; larger results are streamed
+RPC_BATCH_BYTES = 256 * KIB  # rows per streamed batch stop growing here
+RPC_IN_FLIGHT_MAX = 4096  # requests one peer may have open with another
+CLIENT_CONNECTIONS_MAX = 1000  # per data instance
+CLIENT_CONNECTIONS_RESERVED = 5  # of those, kept for administrators
+BUCKET_COUNT = 4096  # stored on disk, shared by all instances: may never change
+K_MAX = 5
+
+assert ROW_BYTES_MAX < RPC_FRAME_BYTES_MAX < WIRE_MESSAGE_BYTES_MAX
+assert RPC_BATCH_BYTES < RPC_FRAME_BYTES_MAX
+assert CLIENT_CONNECTIONS_RESERVED < CLIENT_CONNECTIONS_MAX

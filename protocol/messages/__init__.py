@@ -1,0 +1,1 @@
+"""The typed messages of the internal network, one file per conversation."""

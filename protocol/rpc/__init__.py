@@ -1,0 +1,1 @@
+"""Typed msgpack RPC between the processes of a grid."""
