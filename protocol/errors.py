@@ -110,6 +110,10 @@ class MembershipLostError(GridError, code="MEMBERSHIP_LOST", sqlstate="57P03", r
     """No quorum of membership servers answers: stop serving SQL."""
 
 
+class PeerLostError(GridError, code="PEER_LOST", sqlstate="08006"):
+    """The connection to a peer broke after a request was sent: whether it was done is unknown."""
+
+
 class DeadlineError(GridError, code="DEADLINE", sqlstate="57014", retriable=True):
     """The time allowed for a request is over; whether it was done is unknown to the caller."""
 

@@ -1,0 +1,155 @@
+"""Tables, columns, keys, indexes, sequences, users as frozen values: the dictionary's content. Pure.
+
+Names are stored folded (upper case unless they were quoted). Object ids are unique in a database
+and never reused; an element's SQLite objects are named after them (see data/catalog/element_ddl.py).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from protocol.sqltypes import SqlType
+
+
+class Distribution(Enum):
+    """How a table's rows are placed."""
+
+    HASH = "hash"
+    REFERENCE = "reference"
+    DUPLICATE = "duplicate"
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column. `default_sql`: the DEFAULT expression as text in our dialect, "" for none."""
+
+    name: str
+    type: SqlType
+    nullable: bool = True
+    default_sql: str = ""
+    inline: bool = True
+    comment: str = ""
+
+
+class Index(msgspec.Struct, frozen=True):
+    """An index, a primary key or a unique constraint.
+
+    `is_global`: kept as a hidden hash-distributed table key → bucket (design §7); unique keys that
+    do not fix the row's bucket are global by themselves.
+    """
+
+    id: int
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+    primary: bool = False
+    constraint: bool = False  # made by PRIMARY KEY / UNIQUE, goes away only with the constraint
+    is_global: bool = False
+    descending: tuple[bool, ...] = ()
+    include: tuple[str, ...] = ()
+
+
+class ForeignKey(msgspec.Struct, frozen=True):
+    """`columns` of the child refer to `parent_columns` (a key) of table `parent_id`."""
+
+    id: int
+    name: str
+    columns: tuple[str, ...]
+    parent_id: int
+    parent_columns: tuple[str, ...]
+    on_delete: str = "restrict"  # "restrict" | "cascade" | "set null"
+    parent_index_id: int = 0  # the parent's key that is referred to
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A CHECK constraint; `sql` is the condition in our dialect."""
+
+    name: str
+    sql: str
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table. `schema` is its owner.
+
+    `distribution_key`: HASH: the columns hashed (empty: the hidden row key `_ROWKEY`).
+    `reference_key`: REFERENCE: the name of the foreign key followed.
+    `primary_key` columns are empty for a table without one; rows then have a hidden `_ROWKEY`.
+    """
+
+    id: int
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    distribution: Distribution
+    distribution_key: tuple[str, ...] = ()
+    reference_key: str = ""
+    indexes: tuple[Index, ...] = ()  # the primary key is one of them
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    checks: tuple[Check, ...] = ()
+    comment: str = ""
+    temporary: bool = False
+    system: bool = False  # ours, hidden from users
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """Column names of the primary key, () without one."""
+        return next((i.columns for i in self.indexes if i.primary), ())
+
+
+class View(msgspec.Struct, frozen=True):
+    """A view: its text is expanded by the binder."""
+
+    id: int
+    schema: str
+    name: str
+    sql: str
+    columns: tuple[Column, ...] = ()
+    comment: str = ""
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """A sequence; `batch` values at a time are given to an element, `cache` in memory."""
+
+    id: int
+    schema: str
+    name: str
+    start: int = 1
+    increment: int = 1
+    minimum: int = 1
+    maximum: int = 2**63 - 1
+    cycle: bool = False
+    cache: int = 20
+    batch: int = 10_000_000
+
+
+class Synonym(msgspec.Struct, frozen=True):
+    """`schema`.`name` stands for `target_schema`.`target_name`; schema "PUBLIC" for everybody."""
+
+    id: int
+    schema: str
+    name: str
+    target_schema: str
+    target_name: str
+
+
+class User(msgspec.Struct, frozen=True):
+    """A user and schema. `verifier`: SCRAM-SHA-256 verifier in PostgreSQL's text form, "" no login."""
+
+    id: int
+    name: str
+    verifier: str = ""
+    admin: bool = False  # the instance administrator and SYSTEM-like users
+    privileges: tuple[str, ...] = ()  # system privileges, upper case: "CREATE SESSION", …
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Object privilege `privilege` ("SELECT", …) on object `object_id` for user `grantee`."""
+
+    id: int
+    object_id: int
+    grantee: str  # a user name or PUBLIC
+    privilege: str
+
+
+CatalogObject = Table | View | Sequence | Synonym | User | Grant

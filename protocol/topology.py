@@ -1,0 +1,63 @@
+"""Who holds what: frozen values of a database's placement. No I/O."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.limits import BUCKET_COUNT
+
+
+class ElementPlace(msgspec.Struct, frozen=True):
+    """One element of a database and where it lives."""
+
+    element: int
+    instance: str  # "host3.instance1"
+    replica_set: int  # 0: not (yet) in the map
+    data_space: int  # 1..K
+
+
+class BucketRange(msgspec.Struct, frozen=True):
+    """Buckets first..last (inclusive) belong to a replica set."""
+
+    first: int
+    last: int
+    replica_set: int
+
+
+class DistributionMap(msgspec.Struct, frozen=True):
+    """Buckets → replica sets → elements of one database. Immutable, numbered.
+
+    Stored as JSON in membership (`/db/<name>/map`). Version 0 with no ranges: no map yet, but the
+    elements are known.
+    """
+
+    database: str
+    version: int
+    k: int
+    elements: tuple[ElementPlace, ...] = ()
+    ranges: tuple[BucketRange, ...] = ()
+
+    def encode(self) -> bytes:
+        """JSON, as stored in membership."""
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def decode(value: bytes) -> DistributionMap:
+        """Raises msgspec.ValidationError on anything else."""
+        return msgspec.json.decode(value, type=DistributionMap)
+
+    def replica_sets(self) -> dict[int, tuple[ElementPlace, ...]]:
+        """Replica set → its elements in data space order; elements outside the map left out."""
+        sets: dict[int, list[ElementPlace]] = {}
+        for place in sorted(self.elements, key=lambda e: (e.replica_set, e.data_space)):
+            if place.replica_set:
+                sets.setdefault(place.replica_set, []).append(place)
+        return {number: tuple(places) for number, places in sets.items()}
+
+    def bucket_table(self) -> tuple[int, ...]:
+        """Replica set of each of the BUCKET_COUNT buckets; 0 where none owns it."""
+        table = [0] * BUCKET_COUNT
+        for span in self.ranges:
+            for bucket in range(span.first, span.last + 1):
+                table[bucket] = span.replica_set
+        return tuple(table)
