@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from protocol.ids import InstanceName
 
 HEARTBEATS_PER_TIMEOUT = 6  # an instance writes its own node every session_timeout / 6
 LEASE_SHARE = 2 / 3  # of the session timeout: so long does one answered write allow to serve
 
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+
+def _empty() -> MappingProxyType[Any, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class ClusterView:
 
     connected: bool = False  # now. False alone does not end serving: serving_until_s() does
     session: int = 0  # counts own sessions: a lead whose number changed has ended its term
-    instances: Mapping[str, InstanceInfo] = field(default_factory=lambda: MappingProxyType({}))
+    instances: Mapping[str, InstanceInfo] = field(default_factory=_empty)
     dead: frozenset[str] = frozenset()  # incarnations proven dead: somebody saw the process exit
-    sets: Mapping[tuple[str, int], SetState] = field(default_factory=lambda: MappingProxyType({}))
-    maps: Mapping[str, bytes] = _NOTHING  # database -> distribution map, as put_map got it
-    map_versions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    states: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    sets: Mapping[tuple[str, int], SetState] = field(default_factory=_empty)
+    maps: Mapping[str, bytes] = field(default_factory=_empty)  # database -> what put_map got
+    map_versions: Mapping[str, int] = field(default_factory=_empty)
+    states: Mapping[str, str] = field(default_factory=_empty)
     mgmt: MgmtState | None = None
 
     def is_alive(self, incarnation: str) -> bool:
