@@ -1,0 +1,198 @@
+"""Coordinator ↔ lead: reads, and the statements of transactions. Positional, encoded once.
+
+Every request names the database, the replica set and the versions it was planned with; an element
+that knows better answers StaleMapError, StaleSchemaError or NotLeadError and has done nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.ids import TxnId
+from protocol.sqltypes import StorageRow, StorageValue
+
+
+class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
+    """Run one SELECT on the last committed state. Reply: Rows.
+
+    `encoding`: b"" asks for storage rows in msgpack, else the cache key of a wire row encoder (see
+    data/exec/encoders.py). `short`: known to be a key lookup, may run inline.
+    """
+
+    db: str
+    rs: int
+    schema: int
+    map_version: int
+    sql: str
+    params: tuple[StorageValue, ...]
+    encoding: bytes = b""
+    short: bool = True
+    txn: TxnId | None = None  # read inside this transaction's workspace
+    anywhere: bool = False  # any element may answer: no rows of a replica set are touched
+
+
+class Rows(msgspec.Struct, frozen=True, array_like=True, tag="sql.rows"):
+    """`count` rows in `data`; `cursor` ≠ 0: more can be had with FetchRows."""
+
+    data: bytes
+    count: int
+    cursor: int = 0
+
+
+class FetchRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.fetch"):
+    """The next rows of a cursor. Reply: Rows. The cursor is gone when 0 comes back, or on error."""
+
+    cursor: int
+
+
+class CloseCursor(msgspec.Struct, frozen=True, array_like=True, tag="sql.close"):
+    """One way: the coordinator wants no more rows."""
+
+    cursor: int
+
+
+# -- steps of a statement inside a transaction ----------------------------------------------------
+class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
+    """An UPDATE or DELETE (or INSERT) in SQLite text on table `table_id`."""
+
+    table_id: int
+    sql: str
+    params: tuple[StorageValue, ...]
+    want_rows: bool = False  # RETURNING
+
+
+class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+    """Full rows, hidden columns included. `ignore`: skip rows whose key exists."""
+
+    table_id: int
+    rows: list[StorageRow]
+    ignore: bool = False
+
+
+class PutIndexKeys(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+    """Global index entries: rows (key…, target bucket, own bucket) to delete, then to insert."""
+
+    table_id: int
+    index_id: int
+    deletes: list[StorageRow]
+    inserts: list[StorageRow]
+
+
+class ApplyImages(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """Row changes made at another replica set, for DUPLICATE tables."""
+
+    changes: bytes
+
+
+class LockKeys(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    """Rows that must exist, by the values of `columns` (a key of the table); locked till the end.
+
+    A key that is not there: ForeignKeyError naming `constraint`.
+    """
+
+    table_id: int
+    columns: tuple[str, ...]
+    keys: list[StorageRow]
+    constraint: str
+    shared: bool = True
+
+
+class ChildKeys(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """Parent keys that go away: no child row of foreign key `constraint` may refer to them.
+
+    With ON DELETE CASCADE / SET NULL the child rows are deleted or changed instead.
+    """
+
+    table_id: int  # of the child
+    constraint: str
+    keys: list[StorageRow]
+
+
+class LockTable(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """A table lock (`exclusive` or shared) until the transaction ends. Table 0: all DDL."""
+
+    table_id: int
+    exclusive: bool = True
+
+
+class TakeSequence(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """Take `count` numbers of a sequence: the row answers (first value,)."""
+
+    sequence_id: int
+    start: int
+    increment: int
+    count: int
+
+
+class SelectRows(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A SELECT inside the transaction; `lock_table_id`: lock each row, whose key leads the row.
+
+    `key_count` columns at the front of each row are the key. `wait_s` < 0: LockWait;
+    0: NOWAIT; `skip`: leave locked rows out.
+    """
+
+    sql: str
+    params: tuple[StorageValue, ...]
+    lock_table_id: int = 0
+    key_count: int = 0
+    wait_ms: int = -1
+    skip: bool = False
+
+
+Step = (
+    RunSql
+    | InsertRows
+    | PutIndexKeys
+    | ApplyImages
+    | LockKeys
+    | ChildKeys
+    | LockTable
+    | TakeSequence
+    | SelectRows
+)
+
+
+class RunStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.run"):
+    """Coordinator → lead: one statement of a transaction, all steps or none. Reply: Ran.
+
+    `term` 0 in the first statement here, then the one that Ran named. `number` counts the
+    transaction's statements at this replica set from 1: a repeated one gets the stored answer.
+    `commit`: commit in the same breath (this replica set is the only participant).
+    """
+
+    db: str
+    rs: int
+    schema: int
+    map_version: int
+    txn: TxnId
+    term: int
+    number: int
+    commit: bool
+    steps: tuple[Step, ...]
+    lock_wait_ms: int = 10_000
+
+
+class Effect(msgspec.Struct, frozen=True, array_like=True):
+    """What a statement entails at other replica sets, found from its row changes.
+
+    kind "index": rows for PutIndexKeys (deletes, inserts); "parent": LockKeys; "child": ChildKeys;
+    "images": ApplyImages everywhere else (`changes`).
+    """
+
+    kind: str
+    table_id: int
+    name: str = ""
+    index_id: int = 0
+    columns: tuple[str, ...] = ()
+    deletes: list[StorageRow] = []
+    rows: list[StorageRow] = []
+    changes: bytes = b""
+
+
+class Ran(msgspec.Struct, frozen=True, array_like=True, tag="txn.ran"):
+    """`counts`: rows touched by each step; `rows`: what steps returned, in order of the steps."""
+
+    term: int
+    counts: tuple[int, ...]
+    rows: list[StorageRow]
+    effects: tuple[Effect, ...] = ()

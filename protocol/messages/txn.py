@@ -1,0 +1,125 @@
+"""Coordinator ↔ participants: the end of a transaction, and what became of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.ids import TxnId
+
+
+class UndoStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.undo"):
+    """Undo everything of the transaction here after statement `number`. Reply: Acknowledged."""
+
+    db: str
+    rs: int
+    term: int
+    txn: TxnId
+    number: int
+
+
+class CommitSingle(msgspec.Struct, frozen=True, array_like=True, tag="txn.commit"):
+    """Commit a transaction that this replica set alone took part in. Reply: Acknowledged.
+
+    `statements`: how many it ran here; a lead that does not hold exactly that workspace answers
+    WorkspaceLostError.
+    """
+
+    db: str
+    rs: int
+    term: int
+    txn: TxnId
+    statements: int
+    ddl: bytes = b""
+
+
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="txn.prepare"):
+    """Make the transaction ready to commit: log and replicate it, keep its locks. Reply: Voted.
+
+    `participants`: replica sets, the anchor first. A repeated Prepare is answered from the log.
+    """
+
+    db: str
+    rs: int
+    term: int
+    txn: TxnId
+    statements: int
+    participants: tuple[int, ...]
+    ddl: bytes = b""
+
+
+class Decide(msgspec.Struct, frozen=True, array_like=True, tag="txn.decide"):
+    """The decision on a prepared transaction; at the anchor it is the commit point.
+
+    Reply: Acknowledged, once the record is below the commit point. Repeats are harmless.
+    """
+
+    db: str
+    rs: int
+    txn: TxnId
+    commit: bool
+    participants: tuple[int, ...] = ()
+
+
+class Forget(msgspec.Struct, frozen=True, array_like=True, tag="txn.forget"):
+    """One way: every participant has acknowledged these decisions; the anchor may drop them."""
+
+    db: str
+    rs: int
+    txns: tuple[TxnId, ...]
+
+
+class RollBack(msgspec.Struct, frozen=True, array_like=True, tag="txn.rollback"):
+    """One way: the transaction is over, nothing of it may stay. Unprepared workspaces only."""
+
+    db: str
+    rs: int
+    txn: TxnId
+
+
+class AskOutcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.ask"):
+    """What became of a transaction here? A lead that has nothing writes ABORT first. Reply: Outcome."""
+
+    db: str
+    rs: int
+    txn: TxnId
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.outcome"):
+    """`state`: "committed" or "aborted". `changes`: rows the COMMIT record changed."""
+
+    state: str
+    changes: int = 0
+
+
+class Acknowledged(msgspec.Struct, frozen=True, array_like=True, tag="txn.ack"):
+    """Done."""
+
+    term: int = 0
+
+
+class Voted(msgspec.Struct, frozen=True, array_like=True, tag="txn.voted"):
+    """Prepared: a participant that cannot prepare fails the request instead."""
+
+    term: int
+
+
+class ListTransactions(msgspec.Struct, frozen=True, array_like=True, tag="txn.list"):
+    """Open and prepared transactions at this element. Reply: TransactionList."""
+
+    db: str
+
+
+class TransactionState(msgspec.Struct, frozen=True, array_like=True):
+    """One transaction at one replica set; `age_ms` since its first statement here."""
+
+    txn: TxnId
+    state: str  # "open" | "prepared"
+    age_ms: int
+    participants: tuple[int, ...]
+    rows: int
+
+
+class TransactionList(msgspec.Struct, frozen=True, array_like=True, tag="txn.listed"):
+    """Reply to ListTransactions."""
+
+    transactions: tuple[TransactionState, ...]
