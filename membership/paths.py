@@ -49,7 +49,7 @@ class GridPaths:
         return f"{self.dead}/{incarnation}"
 
     def database(self, db: str) -> str:
-        """Parent of everything about one database. Database names match whatever the case."""
+        """Parent of everything about one database (callers fold the case of names)."""
         assert "/" not in db
         return f"{self.databases}/{db}"
 
