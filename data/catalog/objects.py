@@ -1,7 +1,9 @@
-"""Tables, columns, keys, indexes, sequences, users as frozen values: the dictionary's content. Pure.
+"""Tables, columns, keys, indexes, sequences, users as frozen values: the content of the catalog.
+
+Pure.
 
 Names are stored folded (upper case unless they were quoted). Object ids are unique in a database
-and never reused; an element's SQLite objects are named after them (see data/catalog/element_ddl.py).
+and never reused; an element's SQLite objects are named by data/catalog/element_ddl.py.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class Index(msgspec.Struct, frozen=True):
     is_global: bool = False
     descending: tuple[bool, ...] = ()
     include: tuple[str, ...] = ()
+    hash: bool = False  # UNIQUE HASH ON / CREATE HASH INDEX: kept for DESCRIBE, stored as any other
 
 
 class ForeignKey(msgspec.Struct, frozen=True):
@@ -63,10 +66,12 @@ class ForeignKey(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A CHECK constraint; `sql` is the condition in our dialect."""
+    """A CHECK constraint; `sql`: the condition in our dialect, `sqlite_sql`: as elements check it."""
 
     name: str
     sql: str
+    sqlite_sql: str = ""
+    id: int = 0
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -74,7 +79,8 @@ class Table(msgspec.Struct, frozen=True):
 
     `distribution_key`: HASH: the columns hashed (empty: the hidden row key `_ROWKEY`).
     `reference_key`: REFERENCE: the name of the foreign key followed.
-    `primary_key` columns are empty for a table without one; rows then have a hidden `_ROWKEY`.
+    `primary_key` columns are empty for a table without one. A table that got its primary key by
+    ALTER TABLE still has `row_key`: its rows stay where the hidden key put them.
     """
 
     id: int
@@ -84,6 +90,7 @@ class Table(msgspec.Struct, frozen=True):
     distribution: Distribution
     distribution_key: tuple[str, ...] = ()
     reference_key: str = ""
+    row_key: bool = False  # made without primary key: rows have the hidden key `_ROWKEY`, for ever
     indexes: tuple[Index, ...] = ()  # the primary key is one of them
     foreign_keys: tuple[ForeignKey, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -96,6 +103,15 @@ class Table(msgspec.Struct, frozen=True):
         """Column names of the primary key, () without one."""
         return next((i.columns for i in self.indexes if i.primary), ())
 
+    @property
+    def reference(self) -> ForeignKey | None:
+        """The foreign key a REFERENCE table's rows follow."""
+        return next((f for f in self.foreign_keys if f.name == self.reference_key), None)
+
+    def column(self, name: str) -> Column | None:
+        """The column of that (folded) name."""
+        return next((c for c in self.columns if c.name == name), None)
+
 
 class View(msgspec.Struct, frozen=True):
     """A view: its text is expanded by the binder."""
@@ -106,6 +122,7 @@ class View(msgspec.Struct, frozen=True):
     sql: str
     columns: tuple[Column, ...] = ()
     comment: str = ""
+    depends_on: tuple[int, ...] = ()  # ids of the tables and views its text names
 
 
 class Sequence(msgspec.Struct, frozen=True):
@@ -134,7 +151,7 @@ class Synonym(msgspec.Struct, frozen=True):
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user and schema. `verifier`: SCRAM-SHA-256 verifier in PostgreSQL's text form, "" no login."""
+    """A user and schema. `verifier`: SCRAM-SHA-256 in PostgreSQL's text form, "": no login."""
 
     id: int
     name: str
