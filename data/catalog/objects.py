@@ -66,7 +66,7 @@ class ForeignKey(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A CHECK constraint; `sql`: the condition in our dialect, `sqlite_sql`: as elements check it."""
+    """A CHECK constraint; `sql`: condition in our dialect, `sqlite_sql`: as elements check it."""
 
     name: str
     sql: str
