@@ -1,0 +1,426 @@
+"""What the compiler hands to the executor: plans as frozen values. Pure.
+
+Positions. *Row positions* count a table's catalog columns from 0, without the hidden `_ROWKEY` and
+`_BUCKET`. A *full row* is [_ROWKEY] + catalog columns + [_BUCKET], as in the element file.
+Every SQL text here is SQLite's, written for an element (user tables) or for the coordinator's
+scratch database (the temporary tables named by `Gather.name`); placeholders are ?1..?n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocol.sqltypes import SqlType, StorageValue
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """Statement parameter `index` (from 0), as a storage value of `CompiledStatement.param_types`."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A storage value known when the statement was compiled."""
+
+    value: StorageValue
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A value the executor knows, the same at every element of one statement.
+
+    name: "sysdate" (µs UTC, whole seconds), "systimestamp" (µs UTC), "today" (µs of midnight),
+    "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
+    "database", "session_id", "nextval" and "currval" (argument: sequence id; drawn once per
+    statement), "scalar" (argument: position in `QueryPlan.scalars`; its one value).
+    """
+
+    name: str
+    argument: int = 0
+
+
+ParamSource = Param | Const | Special
+SpecialValues = Callable[[Special], StorageValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One SQLite statement and where its parameters ?1..?n come from."""
+
+    sql: str
+    params: tuple[ParamSource, ...] = ()
+    # set by the compiler: the indexes when every source is a Param, else None
+    plain: tuple[int, ...] | None = None
+
+    def bind(self, values: tuple[StorageValue, ...], special: SpecialValues) -> tuple[StorageValue, ...]:
+        """The SQLite parameters for these statement parameters."""
+        if self.plain is not None:
+            return tuple([values[i] for i in self.plain])
+        return tuple([source_value(p, values, special) for p in self.params])
+
+
+def source_value(
+    source: ParamSource, values: tuple[StorageValue, ...], special: SpecialValues
+) -> StorageValue:
+    """The value of one source."""
+    if type(source) is Param:
+        return values[source.index]
+    if type(source) is Const:
+        return source.value
+    assert type(source) is Special
+    return special(source)
+
+
+def make_fragment(sql: str, params: tuple[ParamSource, ...]) -> Fragment:
+    """A Fragment with its fast path filled in."""
+    plain = tuple(p.index for p in params if type(p) is Param)
+    return Fragment(sql, params, plain if len(plain) == len(params) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteValue:
+    """One column of a routing key: `source` gives a storage value of `type`."""
+
+    source: ParamSource
+    type: SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a fragment runs.
+
+    kind:
+    * "keys": at the buckets of `keys` (see data/distribution/route.py); usually one key;
+    * "global_index": `keys` are values of global index `index_id`: run `lookup` (element text, its
+      one column is the target bucket, params are those of the key) at the bucket of the key, then
+      the fragment at the target bucket; no row there: no rows at all;
+    * "all": once at every replica set;
+    * "local": at any one element, best the connection's own (only DUPLICATE tables or none);
+    * "here": at the connection's element only (hint LOCAL);
+    * "everywhere": at every element, all copies (hint GLOBAL).
+    """
+
+    kind: Literal["keys", "global_index", "all", "local", "here", "everywhere"]
+    table_id: int = 0
+    keys: tuple[tuple[RouteValue, ...], ...] = ()
+    index_id: int = 0
+    lookup: Fragment | None = None
+
+
+ROUTE_ALL = Route("all")
+ROUTE_LOCAL = Route("local")
+ROUTE_HERE = Route("here")
+ROUTE_EVERYWHERE = Route("everywhere")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """A column of a result. `column_number` from 1, 0 if it is not a plain table column."""
+
+    name: str
+    type: SqlType
+    table_id: int = 0
+    column_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """A fragment whose rows come to the coordinator, into temporary table `name` if there is a final.
+
+    `columns` name and type the fragment's result columns in order, all of them.
+    `indexes`: column name tuples worth an index on the temporary table.
+    `ordered_limit`: the fragment's own rows are ordered and cut already (for EXPLAIN).
+    """
+
+    name: str
+    fragment: Fragment
+    route: Route
+    columns: tuple[tuple[str, SqlType], ...]
+    indexes: tuple[tuple[str, ...], ...] = ()
+    tables: tuple[int, ...] = ()  # ids of the tables it reads
+    ordered_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockTable:
+    """Rows of `table_id` to lock: their keys (primary key or `_ROWKEY`, then `_BUCKET` if the table
+    has one) stand in each row of the gather at `first_column` .. + `key_columns` (bucket not counted).
+    """
+
+    table_id: int
+    first_column: int
+    key_columns: int
+    has_bucket: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """SELECT … FOR UPDATE. The hidden columns follow the `visible` result columns in every row."""
+
+    tables: tuple[LockTable, ...]
+    visible: int
+    wait: Literal["wait", "nowait", "skip"] = "wait"
+    wait_s: float = 0.0  # 0: the session's LockWait
+    share: bool = False  # FOR SHARE
+
+
+PlanKind = Literal["single", "co-located", "general"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """A query.
+
+    `final` None: exactly one gather; its rows, concatenated in any order, are the answer (columns as
+    in `columns`, then the hidden ones of `locking`). Otherwise all gathers are filled into the
+    scratch database and `final` runs there. `scalars`: one-row one-column queries to run first,
+    for Special("scalar", i) (a query giving more than one row: CardinalityError).
+    """
+
+    kind: PlanKind
+    gathers: tuple[Gather, ...]
+    final: Fragment | None
+    columns: tuple[ResultColumn, ...]
+    locking: Locking | None = None
+    tables: tuple[int, ...] = ()  # ids of all tables read
+    reasons: tuple[str, ...] = ()  # for EXPLAIN: why not more local
+    scalars: tuple[QueryPlan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParamValue:
+    """Parameter `index`, converted from `from_type` to the column's type (data/sql/convert.py).
+
+    `convert` None: stored as it is.
+    """
+
+    index: int
+    from_type: SqlType
+    convert: Callable[[StorageValue], StorageValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextVal:
+    """The next value of a sequence; one per row, however often the row names it."""
+
+    sequence_id: int
+    convert: Callable[[StorageValue], StorageValue] | None = None  # from BIGINT to the column
+
+
+@dataclass(frozen=True, slots=True)
+class CurrVal:
+    """The session's current value of a sequence."""
+
+    sequence_id: int
+    convert: Callable[[StorageValue], StorageValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialValue:
+    """A Special, converted to the column's type."""
+
+    special: Special
+    convert: Callable[[StorageValue], StorageValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """Column `position` of the current row of `InsertPlan.source`; already of the column's type."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class SqlValue:
+    """`fragment` (a SELECT of one value, no tables) evaluated in the scratch database."""
+
+    fragment: Fragment
+
+
+ValueSource = (
+    ParamValue | Const | NextVal | CurrVal | SpecialValue | SourceColumn | SqlValue
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Returning:
+    """RETURNING, computed at the coordinator from each changed row.
+
+    `positions` (row positions) when every item is a plain column, else None; then `fragment` is a
+    SELECT giving the items of one row: ?1..?n are the row's catalog columns, further ones `params`.
+    """
+
+    columns: tuple[ResultColumn, ...]
+    positions: tuple[int, ...] | None
+    fragment: Fragment
+
+
+@dataclass(frozen=True, slots=True)
+class OnConflict:
+    """ON CONFLICT. `index_ids`: the unique indexes whose violation is forgiven (() all).
+
+    action "update": `fragment` is a SELECT giving the new values of row positions `assigned`, and as
+    last column 1 or 0: whether to update at all. ?1..?n: the old row's catalog columns,
+    ?n+1..?2n: those of the row proposed for insertion, then further parameters.
+    """
+
+    action: Literal["nothing", "update"]
+    index_ids: tuple[int, ...] = ()
+    assigned: tuple[int, ...] = ()
+    fragment: Fragment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """Rows to insert. Every row of `rows` has a ValueSource for each catalog column, in order.
+
+    VALUES: `source` None. INSERT … SELECT: `source` gives rows and `rows` has one row, applied to
+    each of them (mostly SourceColumns). Values come out as storage values of the columns' types,
+    range- and length-checked; NOT NULL, CHECK, keys are checked by the element.
+    """
+
+    table_id: int
+    rows: tuple[tuple[ValueSource, ...], ...]
+    source: QueryPlan | None = None
+    returning: Returning | None = None
+    on_conflict: OnConflict | None = None
+    tables: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """UPDATE.
+
+    `rows_query` None: `fragment` (UPDATE text) runs at `route` by itself, and `match` there selects
+    the keys (primary key or `_ROWKEY`) of the rows it would touch. `key`: not None when the WHERE
+    is exactly "primary key = these values".
+    `rows_query` not None ("general", or `moves_rows`): its rows are the full old row of each row to
+    change, then the new values of row positions `assigned`. DUPLICATE tables: route "local".
+    """
+
+    table_id: int
+    kind: PlanKind
+    route: Route
+    fragment: Fragment | None
+    match: Fragment | None
+    assigned: tuple[int, ...]
+    key: tuple[RouteValue, ...] | None = None
+    moves_rows: bool = False  # the distribution key, reference key or primary key is assigned
+    returning: Returning | None = None
+    rows_query: QueryPlan | None = None
+    tables: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePlan:
+    """DELETE; as UpdatePlan. rows_query gives full old rows."""
+
+    table_id: int
+    kind: PlanKind
+    route: Route
+    fragment: Fragment | None
+    match: Fragment | None
+    key: tuple[RouteValue, ...] | None = None
+    returning: Returning | None = None
+    rows_query: QueryPlan | None = None
+    tables: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UtilityPlan:
+    """A statement that is not about rows.
+
+    kind and arguments: "begin" (isolation, read_only), "commit", "rollback", "savepoint" (name),
+    "release" (name), "rollback_to" (name), "set" (name, value, local: bool), "show" (name),
+    "reset" (name or "ALL"), "discard" (what), "deallocate" (name or "ALL"), "lock_table"
+    (table_id, mode, nowait), "call" (name, arguments), "prepare_transaction"…,
+    "set_transaction" (isolation, read_only), "set_schema" (name), "prepare" (name, types, text),
+    "execute" (name, arguments), "declare" (name, query text), "fetch" (name, count), "close" (name),
+    "listen"/"unlisten"/"notify" (no-ops), "vacuum"/"analyze" (no-ops), "do_nothing".
+    """
+
+    kind: str
+    arguments: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainPlan:
+    """EXPLAIN: `plan` is shown by `data.sql.explain.lines`, not run."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class DdlText:
+    """A DDL statement for data/sql/ddl.py. `tree`: as parsed by data/sql/parse.py."""
+
+    text: str
+    tree: object
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogQuery:
+    """A query of pg_catalog, information_schema, SYS.*, …: answered by data/catalog/pg_catalog.py."""
+
+    text: str
+    tree: object
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """COPY table FROM STDIN / TO STDOUT, COPY (query) TO STDOUT.
+
+    FROM: `columns` are row positions in the order of the data; `row` as in InsertPlan with
+    SourceColumn(i) for the i-th data column (its storage value of the table column's type).
+    """
+
+    direction: Literal["in", "out"]
+    table_id: int
+    columns: tuple[int, ...]
+    row: tuple[ValueSource, ...] = ()
+    query: QueryPlan | None = None
+    format: Literal["text", "csv", "binary"] = "text"
+    delimiter: str = "\t"
+    null: str = "\\N"
+    header: bool = False
+    quote: str = '"'
+    escape: str = '"'
+    force_null: tuple[int, ...] = ()
+
+
+Plan = (
+    QueryPlan
+    | InsertPlan
+    | UpdatePlan
+    | DeletePlan
+    | UtilityPlan
+    | ExplainPlan
+    | DdlText
+    | CatalogQuery
+    | CopyPlan
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStatement:
+    """A statement ready to run, valid for one schema version.
+
+    `columns` None: no rows come back (utility and DDL statements, DML without RETURNING).
+    `tag`: "SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "CREATE TABLE", "COPY_IN", "EMPTY", …
+    `hints`: upper-case hint name → argument text, e.g. {"TT_COMMITDMLONSUCCESS": "1"}.
+    """
+
+    plan: Plan | None  # None: an empty statement
+    param_types: tuple[SqlType, ...]
+    columns: tuple[ResultColumn, ...] | None
+    tag: str
+    read_only: bool
+    schema_version: int
+    hints: dict[str, str] = field(default_factory=dict)

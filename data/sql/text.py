@@ -1,0 +1,236 @@
+"""SQL text before it is parsed: statements of a simple query, literals taken out for the plan cache.
+
+Pure. `normalise` is on the hot path of clients that send literals (simple protocol): one compiled
+regular expression cuts the text at literals, comments and the few words after which a literal must
+stay as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from protocol.sqltypes import ANY_SCALE, UNKNOWN, Kind, SqlType, StorageValue, canonical_number
+
+LITERALS_MAX = 64  # statements with more are compiled as they are: hardly sent twice
+
+_STRING = r"'[^']*(?:''[^']*)*'"
+_TOKENS = re.compile(
+    rf"""(
+      (?<![\w$\#'"]){_STRING}(?!')
+    | (?<![\w$\#.])\d+(?:\.\d+)?(?![\w$\#.])
+    | "[^"]*"
+    | --[^\n]*
+    | /\*.*?\*/
+    | ['$?:\[]
+    | (?<![\w$\#.])\d
+    | (?<![\w$\#."])(?:group|order|limit|offset|fetch|first|rows|over|cast|interval|escape|with
+        |union|minus|except|intersect)(?![\w$\#"])
+    | (?:date|time|timestamp)\s*'
+    )""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_STOP_WORDS = frozenset({"order", "limit", "offset", "fetch"})  # literals after these stay
+_DML = re.compile(r"\s*(?:select|insert|update|delete)\b", re.IGNORECASE)
+_SMALL = tuple(SqlType(Kind.NUMBER, 9, s) for s in range(10))
+_LARGE = tuple(SqlType(Kind.NUMBER, 18, s) for s in range(19))
+_UNSCALED = SqlType(Kind.NUMBER, 0, ANY_SCALE)
+
+
+class Normalised(NamedTuple):
+    """`key`: the text with $1..$n for its literals; `values` are storage values of `types`.
+
+    A string literal has type UNKNOWN: it takes the type of its context, and its value has to be
+    converted to `CompiledStatement.param_types[i]` (data.sql.convert.adapt).
+    """
+
+    key: str
+    values: tuple[StorageValue, ...]
+    types: tuple[SqlType, ...]
+
+
+def number_literal(text: str) -> tuple[StorageValue, SqlType]:
+    """Storage value and type of a number without sign and exponent, by classes of digits."""
+    whole, _, fraction = text.partition(".")
+    scale = len(fraction)
+    digits = max(len(whole), 1) + scale
+    if digits <= 9:
+        return int(whole + fraction), _SMALL[scale]
+    if digits <= 18:
+        return int(whole + fraction), _LARGE[scale]
+    from decimal import Decimal
+
+    return canonical_number(Decimal(text)), _UNSCALED
+
+
+def normalise(text: str) -> Normalised:
+    """Take the literals out of a SELECT, INSERT, UPDATE or DELETE.
+
+    Where that could change the meaning (grouping, ordinals, typed literals, existing parameters, …)
+    the text comes back as it is, without values.
+    """
+    parts = _TOKENS.split(text)
+    if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
+        return Normalised(text, (), ())
+    values: list[StorageValue] = []
+    types: list[SqlType] = []
+    for i in range(1, len(parts), 2):
+        token = parts[i]
+        first = token[0]
+        if first == "'":
+            if len(token) < 2:
+                return Normalised(text, (), ())
+            value: StorageValue = token[1:-1]
+            if "''" in token:
+                value = token[1:-1].replace("''", "'")
+            values.append(value)
+            types.append(UNKNOWN)
+        elif "0" <= first <= "9":
+            before = parts[i - 1]
+            if len(token) == 1 and parts[i + 1][:1].isalnum():
+                return Normalised(text, (), ())  # 1e5, 2f
+            if before.endswith((".", "e")):
+                return Normalised(text, (), ())
+            number, kind = number_literal(token)
+            values.append(number)
+            types.append(kind)
+        elif first in '"-/':
+            continue
+        elif token.lower() in _STOP_WORDS:
+            break
+        else:
+            return Normalised(text, (), ())
+        parts[i] = f"${len(values)}"
+    return Normalised("".join(parts), tuple(values), tuple(types))
+
+
+_SPLIT = re.compile(
+    r"""(?:[eE](?=')(?P<escaped>'(?:[^'\\]|\\.|'')*(?:'|$)))
+    | [qQ]'(?:\[.*?\]'|\{.*?\}'|\(.*?\)'|<.*?>'|(?P<q>[^\s\[{(<]).*?(?P=q)')
+    | '[^']*(?:'|$)
+    | "[^"]*(?:"|$)
+    | --[^\n]*
+    | /\*
+    | \$(?P<tag>[A-Za-z_]\w*|)\$.*?(?:\$(?P=tag)\$|$)
+    | [A-Za-z_][\w$\#]*
+    | ;
+    | \n\s*/\s*(?:\n|$)""",
+    re.VERBOSE | re.DOTALL,
+)
+_BLOCK_HEADS = frozenset({"DECLARE", "BEGIN", "CREATE"})
+_UNIT_WORDS = frozenset({"PROCEDURE", "FUNCTION", "PACKAGE", "TRIGGER"})
+_BEGIN_TAILS = frozenset(
+    {"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "NOT", "DEFERRABLE"}
+)
+
+
+def split(text: str) -> list[str]:
+    """The statements of one simple query, without their semicolons; empty ones are left out.
+
+    Comments, quoted names, strings ('…', E'…', q'[…]', $tag$…$tag$) and PL/SQL blocks are respected.
+    A block (BEGIN …, DECLARE …, CREATE PROCEDURE …) ends with its last END; or a line of "/".
+    """
+    if ";" not in text and "\n/" not in text:
+        return [text] if _has_content(text) else []
+    statements: list[str] = []
+    start = position = 0
+    while position <= len(text):
+        end, position = _statement_end(text, start)
+        piece = text[start:end]
+        if _has_content(piece):
+            statements.append(piece.strip())
+        start = position
+        if end >= len(text):
+            break
+    return statements
+
+
+def _has_content(piece: str) -> bool:
+    stripped = piece.strip()
+    if not stripped:
+        return False
+    if stripped[0] not in "-/":
+        return True
+    return bool(_strip_comments(stripped).strip())
+
+
+def _strip_comments(text: str) -> str:
+    out: list[str] = []
+    position = 0
+    for match in _SPLIT.finditer(text):
+        if match.start() < position:
+            continue
+        token = match.group()
+        if token == "/*":
+            end = _comment_end(text, match.start())
+        elif token.startswith("--"):
+            end = match.end()
+        else:
+            continue
+        out.append(text[position : match.start()])
+        position = end
+    out.append(text[position:])
+    return " ".join(out)
+
+
+def _comment_end(text: str, start: int) -> int:
+    """Where the comment that starts at `start` ends; PostgreSQL's comments nest, hints do not."""
+    end = text.find("*/", start + 2)
+    return len(text) if end < 0 else end + 2
+
+
+def _statement_end(text: str, start: int) -> tuple[int, int]:
+    """(end of the statement that starts at `start`, start of the next)."""
+    words: list[str] = []
+    depth = 0
+    block = False
+    position = start
+    while match := _SPLIT.search(text, position):
+        token = match.group()
+        position = match.end()
+        if token == "/*":
+            position = _comment_end(text, match.start())
+        elif token == ";":
+            if block and depth > 0:
+                continue
+            if block:
+                return match.end(), position
+            return match.start(), position
+        elif token[0] == "\n":
+            return match.start(), position
+        elif token[0].isalpha() or token[0] == "_":
+            if token[-1] == "'":
+                continue
+            word = token.upper()
+            if len(words) < 8:
+                words.append(word)
+                if not block and _opens_block(words, text[position : position + 40]):
+                    block, depth = True, 1
+                    continue
+            if block:
+                depth += _depth_change(word, words, text, match.start())
+    return len(text), len(text) + 1
+
+
+def _opens_block(words: list[str], rest: str) -> bool:
+    head = words[0]
+    if head == "DECLARE" and len(words) == 1:
+        follow = re.match(r"\s*\w+\s+(?:\w+\s+)*CURSOR\b", rest, re.IGNORECASE)
+        return follow is None  # DECLARE name CURSOR FOR … is plain SQL
+    if head == "BEGIN" and len(words) == 1:
+        follow = re.match(r"\s*(;|\w*)", rest)
+        return follow is not None and follow.group(1).upper() not in _BEGIN_TAILS
+    return head == "CREATE" and words[-1] in _UNIT_WORDS and len(words) <= 4
+
+
+def _depth_change(word: str, words: list[str], text: str, start: int) -> int:
+    """How a word in a PL/SQL block changes the nesting of BEGIN, IF, LOOP, CASE … END."""
+    if word == "END":
+        return -1
+    if word in ("IF", "LOOP", "CASE"):
+        before = text[max(0, start - 12) : start].rstrip().upper()
+        return 0 if before.endswith("END") else 1
+    if word == "BEGIN":
+        # the BEGIN of DECLARE … BEGIN and of a unit's body is counted by its head
+        return 0 if words[0] in ("DECLARE", "CREATE") and text[:start].upper().count("BEGIN") == 0 else 1
+    return 0
