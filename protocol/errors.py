@@ -210,6 +210,10 @@ class InvalidTextError(GridError, code="INVALID_TEXT", sqlstate="22P02"):
     """Text that is not a value of the type it is wanted as."""
 
 
+class InvalidEncodingError(GridError, code="INVALID_ENCODING", sqlstate="22021"):
+    """Bytes that are not UTF-8 text, or a NUL in text."""
+
+
 class OutOfRangeError(GridError, code="OUT_OF_RANGE", sqlstate="22003", tt_number=2932):
     """A number outside the type's range."""
 
@@ -273,6 +277,10 @@ class UnknownPortalError(GridError, code="UNKNOWN_PORTAL", sqlstate="34000"):
 # -- wires ----------------------------------------------------------------------------------------
 class PeerProtocolError(GridError, code="PEER_PROTOCOL", sqlstate="08P01"):
     """The other side broke the protocol; the connection ends."""
+
+
+class PeerBusyError(PeerUnreachableError, code="PEER_BUSY", sqlstate="57P03", retriable=True):
+    """Too much is waiting for that peer already (a flow limit). Nothing was done there."""
 
 
 class HandshakeError(GridError, code="HANDSHAKE", sqlstate="08P01"):

@@ -10,11 +10,17 @@ ROW_BYTES_MAX = 16 * MIB  # one row, all columns together
 RPC_FRAME_BYTES_MAX = 20 * MIB  # one frame of the internal network; larger results are streamed
 RPC_BATCH_BYTES = 256 * KIB  # rows per streamed batch stop growing here
 RPC_IN_FLIGHT_MAX = 4096  # requests one peer may have open with another
+RPC_HANDSHAKE_FRAME_BYTES_MAX = 4 * KIB  # nobody unproven may make us hold more
+RPC_HANDSHAKES_MAX = 256  # connections of the internal network that are not proven yet
+RPC_FLUSH_BYTES = 256 * KIB  # a frame that grew to this is sent without waiting for the turn's end
+RPC_QUEUE_BYTES_MAX = 24 * MIB  # waiting for a slow peer; above it new requests are refused
+RPC_QUEUE_BYTES_FATAL = 96 * MIB  # answers too: above it the connection ends
 CLIENT_CONNECTIONS_MAX = 1000  # per data instance
 CLIENT_CONNECTIONS_RESERVED = 5  # of those, kept for administrators
 BUCKET_COUNT = 4096  # stored on disk, shared by all instances: may never change
 K_MAX = 5
 
 assert ROW_BYTES_MAX < RPC_FRAME_BYTES_MAX < WIRE_MESSAGE_BYTES_MAX
+assert RPC_FRAME_BYTES_MAX < RPC_QUEUE_BYTES_MAX < RPC_QUEUE_BYTES_FATAL
 assert RPC_BATCH_BYTES < RPC_FRAME_BYTES_MAX
 assert CLIENT_CONNECTIONS_RESERVED < CLIENT_CONNECTIONS_MAX

@@ -1,0 +1,154 @@
+"""The answering side: one `Request` per received request, and the table of handlers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+
+from protocol.errors import (
+    CancelledError,
+    DeadlineError,
+    GridError,
+    InternalError,
+    NotServingError,
+    PeerProtocolError,
+)
+from protocol.messages import registry
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Any, "Request"], None]
+AsyncHandler = Callable[[Any, "Request"], Awaitable[Any]]
+
+
+class AnswerPath(Protocol):
+    """Where a Request's answer goes: a connection, or this process itself."""
+
+    peer_name: str
+    peer_incarnation: str
+
+    def answer(self, request_id: int, message: Any) -> None:
+        """Send the reply; nothing happens when nobody waits any more."""
+        ...
+
+    def answer_failure(self, request_id: int, error: GridError) -> None:
+        """Send the failure; nothing happens when nobody waits any more."""
+        ...
+
+
+class Request:
+    """One received request. Answer it once, now or later, with `reply` or `fail`.
+
+    An answer after the deadline, after a lost connection or after another answer goes nowhere.
+    `on_cancel` may be set to a function called once when the caller gives up or the deadline
+    passes; the handler then stops when it can and fails with CancelledError or DeadlineError.
+    """
+
+    __slots__ = ("_path", "cancelled", "deadline_s", "id", "on_cancel")
+
+    def __init__(self, path: AnswerPath, request_id: int, deadline_s: float) -> None:
+        self._path = path
+        self.id = request_id  # 0: a tell, nobody waits
+        self.deadline_s = deadline_s  # on the boottime clock; for a tell infinity
+        self.cancelled = False
+        self.on_cancel: Callable[[], object] | None = None
+
+    @property
+    def peer_name(self) -> str:
+        """The instance (or tool) that asks."""
+        return self._path.peer_name
+
+    @property
+    def peer_incarnation(self) -> str:
+        """In which life it asks."""
+        return self._path.peer_incarnation
+
+    def reply(self, message: Any) -> None:
+        """Answer with a declared message."""
+        self._path.answer(self.id, message)
+
+    def fail(self, error: GridError) -> None:
+        """Answer with an error."""
+        self._path.answer_failure(self.id, error)
+
+    def cancel(self) -> None:
+        """Tell the handler that nobody waits any more (called by the connection)."""
+        self.cancelled = True
+        on_cancel, self.on_cancel = self.on_cancel, None
+        if on_cancel is not None:
+            on_cancel()
+
+
+class HandlerTable:
+    """Message type → handler. The dictionary is shared with the connections' hot path."""
+
+    def __init__(self) -> None:
+        self.by_type: dict[type, Handler] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handle(self, message_type: Any, handler: Handler) -> None:
+        """Call `handler(message, request)` on the event loop for each such message."""
+        registry.declare(message_type)
+        self.by_type[message_type] = handler
+
+    def handle_async(self, message_type: Any, coroutine_fn: AsyncHandler) -> None:
+        """For cold paths: a task per request; its result is the reply, its exception the failure.
+
+        The task is cancelled when the caller gives up or the deadline passes.
+        """
+
+        def start(message: Any, request: Request) -> None:
+            task = asyncio.create_task(self._run(coroutine_fn, message, request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            request.on_cancel = task.cancel
+
+        self.handle(message_type, start)
+
+    async def _run(self, coroutine_fn: AsyncHandler, message: Any, request: Request) -> None:
+        try:
+            reply = await coroutine_fn(message, request)
+        except asyncio.CancelledError:
+            request.fail(CancelledError("the caller gave up"))
+            raise
+        except Exception as error:
+            request.fail(failure_for(error, message))
+        else:
+            if reply is not None:
+                request.reply(reply)
+
+    def dispatch(self, message: Any, request: Request) -> None:
+        """Run the handler; whatever it raises becomes the answer. Never raises."""
+        handler = self.by_type.get(type(message))
+        try:
+            if handler is None:
+                tag = registry.tag_of(type(message))
+                raise NotServingError(f"nothing here answers {tag} (yet)")
+            handler(message, request)
+        except Exception as error:
+            request.fail(failure_for(error, message))
+
+    async def close(self) -> None:
+        """Cancel what `handle_async` still runs and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def failure_for(error: Exception, message: Any) -> GridError:
+    """The error to send for what a handler raised; unexpected ones are logged with their trace."""
+    if isinstance(error, GridError):
+        return error
+    if isinstance(error, TimeoutError):
+        return DeadlineError(str(error) or "the time for the request is over")
+    log.error("rpc.handler_failed", message=type(message).__qualname__, exc_info=error)
+    return InternalError(f"{type(error).__name__}: {error}")
+
+
+def not_understood(error: PeerProtocolError, peer_name: str) -> None:
+    """Log a message that could not be decoded; the caller is told when it waits."""
+    log.warning("rpc.message_not_understood", peer=peer_name, error=error.message)
