@@ -1,0 +1,71 @@
+"""Row changes: full images before and after, their bytes, inverse and keys. Pure.
+
+A *full row* is the tuple of a SQLite table's columns in order, hidden ones included. Changes are
+ordered: applied first to last, undone last to first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from protocol.sqltypes import StorageRow
+
+_Images = tuple[int, tuple[Any, ...] | None, tuple[Any, ...] | None]  # number of the table's name
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[_Images]]).decode
+
+
+class RowChange(NamedTuple):
+    """One row of SQLite table `table`: old None: inserted; new None: deleted; else updated."""
+
+    table: str
+    old: StorageRow | None
+    new: StorageRow | None
+
+
+def encode(changes: Sequence[RowChange]) -> bytes:
+    """Changes as bytes, each table name once; b"" for none."""
+    if not changes:
+        return b""
+    first = changes[0].table
+    if len(changes) == 1:  # most transactions of an OLTP load
+        return _encode(((first,), ((0, changes[0][1], changes[0][2]),)))
+    numbers: dict[str, int] = {}
+    images = [
+        (numbers.setdefault(table, len(numbers)), old, new) for table, old, new in changes
+    ]
+    return _encode((tuple(numbers), images))
+
+
+def decode(data: bytes) -> list[RowChange]:
+    """The changes in bytes from `encode`. Raises msgspec.DecodeError, IndexError on other bytes."""
+    if not data:
+        return []
+    names, images = _decode(data)
+    return [RowChange(names[number], old, new) for number, old, new in images]
+
+
+def invert(changes: Sequence[RowChange]) -> list[RowChange]:
+    """The changes that undo these, in the order in which to apply them."""
+    return [RowChange(table, new, old) for table, old, new in reversed(changes)]
+
+
+def key_of(row: StorageRow, key_positions: Iterable[int]) -> StorageRow:
+    """The values of a row's key columns."""
+    return tuple(row[position] for position in key_positions)
+
+
+def keys_of(change: RowChange, key_positions: Sequence[int]) -> tuple[StorageRow, ...]:
+    """The distinct keys a change touches: one, or two when an update changed the key."""
+    _, old, new = change
+    if old is None:
+        assert new is not None
+        return (key_of(new, key_positions),)
+    old_key = key_of(old, key_positions)
+    if new is None:
+        return (old_key,)
+    new_key = key_of(new, key_positions)
+    return (old_key,) if new_key == old_key else (old_key, new_key)
