@@ -1,0 +1,17 @@
+"""Key bytes → bucket: xxHash64 modulo the number of buckets. Pure; stored on disk, so never changed."""
+
+from __future__ import annotations
+
+from xxhash import xxh64_intdigest
+
+from protocol.limits import BUCKET_COUNT
+
+
+def bucket_of(key: bytes) -> int:
+    """The bucket, 0 .. BUCKET_COUNT-1, of canonical key bytes (data/distribution/keys.py)."""
+    return xxh64_intdigest(key) % BUCKET_COUNT
+
+
+def bucket_of_int(value: int) -> int:
+    """The bucket of a key of one integer, as `bucket_of(key_bytes((value,), (BIGINT,)))`."""
+    return xxh64_intdigest(b"n%d" % value) % BUCKET_COUNT
