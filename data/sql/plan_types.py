@@ -12,109 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from data.distribution.route import ROUTE_ALL as ROUTE_ALL
+from data.distribution.route import ROUTE_EVERYWHERE as ROUTE_EVERYWHERE
+from data.distribution.route import ROUTE_HERE as ROUTE_HERE
+from data.distribution.route import ROUTE_LOCAL as ROUTE_LOCAL
+from data.distribution.route import Const as Const
+from data.distribution.route import Fragment as Fragment
+from data.distribution.route import Param as Param
+from data.distribution.route import ParamSource as ParamSource
+from data.distribution.route import Route as Route
+from data.distribution.route import RouteValue as RouteValue
+from data.distribution.route import Special as Special
+from data.distribution.route import SpecialValues as SpecialValues
+from data.distribution.route import make_fragment as make_fragment
+from data.distribution.route import source_value as source_value
 from protocol.sqltypes import SqlType, StorageValue
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """Statement parameter `index` (from 0), as a storage value of `CompiledStatement.param_types`."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Const:
-    """A storage value known when the statement was compiled."""
-
-    value: StorageValue
-
-
-@dataclass(frozen=True, slots=True)
-class Special:
-    """A value the executor knows, the same at every element of one statement.
-
-    name: "sysdate" (µs UTC, whole seconds), "systimestamp" (µs UTC), "today" (µs of midnight),
-    "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
-    "database", "session_id", "nextval" and "currval" (argument: sequence id; drawn once per
-    statement), "scalar" (argument: position in `QueryPlan.scalars`; its one value).
-    """
-
-    name: str
-    argument: int = 0
-
-
-ParamSource = Param | Const | Special
-SpecialValues = Callable[[Special], StorageValue]
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """One SQLite statement and where its parameters ?1..?n come from."""
-
-    sql: str
-    params: tuple[ParamSource, ...] = ()
-    # set by the compiler: the indexes when every source is a Param, else None
-    plain: tuple[int, ...] | None = None
-
-    def bind(self, values: tuple[StorageValue, ...], special: SpecialValues) -> tuple[StorageValue, ...]:
-        """The SQLite parameters for these statement parameters."""
-        if self.plain is not None:
-            return tuple([values[i] for i in self.plain])
-        return tuple([source_value(p, values, special) for p in self.params])
-
-
-def source_value(
-    source: ParamSource, values: tuple[StorageValue, ...], special: SpecialValues
-) -> StorageValue:
-    """The value of one source."""
-    if type(source) is Param:
-        return values[source.index]
-    if type(source) is Const:
-        return source.value
-    assert type(source) is Special
-    return special(source)
-
-
-def make_fragment(sql: str, params: tuple[ParamSource, ...]) -> Fragment:
-    """A Fragment with its fast path filled in."""
-    plain = tuple(p.index for p in params if type(p) is Param)
-    return Fragment(sql, params, plain if len(plain) == len(params) else None)
-
-
-@dataclass(frozen=True, slots=True)
-class RouteValue:
-    """One column of a routing key: `source` gives a storage value of `type`."""
-
-    source: ParamSource
-    type: SqlType
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a fragment runs.
-
-    kind:
-    * "keys": at the buckets of `keys` (see data/distribution/route.py); usually one key;
-    * "global_index": `keys` are values of global index `index_id`: run `lookup` (element text, its
-      one column is the target bucket, params are those of the key) at the bucket of the key, then
-      the fragment at the target bucket; no row there: no rows at all;
-    * "all": once at every replica set;
-    * "local": at any one element, best the connection's own (only DUPLICATE tables or none);
-    * "here": at the connection's element only (hint LOCAL);
-    * "everywhere": at every element, all copies (hint GLOBAL).
-    """
-
-    kind: Literal["keys", "global_index", "all", "local", "here", "everywhere"]
-    table_id: int = 0
-    keys: tuple[tuple[RouteValue, ...], ...] = ()
-    index_id: int = 0
-    lookup: Fragment | None = None
-
-
-ROUTE_ALL = Route("all")
-ROUTE_LOCAL = Route("local")
-ROUTE_HERE = Route("here")
-ROUTE_EVERYWHERE = Route("everywhere")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +153,7 @@ class SqlValue:
     fragment: Fragment
 
 
-ValueSource = (
-    ParamValue | Const | NextVal | CurrVal | SpecialValue | SourceColumn | SqlValue
-)
+ValueSource = ParamValue | Const | NextVal | CurrVal | SpecialValue | SourceColumn | SqlValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,7 @@ _SPLIT = re.compile(
 )
 _BLOCK_HEADS = frozenset({"DECLARE", "BEGIN", "CREATE"})
 _UNIT_WORDS = frozenset({"PROCEDURE", "FUNCTION", "PACKAGE", "TRIGGER"})
-_BEGIN_TAILS = frozenset(
-    {"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "NOT", "DEFERRABLE"}
-)
+_BEGIN_TAILS = frozenset({"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "NOT", "DEFERRABLE"})
 
 
 def split(text: str) -> list[str]:
@@ -232,5 +230,9 @@ def _depth_change(word: str, words: list[str], text: str, start: int) -> int:
         return 0 if before.endswith("END") else 1
     if word == "BEGIN":
         # the BEGIN of DECLARE … BEGIN and of a unit's body is counted by its head
-        return 0 if words[0] in ("DECLARE", "CREATE") and text[:start].upper().count("BEGIN") == 0 else 1
+        return (
+            0
+            if words[0] in ("DECLARE", "CREATE") and text[:start].upper().count("BEGIN") == 0
+            else 1
+        )
     return 0
