@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -343,16 +343,15 @@ class _Handshaking(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP is up: the dialler speaks first."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         if not self._node.handshake_began(self):
-            transport.abort()
+            self._transport.abort()
             return
         tune_socket(transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(HANDSHAKE_TIMEOUT_S, self._timed_out)
         if isinstance(self._machine, DiallerHandshake):
-            transport.write(frame(self._machine.start()))
+            self._transport.write(frame(self._machine.start()))
 
     def data_received(self, data: bytes) -> None:
         """Next step of the handshake; bytes behind the last one belong to the Connection."""
