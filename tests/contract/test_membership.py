@@ -1,0 +1,462 @@
+"""The contract of the Membership port, run on the memory adapter and on a real ZooKeeper server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Protocol
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError
+
+from membership.memory import MemoryEnsemble, MemoryMembership
+from membership.port import ClusterView, InstanceInfo, Membership, SetState
+from membership.zookeeper import ZooKeeperMembership
+from protocol.clock import boottime_s
+from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
+from protocol.ids import InstanceName
+from tests.support.zookeeper import ZooKeeperProcess
+
+SECRET = "s3cret"
+TIMEOUT_S = 1.0  # session timeout of these tests; the servers allow 0.5 to 5 s
+_numbers = itertools.count(1)
+
+
+def info(name: str, kind: str = "data") -> InstanceInfo:
+    """An instance in a life of its own."""
+    return InstanceInfo(InstanceName(name), kind, f"{name}-{next(_numbers)}", "127.0.0.1", 6624)
+
+
+def state(term: int = 1, lead: int = 1, writer: str = "w", counter: int = 1) -> SetState:
+    return SetState(term, lead, f"inc{lead}", (1, 2), writer, counter)
+
+
+class World(Protocol):
+    """A membership service and the hand that breaks it."""
+
+    def member(self, me: InstanceInfo | None, previous: tuple[str, ...] = ()) -> Membership: ...
+    async def expire(self, member: Membership) -> None: ...
+    async def lose_quorum(self) -> None: ...
+    async def restore_quorum(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class MemoryWorld:
+    def __init__(self) -> None:
+        self._ensemble = MemoryEnsemble(TIMEOUT_S)
+        self._members: list[MemoryMembership] = []
+
+    def member(self, me: InstanceInfo | None, previous: tuple[str, ...] = ()) -> Membership:
+        member = MemoryMembership(self._ensemble, me, previous)
+        self._members.append(member)
+        return member
+
+    async def expire(self, member: Membership) -> None:
+        assert isinstance(member, MemoryMembership)
+        assert member.me is not None
+        self._ensemble.expire(member.me.name)
+
+    async def lose_quorum(self) -> None:
+        self._ensemble.lose_quorum()
+
+    async def restore_quorum(self) -> None:
+        self._ensemble.restore_quorum()
+
+    async def close(self) -> None:
+        for member in self._members:
+            await member.stop()
+
+
+class ZooKeeperWorld:
+    def __init__(self, server: ZooKeeperProcess) -> None:
+        self._server = server
+        self._grid = f"grid{next(_numbers)}"
+        self._members: list[ZooKeeperMembership] = []
+
+    def member(self, me: InstanceInfo | None, previous: tuple[str, ...] = ()) -> Membership:
+        return self.member_with_secret(SECRET, me, previous)
+
+    def member_with_secret(
+        self, secret: str, me: InstanceInfo | None, previous: tuple[str, ...] = ()
+    ) -> ZooKeeperMembership:
+        member = ZooKeeperMembership(
+            self._server.hosts,
+            self._grid,
+            secret,
+            me,
+            session_timeout_s=TIMEOUT_S,
+            previous_incarnations=previous,
+            start_timeout_s=5,
+        )
+        self._members.append(member)
+        return member
+
+    async def expire(self, member: Membership) -> None:
+        """End a session as the server would: another connection takes it over and closes it."""
+        assert isinstance(member, ZooKeeperMembership)
+        thief = KazooClient(self._server.hosts, client_id=member._client.client_id, timeout=5)
+        await asyncio.to_thread(thief.start)
+        await asyncio.to_thread(thief.stop)
+        thief.close()
+
+    async def lose_quorum(self) -> None:
+        self._server.kill()
+
+    async def restore_quorum(self) -> None:
+        self._server.start()
+        await self._server.ready()
+
+    async def close(self) -> None:
+        for member in self._members:
+            await member.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperProcess]:
+    process = ZooKeeperProcess(tmp_path_factory.mktemp("zookeeper"))
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(params=["memory", "zookeeper"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    made: World
+    if request.param == "memory":
+        made = MemoryWorld()
+    else:
+        server = request.getfixturevalue("server")
+        await server.ready()
+        made = ZooKeeperWorld(server)
+    yield made
+    await made.close()
+
+
+async def until(member: Membership, wanted: Callable[[ClusterView], bool]) -> ClusterView:
+    """The first view that satisfies `wanted`; driven by the member's own notices."""
+    changed = asyncio.Event()
+    unsubscribe = member.subscribe(lambda _: changed.set())
+    try:
+        async with asyncio.timeout(10):
+            while not wanted(member.view()):
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        pytest.fail(f"never came; last: {member.view()}")
+    finally:
+        unsubscribe()
+    return member.view()
+
+
+async def test_members_see_each_other_come_and_go(world: World) -> None:
+    one, two = info("h1.i1"), info("h2.i1")
+    first, second = world.member(one), world.member(two)
+    await first.start()
+    assert first.view().connected
+    assert first.view().instances == {"h1.i1": one}
+    await second.start()
+    view = await until(first, lambda v: "h2.i1" in v.instances)
+    assert view.instances["h2.i1"] == two
+    assert view.is_alive(two.incarnation)
+    await second.stop()
+    view = await until(first, lambda v: "h2.i1" not in v.instances)
+    assert two.incarnation in view.dead
+    assert not second.view().connected
+    assert second.serving_until_s() == 0.0
+
+
+async def test_a_view_never_changes_once_it_was_given_out(world: World) -> None:
+    first = world.member(info("h1.i1"))
+    await first.start()
+    old = first.view()
+    await first.create_set("db", 1, state())
+    await until(first, lambda v: ("db", 1) in v.sets)
+    assert old.sets == {}
+    with pytest.raises(TypeError):
+        old.sets["db", 1] = state()  # type: ignore[index]
+
+
+async def test_of_racing_compare_and_sets_exactly_one_wins_and_all_learn_which(
+    world: World,
+) -> None:
+    members = [world.member(info(f"h{n}.i1")) for n in range(4)]
+    await asyncio.gather(*(member.start() for member in members))
+    current = await members[0].create_set("db", 1, state(counter=0))
+    for round_number in range(1, 11):
+        wishes = [state(round_number, n + 1, f"w{n}", round_number) for n in range(4)]
+        results = await asyncio.gather(
+            *(m.compare_and_set("db", 1, current, w) for m, w in zip(members, wishes, strict=True))
+        )
+        assert len(set(results)) == 1, "all are told the value in force"
+        assert results[0] in wishes
+        current = results[0]
+        assert await members[3].read_set("db", 1) == current
+    for member in members:
+        await until(member, lambda v: v.sets.get(("db", 1)) == current)
+
+
+async def test_compare_and_set_with_an_old_value_changes_nothing(world: World) -> None:
+    member = world.member(info("h1.i1"))
+    await member.start()
+    first, second = state(counter=1), state(counter=2)
+    assert await member.create_set("db", 7, first) == first
+    assert await member.create_set("db", 7, second) == first
+    assert await member.compare_and_set("db", 7, first, second) == second
+    assert await member.compare_and_set("db", 7, first, state(counter=3)) == second
+    assert await member.read_set("db", 7) == second
+    assert await member.read_set("db", 8) is None
+    with pytest.raises(UnknownObjectError):
+        await member.compare_and_set("db", 8, first, second)
+
+
+async def test_a_map_is_replaced_only_by_who_knew_its_version(world: World) -> None:
+    one, two = world.member(info("h1.i1")), world.member(info("h2.i1"))
+    await asyncio.gather(one.start(), two.start())
+    assert not await one.put_map("db", 3, b"x")
+    results = await asyncio.gather(one.put_map("db", 0, b"a"), two.put_map("db", 0, b"b"))
+    assert sorted(results) == [False, True]
+    winner = b"a" if results[0] else b"b"
+    view = await until(two, lambda v: v.map_versions.get("db") == 1)
+    assert view.maps["db"] == winner
+    assert await two.put_map("db", 1, b"c\nd")
+    view = await until(one, lambda v: v.map_versions.get("db") == 2)
+    assert view.maps["db"] == b"c\nd"
+
+
+async def test_a_database_is_forgotten_as_a_whole_and_can_come_again(world: World) -> None:
+    one, two = world.member(info("h1.i1")), world.member(info("h2.i1"))
+    await asyncio.gather(one.start(), two.start())
+    for round_number in (1, 2):
+        await one.create_set("db", 1, state(counter=round_number))
+        await one.create_set("db", 2, state(counter=round_number))
+        await one.put_map("db", 0, b"map")
+        await one.put_state("db", "open")
+        await one.put_state("db", "closed")
+        view = await until(
+            two,
+            lambda v: len(v.sets) == 2 and "db" in v.maps and v.states.get("db") == "closed",
+        )
+        assert view.sets["db", 2] == state(counter=round_number)
+        await one.delete_database("db")
+        view = await until(two, lambda v: not (v.sets or v.maps or v.states))
+        assert await two.read_set("db", 1) is None
+    await one.delete_database("db")
+
+
+async def test_one_management_instance_is_active_and_terms_grow(world: World) -> None:
+    one, two = world.member(info("m1.i1", "mgmt")), world.member(info("m2.i1", "mgmt"))
+    await asyncio.gather(one.start(), two.start())
+    answers = await asyncio.gather(one.become_active("m1.i1"), two.become_active("m2.i1"))
+    assert answers[0] == answers[1]
+    assert answers[0].term == 1
+    active, other = (one, two) if answers[0].name == "m1.i1" else (two, one)
+    await other.resign_active()
+    assert (await active.become_active("x")).term == 1
+    await active.resign_active()
+    await until(other, lambda v: v.mgmt is None)
+    assert (await other.become_active("other")).term == 2
+    await other.stop()
+    await until(active, lambda v: v.mgmt is None)
+    assert (await active.become_active("again")).term == 3
+
+
+async def test_a_reported_death_is_seen_as_proof_and_ends_serving(world: World) -> None:
+    victim_info = info("h1.i1", "mgmt")
+    victim, watcher = world.member(victim_info), world.member(info("h2.i1"))
+    supervisor = world.member(None)
+    await asyncio.gather(victim.start(), watcher.start(), supervisor.start())
+    await victim.become_active("h1.i1")
+    await until(watcher, lambda v: "h1.i1" in v.instances and v.mgmt is not None)
+    assert victim.serving_until_s() > boottime_s()
+    assert supervisor.serving_until_s() == 0.0, "an observer serves nothing"
+    await supervisor.report_death(victim_info.incarnation)
+    await supervisor.report_death(victim_info.incarnation)
+    view = await until(watcher, lambda v: "h1.i1" not in v.instances and v.mgmt is None)
+    assert victim_info.incarnation in view.dead
+    assert not view.is_alive(victim_info.incarnation)
+    await until(victim, lambda v: victim_info.incarnation in v.dead)
+    assert victim.serving_until_s() == 0.0
+
+
+async def test_the_lease_is_renewed_and_never_longer_than_two_thirds(world: World) -> None:
+    member = world.member(info("h1.i1"))
+    assert member.serving_until_s() == 0.0
+    await member.start()
+    ends = boottime_s() + 1.5 * TIMEOUT_S
+    while (now_s := boottime_s()) < ends:
+        left_s = member.serving_until_s() - now_s
+        assert 0 < left_s <= 2 / 3 * TIMEOUT_S + 0.001
+        await asyncio.sleep(0.05)  # samples a value over time
+
+
+async def test_an_expired_session_is_replaced_and_counted(world: World) -> None:
+    one, watcher = info("h1.i1"), world.member(info("h2.i1"))
+    member = world.member(one)
+    await asyncio.gather(member.start(), watcher.start())
+    await member.become_active("h1.i1")
+    await until(watcher, lambda v: "h1.i1" in v.instances and v.mgmt is not None)
+    session = member.view().session
+    seen: list[frozenset[str]] = []
+    watcher.subscribe(lambda v: seen.append(frozenset(v.instances)))
+    await world.expire(member)
+    await until(member, lambda v: v.connected and v.session == session + 1)
+    await until(watcher, lambda v: "h1.i1" in v.instances and v.mgmt is None)
+    assert member.serving_until_s() > boottime_s()
+    assert one.incarnation not in watcher.view().dead
+    state_now = await member.create_set("db", 1, state())
+    assert state_now == state(), "the new session works"
+    await until(member, lambda v: v.sets == {("db", 1): state()})
+
+
+async def test_without_a_quorum_serving_ends_and_changes_are_refused(world: World) -> None:
+    member, watcher = world.member(info("h1.i1")), world.member(info("h2.i1"))
+    await asyncio.gather(member.start(), watcher.start())
+    await member.create_set("db", 1, state())
+    await until(member, lambda v: ("db", 1) in v.sets and len(v.instances) == 2)
+    await world.lose_quorum()
+    view = await until(member, lambda v: not v.connected)
+    assert view.sets[("db", 1)] == state(), "what was known is still shown"
+    with pytest.raises(MembershipLostError):
+        await member.compare_and_set("db", 1, state(), state(term=2))
+    async with asyncio.timeout(TIMEOUT_S):
+        while member.serving_until_s() > boottime_s():
+            await asyncio.sleep(0.02)  # samples a value over time
+    await world.restore_quorum()
+    await until(member, lambda v: v.connected and len(v.instances) == 2)
+    async with asyncio.timeout(2 * TIMEOUT_S):
+        while member.serving_until_s() < boottime_s():
+            await asyncio.sleep(0.02)  # the next heartbeat is not announced
+    settled = await member.read_set("db", 1)
+    assert settled == state(), "the refused change was not made later"
+    assert await member.compare_and_set("db", 1, state(), state(term=2)) == state(term=2)
+
+
+async def test_a_member_that_starts_without_a_quorum_says_so(world: World) -> None:
+    await world.lose_quorum()
+    member = world.member(None)
+    try:
+        with pytest.raises(MembershipLostError):
+            await member.start()
+    finally:
+        await world.restore_quorum()
+
+
+async def test_a_restart_takes_its_name_over_from_its_own_former_life_at_once(
+    world: World,
+) -> None:
+    old, new = info("h1.i1"), info("h1.i1")
+    former, watcher = world.member(old), world.member(info("h2.i1"))
+    await asyncio.gather(former.start(), watcher.start())
+    began_s = boottime_s()
+    latter = world.member(new, previous=(old.incarnation,))
+    await latter.start()
+    assert boottime_s() - began_s < TIMEOUT_S
+    view = await until(watcher, lambda v: v.instances.get("h1.i1") == new)
+    assert old.incarnation in view.dead
+    await until(former, lambda v: old.incarnation in v.dead)
+    assert former.serving_until_s() == 0.0
+
+
+async def test_another_process_does_not_get_a_name_that_is_taken(world: World) -> None:
+    holder, intruder = world.member(info("h1.i1")), world.member(info("h1.i1"))
+    await holder.start()
+    starting = asyncio.create_task(intruder.start())
+    done, _ = await asyncio.wait({starting}, timeout=1.5 * TIMEOUT_S)
+    assert not done, "it waits while the other one lives"
+    assert intruder.serving_until_s() == 0.0
+    await holder.stop()
+    await asyncio.wait_for(starting, 2 * TIMEOUT_S)
+    assert intruder.serving_until_s() > boottime_s()
+
+
+# -- what only ZooKeeper can show ------------------------------------------------------------------
+
+
+@pytest.fixture
+async def zoo(server: ZooKeeperProcess) -> AsyncIterator[ZooKeeperWorld]:
+    await server.ready()
+    made = ZooKeeperWorld(server)
+    yield made
+    await made.close()
+
+
+async def test_a_wrong_secret_is_refused(zoo: ZooKeeperWorld) -> None:
+    await zoo.member(info("h1.i1")).start()
+    stranger = zoo.member_with_secret("wrong", info("h2.i1"))
+    with pytest.raises(AuthenticationError):
+        await stranger.start()
+
+
+async def test_nobody_reads_the_grid_without_its_secret(
+    zoo: ZooKeeperWorld, server: ZooKeeperProcess
+) -> None:
+    member = zoo.member(info("h1.i1"))
+    await member.start()
+    await member.create_set("db", 1, state())
+    await member.put_map("db", 0, b"m")
+    plain = KazooClient(server.hosts)
+    await asyncio.to_thread(plain.start)
+    try:
+        stack = [f"/tengrid/{zoo._grid}"]
+        checked = 0
+        while stack:
+            path = stack.pop()
+            with pytest.raises(NoAuthError):
+                await asyncio.to_thread(plain.get, path)
+            with pytest.raises(NoAuthError):
+                await asyncio.to_thread(plain.delete, path, recursive=True)
+            checked += 1
+            names = await asyncio.to_thread(member._client.get_children, path)
+            stack += [f"{path}/{name}" for name in names]
+        assert checked >= 10
+    finally:
+        await asyncio.to_thread(plain.stop)
+        plain.close()
+
+
+async def test_a_silent_server_ends_serving_in_time(
+    zoo: ZooKeeperWorld, server: ZooKeeperProcess
+) -> None:
+    """SIGSTOP keeps the connection open; only unanswered writes show that nobody is there."""
+    member = zoo.member(info("h1.i1"))
+    await member.start()
+    server.pause()
+    paused_s = boottime_s()
+    try:
+        while member.serving_until_s() > boottime_s():
+            await asyncio.sleep(0.02)  # samples a value over time
+        assert boottime_s() - paused_s <= 2 / 3 * TIMEOUT_S + 0.1
+    finally:
+        server.resume()
+    async with asyncio.timeout(5):
+        while member.serving_until_s() < boottime_s():
+            await asyncio.sleep(0.02)  # samples a value over time
+
+
+async def test_the_lease_follows_the_negotiated_timeout_not_the_wanted_one(
+    server: ZooKeeperProcess,
+) -> None:
+    await server.ready()
+    me = info("h1.i1")
+    member = ZooKeeperMembership(
+        server.hosts, f"grid{next(_numbers)}", SECRET, me, session_timeout_s=60
+    )
+    try:
+        await member.start()
+        assert member.session_timeout_s == pytest.approx(5.0), "20 ticks of 250 ms"
+        assert member.serving_until_s() - boottime_s() <= 2 / 3 * 5.0
+    finally:
+        await member.stop()
+
+
+async def test_a_reported_death_is_quick(zoo: ZooKeeperWorld) -> None:
+    one = info("h1.i1")
+    victim, watcher, supervisor = zoo.member(one), zoo.member(info("h2.i1")), zoo.member(None)
+    await asyncio.gather(victim.start(), watcher.start(), supervisor.start())
+    await until(watcher, lambda v: "h1.i1" in v.instances)
+    began_s = boottime_s()
+    await supervisor.report_death(one.incarnation)
+    await until(watcher, lambda v: "h1.i1" not in v.instances)
+    assert boottime_s() - began_s < 1.0, "seconds are the bound here; benchmarks say how quick"
