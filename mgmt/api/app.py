@@ -1,0 +1,148 @@
+"""The HTTP application: one POST per request type, a bearer token, GridErrors as statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from mgmt.api import schema
+from mgmt.ops.runner import Progress
+from protocol.errors import (
+    AuthenticationError,
+    GridError,
+    InternalError,
+    ParameterError,
+    TooLargeError,
+    UnknownObjectError,
+)
+
+log = structlog.get_logger()
+Handler = Callable[[Any, Progress], Awaitable[schema.Reply]]
+_encode = msgspec.json.Encoder().encode
+
+
+class Route(NamedTuple):
+    """Who answers a request type. `anywhere`: also when this instance is not the active one."""
+
+    request: type[schema.Request]
+    handler: Handler
+    anywhere: bool = False
+
+
+class Api:
+    """All routes behind one token."""
+
+    def __init__(
+        self, routes: Iterable[Route], *, token: str, check_active: Callable[[], None]
+    ) -> None:
+        self._routes = {route.request.PATH: route for route in routes}
+        self._token = token
+        self._check_active = check_active  # raises NotActiveManagementError
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(client_max_size=schema.BODY_BYTES_MAX)
+        app.router.add_post(schema.API_PREFIX + "{path:.+}", self._answer)
+        return app
+
+    async def _answer(self, http: web.Request) -> web.StreamResponse:
+        path = http.match_info["path"]
+        try:
+            self._authenticate(http)
+            route = self._routes.get(path)
+            if route is None:
+                raise UnknownObjectError(f"this management instance knows no request {path}")
+            request = await _decode(http, route.request)
+            if not route.anywhere:
+                self._check_active()
+        except GridError as error:
+            return _failure(error)
+        log.debug("api.requested", path=path)
+        if route.request.STREAM:
+            return await _stream(http, route, request)
+        try:
+            reply = await _call(route, request, _no_progress)
+        except GridError as error:
+            return _failure(error)
+        return web.Response(body=_encode(reply), content_type="application/json")
+
+    def _authenticate(self, http: web.Request) -> None:
+        given = http.headers.get("Authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            raise AuthenticationError(
+                "the management API wants this instance's token",
+                hint="Only the instance administrator, who can read conf/api.token, may call it.",
+            )
+
+
+async def _no_progress(kind: str, text: str) -> None:
+    return
+
+
+async def _decode(http: web.Request, kind: type[schema.Request]) -> schema.Request:
+    try:
+        return msgspec.json.decode(await http.read() or b"{}", type=kind)
+    except msgspec.MsgspecError as error:
+        raise ParameterError(f"{kind.PATH}: {error}") from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLargeError(f"{kind.PATH}: body over {schema.BODY_BYTES_MAX} bytes") from error
+
+
+async def _call(route: Route, request: schema.Request, progress: Progress) -> schema.Reply:
+    try:
+        return await route.handler(request, progress)
+    except GridError:
+        raise
+    except Exception as error:
+        log.exception("api.crashed", path=route.request.PATH)
+        raise InternalError(
+            f"{route.request.PATH}: {type(error).__name__}: {error}",
+            hint="The trace is in diag/ttmesg.log of the management instance.",
+        ) from error
+
+
+async def _stream(http: web.Request, route: Route, request: schema.Request) -> web.StreamResponse:
+    """Send progress lines while the handler works, then its outcome.
+
+    The work goes on when the client goes away: an operation is cancelled only by command.
+    """
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(http)
+    gone = False
+
+    async def send(line: bytes) -> None:
+        nonlocal gone
+        if gone:
+            return
+        try:
+            await response.write(line + b"\n")
+        except ConnectionError:
+            gone = True
+
+    async def progress(kind: str, text: str) -> None:
+        await send(_encode(schema.Event(kind, text)))
+
+    async def work() -> schema.Outcome:
+        try:
+            reply = await _call(route, request, progress)
+        except GridError as error:
+            return schema.Outcome(error=schema.error_body(error))
+        return schema.Outcome(reply=msgspec.Raw(_encode(reply)))
+
+    outcome = await asyncio.shield(asyncio.create_task(work(), name=f"api-{route.request.PATH}"))
+    await send(_encode(outcome))
+    return response
+
+
+def _failure(error: GridError) -> web.Response:
+    return web.Response(
+        status=schema.http_status(error),
+        body=_encode({"error": schema.error_body(error)}),
+        content_type="application/json",
+    )

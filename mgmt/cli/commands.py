@@ -1,0 +1,38 @@
+"""The one table of ttGridAdmin's commands, put together from the nouns."""
+
+from __future__ import annotations
+
+from mgmt.cli.command import Command
+from mgmt.cli.nouns import (
+    connectables,
+    dbdefs,
+    execs,
+    grids,
+    hosts,
+    installations,
+    instances,
+    management,
+    membership_config,
+    models,
+    operations,
+)
+
+COMMANDS: tuple[Command, ...] = (
+    *connectables.COMMANDS,
+    *dbdefs.COMMANDS,
+    *grids.COMMANDS,
+    *hosts.COMMANDS,
+    *installations.COMMANDS,
+    *instances.COMMANDS,
+    *execs.COMMANDS,
+    *management.COMMANDS,
+    *membership_config.COMMANDS,
+    *models.COMMANDS,
+    *operations.COMMANDS,
+)
+
+
+def find(name: str) -> Command | None:
+    """The command of that name, whatever its case."""
+    wanted = name.lower()
+    return next((command for command in COMMANDS if command.name.lower() == wanted), None)

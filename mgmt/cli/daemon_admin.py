@@ -1,0 +1,54 @@
+"""ttDaemonAdmin: start, stop, restart the daemon of an instance."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mgmt.cli import daemon_control
+from mgmt.cli.client import home_from_environment
+from mgmt.cli.command import Option
+from mgmt.cli.tool import guarded
+from mgmt.cli.words import parse_tool, tool_help
+from protocol.errors import UsageError
+
+OPTIONS = (
+    Option("start", "", "start the daemon and its listeners"),
+    Option("stop", "", "stop them in order"),
+    Option("restart", "", "stop, then start"),
+    Option("force", "", "kill what does not stop in time; recovery follows"),
+)
+
+
+def main() -> int:
+    """Entry point."""
+    return guarded(_run)
+
+
+def _run(words: list[str]) -> int:
+    arguments = parse_tool("ttDaemonAdmin", words, OPTIONS)
+    if arguments.has("help") or arguments.has("h"):
+        print(tool_help("ttDaemonAdmin", "Control the daemon of an instance.", OPTIONS))
+        return 0
+    action = arguments.one_of("start", "stop", "restart")
+    if not action:
+        raise UsageError("ttDaemonAdmin wants -start, -stop or -restart")
+    home = home_from_environment()
+    if action in ("stop", "restart"):
+        _stop(home, force=arguments.has("force"))
+    if action in ("start", "restart"):
+        pid, port = daemon_control.start(home)
+        print(f"TimesTen Daemon (PID: {pid}, port: {port}) startup OK.")
+    return 0
+
+
+def _stop(home: Path, *, force: bool) -> None:
+    pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
+    if daemon_control.stop(home, force=force):
+        print(f"TimesTen Daemon (PID: {pid}) stopped." if pid else "TimesTen Daemon stopped.")
+    else:
+        print("TimesTen Daemon is not running.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

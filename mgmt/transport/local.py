@@ -1,0 +1,142 @@
+"""HostTransport for hosts that are this machine: processes and files of our own user."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mgmt.model.types import Host
+from mgmt.transport.port import RUN_TIMEOUT_S, CommandResult
+from protocol.errors import OperationError
+
+OUTPUT_BYTES_MAX = 4 * 1024 * 1024  # of one command; the rest is cut off
+_LOOPBACK_HOSTS = ipaddress.ip_address("127.0.0.10")
+
+
+class LocalTransport:
+    """This machine under one of its addresses."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def run(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        timeout_s: float = RUN_TIMEOUT_S,
+    ) -> CommandResult:
+        """Run a command; see the port."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            return CommandResult(127, f"{command[0]}: command not found\n")
+        except OSError as error:
+            return CommandResult(126, f"{command[0]}: {error.strerror}\n")
+        try:
+            async with asyncio.timeout(timeout_s):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return CommandResult(124, f"{command[0]}: stopped after {timeout_s:.0f} s\n")
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        rc = process.returncode or 0
+        text = output[:OUTPUT_BYTES_MAX].decode(errors="replace")
+        return CommandResult(rc if rc >= 0 else 128 - rc, text)
+
+    async def put_file(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        """Write a file as a whole; see the port."""
+        beside = f"{path}.new"
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except OSError as error:
+            raise _refused("write", path, error) from error
+
+    async def read_file(self, path: str) -> bytes | None:
+        """The content of a file."""
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _refused("read", path, error) from error
+
+    async def exists(self, path: str) -> bool:
+        """Whether the path exists, a broken link included."""
+        return os.path.lexists(path)
+
+    async def make_dir(self, path: str, *, mode: int = 0o755) -> None:
+        """Make a directory and its parents."""
+        try:
+            os.makedirs(path, mode=mode, exist_ok=True)
+        except OSError as error:
+            raise _refused("create directory", path, error) from error
+
+    async def make_link(self, target: str, path: str) -> None:
+        """Make or replace a symbolic link."""
+        try:
+            beside = f"{path}.new"
+            if os.path.lexists(beside):
+                os.unlink(beside)
+            os.symlink(target, beside)
+            os.replace(beside, path)
+        except OSError as error:
+            raise _refused("link", path, error) from error
+
+    async def remove_tree(self, path: str) -> None:
+        """Remove a directory with all below it."""
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _refused("remove", path, error) from error
+
+    async def host_name(self) -> str:
+        """This machine's name; loopback "hosts" 127.0.0.(10+n) of one machine are host<n>."""
+        try:
+            address = ipaddress.ip_address(self._address)
+        except ValueError:
+            return socket.gethostname().split(".")[0]
+        number = int(address) - int(_LOOPBACK_HOSTS)
+        if address.version == 4 and address.is_loopback and 0 < number <= 245:
+            return f"host{number}"
+        return socket.gethostname().split(".")[0]
+
+
+class LocalTransports:
+    """Every host is this machine."""
+
+    def to(self, host: Host) -> LocalTransport:
+        """The transport to a host."""
+        return LocalTransport(host.internal_address)
+
+
+def _read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def _refused(action: str, path: str, error: OSError) -> OperationError:
+    return OperationError(f"cannot {action} {path}: {error.strerror}")
