@@ -125,17 +125,16 @@ class TakeSequence(msgspec.Struct, frozen=True, array_like=True, tag="s"):
 
 
 class SelectRows(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    """A SELECT inside the transaction; `lock_table_id`: lock each row, whose key leads the row.
+    """A SELECT inside the transaction.
 
-    `key_count` columns at the front of each row are the key. `wait_s` < 0: LockWait;
-    0: NOWAIT; `skip`: leave locked rows out.
+    `locks`: (table id, first column, number of key columns) for each table whose rows are locked:
+    where their keys stand in the rows. `skip`: leave out rows that others have locked.
     """
 
     sql: str
     params: tuple[StorageValue, ...]
-    lock_table_id: int = 0
-    key_count: int = 0
-    wait_ms: int = -1
+    locks: tuple[tuple[int, int, int], ...] = ()
+    share: bool = False
     skip: bool = False
 
 

@@ -1,0 +1,131 @@
+"""The executing side's front door: SQL and transaction messages of all databases, by RPC or locally."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from data.exec.shard import Shard
+from data.txn.lead import Reply
+from protocol.errors import GridError, InternalError, NotServingError
+from protocol.messages import sql, txn
+from protocol.rpc.node import RpcNode
+from protocol.rpc.server import Request
+
+log = structlog.get_logger()
+
+OnReply = Callable[[Any, GridError | None], None]
+
+
+class LocalReply:
+    """Answers a caller in this process. Answers once; later ones go nowhere."""
+
+    __slots__ = ("_on_reply",)
+
+    def __init__(self, on_reply: OnReply) -> None:
+        self._on_reply: OnReply | None = on_reply
+
+    def reply(self, message: Any) -> None:
+        """Hand the answer over."""
+        on_reply, self._on_reply = self._on_reply, None
+        if on_reply is not None:
+            on_reply(message, None)
+
+    def fail(self, error: GridError) -> None:
+        """Hand the error over."""
+        on_reply, self._on_reply = self._on_reply, None
+        if on_reply is not None:
+            on_reply(None, error)
+
+
+def _read(shard: Shard, message: sql.ReadRows, reply: Reply, owner: str) -> None:
+    shard.read(message, reply, owner)
+
+
+def _run(shard: Shard, message: sql.RunStatement, reply: Reply, _owner: str) -> None:
+    shard.check(message.schema, message.map_version)
+    shard.writer.run(message, reply)
+
+
+def _roll_back(shard: Shard, message: txn.RollBack, _reply: Reply, _owner: str) -> None:
+    shard.writer.roll_back(message)
+
+
+def _list(shard: Shard, _message: txn.ListTransactions, reply: Reply, _owner: str) -> None:
+    reply.reply(txn.TransactionList(shard.writer.transactions()))
+
+
+_BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
+    sql.ReadRows: _read,
+    sql.RunStatement: _run,
+    txn.RollBack: _roll_back,
+    txn.ListTransactions: _list,
+    txn.UndoStatement: lambda s, m, r, _: s.writer.undo_statement(m, r),
+    txn.CommitSingle: lambda s, m, r, _: s.writer.commit_single(m, r),
+    txn.Prepare: lambda s, m, r, _: s.writer.prepare(m, r),
+    txn.Decide: lambda s, m, r, _: s.writer.decide(m, r),
+    txn.AskOutcome: lambda s, m, r, _: s.writer.ask_outcome(m, r),
+    txn.Forget: lambda s, m, r, _: s.writer.forget(m),
+}
+
+
+class FragmentServer:
+    """Finds the shard of a message and calls its handler."""
+
+    def __init__(self, shards: dict[str, Shard], instance: str) -> None:
+        self._shards = shards  # by database, kept up to date by the instance
+        self._instance = instance
+
+    def register(self, rpc: RpcNode) -> None:
+        """Answer these messages on the internal network."""
+        for message_type in _BY_DATABASE:
+            rpc.handle(message_type, self._from_peer)
+        rpc.handle(sql.FetchRows, self._fetch)
+        rpc.handle(sql.CloseCursor, self._close)
+        rpc.subscribe(self._peer_changed)
+
+    def _peer_changed(self, name: str, _incarnation: str, connected: bool) -> None:
+        if not connected:
+            for shard in self._shards.values():
+                shard.peer_lost(name)
+
+    def _from_peer(self, message: Any, request: Request) -> None:
+        self._dispatch(message, request, request.peer_name)
+
+    def serve_local(self, message: Any, on_reply: OnReply) -> None:
+        """The same for a caller in this process."""
+        reply = LocalReply(on_reply)
+        try:
+            if type(message) is sql.FetchRows:
+                self._fetch(message, reply)
+            elif type(message) is sql.CloseCursor:
+                self._close(message, reply)
+            else:
+                self._dispatch(message, reply, self._instance)
+        except GridError as error:
+            reply.fail(error)
+        except Exception as error:
+            log.exception("fragment.failed", message=type(message).__name__)
+            reply.fail(InternalError(f"{type(error).__name__}: {error}"))
+
+    def _dispatch(self, message: Any, reply: Any, owner: str) -> None:
+        shard = self._shards.get(message.db)
+        if shard is None:
+            raise NotServingError(
+                f"database {message.db} is not loaded on {self._instance}",
+                hint="Retry: another element of the replica set takes over.",
+            )
+        _BY_DATABASE[type(message)](shard, message, reply, owner)
+
+    def _fetch(self, message: sql.FetchRows, reply: Any) -> None:
+        for shard in self._shards.values():
+            if shard.has_cursor(message.cursor):
+                shard.fetch(message, reply)
+                return
+        raise NotServingError("the cursor is gone; run the query again")
+
+    def _close(self, message: sql.CloseCursor, _reply: Any) -> None:
+        for shard in self._shards.values():
+            shard.close_cursor(message)

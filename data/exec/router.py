@@ -1,0 +1,179 @@
+"""Who leads which replica set now, and how a message gets there. The coordinator's address book."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from membership.port import ClusterView, Membership
+from protocol.clock import boottime_s
+from protocol.errors import (
+    DeadlineError,
+    GridError,
+    MembershipLostError,
+    NoMapError,
+    NotLeadError,
+    PeerLostError,
+    PeerUnreachableError,
+    ReplicaSetDownError,
+)
+from protocol.rpc.node import RpcNode
+from protocol.topology import DistributionMap
+
+OnReply = Callable[[Any, GridError | None], None]
+
+RETRY_PAUSE_S = 0.02  # between two tries when no view change says that it is worth trying
+
+# The request had no effect, or repeating it has none: it may go to the next lead.
+NOTHING_DONE = (NotLeadError, PeerUnreachableError)
+MAYBE_DONE = (PeerLostError, DeadlineError)
+
+
+class LocalServer(Protocol):
+    """The handlers of this process, called without a socket."""
+
+    def serve_local(self, message: Any, on_reply: OnReply) -> None: ...
+
+
+class Router:
+    """Routes of one database. Everything runs on the event loop."""
+
+    def __init__(
+        self, db: str, instance: str, rpc: RpcNode, membership: Membership, server: LocalServer
+    ) -> None:
+        self._db = db
+        self._instance = instance
+        self._rpc = rpc
+        self._membership = membership
+        self._server = server
+        self.map = DistributionMap(db, 0, 1)
+        self.buckets: tuple[int, ...] = ()
+        self.replica_sets: tuple[int, ...] = ()
+        self._instances: dict[int, str] = {}
+        self.leads: dict[int, str] = {}  # replica set → instance of its lead element
+        self._changed = asyncio.Event()
+
+    def map_changed(self, new: DistributionMap) -> None:
+        """Take a newer map into force."""
+        self.map = new
+        self.buckets = new.bucket_table() if new.ranges else ()
+        self.replica_sets = tuple(sorted(new.replica_sets()))
+        self._instances = {e.element: e.instance for e in new.elements}
+        self.view_changed(self._membership.view())
+
+    def view_changed(self, view: ClusterView) -> None:
+        """Take a newer membership view into force and wake who waits for a lead."""
+        leads = {}
+        for number in self.replica_sets:
+            state = view.sets.get((self._db, number))
+            if state is not None and state.lead:
+                leads[number] = self._instances.get(state.lead, "")
+        self.leads = leads
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @property
+    def map_version(self) -> int:
+        """Version of the map in force here."""
+        return self.map.version
+
+    def may_repeat(self, error: GridError) -> bool:
+        """True if the failed request had no effect: it may go to the next lead."""
+        return isinstance(error, NOTHING_DONE)
+
+    def nearest(self) -> int:
+        """A replica set to ask where any will do: one led here, else this element's own."""
+        for number, lead in self.leads.items():
+            if lead == self._instance:
+                return number
+        for place in self.map.elements:
+            if place.instance == self._instance and place.replica_set:
+                return place.replica_set
+        if not self.replica_sets:
+            raise no_map(self._db)
+        return self.replica_sets[0]
+
+    def is_local(self, rs: int) -> bool:
+        """True if this instance leads the replica set, as far as membership told."""
+        return self.leads.get(rs) == self._instance
+
+    def send(self, rs: int, message: Any, on_reply: OnReply, timeout_s: float) -> None:
+        """Send to the lead of a replica set; `on_reply` is called exactly once."""
+        lead = self.leads.get(rs)
+        if lead == self._instance:
+            self._server.serve_local(message, on_reply)
+        elif lead:
+            self._rpc.peer(lead).send(message, on_reply, timeout_s)
+        else:
+            on_reply(None, PeerUnreachableError(f"replica set {rs} of {self._db} has no lead now"))
+
+    def tell(self, rs: int, message: Any) -> None:
+        """One way, best effort."""
+        lead = self.leads.get(rs)
+        if lead == self._instance:
+            self._server.serve_local(message, _ignore)
+        elif lead:
+            self._rpc.peer(lead).tell(message)
+
+    def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]:
+        """The same as a future."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def on_reply(reply: Any, error: GridError | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(reply)
+
+        self.send(rs, message, on_reply, timeout_s)
+        return future
+
+    async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any:
+        """Repeat a harmless request at whoever leads, until it is answered.
+
+        Raises ReplicaSetDownError when nobody answered by `deadline_s` (boottime), and every
+        error that is an answer.
+        """
+        last: GridError | None = None
+        while (left_s := deadline_s - boottime_s()) > 0:
+            try:
+                return await self.call(rs, message, left_s)
+            except (*NOTHING_DONE, *MAYBE_DONE) as error:
+                last = error
+            await self.wait_for_change(RETRY_PAUSE_S)
+        raise ReplicaSetDownError(
+            f"replica set {rs} of {self._db} did not answer in time",
+            detail=last.message if last else "",
+            hint="Look at ttGridAdmin dbStatus; retry the transaction.",
+        )
+
+    async def wait_for_change(self, at_most_s: float) -> None:
+        """Return at the next change of leads or map, or after a while."""
+        try:
+            async with asyncio.timeout(at_most_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def check_serving(self) -> None:
+        """Lease rule 3: without a fresh word from membership this instance answers nothing."""
+        if self._membership.serving_until_s() < boottime_s():
+            raise MembershipLostError(
+                "this instance has no session with the membership servers",
+                hint="Retry at another data instance, or wait until the servers are back.",
+            )
+
+
+def _ignore(reply: Any, error: GridError | None) -> None:
+    """For one-way messages."""
+
+
+def no_map(db: str) -> NoMapError:
+    """Error 3493, as TimesTen words it."""
+    return NoMapError(
+        f"Grid partition table invalid: database {db} has no distribution map",
+        hint=f"Run ttGridAdmin dbDistribute {db} -add all -apply.",
+    )

@@ -1,0 +1,231 @@
+"""One database's element on this instance, as reads and writes reach it: the executing side.
+
+Key lookups run inline on the event loop; scans run on a reader thread and are sent in batches that
+the coordinator asks for one by one, so that a slow client holds up nothing but its own cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, Protocol
+
+import structlog
+
+from data.exec import encoders
+from data.storage.element import Element, Scan
+from data.txn.lead import LeadWriter, Reply
+from protocol.errors import (
+    GridError,
+    InternalError,
+    NotLeadError,
+    StaleMapError,
+    StaleSchemaError,
+    UnknownPortalError,
+)
+from protocol.limits import RPC_BATCH_BYTES
+from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
+from protocol.sqltypes import StorageRow
+
+log = structlog.get_logger()
+
+FETCH_ROWS = 500  # rows fetched at a time from a reader thread
+CURSORS_MAX = 4096
+
+
+_CURSOR_NUMBERS = itertools.count(1)  # unique in the process, so that a number names its shard
+
+
+class Lease(Protocol):
+    """What a read asks of replication (data/replication/member.py)."""
+
+    def lead_ok(self) -> bool:
+        """True while this element leads and its lease holds at this instant."""
+        ...
+
+
+class _Cursor:
+    """An open scan that a coordinator fetches from."""
+
+    __slots__ = ("busy", "encoding", "owner", "scan")
+
+    def __init__(self, scan: Scan, encoding: bytes, owner: str) -> None:
+        self.scan = scan
+        self.encoding = encoding
+        self.owner = owner
+        self.busy = False
+
+
+class Shard:
+    """Reads of one element; its writes go to `writer`."""
+
+    def __init__(self, element: Element, writer: LeadWriter, lease: Lease) -> None:
+        self.element = element
+        self.writer = writer
+        self.map_version = 0
+        self._lease = lease
+        self._cursors: dict[int, _Cursor] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check(self, schema: int, map_version: int) -> None:
+        """Refuse what was planned with another schema or map. Raises StaleSchema/StaleMapError."""
+        if schema != self.element.schema_version:
+            raise StaleSchemaError(
+                f"planned with schema version {schema}, here is {self.element.schema_version}"
+            )
+        if map_version != self.map_version:
+            raise StaleMapError(f"map version {map_version}, here is {self.map_version}")
+
+    def read_inline(self, message: ReadRows) -> list[StorageRow]:
+        """A key lookup at the lead, at once. Raises GridError; nothing to undo."""
+        element = self.element
+        if message.schema != element.schema_version or message.map_version != self.map_version:
+            self.check(message.schema, message.map_version)
+        if not self.writer.leading and not message.anywhere:
+            raise self._not_lead()
+        rows = element.read(message.sql, message.params)
+        if not message.anywhere and not self._lease.lead_ok():
+            raise self._not_lead()
+        return rows
+
+    def read(self, message: ReadRows, reply: Reply, owner: str) -> None:
+        """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
+        if message.txn is not None and self._read_in_txn(message, reply):
+            return
+        if message.short:
+            rows = self.read_inline(message)
+            reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
+            return
+        self.check(message.schema, message.map_version)
+        if not self.writer.leading and not message.anywhere:
+            raise self._not_lead()
+        if len(self._cursors) >= CURSORS_MAX:
+            raise InternalError(f"more than {CURSORS_MAX} open cursors at one element")
+        self._spawn(self._open(message, reply, owner))
+
+    def _read_in_txn(self, message: ReadRows, reply: Reply) -> bool:
+        assert message.txn is not None
+
+        def read(element: Element) -> None:
+            rows = element.read_in_batch(message.sql, message.params)
+            reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
+
+        return self.writer.read_in_txn(message.txn, message.schema, read, reply)
+
+    async def _open(self, message: ReadRows, reply: Reply, owner: str) -> None:
+        cursor: _Cursor | None = None
+        try:
+            scan = await self.element.scan(message.sql, message.params)
+            cursor = _Cursor(scan, message.encoding, owner)
+            if not message.anywhere and not self._lease.lead_ok():
+                raise self._not_lead()
+            data, count, more = await self._batch(cursor)
+            if not message.anywhere and not self._lease.lead_ok():
+                raise self._not_lead()
+        except BaseException as error:
+            if cursor is not None:
+                await cursor.scan.close()
+            _fail(reply, error)
+            return
+        number = 0
+        if more:
+            number = next(_CURSOR_NUMBERS)
+            self._cursors[number] = cursor
+        else:
+            await cursor.scan.close()
+        reply.reply(Rows(data, count, number))
+
+    async def _batch(self, cursor: _Cursor) -> tuple[bytes, int, bool]:
+        parts: list[bytes] = []
+        gathered: list[StorageRow] = []
+        size = count = 0
+        while size < RPC_BATCH_BYTES:
+            rows = await cursor.scan.fetch(FETCH_ROWS)
+            count += len(rows)
+            if cursor.encoding:
+                part = bytes(encoders.by_key(cursor.encoding)(rows))
+                parts.append(part)
+                size += len(part)
+            else:
+                gathered += rows
+                size += sum(map(_row_bytes, rows[:8])) * max(1, len(rows) // 8)
+            if len(rows) < FETCH_ROWS:
+                more = False
+                break
+        else:
+            more = True
+        data = b"".join(parts) if cursor.encoding else encoders.encode_storage_rows(gathered)
+        return data, count, more
+
+    def fetch(self, message: FetchRows, reply: Reply) -> None:
+        """The next rows of a cursor."""
+        cursor = self._cursors.get(message.cursor)
+        if cursor is None or cursor.busy:
+            raise UnknownPortalError("the cursor is gone with its element; run the query again")
+        cursor.busy = True
+        self._spawn(self._fetch(message.cursor, cursor, reply))
+
+    async def _fetch(self, number: int, cursor: _Cursor, reply: Reply) -> None:
+        try:
+            data, count, more = await self._batch(cursor)
+        except BaseException as error:
+            self._cursors.pop(number, None)
+            await cursor.scan.close()
+            _fail(reply, error)
+            return
+        cursor.busy = False
+        if not more:
+            self._cursors.pop(number, None)
+            await cursor.scan.close()
+        reply.reply(Rows(data, count, number if more else 0))
+
+    def has_cursor(self, number: int) -> bool:
+        """True if the cursor is one of this shard's."""
+        return number in self._cursors
+
+    def close_cursor(self, message: CloseCursor) -> None:
+        """The coordinator wants no more rows."""
+        cursor = self._cursors.pop(message.cursor, None)
+        if cursor is not None:
+            cursor.scan.interrupt()
+            self._spawn(cursor.scan.close())
+
+    def peer_lost(self, owner: str) -> None:
+        """Drop the cursors of a peer that is gone."""
+        for number in [n for n, c in self._cursors.items() if c.owner == owner]:
+            self.close_cursor(CloseCursor(number))
+
+    async def close(self) -> None:
+        """End all scans."""
+        for number in list(self._cursors):
+            self.close_cursor(CloseCursor(number))
+        tasks = list(self._tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _not_lead(self) -> NotLeadError:
+        return NotLeadError("this element does not lead its replica set now")
+
+
+def _row_bytes(row: StorageRow) -> int:
+    return 8 + sum(len(v) if isinstance(v, str | bytes) else 9 for v in row)
+
+
+def _encode(encoding: bytes, rows: list[StorageRow]) -> bytes:
+    if encoding:
+        return bytes(encoders.by_key(encoding)(rows))
+    return encoders.encode_storage_rows(rows)
+
+
+def _fail(reply: Reply, error: BaseException) -> None:
+    if isinstance(error, GridError):
+        reply.fail(error)
+    elif isinstance(error, asyncio.CancelledError):
+        reply.fail(NotLeadError("the element is being unloaded"))
+    else:
+        log.error("shard.read_failed", error=repr(error), exc_info=error)
+        reply.fail(InternalError(f"{type(error).__name__}: {error}"))

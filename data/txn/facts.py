@@ -1,0 +1,231 @@
+"""What the transaction layer must know of a table, worked out once per schema version. Pure.
+
+Rows are *full rows*: hidden columns included, in the order of the element's SQLite table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from data.catalog.catalog import Catalog
+from data.catalog.element_ddl import (
+    BUCKET,
+    column_positions,
+    full_row_columns,
+    global_index_table,
+    key_positions,
+    quoted,
+    table_name,
+)
+from data.catalog.objects import Distribution, ForeignKey, Index, Table
+from data.storage.changes import RowChange
+from data.txn.locks import Mode, Resource
+from protocol.sqltypes import StorageRow, StorageValue
+
+ROW_KEY_INDEX = 0  # "index id" of the hidden row key in lock names
+DDL_RESOURCE: Resource = (0,)  # the lock that serialises DDL
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A key enforced inside an element: lock name part and positions in the full row."""
+
+    index_id: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalKey:
+    """A global index of the table, and how its entries are made from a full row."""
+
+    index: Index
+    entry_table: Table  # the hidden table that holds the entries
+    name: str  # its SQLite name
+    positions: tuple[int, ...]  # in the base row, of the entry's primary key columns
+    width: int  # how many of those are the index's own columns (they give the entry's bucket)
+    include: tuple[int, ...]
+    delete_sql: str
+
+    def entry(self, row: StorageRow | None, bucket: int) -> StorageRow | None:
+        """(key…, bucket of the row, included…), without the entry's own bucket.
+
+        None if the row is absent or its key has a NULL.
+        """
+        if row is None:
+            return None
+        key = tuple([row[i] for i in self.positions])
+        if None in key[: self.width]:
+            return None
+        return (*key, row[bucket], *[row[i] for i in self.include])
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLink:
+    """A foreign key seen from the child."""
+
+    key: ForeignKey
+    positions: tuple[int, ...]  # of the child's columns
+    parent: Table
+    parent_index_id: int
+    is_local: bool  # the parent row is in the same element by construction
+    exists_sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLink:
+    """A foreign key seen from the parent."""
+
+    key: ForeignKey
+    child: Table
+    positions: tuple[int, ...]  # of the referred columns in the parent's full row
+    is_local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """Everything about one table that locks, checks and effects need."""
+
+    table: Table
+    name: str
+    columns: tuple[str, ...]
+    unique_keys: tuple[UniqueKey, ...]  # the row key first
+    global_keys: tuple[GlobalKey, ...]
+    parents: tuple[ParentLink, ...]
+    children: tuple[ChildLink, ...]
+    bucket: int  # position of _BUCKET, -1 for DUPLICATE tables
+
+    def resources(self, change: RowChange) -> Iterator[tuple[Resource, Mode]]:
+        """The exclusive locks a row change needs (old and new values of every unique key)."""
+        table_id = self.table.id
+        for unique in self.unique_keys:
+            old = new = None
+            if change.old is not None:
+                old = tuple(change.old[i] for i in unique.positions)
+                yield (table_id, unique.index_id, old), Mode.EXCLUSIVE
+            if change.new is not None:
+                new = tuple(change.new[i] for i in unique.positions)
+                if new != old and None not in new:
+                    yield (table_id, unique.index_id, new), Mode.EXCLUSIVE
+
+    def key_of(self, row: StorageRow) -> tuple[StorageValue, ...]:
+        """The row's primary key (or hidden row key)."""
+        return tuple(row[i] for i in self.unique_keys[0].positions)
+
+
+class FactsCache:
+    """TableFacts of one catalog, by table id and by SQLite table name."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._by_id: dict[int, TableFacts] = {}
+        self._by_name: dict[str, TableFacts] = {}
+        self._children: dict[int, list[tuple[Table, ForeignKey]]] = {}
+        for table in catalog.tables():
+            for key in table.foreign_keys:
+                self._children.setdefault(key.parent_id, []).append((table, key))
+
+    def by_id(self, table_id: int) -> TableFacts:
+        """Facts of a table. Raises KeyError for an unknown id."""
+        found = self._by_id.get(table_id)
+        if found is None:
+            found = self._build(self.catalog.table_by_id(table_id))
+            self._by_id[table_id] = found
+            self._by_name[found.name] = found
+        return found
+
+    def by_name(self, name: str) -> TableFacts | None:
+        """Facts by SQLite table name; None for tables that are not users' (indexes, ours)."""
+        found = self._by_name.get(name)
+        if found is None:
+            for table in self.catalog.tables():
+                self.by_id(table.id)
+            found = self._by_name.get(name)
+        return found
+
+    def _build(self, table: Table) -> TableFacts:
+        columns = full_row_columns(table)
+        at = {name: i for i, name in enumerate(columns)}
+        keys = [UniqueKey(i.id, column_positions(table, i.columns)) for i in table.indexes if i.unique]
+        row_key = key_positions(table)
+        keys.sort(key=lambda unique: unique.positions != row_key)
+        if not keys or keys[0].positions != row_key:
+            keys.insert(0, UniqueKey(ROW_KEY_INDEX, row_key))
+        return TableFacts(
+            table=table,
+            name=table_name(table),
+            columns=columns,
+            unique_keys=tuple(keys),
+            global_keys=tuple(_global_key(table, i) for i in table.indexes if i.is_global),
+            parents=tuple(self._parent_link(table, key, at) for key in table.foreign_keys),
+            children=tuple(
+                self._child_link(table, child, key, at)
+                for child, key in self._children.get(table.id, ())
+            ),
+            bucket=at.get(BUCKET, -1),
+        )
+
+    def _parent_link(self, table: Table, key: ForeignKey, at: dict[str, int]) -> ParentLink:
+        parent = self.catalog.table_by_id(key.parent_id)
+        return ParentLink(
+            key=key,
+            positions=tuple(at[c] for c in key.columns),
+            parent=parent,
+            parent_index_id=_referred_index(parent, key.parent_columns),
+            is_local=is_local(table, key, parent),
+            exists_sql=exists_sql(parent, key.parent_columns),
+        )
+
+    def _child_link(
+        self, table: Table, child: Table, key: ForeignKey, at: dict[str, int]
+    ) -> ChildLink:
+        return ChildLink(
+            key=key,
+            child=child,
+            positions=tuple(at[c] for c in key.parent_columns),
+            # a DUPLICATE child is everywhere, and each element checks for a DUPLICATE parent
+            is_local=child.distribution is Distribution.DUPLICATE or is_local(child, key, table),
+        )
+
+
+def _global_key(table: Table, index: Index) -> GlobalKey:
+    entries = global_index_table(table, index)
+    key = entries.primary_key
+    name = table_name(entries)
+    where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(key, 1))
+    included = [c for c in index.include if c not in key]
+    return GlobalKey(
+        index=index,
+        entry_table=entries,
+        name=name,
+        positions=column_positions(table, key),
+        width=len(index.columns),
+        include=column_positions(table, tuple(included)),
+        delete_sql=f"DELETE FROM {quoted(name)} WHERE {where}",
+    )
+
+
+def _referred_index(parent: Table, columns: tuple[str, ...]) -> int:
+    for index in parent.indexes:
+        if index.unique and set(index.columns) == set(columns):
+            return index.id
+    return ROW_KEY_INDEX
+
+
+def exists_sql(table: Table, columns: tuple[str, ...]) -> str:
+    """SQLite text that finds whether a row with given values of `columns` exists."""
+    where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(columns, 1))
+    return f"SELECT 1 FROM {quoted(table_name(table))} WHERE {where} LIMIT 1"
+
+
+def is_local(child: Table, key: ForeignKey, parent: Table) -> bool:
+    """True if a child row and the parent row it names are always in the same element."""
+    if parent.distribution is Distribution.DUPLICATE:
+        return True
+    if child.distribution is Distribution.REFERENCE:
+        return child.reference_key == key.name
+    if child.distribution is Distribution.HASH and parent.distribution is Distribution.HASH:
+        to_parent = dict(zip(key.columns, key.parent_columns, strict=True))
+        mapped = tuple(to_parent.get(c, "") for c in child.distribution_key)
+        return bool(mapped) and mapped == parent.distribution_key
+    return False

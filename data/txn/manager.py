@@ -1,0 +1,345 @@
+"""Transactions of the clients of this data instance: the coordinator's side.
+
+A transaction enlists a replica set with its first statement there. Commit is one message for one
+participant and two-phase commit for several: PREPARE everywhere, the decision in the log of the
+anchor (the lowest participant), then the others (design §6). The methods here are coroutines on
+the event loop; what they decide is in `Transaction`, what they send goes through the router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from protocol.clock import boottime_s
+from protocol.errors import (
+    DeadlineError,
+    GridError,
+    OutcomeUnknownError,
+    PeerLostError,
+    ReplicaSetDownError,
+    TransientError,
+    WorkspaceLostError,
+)
+from protocol.ids import TxnId
+from protocol.messages.sql import Ran, RunStatement, Step
+from protocol.messages.txn import (
+    Acknowledged,
+    AskOutcome,
+    CommitSingle,
+    Decide,
+    Forget,
+    Outcome,
+    Prepare,
+    RollBack,
+    UndoStatement,
+    Voted,
+)
+
+log = structlog.get_logger()
+
+FAILOVER_WAIT_S = 10.0  # how long a statement waits for a replica set to get a lead
+DECISION_WAIT_S = 60.0  # how long a commit waits for its outcome before it says "unknown"
+FORGET_EVERY_S = 1.0
+
+
+class Routes(Protocol):
+    """How messages reach the leads (data/exec/router.py)."""
+
+    @property
+    def map_version(self) -> int: ...
+    def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]: ...
+    async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any: ...
+    def tell(self, rs: int, message: Any) -> None: ...
+    def may_repeat(self, error: GridError) -> bool: ...
+    async def wait_for_change(self, at_most_s: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Enlisted:
+    """What the coordinator knows of one participant."""
+
+    term: int = 0
+    statements: int = 0
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction of one client session."""
+
+    id: TxnId
+    participants: dict[int, Enlisted] = field(default_factory=dict)
+    failed: GridError | None = None  # it can only roll back
+    lock_wait_ms: int = 10_000
+    started_s: float = field(default_factory=boottime_s)
+
+    def mark(self) -> dict[int, int]:
+        """Where it stands now, for going back to a savepoint."""
+        return {rs: enlisted.statements for rs, enlisted in self.participants.items()}
+
+
+class TransactionManager:
+    """Coordinates the transactions of one database on this instance."""
+
+    def __init__(self, db: str, element: int, incarnation: str, routes: Routes) -> None:
+        self._db = db
+        self._element = element
+        self._incarnation = incarnation
+        self._routes = routes
+        self._counter = itertools.count(1)
+        self._forget: dict[int, list[TxnId]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self.open: dict[TxnId, Transaction] = {}
+
+    def new_id(self) -> TxnId:
+        """A transaction id never given before."""
+        return TxnId(self._element, self._incarnation, next(self._counter))
+
+    def begin(self, lock_wait_ms: int) -> Transaction:
+        """A new open transaction."""
+        transaction = Transaction(self.new_id(), lock_wait_ms=lock_wait_ms)
+        self.open[transaction.id] = transaction
+        return transaction
+
+    async def run(
+        self, txn: Transaction, rs: int, steps: tuple[Step, ...], schema: int, *, commit: bool = False
+    ) -> Ran:
+        """Run one statement's steps at a replica set.
+
+        Retries at the next lead while nothing of the transaction is there yet; afterwards a lost
+        lead makes the transaction fail with WorkspaceLostError (class 40).
+        """
+        enlisted = txn.participants.setdefault(rs, Enlisted())
+        number = enlisted.statements + 1
+        deadline_s = boottime_s() + FAILOVER_WAIT_S + txn.lock_wait_ms / 1000
+        routes = self._routes
+        while True:
+            message = RunStatement(
+                self._db,
+                rs,
+                schema,
+                routes.map_version,
+                txn.id,
+                enlisted.term,
+                number,
+                commit,
+                steps,
+                txn.lock_wait_ms,
+            )
+            try:
+                ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
+            except GridError as error:
+                if not routes.may_repeat(error):
+                    if isinstance(error, (WorkspaceLostError, OutcomeUnknownError)):
+                        txn.failed = error
+                    raise
+                if boottime_s() > deadline_s:
+                    raise self._down(rs, error) from error
+                await routes.wait_for_change(0.02)
+            else:
+                enlisted.term = ran.term
+                enlisted.statements = number
+                return ran
+
+    def _down(self, rs: int, error: GridError) -> ReplicaSetDownError:
+        return ReplicaSetDownError(
+            f"replica set {rs} of {self._db} did not answer in time",
+            detail=error.message,
+            hint="Roll back and retry; look at ttGridAdmin dbStatus.",
+        )
+
+    async def undo(self, txn: Transaction, mark: dict[int, int]) -> None:
+        """Back to a mark, everywhere. A participant that lost its workspace fails the transaction."""
+        calls = []
+        for rs, enlisted in list(txn.participants.items()):
+            number = mark.get(rs, 0)
+            if enlisted.statements > number or rs not in mark:
+                calls.append(self._undo_at(txn, rs, enlisted, number))
+        await _all(calls)
+
+    async def _undo_at(self, txn: Transaction, rs: int, enlisted: Enlisted, number: int) -> None:
+        message = UndoStatement(self._db, rs, enlisted.term, txn.id, number)
+        try:
+            await self._routes.call_until(rs, message, boottime_s() + FAILOVER_WAIT_S)
+        except GridError as error:
+            txn.failed = error
+            raise
+        enlisted.statements = number
+        if number == 0:
+            del txn.participants[rs]
+
+    async def roll_back(self, txn: Transaction) -> None:
+        """End a transaction without a trace. Never fails: leads drop what they hold of it."""
+        self.open.pop(txn.id, None)
+        for rs in txn.participants:
+            self._routes.tell(rs, RollBack(self._db, rs, txn.id))
+        txn.participants.clear()
+
+    # -- commit -----------------------------------------------------------------------------------
+    async def commit(self, txn: Transaction, ddl: bytes = b"") -> None:
+        """Commit. Raises a class-40 error if it was rolled back, OutcomeUnknownError if unknown."""
+        if txn.failed is not None:
+            await self.roll_back(txn)
+            raise TransientError(
+                "the transaction was rolled back", detail=txn.failed.message, hint="Run it again."
+            )
+        self.open.pop(txn.id, None)
+        members = sorted(rs for rs, e in txn.participants.items() if e.statements)
+        if not members:
+            return
+        if len(members) == 1:
+            await self._commit_single(txn, members[0], ddl)
+        else:
+            await self._commit_several(txn, tuple(members), ddl)
+
+    async def _commit_single(self, txn: Transaction, rs: int, ddl: bytes) -> None:
+        enlisted = txn.participants[rs]
+        message = CommitSingle(self._db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
+        try:
+            await self._routes.call(rs, message, DECISION_WAIT_S)
+        except (PeerLostError, DeadlineError, OutcomeUnknownError):
+            outcome = await self.outcome(rs, txn.id)
+            if outcome.state != "committed":
+                raise TransientError(
+                    "the transaction was rolled back: its lead was lost during commit",
+                    hint="Run the transaction again.",
+                ) from None
+        except GridError as error:
+            await self.roll_back(txn)
+            if self._routes.may_repeat(error):
+                raise WorkspaceLostError(
+                    "the transaction's changes are gone with the lead of their replica set",
+                    detail=error.message,
+                    hint="Run the transaction again.",
+                ) from error
+            raise
+
+    async def outcome(self, rs: int, txn: TxnId) -> Outcome:
+        """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
+        message = AskOutcome(self._db, rs, txn)
+        deadline_s = boottime_s() + DECISION_WAIT_S
+        while True:
+            try:
+                outcome: Outcome = await self._routes.call_until(rs, message, deadline_s)
+            except OutcomeUnknownError:  # the lead was lost while it wrote ABORT: ask the next one
+                await self._routes.wait_for_change(0.02)
+                if boottime_s() > deadline_s:
+                    raise
+            except ReplicaSetDownError as error:
+                raise OutcomeUnknownError(
+                    "the outcome of the commit is unknown: its replica set does not answer",
+                    detail=error.detail,
+                    hint="Look whether the change is there before running it again.",
+                ) from error
+            else:
+                return outcome
+
+    async def _commit_several(
+        self, txn: Transaction, members: tuple[int, ...], ddl: bytes
+    ) -> None:
+        anchor = members[0]
+        votes = await asyncio.gather(
+            *(self._prepare(txn, rs, members, ddl) for rs in members), return_exceptions=True
+        )
+        refusal = next((v for v in votes if isinstance(v, BaseException)), None)
+        if refusal is not None:
+            self._spawn(self._decide_all(txn.id, members, False))
+            if isinstance(refusal, GridError) and not self._routes.may_repeat(refusal):
+                if refusal.sqlstate[:2] in ("08", "57", "XX"):
+                    raise _not_prepared(refusal) from refusal
+                raise refusal
+            raise _not_prepared(refusal) from refusal
+        decision = Decide(self._db, anchor, txn.id, True, members)
+        await self._decide_at_anchor(decision)
+        await asyncio.gather(*(self._decide(rs, txn.id, True, members) for rs in members[1:]))
+        self._forget.setdefault(anchor, []).append(txn.id)
+
+    async def _prepare(
+        self, txn: Transaction, rs: int, members: tuple[int, ...], ddl: bytes
+    ) -> Voted:
+        enlisted = txn.participants[rs]
+        message = Prepare(
+            self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl
+        )
+        voted: Voted = await self._routes.call(rs, message, FAILOVER_WAIT_S)
+        return voted
+
+    async def _decide_at_anchor(self, decision: Decide) -> None:
+        deadline_s = boottime_s() + DECISION_WAIT_S
+        while True:
+            try:
+                await self._routes.call_until(decision.rs, decision, deadline_s)
+                return
+            except OutcomeUnknownError:
+                await self._routes.wait_for_change(0.02)
+            except WorkspaceLostError as error:  # somebody resolved it to ABORT meanwhile
+                self._spawn(self._decide_all(decision.txn, decision.participants, False))
+                raise TransientError(
+                    "the transaction was rolled back while its replica sets changed leads",
+                    detail=error.message,
+                    hint="Run the transaction again.",
+                ) from error
+            except ReplicaSetDownError as error:
+                raise OutcomeUnknownError(
+                    "the outcome of the commit is unknown: the anchor does not answer",
+                    detail=error.detail,
+                    hint="Look whether the change is there before running it again.",
+                ) from error
+
+    async def _decide(
+        self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]
+    ) -> None:
+        """Tell a decision until it is acknowledged, however long a failover takes."""
+        message = Decide(self._db, rs, txn, commit, members)
+        while True:
+            try:
+                answer = await self._routes.call_until(rs, message, boottime_s() + DECISION_WAIT_S)
+                assert isinstance(answer, Acknowledged)
+                return
+            except (OutcomeUnknownError, ReplicaSetDownError):
+                await self._routes.wait_for_change(0.05)
+            except WorkspaceLostError as error:
+                log.error("txn.decision_refused", rs=rs, txn=txn, commit=commit, why=error.message)
+                return
+
+    async def _decide_all(self, txn: TxnId, members: Iterable[int], commit: bool) -> None:
+        await asyncio.gather(*(self._decide(rs, txn, commit, tuple(members)) for rs in members))
+
+    def forget_now(self) -> None:
+        """Tell the anchors which decisions nobody will ask for any more."""
+        forget, self._forget = self._forget, {}
+        for rs, txns in forget.items():
+            self._routes.tell(rs, Forget(self._db, rs, tuple(txns)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Stop background work; what is undecided is resolved by the leads."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def _not_prepared(refusal: BaseException) -> TransientError:
+    return TransientError(
+        "the transaction was rolled back: a participant could not prepare",
+        detail=refusal.message if isinstance(refusal, GridError) else str(refusal),
+        hint="Run the transaction again.",
+    )
+
+
+async def _all(calls: list[Coroutine[Any, Any, None]]) -> None:
+    if len(calls) == 1:
+        await calls[0]
+    elif calls:
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result

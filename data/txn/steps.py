@@ -1,0 +1,357 @@
+"""Carries the steps of one statement out on the lead's element, inside its open batch.
+
+Foreign keys are checked here from the row changes (SQLite knows none): what the element itself can
+decide is decided at once, the rest comes back as effects for the coordinator. The caller owns the
+savepoint: on any error the statement is rolled back there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from data.catalog.element_ddl import quoted
+from data.catalog.objects import Distribution
+from data.storage import changes as row_changes
+from data.storage.changes import RowChange
+from data.storage.element import Element
+from data.txn.facts import (
+    DDL_RESOURCE,
+    ChildLink,
+    FactsCache,
+    ParentLink,
+    TableFacts,
+    exists_sql,
+)
+from data.txn.locks import Mode, Resource
+from protocol.errors import ForeignKeyError, InternalError
+from protocol.messages.sql import (
+    ApplyImages,
+    ChildKeys,
+    Effect,
+    InsertRows,
+    LockKeys,
+    LockTable,
+    PutIndexKeys,
+    RunSql,
+    SelectRows,
+    Step,
+    TakeSequence,
+)
+from protocol.sqltypes import StorageRow, StorageValue
+
+SEQUENCE_TABLE = "SYS.SEQUENCE_STATE"
+CASCADE_DEPTH_MAX = 32
+
+
+@dataclass(slots=True)
+class StepsResult:
+    """What the steps did: for the answer, the log and the lock table."""
+
+    counts: list[int] = field(default_factory=list)
+    rows: list[StorageRow] = field(default_factory=list)
+    changes: list[RowChange] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    locks: list[tuple[Resource, Mode]] = field(default_factory=list)
+
+
+class StepRunner:
+    """Runs steps on one element with one catalog version."""
+
+    def __init__(
+        self,
+        element: Element,
+        facts: FactsCache,
+        is_locked: Callable[[list[tuple[Resource, Mode]]], bool],
+    ) -> None:
+        self._element = element
+        self._facts = facts
+        self._is_locked = is_locked  # by others than the transaction whose statement runs
+
+    def run(self, steps: Iterable[Step]) -> StepsResult:
+        """Raises the GridError of the first step that fails; the caller undoes all of them."""
+        result = StepsResult()
+        for step in steps:
+            _RUN[type(step)](self, step, result)
+        return result
+
+    def row_locks(self, changes: list[RowChange]) -> list[tuple[Resource, Mode]]:
+        """The locks row changes need: rows, unique keys, intention on their tables."""
+        wanted: list[tuple[Resource, Mode]] = []
+        tables: set[int] = set()
+        for change in changes:
+            facts = self._facts.by_name(change.table)
+            if facts is None:  # index entries and sequences: their key is the first columns
+                row = change.new if change.new is not None else change.old
+                wanted.append(((change.table, row[:1] if row else ()), Mode.EXCLUSIVE))
+                continue
+            tables.add(facts.table.id)
+            wanted += facts.resources(change)
+        wanted += [((table_id,), Mode.INTENTION) for table_id in tables]
+        return wanted
+
+    # -- steps --------------------------------------------------------------------------------
+    def _run_sql(self, step: RunSql, result: StepsResult) -> None:
+        done = self._element.run(step.sql, step.params, step.want_rows)
+        result.counts.append(done.rowcount)
+        if done.rows:
+            result.rows += done.rows
+        self._after(self._facts.by_id(step.table_id), done.changes, result)
+
+    def _insert_rows(self, step: InsertRows, result: StepsResult) -> None:
+        facts = self._facts.by_id(step.table_id)
+        rows: list[StorageRow] = [tuple(row) for row in step.rows]
+        insert = self._element.insert_new_rows if step.ignore else self._element.insert_rows
+        done = insert(facts.name, rows)
+        result.counts.append(len(done))
+        self._after(facts, done, result)
+
+    def _put_index_keys(self, step: PutIndexKeys, result: StepsResult) -> None:
+        facts = self._facts.by_id(step.table_id)
+        key = next(g for g in facts.global_keys if g.index.id == step.index_id)
+        for row in step.deletes:
+            done = self._element.run(key.delete_sql, tuple(row[: len(key.positions)]))
+            result.changes += done.changes
+        if step.inserts:
+            result.changes += self._element.insert_rows(key.name, [tuple(r) for r in step.inserts])
+        result.counts.append(len(step.inserts))
+
+    def _apply_images(self, step: ApplyImages, result: StepsResult) -> None:
+        changes = row_changes.decode(step.changes)
+        self._element.apply_changes(changes)
+        result.counts.append(len(changes))
+        by_table: dict[str, list[RowChange]] = {}
+        for change in changes:
+            by_table.setdefault(change.table, []).append(change)
+        for name, some in by_table.items():
+            facts = self._facts.by_name(name)
+            if facts is None:
+                raise InternalError(f"images of an unknown table {name}")
+            result.changes += some
+            self._check_children(facts, some, result, depth=0)
+
+    def _lock_keys(self, step: LockKeys, result: StepsResult) -> None:
+        facts = self._facts.by_id(step.table_id)
+        sql = exists_sql(facts.table, step.columns)
+        at = [facts.columns.index(c) for c in step.columns]
+        index_id = next(
+            (u.index_id for u in facts.unique_keys if list(u.positions) == at),
+            facts.unique_keys[0].index_id,
+        )
+        for key in step.keys:
+            values = tuple(key)
+            if not self._element.read_in_batch(sql, values):
+                raise _missing_parent(step.constraint, facts, step.columns, values)
+            mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
+            result.locks.append(((step.table_id, index_id, values), mode))
+        result.locks.append(((step.table_id,), Mode.INTENTION))
+        result.counts.append(len(step.keys))
+
+    def _child_keys(self, step: ChildKeys, result: StepsResult) -> None:
+        child = self._facts.by_id(step.table_id)
+        link = next(p for p in child.parents if p.key.name == step.constraint)
+        for key in step.keys:
+            self._remove_children(child, link, tuple(key), result, depth=0)
+        result.counts.append(0)
+
+    def _lock_table(self, step: LockTable, result: StepsResult) -> None:
+        resource: Resource = (step.table_id,) if step.table_id else DDL_RESOURCE
+        result.locks.append((resource, Mode.EXCLUSIVE if step.exclusive else Mode.SHARED))
+        result.counts.append(0)
+
+    def _take_sequence(self, step: TakeSequence, result: StepsResult) -> None:
+        rows = self._element.read_in_batch(
+            f'SELECT NEXT_VALUE FROM "{SEQUENCE_TABLE}" WHERE ID = ?1', (step.sequence_id,)
+        )
+        first = int(rows[0][0] or 0) if rows else step.start
+        following = first + step.count * step.increment
+        if rows:
+            done = self._element.run(
+                f'UPDATE "{SEQUENCE_TABLE}" SET NEXT_VALUE = ?2 WHERE ID = ?1',
+                (step.sequence_id, following),
+            )
+        else:
+            done = self._element.run(
+                f'INSERT INTO "{SEQUENCE_TABLE}"(ID, NEXT_VALUE, _BUCKET) VALUES (?1, ?2, 0)',
+                (step.sequence_id, following),
+            )
+        result.changes += done.changes
+        result.rows.append((first,))
+        result.counts.append(1)
+
+    def _select_rows(self, step: SelectRows, result: StepsResult) -> None:
+        rows = self._element.read_in_batch(step.sql, step.params)
+        mode = Mode.SHARED if step.share else Mode.EXCLUSIVE
+        places = [
+            (table_id, self._facts.by_id(table_id).unique_keys[0].index_id, first, first + width)
+            for table_id, first, width in step.locks
+        ]
+        kept = []
+        for row in rows:
+            wanted: list[tuple[Resource, Mode]] = [
+                ((table_id, index_id, tuple(row[first:end])), mode)
+                for table_id, index_id, first, end in places
+                if None not in row[first:end]  # the empty side of an outer join
+            ]
+            if step.skip and self._is_locked(wanted):
+                continue
+            kept.append(row)
+            result.locks += wanted
+        result.locks += [((table_id,), Mode.INTENTION) for table_id, *_ in places]
+        result.rows += kept
+        result.counts.append(len(kept))
+
+    # -- what follows from row changes ----------------------------------------------------------
+    def _after(
+        self, facts: TableFacts, changes: list[RowChange], result: StepsResult, depth: int = 0
+    ) -> None:
+        """Collect a table's changes with the checks and effects they entail."""
+        result.changes += changes
+        if facts.table.distribution is Distribution.DUPLICATE:
+            result.effects.append(
+                Effect("images", facts.table.id, changes=row_changes.encode(changes))
+            )
+        for parent in facts.parents:
+            self._check_parents(facts, parent, changes, result)
+        self._check_children(facts, changes, result, depth)
+        for key in facts.global_keys:
+            deletes: list[StorageRow] = []
+            inserts: list[StorageRow] = []
+            for change in changes:
+                old = key.entry(change.old, facts.bucket)
+                new = key.entry(change.new, facts.bucket)
+                if old != new:
+                    if old is not None:
+                        deletes.append(old)
+                    if new is not None:
+                        inserts.append(new)
+            if deletes or inserts:
+                result.effects.append(
+                    Effect("index", facts.table.id, "", key.index.id, (), deletes, inserts)
+                )
+
+    def _check_parents(
+        self, facts: TableFacts, link: ParentLink, changes: list[RowChange], result: StepsResult
+    ) -> None:
+        keys: dict[tuple[StorageValue, ...], None] = {}
+        for change in changes:
+            if change.new is None:
+                continue
+            key = tuple(change.new[i] for i in link.positions)
+            if None in key:
+                continue
+            if change.old is not None and key == tuple(change.old[i] for i in link.positions):
+                continue
+            keys[key] = None
+        if not keys:
+            return
+        if not link.is_local:
+            result.effects.append(
+                Effect(
+                    "parent",
+                    link.parent.id,
+                    link.key.name,
+                    link.parent_index_id,
+                    link.key.parent_columns,
+                    [],
+                    list(keys),
+                )
+            )
+            return
+        read = self._element.read_in_batch
+        for key in keys:
+            if not read(link.exists_sql, key):
+                raise _missing_parent(link.key.name, facts, link.key.columns, key)
+            result.locks.append(((link.parent.id, link.parent_index_id, key), Mode.SHARED))
+
+    def _check_children(
+        self, facts: TableFacts, changes: list[RowChange], result: StepsResult, depth: int
+    ) -> None:
+        for link in facts.children:
+            gone: dict[tuple[StorageValue, ...], None] = {}
+            for change in changes:
+                if change.old is None:
+                    continue
+                key = tuple(change.old[i] for i in link.positions)
+                if change.new is not None and key == tuple(change.new[i] for i in link.positions):
+                    continue
+                if None not in key:
+                    gone[key] = None
+            for change in changes:  # deleted and put back in one statement: still there
+                if change.new is not None:
+                    gone.pop(tuple(change.new[i] for i in link.positions), None)
+            if gone:
+                self._parents_gone(link, gone, result, depth)
+
+    def _parents_gone(
+        self,
+        link: ChildLink,
+        gone: dict[tuple[StorageValue, ...], None],
+        result: StepsResult,
+        depth: int,
+    ) -> None:
+        if not link.is_local:
+            result.effects.append(
+                Effect("child", link.child.id, link.key.name, 0, link.key.columns, [], list(gone))
+            )
+            return
+        child = self._facts.by_id(link.child.id)
+        parent_link = next(p for p in child.parents if p.key.name == link.key.name)
+        for key in gone:
+            self._remove_children(child, parent_link, key, result, depth + 1)
+
+    def _remove_children(
+        self,
+        child: TableFacts,
+        link: ParentLink,
+        key: tuple[StorageValue, ...],
+        result: StepsResult,
+        depth: int,
+    ) -> None:
+        """Restrict, cascade or set null for the children of one parent key that went away."""
+        if depth > CASCADE_DEPTH_MAX:
+            raise ForeignKeyError(f"ON DELETE CASCADE goes deeper than {CASCADE_DEPTH_MAX} levels")
+        where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(link.key.columns, 1))
+        name = quoted(child.name)
+        if link.key.on_delete == "restrict":
+            if self._element.read_in_batch(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", key):
+                raise ForeignKeyError(
+                    f"foreign key constraint ({link.key.name}) violated: rows of "
+                    f"{child.table.schema}.{child.table.name} still refer to the row",
+                    detail=f"Key ({', '.join(link.key.parent_columns)})=({_show(key)}).",
+                    hint="Delete or change the child rows first.",
+                )
+            return
+        if link.key.on_delete == "cascade":
+            done = self._element.run(f"DELETE FROM {name} WHERE {where}", key)
+        else:
+            nulls = ", ".join(f"{quoted(c)} = NULL" for c in link.key.columns)
+            done = self._element.run(f"UPDATE {name} SET {nulls} WHERE {where}", key)
+        self._after(child, done.changes, result, depth)
+
+
+def _missing_parent(
+    constraint: str, facts: TableFacts, columns: tuple[str, ...], key: tuple[StorageValue, ...]
+) -> ForeignKeyError:
+    return ForeignKeyError(
+        f"foreign key constraint ({constraint}) violated: the parent row does not exist",
+        detail=f"Key ({', '.join(columns)})=({_show(key)}) of {facts.table.schema}.{facts.table.name}.",
+        hint="Insert the parent row first.",
+    )
+
+
+def _show(key: Iterable[StorageValue]) -> str:
+    return ", ".join(str(v) for v in key)
+
+
+_RUN = {
+    RunSql: StepRunner._run_sql,
+    InsertRows: StepRunner._insert_rows,
+    PutIndexKeys: StepRunner._put_index_keys,
+    ApplyImages: StepRunner._apply_images,
+    LockKeys: StepRunner._lock_keys,
+    ChildKeys: StepRunner._child_keys,
+    LockTable: StepRunner._lock_table,
+    TakeSequence: StepRunner._take_sequence,
+    SelectRows: StepRunner._select_rows,
+}
