@@ -26,6 +26,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from protocol.messages import registry
+from protocol.rpc.allocator import keep_freed_memory
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
 
@@ -166,7 +167,8 @@ def _spread(rates: list[int]) -> str:
 
 
 def run(main: Any, loop_name: str) -> Any:
-    """Run on the wanted event loop."""
+    """Run on the wanted event loop, as a daemon does."""
+    keep_freed_memory()
     if loop_name == "uvloop":
         import uvloop
 

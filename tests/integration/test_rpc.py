@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from protocol import limits
 from protocol.clock import boottime_s
@@ -53,6 +55,21 @@ class Fault(msgspec.Struct, frozen=True, array_like=True, tag="test.fault"):
     expected: bool
 
 
+@registry.message
+class Nobody(msgspec.Struct, frozen=True, array_like=True, tag="test.nobody"):
+    """Declared; nobody handles it."""
+
+
+class Slow(msgspec.Struct, frozen=True, array_like=True, tag="test.slow"):
+    """Its handler waits for ever."""
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="test.ask"):
+    """Its handler is a coroutine."""
+
+    good: bool
+
+
 class Undeclared(msgspec.Struct, frozen=True, array_like=True, tag="test.undeclared"):
     """Nobody declares it."""
 
@@ -92,8 +109,9 @@ class Side:
 Start = Callable[..., Awaitable[Side]]
 
 
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
+@asynccontextmanager
+async def nodes() -> AsyncIterator[Start]:
+    """Start nodes on demand; close them all at the end."""
     sides: list[Side] = []
 
     async def start_one(name: str, incarnation: str = "1", port: int = 0, **changes: Any) -> Side:
@@ -102,9 +120,17 @@ async def start() -> AsyncIterator[Start]:
         sides.append(side)
         return side
 
-    yield start_one
-    for side in sides:
-        await side.node.close()
+    try:
+        yield start_one
+    finally:
+        for side in sides:
+            await side.node.close()
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    async with nodes() as start_one:
+        yield start_one
 
 
 async def joined(start: Start) -> tuple[Side, Side]:
@@ -182,10 +208,6 @@ async def test_errors_cross_with_code_and_hint(start: Start) -> None:
 async def test_message_without_handler_or_declaration(start: Start) -> None:
     a, b = await joined(start)
 
-    class Nobody(msgspec.Struct, frozen=True, array_like=True, tag="test.nobody"):
-        pass
-
-    registry.declare(Nobody)
     with pytest.raises(NotServingError, match=r"test\.nobody"):
         await a.node.peer("b").call(Nobody(), 5)
     with pytest.raises(PeerProtocolError, match=r"test\.undeclared"):
@@ -223,9 +245,6 @@ async def test_cancel_reaches_the_handler_and_the_call_ends_with_its_answer(star
     a, b = await joined(start)
     started = asyncio.Event()
 
-    class Slow(msgspec.Struct, frozen=True, array_like=True, tag="test.slow"):
-        pass
-
     async def slow(_message: Slow, _request: Request) -> Echo:
         started.set()
         await asyncio.Event().wait()
@@ -242,9 +261,6 @@ async def test_cancel_reaches_the_handler_and_the_call_ends_with_its_answer(star
 
 async def test_async_handler_replies_and_fails(start: Start) -> None:
     a, b = await joined(start)
-
-    class Ask(msgspec.Struct, frozen=True, array_like=True, tag="test.ask"):
-        good: bool
 
     async def answer(message: Ask, request: Request) -> Echo:
         await asyncio.sleep(0)
@@ -541,3 +557,22 @@ async def test_dead_link_options_are_set(start: Start) -> None:
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2000
+
+
+SCENARIOS = [
+    function
+    for name, function in list(globals().items())
+    if name.startswith("test_") and list(inspect.signature(function).parameters) == ["start"]
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda function: function.__name__)
+def test_the_same_on_uvloop(scenario: Callable[[Start], Coroutine[Any, Any, None]]) -> None:
+    """Tools run on asyncio's loop, daemons on uvloop, whose transports differ in details."""
+
+    async def run() -> None:
+        async with nodes() as start_one:
+            await scenario(start_one)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
