@@ -1,12 +1,14 @@
 """Which message types this process decodes: only those that some module declared.
 
 A message is a `msgspec.Struct` with `frozen=True, array_like=True, tag="conversation.name"`.
-Its module declares it, at import, with `declare(Ping, Pong)` or the decorator `@message`;
+Its module declares it, at import, with `declare(Ping, Pong)`, the decorator `@message` or
+`declare_module(__name__)` as its last line;
 `RpcNode.handle` declares what it handles.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +31,19 @@ def message(message_type: _T) -> _T:
     """Declare one type as a class decorator."""
     declare(message_type)
     return message_type
+
+
+def declare_module(module_name: str) -> None:
+    """Declare every positional, frozen, tagged struct a module defines: `declare_module(__name__)`.
+
+    As the last line of the module; structs without a string tag (parts of messages) are passed by.
+    """
+    for value in list(vars(sys.modules[module_name]).values()):
+        if not (isinstance(value, type) and issubclass(value, msgspec.Struct)):
+            continue
+        config = value.__struct_config__
+        if value.__module__ == module_name and config.array_like and isinstance(config.tag, str):
+            declare(value)
 
 
 def tag_of(message_type: type[msgspec.Struct]) -> str:

@@ -295,6 +295,9 @@ class RpcNode:
         peer.next_id = connection.next_id
         log.info("rpc.disconnected", peer=name, error=str(error) if error else "")
         self._tell_watchers(name, connection.peer_incarnation, False)
+        if peer.kind == "tool" and not peer.address:
+            del self._peers[name]  # tools come once, under a name of their own
+            return
         steady = boottime_s() - connection.opened_s >= STEADY_S
         self._dial(peer, BACKOFF_FIRST_S if steady else 2 * BACKOFF_FIRST_S)
 

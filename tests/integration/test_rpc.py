@@ -548,6 +548,19 @@ async def test_closing_writes_out_what_was_answered(start: Start) -> None:
         await a.node.peer("b").call(Echo(1), 1)
 
 
+async def test_tools_are_forgotten_when_they_leave(start: Start) -> None:
+    b, tool = await start("b"), await start("tool-7", kind="tool")
+    tool.node.set_peer("b", HOST, b.port)
+    await b.node.wait_connected("tool-7", 5)
+    await tool.node.wait_connected("b", 5)
+    gone = asyncio.Event()
+    b.node.subscribe(lambda _n, _i, up: None if up else gone.set())
+    await tool.node.close()
+    async with asyncio.timeout(5):
+        await gone.wait()
+    assert [peer.name for peer in b.node.peers()] == ["b"]
+
+
 async def test_dead_link_options_are_set(start: Start) -> None:
     a, _b = await joined(start)
     connection = a.node.peer("b").connection

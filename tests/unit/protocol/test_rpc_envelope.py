@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import msgspec
 import pytest
 
@@ -106,6 +109,26 @@ def test_only_positional_frozen_tagged_messages_can_be_declared() -> None:
         registry.declare(Loose)
     with pytest.raises(TypeError):
         registry.declare(int)  # type: ignore[arg-type]
+
+
+def test_a_module_declares_its_messages_with_one_line() -> None:
+    module = types.ModuleType("made_up_messages")
+    source = """
+import msgspec
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    number: int
+class Whole(msgspec.Struct, frozen=True, array_like=True, tag="test.whole"):
+    parts: tuple[Part, ...]
+"""
+    sys.modules[module.__name__] = module
+    try:
+        exec(source, module.__dict__)
+        registry.declare_module(module.__name__)
+        item = Tell(module.Whole((module.Part(1),)))
+        assert Codec().decode_batch(batch(item)) == [item]
+    finally:
+        del sys.modules[module.__name__]
+    assert module.Part not in registry.declared()
 
 
 def test_every_error_code_survives_the_wire() -> None:
