@@ -188,6 +188,10 @@ class DuplicateObjectError(GridError, code="DUPLICATE_OBJECT", sqlstate="42P07",
     """An object of that name exists already."""
 
 
+class DependentObjectsError(GridError, code="DEPENDENT_OBJECTS", sqlstate="2BP01"):
+    """Other objects depend on the one to be dropped or changed; the detail names them."""
+
+
 class DefinitionError(GridError, code="INVALID_DEFINITION", sqlstate="42P16"):
     """A table, index or constraint definition that cannot be."""
 
@@ -212,6 +216,10 @@ class InvalidTextError(GridError, code="INVALID_TEXT", sqlstate="22P02"):
 
 class InvalidEncodingError(GridError, code="INVALID_ENCODING", sqlstate="22021"):
     """Bytes that are not UTF-8 text, or a NUL in text."""
+
+
+class CopyDataError(GridError, code="COPY_DATA", sqlstate="22P04"):
+    """COPY data that does not have the form it was announced in."""
 
 
 class OutOfRangeError(GridError, code="OUT_OF_RANGE", sqlstate="22003", tt_number=2932):
