@@ -270,6 +270,10 @@ class TransactionStateError(GridError, code="TRANSACTION_STATE", sqlstate="25000
     """The statement does not fit the state of the transaction."""
 
 
+class FailedTransactionError(GridError, code="FAILED_TRANSACTION", sqlstate="25P02"):
+    """The transaction lost its changes with a lead: it can only roll back."""
+
+
 class SequenceError(GridError, code="SEQUENCE", sqlstate="55000"):
     """CURRVAL before NEXTVAL, or a sequence that is used up."""
 
@@ -310,6 +314,10 @@ class CorruptElementError(GridError, code="CORRUPT_ELEMENT", sqlstate="XX001"):
 
 class FormatTooNewError(GridError, code="FORMAT_TOO_NEW", sqlstate="XX001"):
     """An element file written by newer software; install that software to use it."""
+
+
+class ElementInUseError(GridError, code="ELEMENT_IN_USE", sqlstate="55006"):
+    """Another process has the element's files open."""
 
 
 # -- management -----------------------------------------------------------------------------------
