@@ -1,0 +1,49 @@
+"""Attributes of a database definition → typed settings of an element. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.messages.admin import Attributes, ElementSpec
+
+PERM_SIZE_MB = 32
+TEMP_SIZE_MB = 64
+CONNECTIONS = 1000
+LOCK_WAIT_S = 10.0
+EPOCH_INTERVAL_S = 1.0
+READ_COMMITTED = 1
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one database on this instance. Sizes in MB are 2**20 bytes."""
+
+    perm_size_mb: int = PERM_SIZE_MB  # rows and indexes of one element
+    temp_size_mb: int = TEMP_SIZE_MB  # scratch space of queries
+    durability: int = 0  # 1: every commit is flushed before it is acknowledged
+    connections: int = CONNECTIONS
+    lock_wait_s: float = LOCK_WAIT_S
+    epoch_interval_s: float = EPOCH_INTERVAL_S
+    isolation: int = READ_COMMITTED  # 0: SERIALIZABLE
+
+
+def settings_of(spec: ElementSpec) -> DatabaseSettings:
+    """The settings; what the definition leaves out has its default.
+
+    Durability defaults to 0 with two copies or more and to 1 with one (a lone copy must reach the
+    disk). Management has checked names and ranges; values are decimal numbers.
+    """
+    given = {name.lower(): value for name, value in spec.attributes}
+    return DatabaseSettings(
+        perm_size_mb=int(given.get("permsize", PERM_SIZE_MB)),
+        temp_size_mb=int(given.get("tempsize", TEMP_SIZE_MB)),
+        durability=int(given.get("durability", 1 if spec.k == 1 else 0)),
+        connections=int(given.get("connections", CONNECTIONS)),
+        lock_wait_s=float(given.get("lockwait", LOCK_WAIT_S)),
+        epoch_interval_s=float(given.get("epochinterval", EPOCH_INTERVAL_S)),
+        isolation=int(given.get("isolation", READ_COMMITTED)),
+    )
+
+
+def merged(spec: ElementSpec, attributes: Attributes) -> ElementSpec:
+    """The specification with the attributes of a newer definition."""
+    return msgspec.structs.replace(spec, attributes=attributes)
