@@ -1,7 +1,7 @@
-"""Names of SQL types ↔ SqlType: TimesTen's names, Oracle's, and PostgreSQL's where its tools send them.
+"""Names of SQL types ↔ SqlType: TimesTen's, Oracle's, and PostgreSQL's where its tools send them.
 
-Pure. Where both worlds use a name: INTEGER, SMALLINT, BIGINT are the fixed-width integers (TimesTen's
-Oracle mode would make them NUMBER(38)), DATE has a time of day, FLOAT is a NUMBER.
+Pure. Where both worlds use a name: INTEGER, SMALLINT, BIGINT are the fixed-width integers (in
+TimesTen's Oracle mode NUMBER(38)), DATE has a time of day, FLOAT is a NUMBER.
 """
 
 from __future__ import annotations

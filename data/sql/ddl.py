@@ -1,0 +1,602 @@
+"""DDL statement + catalog → what it changes and what it needs (DdlPlan). Pure.
+
+`plan_ddl` is the entry. Tables and indexes are planned in ddl_tables.py and ddl_alter.py; here are
+the other objects, users and privileges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from data.catalog.catalog import (
+    PUBLIC,
+    SYS,
+    Catalog,
+    DropTable,
+    Relation,
+    TruncateTable,
+    shown,
+)
+from data.catalog.objects import Column, Grant, Sequence, Synonym, Table, User, View
+from data.sql.ddl_alter import drop_index, plan_alter_table, rename_table
+from data.sql.ddl_ast import (
+    AlterSequenceStatement,
+    AlterTableStatement,
+    CommentStatement,
+    CreateIndexStatement,
+    CreateSequenceStatement,
+    CreateSynonymStatement,
+    CreateTableStatement,
+    CreateViewStatement,
+    DropStatement,
+    GrantStatement,
+    Name,
+    RenameStatement,
+    SequenceOptions,
+    Statement,
+    TruncateStatement,
+    UserStatement,
+)
+from data.sql.ddl_build import (
+    Builder,
+    DdlHooks,
+    DdlPlan,
+    check_name,
+    dotted,
+    relation_kind,
+)
+from data.sql.ddl_parse import OBJECT_PRIVILEGES, SYSTEM_PRIVILEGES, parse_ddl
+from data.sql.ddl_tables import plan_create_index, plan_create_table
+from protocol.errors import (
+    DefinitionError,
+    DependentObjectsError,
+    DuplicateObjectError,
+    GridError,
+    NotSupportedError,
+    ParameterError,
+    PrivilegeError,
+    UnknownObjectError,
+    UnknownTableError,
+)
+
+_BIGINT_MAX = 2**63 - 1
+_RESERVED_USERS = frozenset({PUBLIC, SYS, "GI", "SYSTEM", "TTREP", "GRID"})
+_PASSWORD_BYTES_MAX = 1000
+
+
+def plan_ddl(
+    text: str,
+    catalog: Catalog,
+    user: str,
+    hooks: DdlHooks,
+    *,
+    schema: str = "",
+    ids: Callable[[], int] | None = None,
+) -> DdlPlan:
+    """Plan one DDL statement of `user` (folded name; `schema`: the current one).
+
+    Raises SqlSyntaxError, NotSupportedError, PrivilegeError, DuplicateObjectError,
+    UnknownTableError, UnknownObjectError, DefinitionError, DependentObjectsError and more.
+    """
+    statement = parse_ddl(text)
+    builder = Builder(catalog, user, schema or user, hooks, ids)
+    return builder.plan(_plan(builder, statement))
+
+
+def _plan(builder: Builder, statement: Statement) -> str:
+    """Fills the builder; returns the command tag."""
+    match statement:
+        case CreateTableStatement():
+            plan_create_table(builder, statement)
+            return "CREATE TABLE"
+        case CreateIndexStatement():
+            plan_create_index(builder, statement)
+            return "CREATE INDEX"
+        case AlterTableStatement():
+            plan_alter_table(builder, statement)
+            return "ALTER TABLE"
+        case CreateViewStatement():
+            _create_view(builder, statement)
+            return "CREATE VIEW"
+        case CreateSequenceStatement():
+            _create_sequence(builder, statement)
+            return "CREATE SEQUENCE"
+        case AlterSequenceStatement():
+            _alter_sequence(builder, statement)
+            return "ALTER SEQUENCE"
+        case CreateSynonymStatement():
+            _create_synonym(builder, statement)
+            return "CREATE SYNONYM"
+        case UserStatement():
+            _user(builder, statement)
+            return "CREATE ROLE" if statement.create else "ALTER ROLE"
+        case DropStatement():
+            _drop(builder, statement)
+            return "DROP ROLE" if statement.kind == "USER" else f"DROP {statement.kind}"
+        case RenameStatement():
+            _rename(builder, statement)
+            return f"ALTER {statement.kind}" if statement.kind else "ALTER TABLE"
+        case TruncateStatement():
+            _truncate(builder, statement)
+            return "TRUNCATE TABLE"
+        case CommentStatement():
+            _comment(builder, statement)
+            return "COMMENT"
+        case GrantStatement():
+            _grant(builder, statement)
+            return "GRANT" if statement.grant else "REVOKE"
+
+
+# -- views -----------------------------------------------------------------------------------------
+def _create_view(builder: Builder, statement: CreateViewStatement) -> None:
+    schema, name = builder.new_name(statement.name)
+    builder.need("CREATE VIEW", schema, statement.name.position)
+    old = builder.catalog.relations.get((schema, name))
+    if not (statement.replace and isinstance(old, View)):
+        builder.must_be_free(schema, name, statement.name.position)
+        old = None
+    try:
+        columns, used = builder.hooks.describe_query(
+            statement.query, schema, builder.user, builder.catalog
+        )
+    except GridError as error:
+        error.position += statement.query_position - 1 if error.position else 0
+        raise
+    if statement.columns:
+        if len(statement.columns) != len(columns):
+            message = "a view has as many columns as its query"
+            raise DefinitionError(message, position=statement.name.position)
+        named = zip(statement.columns, columns, strict=True)
+        columns = tuple(replace(c, name=n) for n, c in named)
+    if len({c.name for c in columns}) < len(columns):
+        message = "a column name stands twice in the view"
+        raise DefinitionError(message, hint="name its columns", position=statement.name.position)
+    number = old.id if old else builder.new_id()
+    if number in used:
+        raise DefinitionError("a view cannot use itself", position=statement.name.position)
+    builder.put(View(number, schema, name, statement.query, columns, depends_on=used))
+
+
+# -- sequences -------------------------------------------------------------------------------------
+def _sequence(old: Sequence, options: SequenceOptions, position: int, *, fresh: bool) -> Sequence:
+    """The sequence with the options. Raises DefinitionError."""
+    increment = options.increment if options.increment is not None else old.increment
+    if increment == 0:
+        raise DefinitionError("INCREMENT must not be zero", position=position)
+    up = increment > 0
+    minimum = options.minimum if options.minimum is not None else (None if fresh else old.minimum)
+    maximum = options.maximum if options.maximum is not None else (None if fresh else old.maximum)
+    low = minimum if isinstance(minimum, int) else (1 if up else -_BIGINT_MAX - 1)
+    high = maximum if isinstance(maximum, int) else (_BIGINT_MAX if up else -1)
+    start = options.start
+    if start is None:
+        start = (low if up else high) if fresh else old.start
+    if not -_BIGINT_MAX - 1 <= low < high <= _BIGINT_MAX:
+        raise DefinitionError("MINVALUE must be less than MAXVALUE", position=position)
+    if not low <= start <= high:
+        message = "START must be between MINVALUE and MAXVALUE"
+        raise DefinitionError(message, position=position)
+    cache = options.cache if options.cache is not None else old.cache
+    batch = options.batch if options.batch is not None else old.batch
+    if cache < 1 or batch < 1:
+        raise DefinitionError("CACHE and BATCH must be at least 1", position=position)
+    if options.batch is not None and options.cache is not None and cache > batch:
+        raise DefinitionError("CACHE must not be larger than BATCH", position=position)
+    return replace(
+        old,
+        start=start,
+        increment=increment,
+        minimum=low,
+        maximum=high,
+        cycle=options.cycle if options.cycle is not None else old.cycle,
+        cache=min(cache, batch),
+        batch=batch,
+    )
+
+
+def _create_sequence(builder: Builder, statement: CreateSequenceStatement) -> None:
+    schema, name = builder.new_name(statement.name)
+    position = statement.name.position
+    builder.need("CREATE SEQUENCE", schema, position)
+    if statement.if_not_exists and not builder.free(schema, name):
+        message = f'relation "{shown(name)}" already exists, skipping'
+        builder.notice(message, sqlstate="42P07")
+        return
+    builder.must_be_free(schema, name, position)
+    empty = Sequence(builder.new_id(), schema, name)
+    builder.put(_sequence(empty, statement.options, position, fresh=True))
+
+
+def _alter_sequence(builder: Builder, statement: AlterSequenceStatement) -> None:
+    found = _of_kind(builder, statement.name, "SEQUENCE")
+    assert isinstance(found, Sequence)
+    builder.need("ALTER ANY SEQUENCE", found.schema, statement.name.position)
+    if statement.options.start is not None:
+        raise NotSupportedError(
+            "START of a sequence cannot change", position=statement.name.position
+        )
+    builder.put(_sequence(found, statement.options, statement.name.position, fresh=False))
+
+
+# -- synonyms --------------------------------------------------------------------------------------
+def _create_synonym(builder: Builder, statement: CreateSynonymStatement) -> None:
+    position = statement.name.position
+    if statement.public:
+        if not builder.catalog.has_system_privilege(builder.user, "CREATE PUBLIC SYNONYM"):
+            message = "permission denied: CREATE PUBLIC SYNONYM is needed"
+            raise PrivilegeError(message, position=position)
+        schema, name = PUBLIC, statement.name.parts[-1]
+        check_name(name, position)
+    else:
+        schema, name = builder.new_name(statement.name)
+        builder.need("CREATE SYNONYM", schema, position)
+    old = builder.catalog.synonyms.get((schema, name))
+    if old is None or not statement.replace:
+        builder.must_be_free(schema, name, position)
+    target = statement.target.parts
+    target_schema = target[-2] if len(target) > 1 else builder.schema
+    if (target_schema, target[-1]) == (schema, name):
+        raise DefinitionError("a synonym cannot stand for itself", position=position)
+    number = old.id if old else builder.new_id()
+    builder.put(Synonym(number, schema, name, target_schema, target[-1]))
+
+
+# -- users -----------------------------------------------------------------------------------------
+def _verifier(statement: UserStatement) -> str:
+    """The SCRAM verifier of the password, "" for none. Raises ParameterError."""
+    if statement.password is None:
+        return ""
+    if not statement.password or len(statement.password.encode()) > _PASSWORD_BYTES_MAX:
+        message = f"a password has 1 to {_PASSWORD_BYTES_MAX} bytes"
+        raise ParameterError(message, position=statement.position)
+    from protocol.pgwire.scram import make_verifier
+
+    return make_verifier(statement.password)
+
+
+def _user(builder: Builder, statement: UserStatement) -> None:
+    position = statement.position
+    name = statement.name.upper()  # users match whatever the case
+    old = builder.catalog.user(name)
+    if not statement.create:
+        user = builder.catalog.need_user(name, position)
+        if user.name != builder.user or statement.admin is not None:
+            builder.need_admin(position)
+        changed = user
+        if statement.external:
+            changed = replace(user, verifier="")
+        elif statement.password is not None:
+            changed = replace(user, verifier=_verifier(statement))
+        if statement.admin is not None:
+            changed = replace(changed, admin=statement.admin)
+        builder.put(changed)
+        return
+    builder.need_admin(position)
+    if old is not None:
+        if statement.if_not_exists:
+            builder.notice(f'user "{shown(name)}" already exists, skipping')
+            return
+        raise DuplicateObjectError(f'user "{shown(name)}" already exists', position=position)
+    if name in _RESERVED_USERS:
+        raise DefinitionError(f'user name "{shown(name)}" is reserved', position=position)
+    check_name(name, position)
+    admin = bool(statement.admin)
+    builder.put(User(builder.new_id(), name, _verifier(statement), admin))
+
+
+def _drop_user(builder: Builder, name: Name, statement: DropStatement) -> None:
+    builder.need_admin(name.position)
+    user = builder.catalog.user(name.parts[-1])
+    if user is None:
+        _missing(builder, statement, name, "user")
+        return
+    if user.name == builder.user or user.name == SYS:
+        message = f'user "{shown(user.name)}" cannot be dropped'
+        raise DependentObjectsError(message, position=name.position)
+    owned = [r for r in builder.catalog.relations.values() if r.schema == user.name]
+    owned_synonyms = [s for s in builder.catalog.synonyms.values() if s.schema == user.name]
+    if (owned or owned_synonyms) and not statement.cascade:
+        listed = ", ".join(shown(item.name) for item in [*owned, *owned_synonyms][:10])
+        raise DependentObjectsError(
+            f'user "{shown(user.name)}" has objects', detail=listed, position=name.position
+        )
+    _drop_relations(builder, owned, cascade=True, position=name.position)
+    for synonym in owned_synonyms:
+        builder.delete(synonym)
+    for grant in list(builder.catalog.grants()):
+        if grant.grantee == user.name:
+            builder.delete(grant)
+    builder.delete(user)
+
+
+# -- DROP ------------------------------------------------------------------------------------------
+def _missing(builder: Builder, statement: DropStatement, name: Name, kind: str) -> None:
+    """A notice for IF EXISTS, else the error."""
+    message = f'{kind} "{dotted(name)}" does not exist'
+    if statement.if_exists:
+        builder.notice(message + ", skipping")
+        return
+    if kind in ("table", "view", "sequence"):
+        raise UnknownTableError(message, position=name.position)
+    raise UnknownObjectError(message, position=name.position)
+
+
+def _drop(builder: Builder, statement: DropStatement) -> None:
+    if statement.kind == "USER":
+        for name in statement.names:
+            _drop_user(builder, name, statement)
+        return
+    if statement.kind == "SYNONYM":
+        for name in statement.names:
+            _drop_synonym(builder, name, statement)
+        return
+    if statement.kind == "INDEX":
+        for name in statement.names:
+            _drop_named_index(builder, name, statement)
+        return
+    found: list[Relation] = []
+    for name in statement.names:
+        try:
+            relation = _of_kind(builder, name, statement.kind)
+        except UnknownTableError:
+            _missing(builder, statement, name, statement.kind.lower())
+            continue
+        builder.need(f"DROP ANY {statement.kind}", relation.schema, name.position)
+        found.append(relation)
+    position = statement.names[0].position
+    _drop_relations(builder, found, cascade=statement.cascade, position=position)
+
+
+def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
+    """The relation of that name and kind; dropping never follows a synonym. Raises as resolve."""
+    if kind == "TABLE":
+        wanted: type = Table
+    else:
+        wanted = View if kind == "VIEW" else Sequence
+    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    found = builder.catalog.relations.get((schema, name.parts[-1]))
+    if found is None:
+        message = f'{kind.lower()} "{dotted(name)}" does not exist'
+        raise UnknownTableError(message, position=name.position)
+    if not isinstance(found, wanted):
+        message = f'"{dotted(name)}" is a {relation_kind(found)}, not a {kind.lower()}'
+        raise DefinitionError(message, position=name.position)
+    if isinstance(found, Table) and found.system:
+        message = f'table "{dotted(name)}" is internal'
+        raise PrivilegeError(message, position=name.position)
+    return found
+
+
+def _drop_relations(
+    builder: Builder, relations: list[Relation], *, cascade: bool, position: int
+) -> None:
+    """Drops them together, so that they may depend on each other."""
+    going = {r.id for r in relations}
+    for view in list(builder.catalog.views()):
+        if view.id not in going and going & set(view.depends_on):
+            if not cascade:
+                raise DependentObjectsError(
+                    f'view "{shown(view.name)}" depends on it',
+                    hint="DROP … CASCADE drops it too",
+                    position=position,
+                )
+            builder.notice(f"drop cascades to view {shown(view.name)}")
+            going.add(view.id)
+            relations = [*relations, view]
+    for relation in relations:
+        if isinstance(relation, Table):
+            _cut_children(builder, relation, going, cascade, position)
+    for relation in relations:
+        if isinstance(relation, Table):
+            current = builder.catalog.table_by_id(relation.id)
+            builder.lock(current.id)
+            builder.act(DropTable(current, builder.new_id()))
+        for grant in list(builder.catalog.grants()):
+            if grant.object_id == relation.id:
+                builder.delete(grant)
+        builder.delete(relation)
+
+
+def _cut_children(
+    builder: Builder, table: Table, going: set[int], cascade: bool, position: int
+) -> None:
+    """Foreign keys of tables that stay: refused, or dropped with CASCADE."""
+    for child in builder.catalog.children(table.id):
+        if child.id in going:
+            continue
+        reference = child.reference
+        if not cascade or (reference is not None and reference.parent_id == table.id):
+            hint = "DROP … CASCADE drops the foreign key" if not cascade else ""
+            if cascade:
+                hint = f"its rows are distributed by it: drop {shown(child.name)} first"
+            raise DependentObjectsError(
+                f'table "{shown(child.name)}" refers to "{shown(table.name)}"',
+                hint=hint,
+                position=position,
+            )
+        keys = tuple(k for k in child.foreign_keys if k.parent_id != table.id)
+        builder.lock(child.id)
+        builder.put(replace(child, foreign_keys=keys))
+        builder.notice(f"drop cascades to constraints of table {shown(child.name)}")
+
+
+def _drop_synonym(builder: Builder, name: Name, statement: DropStatement) -> None:
+    if statement.public:
+        schema, privilege = PUBLIC, "DROP PUBLIC SYNONYM"
+        if not builder.catalog.has_system_privilege(builder.user, privilege):
+            message = f"permission denied: {privilege} is needed"
+            raise PrivilegeError(message, position=name.position)
+    else:
+        schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+        builder.need("DROP ANY SYNONYM", schema, name.position)
+    found = builder.catalog.synonyms.get((schema, name.parts[-1]))
+    if found is None:
+        _missing(builder, statement, name, "synonym")
+        return
+    builder.delete(found)
+
+
+def _drop_named_index(builder: Builder, name: Name, statement: DropStatement) -> None:
+    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    found = builder.catalog.find_index(schema, name.parts[-1])
+    if found is None:
+        _missing(builder, statement, name, "index")
+        return
+    table, index = found
+    builder.need("DROP ANY INDEX", table.schema, name.position)
+    if index.constraint or table.system:
+        raise DependentObjectsError(
+            f'index "{shown(index.name)}" belongs to a constraint of "{shown(table.name)}"',
+            hint="ALTER TABLE … DROP CONSTRAINT",
+            position=name.position,
+        )
+    builder.put(drop_index(builder, table, index, name.position, cascade=statement.cascade))
+
+
+# -- RENAME, TRUNCATE, COMMENT ---------------------------------------------------------------------
+def _rename(builder: Builder, statement: RenameStatement) -> None:
+    name, new = statement.name, statement.new_name
+    check_name(new, name.position)
+    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    if statement.kind == "INDEX":
+        found = builder.catalog.find_index(schema, name.parts[-1])
+        if found is None:
+            message = f'index "{dotted(name)}" does not exist'
+            raise UnknownObjectError(message, position=name.position)
+        table, index = found
+        builder.need("ALTER ANY INDEX", table.schema, name.position)
+        builder.must_be_free(table.schema, new, name.position)
+        renamed = replace(index, name=new)
+        indexes = tuple(renamed if i.id == index.id else i for i in table.indexes)
+        builder.put(replace(table, indexes=indexes))
+        return
+    kind = statement.kind
+    if not kind:
+        kind = relation_kind(builder.relation(name)).upper()
+    relation = _of_kind(builder, name, kind)
+    builder.need(f"ALTER ANY {kind}", relation.schema, name.position)
+    if isinstance(relation, Table):
+        builder.lock(relation.id)
+        builder.put(rename_table(builder, relation, new, name.position))
+        return
+    builder.must_be_free(relation.schema, new, name.position)
+    for view in builder.catalog.views():
+        if relation.id in view.depends_on:
+            message = f'view "{shown(view.name)}" depends on it'
+            raise DependentObjectsError(message, position=name.position)
+    builder.put(replace(relation, name=new))
+
+
+def _truncate(builder: Builder, statement: TruncateStatement) -> None:
+    tables = [builder.table(name) for name in statement.names]
+    going = {t.id for t in tables}
+    waiting = list(tables)
+    while waiting:
+        table = waiting.pop()
+        for child in builder.catalog.children(table.id):
+            if child.id in going:
+                continue
+            if not statement.cascade:
+                raise DependentObjectsError(
+                    f'table "{shown(child.name)}" refers to "{shown(table.name)}"',
+                    hint=f"truncate {shown(child.name)} in the same statement, or CASCADE",
+                    position=statement.names[0].position,
+                )
+            going.add(child.id)
+            tables.append(child)
+            waiting.append(child)
+    for table in tables:
+        if table.schema != builder.user:
+            builder.need_object("DELETE", table, statement.names[0].position)
+        builder.lock(table.id)
+        builder.act(TruncateTable(table, builder.new_id()))
+
+
+def _comment(builder: Builder, statement: CommentStatement) -> None:
+    name = statement.name
+    if statement.kind == "COLUMN":
+        if len(name.parts) < 2:
+            raise UnknownTableError("name the table: table.column", position=name.position)
+        relation = builder.relation(Name(name.parts[:-1], name.position))
+    else:
+        relation = builder.relation(name)
+    if isinstance(relation, Sequence):
+        raise NotSupportedError("COMMENT ON a sequence", position=name.position)
+    if relation.schema != builder.user:
+        builder.need_object("ALTER", relation, name.position)
+    if statement.kind != "COLUMN":
+        builder.put(replace(relation, comment=statement.text))
+        return
+    if all(c.name != name.parts[-1] for c in relation.columns):
+        message = f'column "{shown(name.parts[-1])}" does not exist'
+        raise UnknownObjectError(message, position=name.position)
+
+    def commented(column: Column) -> Column:
+        wanted = column.name == name.parts[-1]
+        return replace(column, comment=statement.text) if wanted else column
+
+    builder.put(replace(relation, columns=tuple(commented(c) for c in relation.columns)))
+
+
+# -- privileges ------------------------------------------------------------------------------------
+def _grant(builder: Builder, statement: GrantStatement) -> None:
+    grantees = []
+    for grantee in statement.grantees:
+        if grantee.upper() == PUBLIC:
+            grantees.append(PUBLIC)
+        else:
+            grantees.append(builder.catalog.need_user(grantee, statement.position).name)
+    if statement.on is None:
+        _grant_system(builder, statement, grantees)
+        return
+    for name in statement.on:
+        relation = builder.relation(name)
+        if relation.schema != builder.user:
+            builder.need_admin(name.position)
+        for grantee in grantees:
+            _grant_object(builder, statement, relation, grantee)
+
+
+def _grant_system(builder: Builder, statement: GrantStatement, grantees: list[str]) -> None:
+    builder.need_admin(statement.position)
+    wanted = set(statement.privileges)
+    if "ALL" in wanted:
+        wanted = set(SYSTEM_PRIVILEGES)
+    for grantee in grantees:
+        if grantee == PUBLIC:
+            raise NotSupportedError(
+                "system privileges are granted to users, not to PUBLIC",
+                position=statement.position,
+            )
+        user = builder.catalog.need_user(grantee)
+        held = set(user.privileges)
+        after = held | wanted if statement.grant else held - wanted
+        builder.put(replace(user, privileges=tuple(sorted(after))))
+
+
+def _grant_object(
+    builder: Builder, statement: GrantStatement, relation: Relation, grantee: str
+) -> None:
+    fitting = {"SELECT"} if isinstance(relation, Sequence) else set(OBJECT_PRIVILEGES)
+    fitting.discard("EXECUTE")
+    wanted = set(statement.privileges)
+    if "ALL" in wanted:
+        wanted = fitting
+    if isinstance(relation, Sequence) and "USAGE" in wanted:
+        wanted = (wanted - {"USAGE"}) | {"SELECT"}
+    held = {
+        g.privilege: g
+        for g in builder.catalog.grants()
+        if g.object_id == relation.id and g.grantee == grantee
+    }
+    for privilege in sorted(wanted):
+        if privilege not in fitting:
+            kind = relation_kind(relation)
+            message = f"{privilege} is no privilege on a {kind} here"
+            raise NotSupportedError(message, position=statement.position)
+        if statement.grant and privilege not in held:
+            builder.put(Grant(builder.new_id(), relation.id, grantee, privilege))
+        elif not statement.grant and privilege in held:
+            builder.delete(held[privilege])
