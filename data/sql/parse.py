@@ -1,0 +1,471 @@
+"""Text → what kind of statement it is, and for queries and DML the sqlglot tree. Pure.
+
+sqlglot is used unsubclassed (its compiled build refuses subclasses): its Oracle tokenizer, a pass
+over the tokens, its parser. The pass renames function calls to TG_F_<NAME> so that sqlglot keeps
+them as they are written, numbers the parameters ($1 …), and turns what its grammar lacks into calls:
+TimesTen's FIRST n / ROWS m TO n, typed literals, SYSDATE and its like.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.dialects.oracle import Oracle
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from protocol.errors import NotSupportedError, SqlSyntaxError
+
+PREFIX = "TG_F_"
+_DIALECT = Oracle()
+_HINTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL)
+_HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
+_FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
+# calls with a grammar of their own, left to sqlglot
+_SYNTAX_CALLS = frozenset(
+    "CAST TRY_CAST EXTRACT TRIM POSITION SUBSTRING OVERLAY EXISTS VALUES ROLLUP CUBE GROUPING ANY "
+    "SOME ALL ARRAY ROW OVER FILTER WITHIN KEEP USING ON IN AND OR NOT SETS AS GROUP BY WHEN THEN "
+    "ELSE LATERAL TABLE SELECT UNION MINUS WITH PARTITION XMLTABLE JSON_TABLE UNNEST PIVOT UNPIVOT".split()
+)
+_NILADIC = frozenset(
+    "SYSDATE SYSTIMESTAMP TT_SYSDATE ORA_SYSDATE CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME "
+    "LOCALTIMESTAMP LOCALTIME USER CURRENT_USER SESSION_USER CURRENT_SCHEMA CURRENT_CATALOG UID "
+    "CURRENT_ROLE".split()
+)
+_KEYWORD_CALLS = frozenset({"LEFT", "RIGHT", "REPLACE", "TRUNCATE", "CHAR", "DATE", "TIMESTAMP"})
+_DATE_LITERALS = frozenset(
+    {"DATE", "TIMESTAMP", "TIME", "TT_DATE", "TT_TIMESTAMP", "TT_TIME", "TIMESTAMPTZ"}
+)
+_NO_CALL_AFTER = frozenset(
+    {
+        TokenType.INTO,
+        TokenType.DOT,
+        TokenType.JOIN,
+        TokenType.TABLE,
+        TokenType.UPDATE,
+        TokenType.ALIAS,
+        TokenType.DCOLON,
+        TokenType.VAR,
+        TokenType.IDENTIFIER,
+        TokenType.R_PAREN,
+        TokenType.WITH,
+    }
+)
+_WORDS_BEFORE_CALLS = frozenset(
+    "PRIOR BOTH LEADING TRAILING DISTINCT UNIQUE RETURNING BY CONNECT_BY_ROOT SET LIKE".split()
+)
+_DDL = frozenset("CREATE ALTER DROP GRANT REVOKE TRUNCATE COMMENT RENAME ANALYZE_TABLE PURGE".split())
+_UTILITY = frozenset(
+    "BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE SET SHOW RESET DISCARD DEALLOCATE LOCK "
+    "CALL PREPARE EXECUTE EXEC DECLARE FETCH MOVE CLOSE LISTEN UNLISTEN NOTIFY VACUUM ANALYZE CHECKPOINT "
+    "CLUSTER REINDEX REFRESH LOAD UNLOAD FLUSH SECURITY DO USE".split()
+)
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A statement. `kind`: empty query insert update delete merge explain copy utility ddl block."""
+
+    kind: str
+    text: str
+    first_word: str = ""
+    tree: Any = None
+    param_count: int = 0
+    param_names: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
+    first: Any = None  # of DELETE FIRST n / UPDATE FIRST n: a number token's text or "$k"
+
+
+def read_hints(text: str) -> tuple[str, dict[str, str]]:
+    """The text with its hints blanked out (places stay), and the hints by upper-case name."""
+    hints: dict[str, str] = {}
+    if "/*+" not in text:
+        return text, hints
+    for match in _HINTS.finditer(text):
+        if match["hint"] is not None:
+            for name, argument in _HINT.findall(match["hint"]):
+                hints[name.upper()] = argument.strip().upper()
+            start, end = match.span()
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text, hints
+
+
+def parse_statement(text: str) -> Parsed:
+    """Dispatch on the first word; queries and DML are parsed. Raises SqlSyntaxError."""
+    match = _FIRST_WORDS.match(text)
+    if match is None:
+        if text.strip(" \t\r\n;") and not re.fullmatch(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*", text, re.S):
+            raise SqlSyntaxError(f'syntax error at or near "{text.strip()[:20]}"', position=1)
+        return Parsed("empty", text)
+    word = match.group(1).upper()
+    if word in ("SELECT", "WITH", "VALUES"):
+        return _parse_tree("query", word, text)
+    if word in ("INSERT", "UPDATE", "DELETE", "MERGE"):
+        return _parse_tree(word.lower(), word, text)
+    if word == "EXPLAIN":
+        return Parsed("explain", text, word)
+    if word == "COPY":
+        return Parsed("copy", text, word)
+    if word in _DDL:
+        return Parsed("ddl", text, word)
+    if word == "DECLARE" and not re.match(r"\s*declare\s+\S+\s+(\w+\s+)*?cursor\b", text, re.I):
+        return Parsed("block", text, word)
+    if word == "BEGIN" and not re.match(
+        r"\s*begin\s*(;|$|work\b|transaction\b|isolation\b|read\b|not\b|deferrable\b)", text, re.I
+    ):
+        return Parsed("block", text, word)
+    if word in _UTILITY:
+        return Parsed("utility", text, word)
+    raise SqlSyntaxError(
+        f'syntax error at or near "{match.group(1)}"', position=match.start(1) + 1
+    )
+
+
+def parse_query(text: str) -> Parsed:
+    """A query (of a view, of EXPLAIN, in parentheses of COPY). Raises SqlSyntaxError."""
+    return _parse_tree("query", "SELECT", text)
+
+
+def parse_expression(text: str) -> Any:
+    """The tree of one expression (CHECK, DEFAULT). Raises SqlSyntaxError."""
+    parsed = _parse_tree("query", "SELECT", "SELECT " + text)
+    select = parsed.tree
+    if not isinstance(select, exp.Select) or len(select.expressions) != 1 or parsed.param_count:
+        raise SqlSyntaxError("one expression expected")
+    return select.expressions[0]
+
+
+def _parse_tree(kind: str, word: str, text: str) -> Parsed:
+    clean, hints = read_hints(text)
+    parsed = Parsed(kind, text, word, hints=hints)
+    try:
+        tokens = _DIALECT.tokenize(clean)
+    except TokenError as error:
+        raise SqlSyntaxError(f"syntax error: {str(error).splitlines()[0]}") from None
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    tokens = _Rewriter(tokens, parsed).run()
+    try:
+        trees = _DIALECT.parser().parse(tokens, clean)
+    except ParseError as error:
+        raise _syntax_error(error, text) from None
+    except (TokenError, RecursionError, ValueError, IndexError, AttributeError) as error:
+        raise SqlSyntaxError(f"the statement cannot be parsed: {str(error)[:100]}") from None
+    if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
+        raise SqlSyntaxError("the statement cannot be parsed")
+    parsed.tree = trees[0]
+    if kind == "query":
+        if isinstance(trees[0], exp.Insert | exp.Update | exp.Delete | exp.Merge):
+            parsed.kind = type(trees[0]).__name__.lower()  # WITH … DELETE
+        elif not isinstance(trees[0], exp.Query | exp.Values):
+            raise SqlSyntaxError("a query is expected")
+    return parsed
+
+
+def _syntax_error(error: ParseError, text: str) -> SqlSyntaxError:
+    detail = error.errors[0] if error.errors else {}
+    line, column = detail.get("line") or 0, detail.get("col") or 0
+    near = str(detail.get("highlight") or "").removeprefix(PREFIX)
+    position = 0
+    if line:
+        starts = [0, *(m.end() for m in re.finditer("\n", text))]
+        end = starts[min(line, len(starts)) - 1] + column
+        position = max(end - len(near), 0) + 1
+    message = f'syntax error at or near "{near}"' if near else "syntax error"
+    return SqlSyntaxError(message, detail=str(detail.get("description") or ""), position=position)
+
+
+class _Rewriter:
+    """The pass over the tokens."""
+
+    def __init__(self, tokens: list[Token], parsed: Parsed) -> None:
+        self.tokens = tokens
+        self.parsed = parsed
+        self.out: list[Token] = []
+        self.at = 0
+        self.question_marks = 0
+
+    def run(self) -> list[Token]:
+        """The rewritten tokens."""
+        if self.parsed.kind in ("delete", "update"):
+            self._rewrite_dml_head()
+        while self.at < len(self.tokens):
+            self._step()
+        self.parsed.param_count = max(
+            self.parsed.param_count, self.question_marks, len(self.parsed.param_names)
+        )
+        return self.out
+
+    def _peek(self, ahead: int = 0) -> Token | None:
+        index = self.at + ahead
+        return self.tokens[index] if index < len(self.tokens) else None
+
+    def _emit(self, kind: TokenType, text: str, like: Token) -> None:
+        self.out.append(
+            Token(kind, text, like.line, like.col, like.start, like.end, like.comments)
+        )
+
+    def _emit_call(self, name: str, arguments: list[str], like: Token) -> None:
+        self._emit(TokenType.VAR, PREFIX + name, like)
+        self._emit(TokenType.L_PAREN, "(", like)
+        for i, argument in enumerate(arguments):
+            if i:
+                self._emit(TokenType.COMMA, ",", like)
+            self._emit(TokenType.STRING, argument, like)
+        self._emit(TokenType.R_PAREN, ")", like)
+
+    def _is(self, ahead: int, *words: str) -> bool:
+        token = self._peek(ahead)
+        return (
+            token is not None
+            and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER)
+            and token.text.upper() in words
+        )
+
+    def _rewrite_dml_head(self) -> None:
+        """DELETE [FIRST n] [FROM] t; UPDATE [FIRST n] t."""
+        head = self.tokens[0]
+        self.out.append(head)
+        self.at = 1
+        if self._is(0, "FIRST"):
+            self.at = 2
+            count = self._read_count()
+            self.parsed.first = count
+        if self.parsed.kind == "delete" and not self._is(0, "FROM"):
+            self._emit(TokenType.FROM, "FROM", head)
+
+    def _read_count(self) -> str:
+        """A number or parameter at the current place."""
+        token = self._peek()
+        if token is None:
+            raise SqlSyntaxError("a number is missing after FIRST or ROWS")
+        if token.token_type is TokenType.NUMBER:
+            self.at += 1
+            return token.text
+        if self._parameter():
+            return self.out.pop().text
+        raise SqlSyntaxError(
+            "a number is expected after FIRST or ROWS", position=token.start + 1
+        )
+
+    def _step(self) -> None:
+        token = self.tokens[self.at]
+        kind = token.token_type
+        if kind is TokenType.SELECT:
+            self._select_head(token)
+        elif kind in (TokenType.PLACEHOLDER, TokenType.COLON) or token.text.startswith("$"):
+            if not self._parameter():
+                self.out.append(token)
+                self.at += 1
+        elif kind is TokenType.NUMBER:
+            self._number(token)
+        elif kind in (TokenType.STRING, TokenType.IDENTIFIER, TokenType.RAW_STRING):
+            self.out.append(token)
+            self.at += 1
+        elif token.text[:1].isalpha():
+            self._word(token)
+        else:
+            self.out.append(token)
+            self.at += 1
+
+    def _select_head(self, token: Token) -> None:
+        """SELECT [FIRST n | ROWS m TO n] [ALL | DISTINCT] list → SELECT [DISTINCT] TG_F_ROWS(m, n), list."""
+        self.out.append(token)
+        self.at += 1
+        following = self._peek(1)
+        if following is None or not self._is(0, "FIRST", "ROWS"):
+            return
+        countable = following.token_type in (
+            TokenType.NUMBER,
+            TokenType.PLACEHOLDER,
+            TokenType.COLON,
+        ) or following.text.startswith("$")
+        if not countable:
+            return  # a column of that name
+        is_first = self._is(0, "FIRST")
+        self.at += 1
+        low = "1" if is_first else self._read_count()
+        if not is_first:
+            if not self._is(0, "TO"):
+                raise SqlSyntaxError("ROWS m TO n: TO is missing", position=token.start + 1)
+            self.at += 1
+        high = self._read_count()
+        while self._is(0, "ALL", "DISTINCT", "UNIQUE"):
+            if not self._is(0, "ALL"):
+                self._emit(TokenType.DISTINCT, "DISTINCT", token)
+            self.at += 1
+        self._emit_call("ROWS", [low, high], token)
+        self._emit(TokenType.COMMA, ",", token)
+
+    def _parameter(self) -> bool:
+        """`?`, `:name`, `:1`, `$1` at the current place → VAR $k."""
+        token = self.tokens[self.at]
+        if token.token_type is TokenType.PLACEHOLDER:
+            self.question_marks += 1
+            self._emit(TokenType.VAR, f"${self.question_marks}", token)
+            self.at += 1
+            return True
+        if token.text.startswith("$") and token.text[1:].isdigit():
+            number = int(token.text[1:])
+            if not 1 <= number <= 65535:
+                raise SqlSyntaxError(f"there is no parameter {token.text}", position=token.start + 1)
+            self.parsed.param_count = max(self.parsed.param_count, number)
+            self._emit(TokenType.VAR, token.text, token)
+            self.at += 1
+            return True
+        following = self._peek(1)
+        if (
+            token.token_type is TokenType.COLON
+            and following is not None
+            and following.start == token.end + 1
+            and following.token_type not in (TokenType.STRING, TokenType.COLON)
+        ):
+            names = self.parsed.param_names
+            index = names.setdefault(following.text.upper(), len(names) + 1)
+            self._emit(TokenType.VAR, f"${index}", token)
+            self.at += 2
+            return True
+        return False
+
+    def _number(self, token: Token) -> None:
+        following = self._peek(1)
+        if (
+            following is not None
+            and following.token_type is TokenType.VAR
+            and following.start == token.end + 1
+            and following.text.lower() in ("d", "f")
+        ):
+            name = "DOUBLE_LITERAL" if following.text.lower() == "d" else "FLOAT_LITERAL"
+            self._emit_call(name, [token.text], token)
+            self.at += 2
+            return
+        self.out.append(token)
+        self.at += 1
+
+    def _word(self, token: Token) -> None:
+        word = token.text.upper()
+        following = self._peek(1)
+        before = self.out[-1] if self.out else None
+        after_dot = before is not None and before.token_type is TokenType.DOT
+        if following is not None and following.token_type is TokenType.STRING and not after_dot:
+            if self._literal(word, token, following):
+                return
+        elif word in _NILADIC and self._niladic(word, token, after_dot=after_dot):
+            return
+        is_call = following is not None and following.token_type is TokenType.L_PAREN
+        if is_call and self._is_function(word, token, before):
+            self._emit(TokenType.VAR, PREFIX + word, token)
+        elif word == "UNIQUE" and before is not None and before.token_type is TokenType.SELECT:
+            self._emit(TokenType.DISTINCT, "DISTINCT", token)
+        elif word == "MINUS" and before is not None and self._is(1, "SELECT", "ALL"):
+            self._emit(TokenType.EXCEPT, "EXCEPT", token)
+        else:
+            self.out.append(token)
+        self.at += 1
+
+    def _is_function(self, word: str, token: Token, before: Token | None) -> bool:
+        if word in _SYNTAX_CALLS:
+            return False
+        if token.token_type is not TokenType.VAR and word not in _KEYWORD_CALLS:
+            # other keywords that are functions too (e.g. RANK, INSERT) come as calls only here
+            if not token.token_type.name.startswith("CURRENT") and word not in _OTHER_CALLS:
+                return False
+        if before is None:
+            return False
+        if before.token_type in _NO_CALL_AFTER:
+            is_word = before.token_type is TokenType.VAR
+            if not (is_word and before.text.upper() in _WORDS_BEFORE_CALLS):
+                return False
+        return not self._is_cte_name()
+
+    def _is_cte_name(self) -> bool:
+        """name ( … ) AS ( : a common table expression with a column list."""
+        depth, index = 0, self.at + 1
+        while index < len(self.tokens):
+            kind = self.tokens[index].token_type
+            if kind is TokenType.L_PAREN:
+                depth += 1
+            elif kind is TokenType.R_PAREN:
+                depth -= 1
+                if depth == 0:
+                    break
+            index += 1
+        ahead = self.tokens[index + 1 : index + 3]
+        return (
+            len(ahead) == 2
+            and ahead[0].token_type is TokenType.ALIAS
+            and ahead[1].token_type is TokenType.L_PAREN
+        )
+
+    def _literal(self, word: str, token: Token, string: Token) -> bool:
+        """DATE '…', INTERVAL '…' DAY TO SECOND, E'…', X'…' → calls or plain strings."""
+        adjacent = string.start == token.end + 1
+        if word in _DATE_LITERALS:
+            self._emit_call("LITERAL_" + word, [string.text], token)
+            self.at += 2
+            return True
+        if word == "E" and adjacent:
+            text = re.sub(r"\\(.)", _unescape, string.text, flags=re.DOTALL)
+            self._emit(TokenType.STRING, text, token)
+            self.at += 2
+            return True
+        if word in ("X", "B") and adjacent:
+            self._emit_call("LITERAL_HEX", [string.text], token)
+            self.at += 2
+            return True
+        if word == "N" and adjacent:
+            self._emit(TokenType.STRING, string.text, token)
+            self.at += 2
+            return True
+        if word == "INTERVAL":
+            self.at += 2
+            units = self._interval_units()
+            self._emit_call("LITERAL_INTERVAL", [string.text, units], token)
+            return True
+        return False
+
+    def _interval_units(self) -> str:
+        units: list[str] = []
+        names = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")
+        while self._is(0, *names) or (units and self._is(0, "TO")):
+            token = self.tokens[self.at]
+            units.append(token.text.upper())
+            self.at += 1
+            if self._is(0, "(") and units[-1] != "TO":
+                while not self._is(0, ")"):
+                    self.at += 1
+                self.at += 1
+        return " ".join(units)
+
+    def _niladic(self, word: str, token: Token, *, after_dot: bool) -> bool:
+        following = self._peek(1)
+        dotted = following is not None and following.token_type is TokenType.DOT
+        before = self.out[-1].token_type if self.out else None
+        if after_dot or dotted or before is TokenType.ALIAS:
+            return False
+        self.at += 1
+        if following is not None and following.token_type is TokenType.L_PAREN:
+            while self.at < len(self.tokens) and not self._is(0, ")"):
+                self.at += 1
+            self.at += 1
+        self._emit_call(word, [], token)
+        return True
+
+
+_OTHER_CALLS = frozenset(
+    "RANK DENSE_RANK ROW_NUMBER FIRST LAST FORMAT IF CONVERT COLLATE INTERVAL TIME RANGE MAP LIST "
+    "INSERT MOD DIV XOR GLOB RLIKE LOCALTIME".split()
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPES.get(match.group(1), match.group(1))
+
+
+def refuse(what: str, position: int = 0) -> NotSupportedError:
+    """The error for something refused by name."""
+    return NotSupportedError(f"{what} is not supported", position=position)
