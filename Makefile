@@ -1,0 +1,78 @@
+# What each target does: `make help`. Names and variables: README.md.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+GRID_DIR  ?= .grid
+K         ?= 2
+DATA      ?= 4
+PORT_BASE ?= 6600
+export GRID_DIR K DATA PORT_BASE
+
+PYTHON := .venv/bin/python
+GRID   := $(PYTHON) -m deploy.local_grid
+
+.PHONY: help setup setup-test grid grid-stop grid-start grid-status grid-logs grid-destroy \
+        test test-full sim drill failover test-clients bench bench-quick sqllogictest format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "Another grid beside the first: make grid GRID_DIR=.grid2 PORT_BASE=7600 K=1 DATA=2"
+
+setup: ## install what is missing (virtual environment, ZooKeeper); says what it does
+	@deploy/setup.sh
+
+setup-test:
+	@deploy/setup.sh --test
+
+grid: setup ## start a whole grid on this machine, load the sample, say how to connect
+	@$(GRID) up
+
+grid-stop: setup ## close and unload the database, stop all processes; the data stays
+	@$(GRID) stop
+
+grid-start: setup ## start all processes, load and open the database again
+	@$(GRID) start
+
+grid-status: setup ## what runs, and the state of the database
+	@$(GRID) status
+
+grid-logs: setup ## follow the logs of all instances
+	@$(GRID) logs
+
+grid-destroy: setup ## stop everything and delete GRID_DIR
+	@$(GRID) destroy
+
+test: setup-test ## what CI runs: format, lint, types, tidy and all tests
+	@$(PYTHON) -m tests.gates
+
+test-full: setup-test ## make test, and the slow tests
+	@$(PYTHON) -m tests.gates --full
+
+sim: setup-test ## the simulations with more seeds: SEEDS=1000
+	@$(PYTHON) -m tests.gates --only sim --seeds $${SEEDS:-1000}
+
+drill: setup-test ## the fault tests on real processes
+	@$(PYTHON) -m tests.gates --only cluster faults
+
+failover: setup-test ## kill a data instance under load and say how long the pause was
+	@$(PYTHON) -m tests.gates --only faults --match failover
+
+test-clients: setup-test ## psql, psycopg, asyncpg against a grid
+	@$(PYTHON) -m tests.gates --only clients
+
+bench: setup-test ## the benchmarks; writes benchmarks/RESULTS.md
+	@$(PYTHON) -m benchmarks.run
+
+bench-quick: setup-test ## the benchmarks, short
+	@$(PYTHON) -m benchmarks.run --quick
+
+sqllogictest: setup-test ## the same queries against the grid and a reference
+	@$(PYTHON) -m tests.gates --only clients --match reference
+
+format: setup-test ## format all Python files
+	@$(PYTHON) -m ruff format . && $(PYTHON) -m ruff check --fix .
+
+clean: ## delete the virtual environment and caches; grids stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache tengrid.egg-info
