@@ -1,6 +1,6 @@
-"""`<home>/conf/instance.toml`: who an instance is. Written by management, read by every daemon. Pure.
+"""`<home>/conf/instance.toml`: who an instance is. Written by management, read by every daemon.
 
-The whole format, with the file's two tables, is `InstanceSettings`; `render` and `parse` are inverse.
+The format, with the file's two tables, is `InstanceSettings`; `render` and `parse` are inverse.
 """
 
 from __future__ import annotations

@@ -36,13 +36,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all replies."""
 
 
-class Done(Reply):
+class Done(Reply, frozen=True, kw_only=True):
     """The reply of a command that only says what it did."""
 
     messages: tuple[str, ...] = ()
 
 
-class TextFile(Reply):
+class TextFile(Reply, frozen=True, kw_only=True):
     """A file for the client to write, or to print when no file name was given."""
 
     text: str
@@ -124,13 +124,13 @@ def exit_code(error: GridError) -> int:
 
 
 # -- grid -----------------------------------------------------------------------------------------
-class GridCreate(Request):
+class GridCreate(Request, frozen=True, kw_only=True):
     """Make a grid; this instance becomes its active management instance."""
 
     PATH: ClassVar[str] = "grids/create"
     name: str
     k: int
-    membership_servers: tuple[str, ...]  # "address!port"
+    membership: str  # text of membership.conf
     host: str = ""
     internal_address: str
     external_address: str
@@ -142,13 +142,13 @@ class GridCreate(Request):
     warn_threshold_pct: int = 90
 
 
-class GridDisplay(Request):
+class GridDisplay(Request, frozen=True, kw_only=True):
     """The grid's facts."""
 
     PATH: ClassVar[str] = "grids/display"
 
 
-class GridReply(Reply):
+class GridReply(Reply, frozen=True, kw_only=True):
     """Answer of GridDisplay; times in microseconds since 1970 UTC."""
 
     name: str
@@ -169,7 +169,7 @@ class GridReply(Reply):
     seq: int
 
 
-class GridModify(Request):
+class GridModify(Request, frozen=True, kw_only=True):
     """Change what may change; None leaves a setting as it is."""
 
     PATH: ClassVar[str] = "grids/modify"
@@ -178,7 +178,7 @@ class GridModify(Request):
     warn_threshold_pct: int | None = None
 
 
-class GridClientExport(Request):
+class GridClientExport(Request, frozen=True, kw_only=True):
     """The file clients connect with; form is ini (TimesTen) or service (libpq)."""
 
     PATH: ClassVar[str] = "grids/client-export"
@@ -196,7 +196,7 @@ class VersionChoice(msgspec.Struct, frozen=True):
     number: int = 0
 
 
-class HostCreate(Request):
+class HostCreate(Request, frozen=True, kw_only=True):
     """Add a host to the latest model; with like and cascade its installations and instances too."""
 
     PATH: ClassVar[str] = "hosts/create"
@@ -209,7 +209,7 @@ class HostCreate(Request):
     comment: str | None = None
 
 
-class HostModify(Request):
+class HostModify(Request, frozen=True, kw_only=True):
     """Change the group (before it was applied) or the comment."""
 
     PATH: ClassVar[str] = "hosts/modify"
@@ -218,7 +218,7 @@ class HostModify(Request):
     comment: str | None = None
 
 
-class HostDelete(Request):
+class HostDelete(Request, frozen=True, kw_only=True):
     """Remove a host from the latest model."""
 
     PATH: ClassVar[str] = "hosts/delete"
@@ -226,7 +226,7 @@ class HostDelete(Request):
     cascade: bool = False
 
 
-class HostList(Request):
+class HostList(Request, frozen=True, kw_only=True):
     """The hosts of a model version."""
 
     PATH: ClassVar[str] = "hosts/list"
@@ -243,14 +243,14 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     comment: str
 
 
-class HostListReply(Reply):
+class HostListReply(Reply, frozen=True, kw_only=True):
     """Answer of HostList."""
 
     hosts: tuple[HostRow, ...]
 
 
 # -- commands on hosts and instances --------------------------------------------------------------
-class Execute(Request):
+class Execute(Request, frozen=True, kw_only=True):
     """hostExec and instanceExec: run a command on hosts, or in the environment of instances."""
 
     PATH: ClassVar[str] = "exec/run"
@@ -272,7 +272,7 @@ class ExecuteResult(msgspec.Struct, frozen=True, kw_only=True):
     output: str
 
 
-class ExecuteReply(Reply):
+class ExecuteReply(Reply, frozen=True, kw_only=True):
     """Answer of Execute; rc is 0, or that of the first failure."""
 
     rc: int
@@ -280,7 +280,7 @@ class ExecuteReply(Reply):
 
 
 # -- installations --------------------------------------------------------------------------------
-class InstallationCreate(Request):
+class InstallationCreate(Request, frozen=True, kw_only=True):
     """Add an installation to the latest model."""
 
     PATH: ClassVar[str] = "installations/create"
@@ -291,14 +291,14 @@ class InstallationCreate(Request):
     comment: str = ""
 
 
-class InstallationDelete(Request):
+class InstallationDelete(Request, frozen=True, kw_only=True):
     """Remove an installation from the latest model."""
 
     PATH: ClassVar[str] = "installations/delete"
     address: str  # HOST or HOST.NAME
 
 
-class InstallationList(Request):
+class InstallationList(Request, frozen=True, kw_only=True):
     """Installations of a model version."""
 
     PATH: ClassVar[str] = "installations/list"
@@ -315,13 +315,13 @@ class InstallationRow(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[str, ...]
 
 
-class InstallationListReply(Reply):
+class InstallationListReply(Reply, frozen=True, kw_only=True):
     """Answer of InstallationList."""
 
     installations: tuple[InstallationRow, ...]
 
 
-class InstallationStatus(Request):
+class InstallationStatus(Request, frozen=True, kw_only=True):
     """What is physically there."""
 
     PATH: ClassVar[str] = "installations/status"
@@ -338,14 +338,14 @@ class InstallationStatusRow(msgspec.Struct, frozen=True, kw_only=True):
     when_us: int
 
 
-class InstallationStatusReply(Reply):
+class InstallationStatusReply(Reply, frozen=True, kw_only=True):
     """Answer of InstallationStatus."""
 
     installations: tuple[InstallationStatusRow, ...]
 
 
 # -- instances ------------------------------------------------------------------------------------
-class InstanceCreate(Request):
+class InstanceCreate(Request, frozen=True, kw_only=True):
     """Add an instance to the latest model."""
 
     PATH: ClassVar[str] = "instances/create"
@@ -360,7 +360,7 @@ class InstanceCreate(Request):
     comment: str = ""
 
 
-class InstanceModify(Request):
+class InstanceModify(Request, frozen=True, kw_only=True):
     """Change ports, installation or comment; in force after apply and restart."""
 
     PATH: ClassVar[str] = "instances/modify"
@@ -372,14 +372,14 @@ class InstanceModify(Request):
     comment: str | None = None
 
 
-class InstanceDelete(Request):
+class InstanceDelete(Request, frozen=True, kw_only=True):
     """Remove an instance from the latest model."""
 
     PATH: ClassVar[str] = "instances/delete"
     address: str  # HOST or HOST.NAME
 
 
-class InstanceList(Request):
+class InstanceList(Request, frozen=True, kw_only=True):
     """Instances of a model version."""
 
     PATH: ClassVar[str] = "instances/list"
@@ -401,13 +401,13 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     comment: str
 
 
-class InstanceListReply(Reply):
+class InstanceListReply(Reply, frozen=True, kw_only=True):
     """Answer of InstanceList."""
 
     instances: tuple[InstanceRow, ...]
 
 
-class InstanceStatus(Request):
+class InstanceStatus(Request, frozen=True, kw_only=True):
     """The instances in force, and whether each is a member."""
 
     PATH: ClassVar[str] = "instances/status"
@@ -447,14 +447,14 @@ class HostStatusNode(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     installations: tuple[InstallationStatusNode, ...]
 
 
-class InstanceStatusReply(Reply):
+class InstanceStatusReply(Reply, frozen=True, kw_only=True):
     """Answer of InstanceStatus."""
 
     hosts: tuple[HostStatusNode, ...]
 
 
 # -- membership configuration ---------------------------------------------------------------------
-class MembershipConfigImport(Request):
+class MembershipConfigImport(Request, frozen=True, kw_only=True):
     """Replace the list of membership servers in the latest model."""
 
     PATH: ClassVar[str] = "membership/config-import"
@@ -462,7 +462,7 @@ class MembershipConfigImport(Request):
     file: str  # name, for the message
 
 
-class MembershipConfigExport(Request):
+class MembershipConfigExport(Request, frozen=True, kw_only=True):
     """The membership configuration file of a version."""
 
     PATH: ClassVar[str] = "membership/config-export"
@@ -470,7 +470,7 @@ class MembershipConfigExport(Request):
 
 
 # -- model ----------------------------------------------------------------------------------------
-class ModelApply(Request):
+class ModelApply(Request, frozen=True, kw_only=True):
     """Make the latest model come true."""
 
     PATH: ClassVar[str] = "models/apply"
@@ -479,7 +479,7 @@ class ModelApply(Request):
     details: bool = False
 
 
-class ModelList(Request):
+class ModelList(Request, frozen=True, kw_only=True):
     """All model versions."""
 
     PATH: ClassVar[str] = "models/list"
@@ -494,20 +494,20 @@ class ModelVersionRow(msgspec.Struct, frozen=True, kw_only=True):
     applied_us: int
 
 
-class ModelListReply(Reply):
+class ModelListReply(Reply, frozen=True, kw_only=True):
     """Answer of ModelList."""
 
     versions: tuple[ModelVersionRow, ...]
 
 
-class ModelExport(Request):
+class ModelExport(Request, frozen=True, kw_only=True):
     """A version as a JSON document."""
 
     PATH: ClassVar[str] = "models/export"
     version: VersionChoice = VersionChoice()
 
 
-class ModelImport(Request):
+class ModelImport(Request, frozen=True, kw_only=True):
     """Replace the latest model; script: only say which commands would do it."""
 
     PATH: ClassVar[str] = "models/import"
@@ -522,7 +522,7 @@ class ModelSide(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-class ModelCompare(Request):
+class ModelCompare(Request, frozen=True, kw_only=True):
     """Differences between two models."""
 
     PATH: ClassVar[str] = "models/compare"
@@ -539,13 +539,13 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     details: tuple[str, ...] = ()
 
 
-class ModelCompareReply(Reply):
+class ModelCompareReply(Reply, frozen=True, kw_only=True):
     """Answer of ModelCompare."""
 
     differences: tuple[Difference, ...]
 
 
-class ModelDelete(Request):
+class ModelDelete(Request, frozen=True, kw_only=True):
     """Forget an old version."""
 
     PATH: ClassVar[str] = "models/delete"
@@ -553,7 +553,7 @@ class ModelDelete(Request):
 
 
 # -- database definitions and connectables --------------------------------------------------------
-class DbdefCreate(Request):
+class DbdefCreate(Request, frozen=True, kw_only=True):
     """Add a database definition to the latest model."""
 
     PATH: ClassVar[str] = "dbdefs/create"
@@ -561,7 +561,7 @@ class DbdefCreate(Request):
     text: str
 
 
-class DbdefModify(Request):
+class DbdefModify(Request, frozen=True, kw_only=True):
     """Replace all attributes of a definition."""
 
     PATH: ClassVar[str] = "dbdefs/modify"
@@ -569,7 +569,7 @@ class DbdefModify(Request):
     text: str
 
 
-class DbdefExport(Request):
+class DbdefExport(Request, frozen=True, kw_only=True):
     """A definition as a file."""
 
     PATH: ClassVar[str] = "dbdefs/export"
@@ -577,27 +577,27 @@ class DbdefExport(Request):
     version: VersionChoice = VersionChoice()
 
 
-class DbdefList(Request):
+class DbdefList(Request, frozen=True, kw_only=True):
     """Names of the definitions of a version."""
 
     PATH: ClassVar[str] = "dbdefs/list"
     version: VersionChoice = VersionChoice()
 
 
-class NamesReply(Reply):
+class NamesReply(Reply, frozen=True, kw_only=True):
     """A list of names."""
 
     names: tuple[str, ...]
 
 
-class DbdefDelete(Request):
+class DbdefDelete(Request, frozen=True, kw_only=True):
     """Remove a definition and its connectables from the latest model."""
 
     PATH: ClassVar[str] = "dbdefs/delete"
     name: str
 
 
-class ConnectableCreate(Request):
+class ConnectableCreate(Request, frozen=True, kw_only=True):
     """Add a connectable to the latest model."""
 
     PATH: ClassVar[str] = "connectables/create"
@@ -608,7 +608,7 @@ class ConnectableCreate(Request):
     text: str
 
 
-class ConnectableModify(Request):
+class ConnectableModify(Request, frozen=True, kw_only=True):
     """Replace a connectable's attributes."""
 
     PATH: ClassVar[str] = "connectables/modify"
@@ -617,7 +617,7 @@ class ConnectableModify(Request):
     text: str
 
 
-class ConnectableExport(Request):
+class ConnectableExport(Request, frozen=True, kw_only=True):
     """A connectable as a file."""
 
     PATH: ClassVar[str] = "connectables/export"
@@ -625,7 +625,7 @@ class ConnectableExport(Request):
     version: VersionChoice = VersionChoice()
 
 
-class ConnectableList(Request):
+class ConnectableList(Request, frozen=True, kw_only=True):
     """Connectables of a version."""
 
     PATH: ClassVar[str] = "connectables/list"
@@ -641,13 +641,13 @@ class ConnectableRow(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...]
 
 
-class ConnectableListReply(Reply):
+class ConnectableListReply(Reply, frozen=True, kw_only=True):
     """Answer of ConnectableList."""
 
     connectables: tuple[ConnectableRow, ...]
 
 
-class ConnectableDelete(Request):
+class ConnectableDelete(Request, frozen=True, kw_only=True):
     """Remove a connectable from the latest model."""
 
     PATH: ClassVar[str] = "connectables/delete"
@@ -655,7 +655,7 @@ class ConnectableDelete(Request):
 
 
 # -- management instances and operations ----------------------------------------------------------
-class MgmtStatus(Request):
+class MgmtStatus(Request, frozen=True, kw_only=True):
     """The management instances, as this one sees them."""
 
     PATH: ClassVar[str] = "mgmt/status"
@@ -677,7 +677,7 @@ class MgmtRow(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
 
 
-class MgmtStatusReply(Reply):
+class MgmtStatusReply(Reply, frozen=True, kw_only=True):
     """Answer of MgmtStatus; msgs and cmds advise an operator or a script (mgmtExamine)."""
 
     instances: tuple[MgmtRow, ...]
@@ -686,19 +686,19 @@ class MgmtStatusReply(Reply):
     status: int = 0
 
 
-class MgmtActiveStart(Request):
+class MgmtActiveStart(Request, frozen=True, kw_only=True):
     """Make this management instance the active one."""
 
     PATH: ClassVar[str] = "mgmt/active-start"
 
 
-class MgmtActiveStop(Request):
+class MgmtActiveStop(Request, frozen=True, kw_only=True):
     """Stop being active, in order."""
 
     PATH: ClassVar[str] = "mgmt/active-stop"
 
 
-class OperationList(Request):
+class OperationList(Request, frozen=True, kw_only=True):
     """Operations that run or ran."""
 
     PATH: ClassVar[str] = "operations/list"
@@ -719,13 +719,13 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class OperationListReply(Reply):
+class OperationListReply(Reply, frozen=True, kw_only=True):
     """Answer of OperationList."""
 
     operations: tuple[OperationRow, ...]
 
 
-class OperationCancel(Request):
+class OperationCancel(Request, frozen=True, kw_only=True):
     """Ask an operation to end."""
 
     PATH: ClassVar[str] = "operations/cancel"

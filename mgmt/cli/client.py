@@ -1,4 +1,4 @@
-"""HTTP to the management instance of this machine's environment. Standard library only: it starts fast."""
+"""HTTP to this environment's management instance; the standard library's client starts fast."""
 
 from __future__ import annotations
 

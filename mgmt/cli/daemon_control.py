@@ -19,6 +19,7 @@ STOP_TIMEOUT_S = 60.0  # a data instance hands leads over and closes its element
 POLL_S = 0.05  # processes of others cannot be awaited, only looked at
 PID_FILE = "info/daemon.pid"
 SUPERVISOR_PID_FILE = "info/supervisor.pid"
+READY_FILE = "info/ready"
 
 
 def start(home: Path) -> tuple[int, int]:
@@ -27,7 +28,7 @@ def start(home: Path) -> tuple[int, int]:
     Raises ModelError if it runs already, OperationError if it does not come up.
     """
     settings = instance_file.load(home)
-    running = read_pid(home, PID_FILE)
+    running = read_pid(home, PID_FILE) or read_pid(home, SUPERVISOR_PID_FILE)
     if running:
         raise ModelError(
             f"the daemon of {settings.name} runs already (PID: {running})",
@@ -46,7 +47,7 @@ def start(home: Path) -> tuple[int, int]:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         pid = read_pid(home, PID_FILE)
-        if pid and _listens(settings):
+        if pid and _is_ready(home, pid):
             return pid, settings.daemon_port
         if supervisor.poll() is not None:
             raise OperationError(
@@ -78,7 +79,7 @@ def stop(home: Path, *, force: bool = False) -> bool:
     if not force:
         raise OperationError(
             f"the daemon (PID: {pids[-1]}) has not ended within {STOP_TIMEOUT_S:.0f} s",
-            hint="ttDaemonAdmin -stop -force kills it; its elements then recover at the next start.",
+            hint="ttDaemonAdmin -stop -force kills it; elements then recover at the next start.",
         )
     for pid in pids:
         _signal(pid, signal.SIGKILL)
@@ -117,11 +118,10 @@ def check_ports_free(settings: InstanceSettings) -> None:
                 ) from error
 
 
-def _listens(settings: InstanceSettings) -> bool:
-    port = settings.mgmt_port if settings.kind == "mgmt" else settings.daemon_port
+def _is_ready(home: Path, pid: int) -> bool:
+    """Whether the daemon says that it serves."""
     try:
-        with socket.create_connection((settings.internal_address, port), timeout=1.0):
-            return True
+        return (home / READY_FILE).read_text(encoding="ascii").split()[:1] == [str(pid)]
     except OSError:
         return False
 

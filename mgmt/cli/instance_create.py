@@ -50,7 +50,9 @@ def _run(words: list[str]) -> int:
 def _create(arguments: Arguments) -> None:
     name = arguments.value("name", "instance1")
     if not NAME.match(name):
-        raise ParameterError(f"'{name}' cannot be the name of an instance: letters, digits, _ and -")
+        raise ParameterError(
+            f"'{name}' cannot be the name of an instance: letters, digits, _ and -"
+        )
     location = arguments.value("location") or _ask_location()
     if not arguments.has("grid") and not arguments.has("data"):
         raise UsageError(
@@ -108,7 +110,9 @@ def _port(arguments: Arguments, option: str, default: int) -> int:
 def _ask_location() -> str:
     if not sys.stdin.isatty():
         raise UsageError("ttInstanceCreate wants -location DIR")
-    return input(f"Location of the instance [{os.path.expanduser('~')}]: ") or os.path.expanduser("~")
+    return input(f"Location of the instance [{os.path.expanduser('~')}]: ") or os.path.expanduser(
+        "~"
+    )
 
 
 if __name__ == "__main__":

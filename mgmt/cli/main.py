@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -80,7 +81,9 @@ def _execute(command: Command, arguments: Arguments) -> int:
     if form == "json":
         fields = msgspec.to_builtins(reply)
         fields.setdefault("status", code)
-        print(msgspec.json.format(msgspec.json.encode({"jsonVer": JSON_VERSION, **fields})).decode())
+        print(
+            msgspec.json.format(msgspec.json.encode({"jsonVer": JSON_VERSION, **fields})).decode()
+        )
         return code
     text = render_reply(command, reply, arguments)
     if text:
@@ -162,7 +165,7 @@ def _print_error(error: GridError, as_json: bool) -> None:
 def _wants_json(words: list[str]) -> bool:
     """Whether -o json was asked for, known before the words are parsed (they may be wrong)."""
     lowered = [word.lower() for word in words]
-    return any(pair == ("-o", "json") for pair in zip(lowered, lowered[1:], strict=False))
+    return any(pair == ("-o", "json") for pair in pairwise(lowered))
 
 
 if __name__ == "__main__":

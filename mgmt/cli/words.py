@@ -9,7 +9,9 @@ def parse_tool(
     name: str, words: list[str], options: tuple[Option, ...], positionals: tuple[str, ...] = ()
 ) -> Arguments:
     """The words of a tool's command line. Raises UsageError."""
-    table = Command(name, "", "", tuple(Positional(p, required=False) for p in positionals), options)
+    table = Command(
+        name, "", "", tuple(Positional(p, required=False) for p in positionals), options
+    )
     return parse(table, words)
 
 

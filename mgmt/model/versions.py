@@ -73,7 +73,9 @@ def finish_apply(versions: Versions, now_us: int) -> Versions:
     return Versions(latest=number + 1, current=number, entries=(*entries, next_entry))
 
 
-def prunable(versions: Versions, *, retain_days: int, retain_versions: int, now_us: int) -> list[int]:
+def prunable(
+    versions: Versions, *, retain_days: int, retain_versions: int, now_us: int
+) -> list[int]:
     """Old versions beyond both limits (days since applied, count of newest); 0 turns one off."""
     if not retain_days and not retain_versions:
         return []

@@ -101,9 +101,7 @@ def handle(record: Record, event: Event) -> tuple[Record, list[Action]]:
             return _next(record)
         case StepDone(result):
             assert record.at < len(record.steps)
-            done = replace(
-                record, at=record.at + 1, results=(*record.results, result), failures=0
-            )
+            done = replace(record, at=record.at + 1, results=(*record.results, result), failures=0)
             return _next(done)
         case StepFailed(error):
             step = record.steps[record.at]

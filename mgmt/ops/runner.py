@@ -92,8 +92,7 @@ class Runner:
         for other in self._running.values():
             if subject and other.record.subject == subject:
                 raise ModelError(
-                    f"{other.record.kind} {subject} is still running"
-                    f" (operation {other.record.id})",
+                    f"{other.record.kind} {subject} is still running (operation {other.record.id})",
                     hint="Wait for it, or stop it with ttGridAdmin operationCancel.",
                 )
         number = max((int(key) for key, _ in self._store.items(KIND)), default=0) + 1
@@ -206,9 +205,7 @@ class Runner:
         return operation.StepFailed(failure.to_wire())
 
     def _finish(self, running: Running, state: State) -> Record:
-        running.record = msgspec.structs.replace(
-            running.record, ended_us=self._clock.wall_us()
-        )
+        running.record = msgspec.structs.replace(running.record, ended_us=self._clock.wall_us())
         self._journal(running.record)
         self._running.pop(running.record.id, None)
         log.info("operation.ended", operation=running.record.id, state=str(state))

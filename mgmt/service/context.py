@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from membership.port import Membership
+from mgmt.api.schema import VersionChoice
 from mgmt.model import versions
 from mgmt.model.store import Delete, Put, Store
-from mgmt.model.types import GridFacts, Model
+from mgmt.model.types import GridFacts, Instance, Model
 from mgmt.model.versions import Versions
 from mgmt.ops.runner import Runner
 from mgmt.service.placed import Placed
 from mgmt.transport.port import Transports
-from mgmt.api.schema import VersionChoice
 from protocol.clock import Clock
 from protocol.errors import ModelError
 from protocol.instance_file import InstanceSettings
@@ -166,7 +166,12 @@ class Management:
     # checks of other nouns that an edit of the model must pass: (command, name) -> raises
     # ModelError, e.g. databases refuse dbdefDelete and instanceDelete of a mapped element
     guards: list[Callable[[str, str], None]] = dataclasses.field(default_factory=list)
+    # called with the current model at the end of each modelApply
     after_apply: list[Callable[[Model], Awaitable[None]]] = dataclasses.field(default_factory=list)
+    # called before a running instance is stopped and removed: databases destroy its elements
+    before_remove: list[Callable[[Instance], Awaitable[None]]] = dataclasses.field(
+        default_factory=list
+    )
 
     def guard(self, command: str, name: str) -> None:
         """Ask all guards. Raises ModelError."""

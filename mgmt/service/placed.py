@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from mgmt.model.store import Delete, Put, Store
-from mgmt.model.types import Host, Installation, Instance, Model
+from mgmt.model.types import Host, Instance
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,6 +33,8 @@ class PlacedInstance(msgspec.Struct, frozen=True, kw_only=True):
     instance: Instance
     home: str
     made_by_hand: bool = False  # with ttInstanceCreate: never removed by modelApply
+    created: bool = False  # the home is complete
+    started: bool = False  # it was started once: from then on starting it is the operator's part
 
 
 class Placed:
@@ -68,10 +70,3 @@ class Placed:
     def forget_instance(self, key: str) -> None:
         """It is gone from its host."""
         self._store.write(Delete("placed-instance", key))
-
-
-def host_of_placed(model: Model, installation: Installation) -> Host:
-    """The host object of an installation of a model."""
-    host = model.host(installation.host)
-    assert host is not None, "an installation stands below its host"
-    return host

@@ -85,7 +85,7 @@ class LocalTransport:
 
     async def exists(self, path: str) -> bool:
         """Whether the path exists, a broken link included."""
-        return os.path.lexists(path)
+        return _exists(path)
 
     async def make_dir(self, path: str, *, mode: int = 0o755) -> None:
         """Make a directory and its parents."""
@@ -98,12 +98,21 @@ class LocalTransport:
         """Make or replace a symbolic link."""
         try:
             beside = f"{path}.new"
-            if os.path.lexists(beside):
+            if _exists(beside):
                 os.unlink(beside)
             os.symlink(target, beside)
             os.replace(beside, path)
         except OSError as error:
             raise _refused("link", path, error) from error
+
+    async def remove_file(self, path: str) -> None:
+        """Remove a file."""
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _refused("remove", path, error) from error
 
     async def remove_tree(self, path: str) -> None:
         """Remove a directory with all below it."""
@@ -132,6 +141,14 @@ class LocalTransports:
     def to(self, host: Host) -> LocalTransport:
         """The transport to a host."""
         return LocalTransport(host.internal_address)
+
+    def same_machine(self, one: Host, other: Host) -> bool:
+        """All hosts are this machine."""
+        return True
+
+
+def _exists(path: str) -> bool:
+    return os.path.lexists(path)
 
 
 def _read(path: str) -> bytes:

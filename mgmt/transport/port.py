@@ -54,6 +54,10 @@ class HostTransport(Protocol):
         """Make or replace a symbolic link."""
         ...
 
+    async def remove_file(self, path: str) -> None:
+        """Remove a file; nothing happens if it is not there."""
+        ...
+
     async def remove_tree(self, path: str) -> None:
         """Remove a directory with all below it; nothing happens if it is not there."""
         ...
@@ -68,4 +72,8 @@ class Transports(Protocol):
 
     def to(self, host: Host) -> HostTransport:
         """The transport to this host."""
+        ...
+
+    def same_machine(self, one: Host, other: Host) -> bool:
+        """Whether both hosts share one file system."""
         ...

@@ -124,9 +124,7 @@ COMMANDS = (
         "List the instances of the model",
         (),
         (*VERSION_OPTIONS, _TYPE_OPTION, Option("install", "", "with the installation of each")),
-        build=lambda a: schema.InstanceList(
-            version=version_choice(a), kind=kind_option(a, "all")
-        ),
+        build=lambda a: schema.InstanceList(version=version_choice(a), kind=kind_option(a, "all")),
         reply=schema.InstanceListReply,
         render=_list,
     ),

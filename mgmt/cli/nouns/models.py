@@ -12,7 +12,9 @@ GROUP = "Model"
 
 
 def _list(reply: schema.ModelListReply, arguments: Arguments) -> str:
-    rows = [(v.version, v.state, moment(v.created_us), moment(v.applied_us)) for v in reply.versions]
+    rows = [
+        (v.version, v.state, moment(v.created_us), moment(v.applied_us)) for v in reply.versions
+    ]
     return table(("Version", "State", "Created", "Applied"), rows)
 
 

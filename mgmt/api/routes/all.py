@@ -1,0 +1,31 @@
+"""All routes of a management instance, noun by noun."""
+
+from __future__ import annotations
+
+from mgmt.api.app import Route
+from mgmt.api.routes import (
+    connectables,
+    dbdefs,
+    grids,
+    hosts,
+    installations,
+    instances,
+    management,
+    models,
+)
+from mgmt.api.routes.management import Roles
+from mgmt.service.context import Management
+
+
+def routes(shared: Management, roles: Roles) -> list[Route]:
+    """The routes; `roles` is the management instance itself."""
+    return [
+        *grids.routes(shared, roles),
+        *hosts.routes(shared),
+        *installations.routes(shared),
+        *instances.routes(shared),
+        *models.routes(shared),
+        *dbdefs.routes(shared),
+        *connectables.routes(shared),
+        *management.routes(shared, roles),
+    ]

@@ -1,0 +1,120 @@
+"""Attributes of database definitions and connectables: .dbdef and .connect files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from protocol.errors import ParameterError
+
+Attributes = tuple[tuple[str, str], ...]
+INTEGERS: Mapping[str, tuple[int, int]] = {  # lower-case name -> smallest, largest
+    "permsize": (1, 1_000_000),  # MiB
+    "tempsize": (1, 1_000_000),  # MiB
+    "logbufmb": (1, 65_536),
+    "logfilesize": (1, 65_536),
+    "logbufparallelism": (1, 64),
+    "connections": (1, 10_000),
+    "durability": (0, 1),
+    "epochinterval": (0, 86_400),  # seconds
+    "ckptfrequency": (0, 86_400),
+    "ckptlogvolume": (0, 1_000_000),
+    "ckptrate": (0, 1_000_000),
+    "ckptreadthreads": (1, 64),
+    "memorylock": (0, 4),
+    "isolation": (0, 1),
+    "lockwait": (0, 1_000_000),  # seconds
+    "locklevel": (0, 1),
+    "sqlquerytimeout": (0, 1_000_000),
+    "sqlquerytimeoutmsec": (0, 1_000_000_000),
+    "querythreshold": (0, 1_000_000),
+    "createepochatcommit": (0, 1),
+    "waitforconnect": (0, 1),
+    "workers": (0, 64),
+}
+REFUSED = ("autocreate", "overwrite", "rampolicy", "durablecommits", "replicationapplyordering")
+DATA_STORE = ("datastore", "logdir", "databasecharacterset", "durability")  # fixed by dbCreate
+CHARACTER_SETS = ("AL32UTF8", "UTF8", "US7ASCII", "TIMESTEN8")
+CLIENT_ONLY = ("ttc_server", "ttc_server_dsn", "ttc_server1")
+
+
+def parse(text: str, *, name: str, what: str) -> Attributes:
+    """Lines attribute=value with an optional [name] header. Raises ParameterError.
+
+    what: "database definition" or "connectable", for messages. Comments begin with # or ;.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    header_seen = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line[0] in "#;":
+            continue
+        if line.startswith("["):
+            _check_header(line, name, what, first=not found and not header_seen)
+            header_seen = True
+            continue
+        attribute, mark, value = line.partition("=")
+        attribute, value = attribute.strip(), value.strip()
+        if not mark or not attribute:
+            raise ParameterError(f"{what} {name}, line {number}: '{line}' is not attribute=value")
+        if attribute.lower() in found:
+            raise ParameterError(f"{what} {name}: {attribute} is given twice")
+        _check_value(attribute, value, f"{what} {name}")
+        found[attribute.lower()] = (attribute, value)
+    return tuple(found.values())
+
+
+def _check_header(line: str, name: str, what: str, *, first: bool) -> None:
+    if not line.endswith("]") or line[1:-1].strip().lower() != name.lower():
+        raise ParameterError(
+            f"{what} {name}: the header {line} must be [{name}], as the file's name"
+        )
+    if not first:
+        raise ParameterError(f"{what} {name}: the header must be the first line, once")
+
+
+def _check_value(attribute: str, value: str, where: str) -> None:
+    lowered = attribute.lower()
+    if lowered in REFUSED:
+        raise ParameterError(f"{where}: {attribute} is not supported in a grid")
+    limits = INTEGERS.get(lowered)
+    if limits is not None and not (value.isdigit() and limits[0] <= int(value) <= limits[1]):
+        raise ParameterError(
+            f"{where}: {attribute}={value} must be a number from {limits[0]} to {limits[1]}"
+        )
+    if lowered == "databasecharacterset" and value.upper() not in CHARACTER_SETS:
+        raise ParameterError(
+            f"{where}: DatabaseCharacterSet {value} is not supported",
+            hint=f"Use one of {', '.join(CHARACTER_SETS)}.",
+        )
+    if not value and lowered in ("datastore", "databasecharacterset"):
+        raise ParameterError(f"{where}: {attribute} must not be empty")
+
+
+def check_database(attributes: Attributes, *, name: str, k: int) -> None:
+    """Required attributes, and what does not go together. Raises ParameterError."""
+    present = {attribute.lower(): value for attribute, value in attributes}
+    for required in ("DataStore", "DatabaseCharacterSet"):
+        if required.lower() not in present:
+            raise ParameterError(f"database definition {name}: {required} is required")
+    for path in ("DataStore", "LogDir"):
+        value = present.get(path.lower(), "/")
+        if not value.startswith("/"):
+            raise ParameterError(f"database definition {name}: {path}={value} must be absolute")
+    if present.get("durability") == "0" and k == 1:
+        raise ParameterError(
+            f"database definition {name}: Durability=0 needs K of at least 2",
+            hint="With one copy of each row a commit must reach the disk: use Durability=1.",
+        )
+
+
+def changed_data_store(old: Attributes, new: Attributes) -> list[str]:
+    """Attributes fixed by dbCreate that differ."""
+    before = {a.lower(): v for a, v in old}
+    after = {a.lower(): v for a, v in new}
+    return [name for name in DATA_STORE if before.get(name) != after.get(name)]
+
+
+def render(attributes: Attributes, *, name: str, comment: str) -> str:
+    """The text of a file that `parse` reads."""
+    lines = [f"# {comment}", f"[{name}]", *(f"{a}={v}" for a, v in attributes)]
+    return "\n".join(lines) + "\n"

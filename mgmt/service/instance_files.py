@@ -1,0 +1,73 @@
+"""The files management writes into an instance home."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mgmt.model.types import Instance, Model
+from mgmt.service.connectables import client_ini
+from mgmt.service.context import Management
+from mgmt.transport.port import HostTransport
+from protocol import instance_file
+from protocol.instance_file import InstanceSettings
+
+
+async def push_secret(transport: HostTransport, home: str, secret: str) -> None:
+    """The grid secret, readable by the instance administrator only."""
+    path = f"{home}/{instance_file.SECRET_FILE}"
+    if await transport.read_file(path) != secret.encode():
+        await transport.put_file(path, secret.encode(), mode=0o600)
+
+
+async def push_settings(
+    management: Management,
+    transport: HostTransport,
+    model: Model,
+    instance: Instance,
+    document: str,
+) -> None:
+    """instance.toml, membership.conf, the model, and the file for clients."""
+    settings = settings_of(management, model, instance)
+    conf = f"{instance.home}/conf"
+    servers = ",".join(model.membership_servers)
+    files = {
+        f"{instance.home}/{instance_file.INSTANCE_FILE}": instance_file.render(settings),
+        f"{instance.home}/{instance_file.MEMBERSHIP_FILE}": f"Servers {servers}\n",
+        f"{instance.home}/{instance_file.MODEL_FILE}": document,
+        f"{conf}/sys.odbc.ini": client_ini(model, management.software),
+    }
+    for path, text in files.items():
+        if await transport.read_file(path) != text.encode():
+            await transport.put_file(path, text.encode())
+
+
+def settings_of(management: Management, model: Model, instance: Instance) -> InstanceSettings:
+    """What an instance's daemon has to know."""
+    host = model.host(instance.host)
+    installation = model.installation(instance.host, instance.installation)
+    assert host is not None
+    assert installation is not None
+    own = management.settings
+    servers = tuple(address_port(server) for server in model.membership_servers)
+    return InstanceSettings(
+        name=instance.full_name,
+        kind=instance.kind,
+        home=instance.home,
+        grid=own.grid,
+        grid_id=own.grid_id,
+        host=host.name,
+        internal_address=host.internal_address,
+        external_address=host.external_address,
+        daemon_port=instance.daemon_port,
+        cs_port=instance.cs_port,
+        mgmt_port=instance.mgmt_port,
+        data_space_group=host.data_space_group,
+        installation=installation.path,
+        membership=msgspec.structs.replace(own.membership, servers=servers),
+    )
+
+
+def address_port(server: str) -> str:
+    """ "host!port" of the membership file as "host:port"; IPv6 addresses in brackets."""
+    address, _, port = server.rpartition("!")
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

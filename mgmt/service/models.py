@@ -1,0 +1,126 @@
+"""modelList, modelExport, modelImport, modelCompare, modelDelete, and the membership file."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mgmt.api import schema
+from mgmt.model import compare, document, versions
+from mgmt.model.membership_file import parse_membership
+from mgmt.model.types import Model
+from mgmt.service.context import Edit, Management
+from protocol.errors import ModelError
+
+
+def rows(management: Management) -> schema.ModelListReply:
+    """modelList."""
+    register = management.models.versions
+    return schema.ModelListReply(
+        versions=tuple(
+            schema.ModelVersionRow(
+                version=entry.number,
+                state=register.state_of(entry.number),
+                created_us=entry.created_us,
+                applied_us=entry.applied_us,
+            )
+            for entry in register.entries
+        )
+    )
+
+
+def export(management: Management, choice: schema.VersionChoice) -> schema.TextFile:
+    """modelExport."""
+    number = management.models.number_of(choice)
+    grid = management.models.grid
+    model = management.models.get(number)
+    text = document.to_text(model, grid=grid.name, k=grid.k, version=number)
+    return schema.TextFile(text=text, messages=(f"Model version {number} exported to {{file}}",))
+
+
+def import_model(management: Management, request: schema.ModelImport) -> schema.TextFile:
+    """modelImport; with script the commands only."""
+    model, _ = document.from_text(request.text)
+    latest = management.models.latest()
+    if model.data_space_groups != management.models.grid.k:
+        raise ModelError(
+            f"the imported model is of a grid with K={model.data_space_groups},"
+            f" this one has K={management.models.grid.k}"
+        )
+    if request.script:
+        text = compare.script(latest, model)
+        return schema.TextFile(text=text, messages=("Script {file} written",))
+    _check_import(management, latest, model)
+    lines = management.models.edit(lambda _: (model, ("Model imported",)))
+    return schema.TextFile(text="", messages=lines)
+
+
+def _check_import(management: Management, latest: Model, model: Model) -> None:
+    """What single commands would refuse, an import must refuse too."""
+    if model.instance(management.settings.name) is None:
+        raise ModelError(
+            f"the imported model lacks {management.settings.name}, the active management instance"
+        )
+    for instance in latest.instances:
+        if model.instance(instance.full_name) is None:
+            management.guard("instanceDelete", instance.full_name)
+    for definition in latest.databases:
+        if model.database(definition.name) is None:
+            management.guard("dbdefDelete", definition.name)
+    for host in management.models.current().hosts:
+        new = model.host(host.name)
+        if new is None:
+            continue
+        if (new.internal_address, new.external_address) != (
+            host.internal_address,
+            host.external_address,
+        ):
+            raise ModelError(f"the addresses of host {host.name} can never change")
+        if host.data_space_group and new.data_space_group != host.data_space_group:
+            raise ModelError(f"the data space group of host {host.name} was applied")
+
+
+def compare_models(
+    management: Management, request: schema.ModelCompare
+) -> schema.ModelCompareReply:
+    """modelCompare."""
+    left, right = (_side(management, side) for side in (request.left, request.right))
+    return schema.ModelCompareReply(
+        differences=tuple(
+            schema.Difference(change=d.change, kind=d.kind, name=d.name, details=d.details)
+            for d in compare.compare(left, right)
+        )
+    )
+
+
+def _side(management: Management, side: schema.ModelSide) -> Model:
+    if side.text:
+        return document.from_text(side.text)[0]
+    return management.models.chosen(side.version)
+
+
+def delete(management: Management, number: int) -> schema.Done:
+    """modelDelete."""
+    versions.check_writable(management.models.versions)
+    management.models.delete(number)
+    return schema.Done(messages=(f"Model version {number} deleted",))
+
+
+def import_membership(
+    management: Management, request: schema.MembershipConfigImport
+) -> schema.Done:
+    """membershipConfigImport."""
+    servers = parse_membership(request.text)
+
+    def change(model: Model) -> Edit:
+        lines = (f"Membership configuration file {request.file} imported",)
+        return msgspec.structs.replace(model, membership_servers=servers), lines
+
+    return schema.Done(messages=management.models.edit(change))
+
+
+def export_membership(model: Model) -> schema.TextFile:
+    """membershipConfigExport."""
+    return schema.TextFile(
+        text=f"Servers {','.join(model.membership_servers)}\n",
+        messages=("Membership configuration exported to {file}",),
+    )
