@@ -34,9 +34,7 @@ def encode(changes: Sequence[RowChange]) -> bytes:
     if len(changes) == 1:  # most transactions of an OLTP load
         return _encode(((first,), ((0, changes[0][1], changes[0][2]),)))
     numbers: dict[str, int] = {}
-    images = [
-        (numbers.setdefault(table, len(numbers)), old, new) for table, old, new in changes
-    ]
+    images = [(numbers.setdefault(table, len(numbers)), old, new) for table, old, new in changes]
     return _encode((tuple(numbers), images))
 
 

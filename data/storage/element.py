@@ -6,87 +6,64 @@ otherwise. Nothing here knows networks, roles or locks.
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+
+import apsw
+from msgspec.structs import replace
 
 from data.catalog.catalog import Catalog
-from data.storage.changes import RowChange
-from data.storage.entry import Decision, LogEntry, PreparedTxn
+from data.catalog.element_ddl import quoted
+from data.storage import changes as row_changes
+from data.storage import files, log, schema, snapshot
+from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
+from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
+from data.storage.sqlite import (
+    Params,
+    ReaderPool,
+    ReadSnapshot,
+    Scan,
+    WalKeeper,
+    connect,
+    register_functions,
+    writer_thread,
+)
+from data.storage.writer import BatchWriter, RunResult
+from protocol.errors import (
+    CorruptElementError,
+    DuplicateObjectError,
+    GridError,
+    TransactionStateError,
+)
 from protocol.ids import LogPosition, TxnId
-from protocol.sqltypes import StorageRow, StorageValue
+from protocol.sqltypes import StorageRow
 
-Params = Sequence[StorageValue]
-
-
-class RunResult(NamedTuple):
-    """What a statement did. `rowcount`: rows inserted, changed or deleted."""
-
-    rowcount: int
-    rows: list[StorageRow]  # of RETURNING; [] unless wanted
-    changes: list[RowChange]
+__all__ = ["Element", "ReadSnapshot", "RunResult", "Scan"]
 
 
-class Scan:
-    """A query running on a reader thread; its snapshot is held until it is closed or at its end.
+class Element(BatchWriter):
+    """The files of one element, exclusively locked from create/open to close.
 
-    At most one fetch at a time. Close it in any case.
+    The batch (`begin`, `run`, `append`, … `rollback`) is in the base class.
     """
-
-    position: LogPosition  # the newest log entry whose effects it sees
-
-    async def fetch(self, rows_max: int) -> list[StorageRow]:
-        """The next rows, [] at the end. Raises CancelledError after `interrupt`, other GridErrors."""
-        raise NotImplementedError
-
-    def interrupt(self) -> None:
-        """Stop a fetch that is running, from the event loop; harmless at any time."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """Give the reader connection back (interrupts a running fetch)."""
-        raise NotImplementedError
-
-
-class ReadSnapshot:
-    """One committed state, for several reads; holds a reader connection until closed."""
-
-    position: LogPosition
-
-    def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
-        """A short query, inline."""
-        raise NotImplementedError
-
-    async def scan(self, sql: str, params: Params = ()) -> Scan:
-        """A query of any length in this state; one at a time."""
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        """End it; it must not be used again."""
-        raise NotImplementedError
-
-
-class Element:
-    """The files of one element, exclusively locked from create/open to close."""
 
     identity: ElementIdentity
     settings: StorageSettings
     path: Path  # a folder
     catalog: Catalog  # of the last commit
-    tail: LogPosition  # newest entry, the open batch included; (0, 0): empty log
-    committed_tail: LogPosition  # newest entry that is committed here
-    log_start: LogPosition  # entries up to this one are no longer kept; (0, 0): all are
-    log_bytes: int  # payload bytes kept in the log
     needs_recovery: bool  # must not count itself in sync: new, rebuilt, restored, power was lost
     in_batch: bool
-    commit_point: int  # LSN up to which entries are known to be committed by the lead
 
     # -- life --------------------------------------------------------------------------------------
     @staticmethod
     def exists(path: Path) -> bool:
         """True if there is an element's file in this folder."""
-        raise NotImplementedError
+        return (path / files.FILE).exists()
 
     @staticmethod
     def create(path: Path, identity: ElementIdentity, settings: StorageSettings) -> Element:
@@ -94,7 +71,16 @@ class Element:
 
         Raises DuplicateObjectError if there is one already, ElementInUseError, DiskFullError.
         """
-        raise NotImplementedError
+        path.mkdir(parents=True, exist_ok=True)
+        lock = files.FolderLock(path)
+        try:
+            if Element.exists(path):
+                raise DuplicateObjectError(f"there is an element in {path} already")
+            files.make_file(path, identity, settings)
+            return Element(path, settings, lock)
+        except BaseException:
+            lock.release()
+            raise
 
     @staticmethod
     def open(path: Path, settings: StorageSettings) -> Element:
@@ -103,7 +89,14 @@ class Element:
         Raises ElementInUseError (another process has it), CorruptElementError (also if there is no
         file), FormatTooNewError.
         """
-        raise NotImplementedError
+        if not Element.exists(path):
+            raise CorruptElementError(f"there is no element in {path}")
+        lock = files.FolderLock(path)
+        try:
+            return Element(path, settings, lock)
+        except BaseException:
+            lock.release()
+            raise
 
     @staticmethod
     def install_snapshot(
@@ -114,225 +107,420 @@ class Element:
         `file` is used up. What was in the folder is replaced. It needs recovery until marked in
         sync. Raises CorruptElementError if the snapshot is damaged or of another database.
         """
-        raise NotImplementedError
+        path.mkdir(parents=True, exist_ok=True)
+        lock = files.FolderLock(path)
+        try:
+            _replace_file(file, path, identity, settings)
+            return Element(path, settings, lock)
+        except BaseException:
+            lock.release()
+            raise
 
     @staticmethod
     def destroy(path: Path) -> None:
         """Remove a closed element's files. Raises ElementInUseError."""
-        raise NotImplementedError
+        if path.exists():
+            lock = files.FolderLock(path)
+            files.remove_files(path)
+            lock.release()
+
+    def __init__(self, path: Path, settings: StorageSettings, lock: files.FolderLock) -> None:
+        """Use `create`, `open` or `install_snapshot`."""
+        self.path = path
+        self.settings = settings
+        self._lock = lock
+        self._callbacks: list[Callable[[Catalog], None]] = []
+        self._exists_texts: dict[tuple[str, ...], str] = {}
+        self._writer_thread: ThreadPoolExecutor | None = None
+        self._long = False  # run_long is on: the writer's connection is not ours
+        self.closed = False
+        self._open_files()
+
+    def _open_files(self) -> None:
+        file = self.path / files.FILE
+        connection = files.open_writer(file, self.settings)
+        try:
+            files.check_file(connection, file, whole=self.settings.check_on_open)
+            connection.pragma("journal_mode", "wal")
+            BatchWriter.__init__(
+                self,
+                connection,
+                "",
+                self.settings.perm_size_mb,
+                self.settings.log_bytes_max,
+                self._disk_room_bytes,
+            )
+            self._load()
+            register_functions(connection, lambda: self.identity)
+            self._reader = self._open_reader(
+                (self.settings.perm_size_mb << 20) + self.settings.log_bytes_max
+            )
+        except apsw.Error as error:
+            connection.close(True)
+            raise CorruptElementError(f"{file} cannot be read: {error}") from error
+        except BaseException:
+            connection.close(True)
+            raise
+        self._read = self._reader.cursor().execute
+        self._keeper = WalKeeper(file, connection, self.settings)
+        self._pool = ReaderPool(
+            lambda: self._open_reader(self.settings.scan_cache_bytes), self.settings.scan_threads
+        )
+
+    def _open_reader(self, cache_bytes: int) -> apsw.Connection:
+        connection = connect(
+            self.path / files.FILE,
+            cache_bytes=cache_bytes,
+            mmap_bytes=4 * (self.settings.perm_size_mb << 20),
+            read_only=True,
+        )
+        register_functions(connection, lambda: self.identity)
+        return connection
+
+    def _disk_room_bytes(self) -> int:
+        room = os.statvfs(self.path)
+        return room.f_bavail * room.f_frsize
+
+    def _load(self) -> None:
+        """Read marks, log state and catalog, and leave a flushed mark that we are running."""
+        execute = self._execute
+        self.identity = files.read_identity(execute)
+        self._database = self.identity.database
+        self._boot = self.settings.boot_id or files.boot_id()
+        trusted = files.is_trusted(execute, self._boot)
+        self.needs_recovery = not trusted
+        self._full = self._full_wanted = self.settings.durability == 1
+        self._writer.pragma("synchronous", "full")
+        with self._writer:
+            files.put_mark(execute, "in_sync", self._boot if trusted else "")
+            files.put_mark(execute, "clean", 0)
+            files.put_mark(execute, "forced", int(self._full))
+        if not self._full:
+            self._writer.pragma("synchronous", "normal")
+        self._log.load()
+        self._log.replica_set = self.identity.replica_set
+        self.catalog = self._batch_catalog = self._start_catalog = schema.load(execute)
+        self._committed = self.tail
+        self._reserve_for_prepared()
+
+    def _alone(self, work: Callable[[], None], *, flushed: bool = False) -> None:
+        """Do bookkeeping in the open batch, or in a transaction of its own."""
+        if self.in_batch:
+            work()
+            self._done.append(work)
+            return
+        self.begin()
+        try:
+            self._open_reserve()
+            work()
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit()
+        if flushed:
+            self._keeper.flush_now()
 
     def set_place(self, replica_set: int, data_space: int) -> None:
-        """Record the element's place in the map; not inside a batch."""
-        raise NotImplementedError
+        """Record the element's place in the map, flushed; not inside a batch."""
+        if self.in_batch:
+            raise TransactionStateError("not inside a batch")
+        identity = replace(self.identity, replica_set=replica_set, data_space=data_space)
+        self._alone(lambda: files.put_identity(self._execute, identity), flushed=True)
+        self.identity = identity
+        self._log.replica_set = replica_set
 
     def mark_in_sync(self) -> None:
-        """The element may count itself in sync from now on, flushed. Milliseconds."""
-        raise NotImplementedError
+        """The element may count itself in sync from now on, flushed. Milliseconds.
+
+        In an open batch: from its commit on, which is flushed.
+        """
+        self._alone(lambda: files.put_mark(self._execute, "in_sync", self._boot), flushed=True)
+        if self.in_batch:
+            self._flush_once = True
+        self.needs_recovery = False
 
     def close(self, clean: bool) -> None:
-        """Close files and release the lock. `clean`: everything flushed, with the clean-stop mark."""
-        raise NotImplementedError
+        """Close files, release the lock. `clean`: everything flushed, with the clean-stop mark."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.in_batch:
+            self.rollback()
+        try:
+            if clean:
+                self._alone(lambda: files.put_mark(self._execute, "clean", 1), flushed=True)
+        finally:
+            self._close_files()
+            self._lock.release()
+
+    def _close_files(self) -> None:
+        if self._writer_thread is not None:
+            self._writer.interrupt()
+            self._writer_thread.shutdown(wait=True)
+            self._writer_thread = None
+        self._pool.close()
+        self._keeper.close()
+        self._reader.close(True)
+        self._writer.close(True)
 
     def on_catalog(self, callback: Callable[[Catalog], None]) -> None:
         """Call `callback` after each commit that changed the catalog."""
-        raise NotImplementedError
+        self._callbacks.append(callback)
 
     @property
     def schema_version(self) -> int:
         """Of the last commit."""
-        raise NotImplementedError
+        return self.catalog.version
 
+    # -- durability --------------------------------------------------------------------------------
     def set_force_sync(self, forced: bool) -> None:
         """True: commits are flushed before `commit` returns, from the next one on (an open batch
 
         included); False: as the settings say.
         """
-        raise NotImplementedError
+        self._full_wanted = forced or self.settings.durability == 1
+        if self._full_wanted != self._full and not self.in_batch:
+            self.begin()
+            self.commit()
+
+    def _switch_sync(self) -> None:
+        """Commit with the mark of the new way, and flush: all that is committed is on disk then."""
+        wanted = self._full_wanted
+        files.put_mark(self._execute, "forced", int(wanted))
+        self._commit_sqlite()
+        self._keeper.flush_now()
+        self._writer.pragma("synchronous", "full" if wanted else "normal")
+        self._full = wanted
 
     async def flush(self) -> None:
         """Flush everything that is committed now (epochs); off the event loop."""
-        raise NotImplementedError
+        await self._keeper.flush()
 
-    # -- the one write transaction: the batch ------------------------------------------------------
-    def begin(self) -> None:
-        """Open the batch."""
-        raise NotImplementedError
-
-    def run(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
-        """One INSERT, UPDATE or DELETE, all or nothing; the batch stays as it was on an error.
-
-        Raises UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError,
-        DiskFullError, CancelledError (after interrupt_writer), other GridErrors.
-        """
-        raise NotImplementedError
-
-    async def run_long(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
-        """`run` on the writer's thread. Until it is done nothing else of the batch may be called."""
-        raise NotImplementedError
-
-    def interrupt_writer(self) -> None:
-        """Stop what `run_long` runs: it raises CancelledError."""
-        raise NotImplementedError
-
-    def insert_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
-        """Insert full rows, all or none. Raises as `run` does."""
-        raise NotImplementedError
-
-    def insert_new_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
-        """Insert full rows, leaving out those whose primary or unique key exists."""
-        raise NotImplementedError
-
-    def savepoint(self, name: str) -> None:
-        """Remember this point of the batch; a name used again hides the older one."""
-        raise NotImplementedError
-
-    def rollback_to(self, name: str) -> None:
-        """Undo everything since the savepoint, entries included; the savepoint stays."""
-        raise NotImplementedError
-
-    def release(self, name: str) -> None:
-        """Forget the savepoint and those after it, not what was done."""
-        raise NotImplementedError
-
-    def apply_changes(self, changes: Sequence[RowChange]) -> None:
-        """Put changes into effect. All or nothing: a change that does not find its image before
-
-        (or finds its new row's keys taken) raises CorruptElementError.
-        """
-        raise NotImplementedError
-
-    def undo_changes(self, changes: Sequence[RowChange]) -> None:
-        """Take changes back, last first; raises as `apply_changes`."""
-        raise NotImplementedError
-
-    def apply_ddl(self, ddl: bytes, lsn: int) -> None:
-        """Put an encoded CatalogChange into effect; its entry, at `lsn`, must be appended next.
-
-        `apply_entry` does this by itself; it is for a lead that runs row changes between the two.
-        """
-        raise NotImplementedError
-
-    def append(self, entry: LogEntry) -> None:
-        """Write a log entry whose effect on the data is in this batch already.
-
-        Keeps the prepared transactions and the decisions. Raises LogGapError unless its lsn follows
-        the tail and its term is not older, CorruptElementError for a COMMIT of a transaction whose
-        ABORT is recorded or a PREPARE of one that is decided or prepared.
-        """
-        raise NotImplementedError
-
-    def apply_entry(self, entry: LogEntry) -> None:
-        """Append an entry and put it into effect (data, catalog, ownership).
-
-        What a copy does; and a lead for the COMMIT of a prepared transaction and for DDL.
-        """
-        raise NotImplementedError
-
-    def undo_entry(self, entry: LogEntry) -> None:
-        """Take back the newest entry with its effect. Raises LogGapError if it is not the tail."""
-        raise NotImplementedError
+    _flush_once = False  # the open batch carries a mark that must be on disk when commit returns
 
     def commit(self) -> None:
         """Commit the batch, flushed as the settings and set_force_sync say; call catalog callbacks.
 
         Raises DiskFullError (the batch is rolled back).
         """
-        raise NotImplementedError
+        if self._full_wanted is not self._full:
+            self._switch_sync()
+        else:
+            self._commit_sqlite()
+        if self._flush_once:
+            self._flush_once = False
+            self._keeper.flush_now()
+        position = self._log
+        self._committed = LogPosition(position.tail_term, position.tail_lsn)
+        if self._keeper.needs_help:
+            with suppress(apsw.Error):
+                self._keeper.help_now()
+        if self._batch_catalog is not self.catalog:
+            self.catalog = self._batch_catalog
+            self._exists_texts.clear()
+            for callback in self._callbacks:
+                callback(self.catalog)
 
-    def rollback(self) -> None:
-        """Drop the batch. Harmless without one."""
-        raise NotImplementedError
+    async def run_long(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
+        """`run` on the writer's thread. Until it is done nothing else of the batch may be used."""
+        if self._writer_thread is None:
+            self._writer_thread = writer_thread()
+        self._long = True
+        future = asyncio.get_running_loop().run_in_executor(
+            self._writer_thread, self.run, sql, params, want_rows
+        )
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._writer.interrupt()
+            await asyncio.wait([future])
+            raise
+        finally:
+            self._long = False
 
-    def set_commit_point(self, lsn: int) -> None:
-        """Remember it; on disk with the next entry."""
-        raise NotImplementedError
+    def interrupt_writer(self) -> None:
+        """Stop what `run_long` runs: it raises CancelledError."""
+        self._writer.interrupt()
 
     # -- reading -----------------------------------------------------------------------------------
     def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query on the last committed state, inline."""
-        raise NotImplementedError
+        try:
+            return self._read(sql, params).fetchall()
+        except apsw.Error as error:
+            raise grid_error(error) from error
 
     def read_in_batch(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query that sees the open batch."""
-        raise NotImplementedError
+        try:
+            return self._execute(sql, params).fetchall()
+        except apsw.Error as error:
+            raise grid_error(error) from error
 
     async def scan(self, sql: str, params: Params = ()) -> Scan:
         """A query of any length on the last committed state, on a reader thread.
 
         Waits for a free reader connection.
         """
-        raise NotImplementedError
+        return (await self._pool.snapshot()).scan(sql, params, owned=True)
 
     async def snapshot(self) -> ReadSnapshot:
         """Hold the last committed state for several reads. Waits for a free reader connection."""
-        raise NotImplementedError
+        return await self._pool.snapshot()
 
     def row_exists(self, table: str, columns: Sequence[str], key: StorageRow) -> bool:
         """True if a row has these values in these columns; sees the open batch, if there is one."""
-        raise NotImplementedError
+        name = (table, *columns)
+        text = self._exists_texts.get(name)
+        if text is None:
+            where = " AND ".join(f"{quoted(c)} = ?{n}" for n, c in enumerate(columns, 1))
+            text = f"SELECT 1 FROM {quoted(table)} WHERE {where} LIMIT 1"
+            self._exists_texts[name] = text
+        return bool(self.read_in_batch(text, key) if self.in_batch else self.read(text, key))
 
     def column_names(self, table: str) -> tuple[str, ...]:
         """Columns of a SQLite table in the order of a full row."""
-        raise NotImplementedError
+        return self._tables[table].columns
 
     def key_positions(self, table: str) -> tuple[int, ...]:
         """Positions of the primary key's columns in a full row, in the key's order."""
-        raise NotImplementedError
+        return self._tables[table].key
 
     # -- log ---------------------------------------------------------------------------------------
+    @property
+    def committed_tail(self) -> LogPosition:
+        """Newest entry that is committed here."""
+        return self._committed
+
+    @property
+    def log_start(self) -> LogPosition:
+        """Entries up to this one are no longer kept; (0, 0): all are."""
+        return self._log.cut
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes kept in the log."""
+        return self._log.bytes
+
+    @property
+    def commit_point(self) -> int:
+        """LSN up to which entries are known to be committed by the lead."""
+        return self._log.commit_point
+
+    def set_commit_point(self, lsn: int) -> None:
+        """Remember it; on disk with the next entry."""
+        self._log.commit_point = lsn
+
+    def _log_connection(self) -> apsw.Connection:
+        """The one that sees most and may be used now."""
+        return self._reader if self._long else self._writer
+
     def entries(self, after_lsn: int, bytes_max: int) -> list[LogEntry]:
         """Committed entries after a position, at least one if there is one.
 
         Raises LogGapError if entries after `after_lsn` are no longer kept.
         """
-        raise NotImplementedError
+        return log.entries_after(self._reader, after_lsn, self._log.cut, bytes_max)
 
     def entry_at(self, lsn: int) -> LogEntry | None:
         """The entry at a position, of the open batch too; None: not there or no longer kept."""
-        raise NotImplementedError
+        return log.entry_at(self._log_connection(), lsn)
 
     def outcome(self, txn: TxnId) -> str | None:
-        """"committed", "aborted", "prepared" or None (nothing known), the open batch included."""
-        raise NotImplementedError
+        """ "committed", "aborted", "prepared" or None (nothing known), the open batch included."""
+        return self._log.outcome(self._log_connection(), txn)
+
+    def changes_of(self, txn: TxnId) -> int:
+        """How many rows a transaction's newest COMMIT or PREPARE that is kept here changed."""
+        entry = self._log.find(self._log_connection(), txn)
+        if entry is None or entry.kind not in (EntryKind.COMMIT, EntryKind.PREPARE):
+            return 0
+        payload = decode_payload(entry.payload)
+        state = self._log.txns.get(txn)
+        if not payload.changes and state is not None and state.prepare_lsn:
+            payload = self._log.prepare_of(state)
+        return len(row_changes.decode(payload.changes))
 
     def prepared(self) -> list[PreparedTxn]:
         """Prepared and undecided transactions, oldest first, the open batch included."""
-        raise NotImplementedError
+        return self._log.prepared()
 
     def decisions(self) -> list[Decision]:
         """Recorded decisions on multi-set transactions, oldest first."""
-        raise NotImplementedError
+        return self._log.decisions()
 
     def forget_decision(self, txn: TxnId) -> None:
-        """Drop a recorded decision; in the open batch, or by itself if there is none."""
-        raise NotImplementedError
+        """Drop a recorded decision on this copy; in the open batch, or by itself.
+
+        To drop it on all copies, log a FORGET entry.
+        """
+        self._alone(lambda: self._log.forget(txn))
 
     def epochs(self) -> list[tuple[int, LogPosition]]:
-        """(epoch number, position) of the EPOCH entries kept, oldest first."""
-        raise NotImplementedError
+        """(epoch number, position) of the EPOCH entries kept, oldest first; committed ones."""
+        return log.epochs(self._reader)
 
     def owned_buckets(self) -> frozenset[int]:
-        """Buckets that OWN entries gave to this replica set and DISOWN entries left it."""
-        raise NotImplementedError
+        """Buckets that OWN entries gave to this replica set and no DISOWN entry took away."""
+        return frozenset(
+            row[0] for row in self._log_connection().execute("SELECT bucket FROM _owned")
+        )
 
     def cut_log(self, below_lsn: int, entries_max: int = 1000) -> bool:
         """Remove entries below a position, at most `entries_max`; True: there are more to remove.
 
         Entries that an undo of a kept one needs stay. In the open batch, or by itself.
         """
-        raise NotImplementedError
+        more = False
+
+        def cut() -> None:
+            nonlocal more
+            last, more = self._log.cut_below(below_lsn, entries_max)
+            if last:
+                schema.purge(self._execute, last)
+
+        self._alone(cut)
+        return more
 
     # -- snapshot copy -----------------------------------------------------------------------------
     def snapshot_to(self, file: Path) -> LogPosition:
-        """Write a consistent copy of the last committed state; writers go on. Seconds: use a thread.
+        """Write a consistent copy of the last committed state; writers go on. Use a thread.
 
         Returns the position of its newest entry. `file` must not exist.
         """
-        raise NotImplementedError
+        return snapshot.copy_file(self.path / files.FILE, file)
 
     def load_snapshot(self, file: Path) -> None:
         """`install_snapshot` into this open element: same object, new content; not in a batch.
 
-        `file` is used up. Scans that run are interrupted. Catalog callbacks fire.
+        `file` is used up. Scans that run are interrupted. Catalog callbacks fire. If it raises, the
+        element is closed; what is on disk needs recovery.
         """
-        raise NotImplementedError
+        if self.in_batch:
+            raise TransactionStateError("not inside a batch")
+        identity, before = self.identity, self.catalog
+        self._close_files()
+        try:
+            _replace_file(file, self.path, identity, self.settings)
+            self._open_files()
+        except BaseException:
+            self.closed = True
+            self._lock.release()
+            raise
+        self._exists_texts.clear()
+        if self.catalog is not before:
+            for callback in self._callbacks:
+                callback(self.catalog)
+
+
+def _replace_file(
+    file: Path, folder: Path, identity: ElementIdentity, settings: StorageSettings
+) -> None:
+    """Put a snapshot in the place of an element's file, never leaving a trusted wrong one."""
+    if Element.exists(folder):
+        try:
+            files.distrust(folder / files.FILE)
+        except GridError:  # damaged: perhaps that is why it is replaced
+            for suffix in ("", "-wal", "-shm"):
+                (folder / (files.FILE + suffix)).unlink(missing_ok=True)
+    files.use_up_snapshot(file, folder, identity, settings)

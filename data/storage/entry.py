@@ -24,6 +24,7 @@ class EntryKind(IntEnum):
     EPOCH = 5  # a globally consistent cut; payload: encode_epoch
     OWN = 6  # this replica set owns buckets from here on; payload: encode_buckets
     DISOWN = 7  # and from here on no longer
+    FORGET = 8  # decisions nobody can ask about any more; payload: encode_txns
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +71,7 @@ _encoder = msgspec.msgpack.Encoder()
 _payload_decoder = msgspec.msgpack.Decoder(TxnPayload)
 _txn_decoder = msgspec.msgpack.Decoder(TxnId)
 _int_decoder = msgspec.msgpack.Decoder(int)
+_txns_decoder = msgspec.msgpack.Decoder(tuple[TxnId, ...])
 _buckets_decoder = msgspec.msgpack.Decoder(tuple[int, ...])
 
 encode_payload = _encoder.encode  # TxnPayload -> bytes
@@ -96,3 +98,13 @@ def encode_buckets(buckets: tuple[int, ...]) -> bytes:
 def decode_buckets(payload: bytes) -> tuple[int, ...]:
     """The buckets of an OWN or DISOWN entry. Raises msgspec.DecodeError."""
     return _buckets_decoder.decode(payload)
+
+
+def encode_txns(txns: tuple[TxnId, ...]) -> bytes:
+    """Payload of a FORGET entry."""
+    return _encoder.encode(txns)
+
+
+def decode_txns(payload: bytes) -> tuple[TxnId, ...]:
+    """The transactions of a FORGET entry. Raises msgspec.DecodeError."""
+    return _txns_decoder.decode(payload)

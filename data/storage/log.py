@@ -1,0 +1,385 @@
+"""The `_log` table and what it says about transactions: append, take back, look up, cut.
+
+All of it works on the writer's connection inside its open SQLite transaction, except the functions
+that are given a connection. What is kept in memory is made again from the tables after a rollback.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from data.storage.entry import (
+    Decision,
+    EntryKind,
+    LogEntry,
+    PreparedTxn,
+    TxnPayload,
+    decode_epoch,
+    decode_payload,
+    decode_txn,
+    decode_txns,
+    encode_txn,
+)
+from protocol.errors import CorruptElementError, LogGapError
+from protocol.ids import LogPosition, TxnId
+
+SCHEMA = (
+    "CREATE TABLE _log(lsn INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL, "
+    "txn BLOB, payload BLOB NOT NULL, commit_point INTEGER NOT NULL)",
+    "CREATE INDEX _log_epoch ON _log(lsn) WHERE kind = 5",
+    # transactions over several replica sets: prepared here, or decided and still asked about
+    "CREATE TABLE _txn(txn BLOB PRIMARY KEY, prepare_lsn INTEGER NOT NULL, "
+    "decided_lsn INTEGER NOT NULL, committed INTEGER NOT NULL, participants BLOB NOT NULL, "
+    "forgotten_lsn INTEGER NOT NULL) WITHOUT ROWID",
+)
+ROW_OVERHEAD_BYTES = 40  # of a log row, beside its payload
+RECENT_MAX = 50_000  # transactions whose LSN is known without a scan of the log
+
+_COLUMNS = "term, lsn, kind, txn, payload"
+_INSERT = "INSERT INTO _log(lsn, term, kind, txn, payload, commit_point) VALUES (?, ?, ?, ?, ?, ?)"
+_COMMIT = int(EntryKind.COMMIT)
+_encode_ints = msgspec.msgpack.Encoder().encode
+_decode_ints = msgspec.msgpack.Decoder(tuple[int, ...]).decode
+
+
+class TxnState(NamedTuple):
+    """A row of `_txn`. LSN 0: did not happen (yet)."""
+
+    prepare_lsn: int
+    decided_lsn: int
+    committed: bool
+    participants: tuple[int, ...]
+    forgotten_lsn: int
+
+
+class Mark(NamedTuple):
+    """What a rollback restores."""
+
+    tail_term: int
+    tail_lsn: int
+    bytes: int
+    cut: LogPosition
+
+
+def entry_of(row: Any) -> LogEntry:
+    """A log row in the order of `_COLUMNS` as an entry."""
+    term, lsn, kind, txn, payload = row
+    return LogEntry(term, lsn, kind, None if txn is None else decode_txn(txn), payload)
+
+
+def entries_after(
+    connection: apsw.Connection, after_lsn: int, cut: LogPosition, bytes_max: int
+) -> list[LogEntry]:
+    """Entries after a position, at least one if there is one. Raises LogGapError."""
+    if after_lsn < cut.lsn:
+        raise LogGapError(f"entries after {after_lsn} are no longer kept, only after {cut.lsn}")
+    found: list[LogEntry] = []
+    total = 0
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT {_COLUMNS} FROM _log WHERE lsn > ? ORDER BY lsn", (after_lsn,))
+    for row in cursor:
+        total += len(row[4]) + ROW_OVERHEAD_BYTES
+        if total > bytes_max and found:
+            break
+        found.append(entry_of(row))
+    cursor.close(True)
+    return found
+
+
+def entry_at(connection: apsw.Connection, lsn: int) -> LogEntry | None:
+    """The entry at a position."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM _log WHERE lsn = ?", (lsn,)).fetchone()
+    return None if row is None else entry_of(row)
+
+
+def epochs(connection: apsw.Connection) -> list[tuple[int, LogPosition]]:
+    """(number, position) of the EPOCH entries kept, oldest first."""
+    rows = connection.execute(
+        "SELECT payload, term, lsn FROM _log INDEXED BY _log_epoch WHERE kind = 5 ORDER BY lsn"
+    )
+    return [(decode_epoch(payload), LogPosition(term, lsn)) for payload, term, lsn in rows]
+
+
+class Log:
+    """The log as the writer sees it, its open transaction included."""
+
+    def __init__(self, connection: apsw.Connection, execute: Any) -> None:
+        self._connection = connection
+        self._execute = execute  # of the writer's own cursor
+        self.tail_term = 0
+        self.tail_lsn = 0
+        self.bytes = 0
+        self.cut = LogPosition(0, 0)  # the newest entry no longer kept
+        self.commit_point = 0
+        self.replica_set = 0  # ours: an anchor keeps its decisions
+        self.txns: dict[TxnId, TxnState] = {}
+        self.txns_touched = False  # in the open SQLite transaction; reset at its begin
+        self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
+        self._recent: dict[bytes, int] = {}  # LSNs; stale after a rollback, so they are checked
+        self._recent_from = 0  # every entry from this LSN on is in _recent
+
+    # -- state in memory ---------------------------------------------------------------------------
+    def load(self) -> None:
+        """Read what memory holds of the tables."""
+        row = self._execute("SELECT value FROM _meta WHERE key = 'cut'").fetchone()
+        if row is not None:
+            term, _, lsn = row[0].partition(" ")
+            self.cut = LogPosition(int(term), int(lsn))
+        self._read_tail()
+        self.bytes, count = self._execute(
+            f"SELECT COALESCE(SUM(LENGTH(payload) + {ROW_OVERHEAD_BYTES}), 0), COUNT(*) FROM _log"
+        ).fetchone()
+        if count != self.tail_lsn - self.cut.lsn:
+            raise CorruptElementError(
+                f"the log has {count} entries between {self.cut.lsn} and {self.tail_lsn}"
+            )
+        row = self._execute("SELECT MAX(commit_point) FROM _log").fetchone()
+        self.commit_point = max(row[0] or 0, self.cut.lsn)
+        newest = self._execute(
+            "SELECT txn, lsn FROM _log ORDER BY lsn DESC LIMIT ?", (RECENT_MAX,)
+        ).fetchall()
+        self._recent = {txn: lsn for txn, lsn in reversed(newest) if txn is not None}
+        self._recent_from = newest[-1][1] if len(newest) == RECENT_MAX else 0
+        self.load_txns()
+
+    def load_txns(self) -> None:
+        """Read `_txn` again."""
+        rows = self._execute("SELECT * FROM _txn").fetchall()
+        self.txns = {
+            decode_txn(row[0]): TxnState(row[1], row[2], bool(row[3]), _decode_ints(row[4]), row[5])
+            for row in rows
+        }
+        self._prepare_bytes = {
+            txn: self._execute(
+                "SELECT LENGTH(payload) FROM _log WHERE lsn = ?", (state.prepare_lsn,)
+            ).fetchone()[0]
+            for txn, state in self.txns.items()
+            if state.prepare_lsn and not state.decided_lsn
+        }
+
+    def _read_tail(self) -> None:
+        row = self._execute("SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1").fetchone()
+        self.tail_term, self.tail_lsn = self.cut if row is None else row
+
+    def mark(self) -> Mark:
+        """For `restore` after a rollback."""
+        return Mark(self.tail_term, self.tail_lsn, self.bytes, self.cut)
+
+    def restore(self, mark: Mark) -> None:
+        """Memory as it was at the mark; the tables have been rolled back to it."""
+        self.tail_term, self.tail_lsn, self.bytes, self.cut = mark
+        if self.txns_touched:
+            self.load_txns()
+
+    # -- appending and taking back -----------------------------------------------------------------
+    def check_next(self, entry: LogEntry) -> TxnState | None:
+        """Refuse an entry that cannot follow; returns what is known of its transaction.
+
+        Raises LogGapError, CorruptElementError.
+        """
+        if entry.lsn != self.tail_lsn + 1 or entry.term < self.tail_term:
+            raise LogGapError(
+                f"entry ({entry.term}, {entry.lsn}) does not follow "
+                f"({self.tail_term}, {self.tail_lsn})"
+            )
+        txn = entry.txn
+        state = self.txns.get(txn) if txn is not None and self.txns else None
+        kind = entry.kind
+        if state is not None and (kind == EntryKind.PREPARE or state.decided_lsn):
+            known = "prepared" if not state.decided_lsn else "decided"
+            raise CorruptElementError(f"{EntryKind(kind).name} of transaction {txn}: it is {known}")
+        return state
+
+    def append(self, entry: LogEntry, state: TxnState | None) -> None:
+        """Write an entry that `check_next` allowed. Raises apsw.Error."""
+        term, lsn, kind, txn, payload = entry.term, entry.lsn, entry.kind, entry.txn, entry.payload
+        key = None if txn is None else encode_txn(txn)
+        self._execute(_INSERT, (lsn, term, kind, key, payload, self.commit_point))
+        if key is not None:
+            recent = self._recent
+            recent[key] = lsn
+            if len(recent) > RECENT_MAX:
+                oldest = next(iter(recent))
+                self._recent_from = max(self._recent_from, recent.pop(oldest) + 1)
+        if kind != _COMMIT or state is not None:
+            self._note(entry, state)
+        self.tail_term, self.tail_lsn = term, lsn
+        self.bytes += len(payload) + ROW_OVERHEAD_BYTES
+
+    def _note(self, entry: LogEntry, state: TxnState | None) -> None:
+        """Keep the transaction's state up to date."""
+        txn, kind = entry.txn, entry.kind
+        if kind == EntryKind.FORGET:
+            for other in decode_txns(entry.payload):
+                known = self.txns.get(other)
+                if known is not None and not known.forgotten_lsn:
+                    self._put(other, known._replace(forgotten_lsn=entry.lsn))
+        elif kind == EntryKind.PREPARE:
+            assert txn is not None
+            participants = decode_payload(entry.payload).participants
+            self._put(txn, TxnState(entry.lsn, 0, False, participants, 0))
+            self._prepare_bytes[txn] = len(entry.payload)
+        elif kind == EntryKind.ABORT or (kind == _COMMIT and state is not None):
+            assert txn is not None
+            state = state or TxnState(0, 0, False, (), 0)
+            self._prepare_bytes.pop(txn, None)
+            self._put(txn, state._replace(decided_lsn=entry.lsn, committed=kind == _COMMIT))
+
+    def _put(self, txn: TxnId, state: TxnState) -> None:
+        self.txns_touched = True
+        self.txns[txn] = state
+        self._execute(
+            "INSERT OR REPLACE INTO _txn VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                encode_txn(txn),
+                state.prepare_lsn,
+                state.decided_lsn,
+                int(state.committed),
+                _encode_ints(state.participants),
+                state.forgotten_lsn,
+            ),
+        )
+
+    def _remove(self, txn: TxnId) -> None:
+        self.txns_touched = True
+        del self.txns[txn]
+        self._execute("DELETE FROM _txn WHERE txn = ?", (encode_txn(txn),))
+
+    def take_back(self, entry: LogEntry) -> None:
+        """Remove the tail entry and what `append` noted. Raises LogGapError, apsw.Error."""
+        if entry.lsn != self.tail_lsn or entry.term != self.tail_term:
+            raise LogGapError(
+                f"entry ({entry.term}, {entry.lsn}) is not the tail "
+                f"({self.tail_term}, {self.tail_lsn})"
+            )
+        txn = entry.txn
+        state = self.txns.get(txn) if txn is not None else None
+        if entry.kind == EntryKind.FORGET:
+            for other, known in list(self.txns.items()):
+                if known.forgotten_lsn == entry.lsn:
+                    self._put(other, known._replace(forgotten_lsn=0))
+        elif txn is not None and state is not None:
+            if state.decided_lsn == entry.lsn and state.prepare_lsn:
+                self._put(txn, state._replace(decided_lsn=0, committed=False))
+                prepare = entry_at(self._connection, state.prepare_lsn)
+                self._prepare_bytes[txn] = len(prepare.payload) if prepare is not None else 0
+            elif entry.lsn in (state.decided_lsn, state.prepare_lsn):
+                self._remove(txn)
+                self._prepare_bytes.pop(txn, None)
+        self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
+        self.bytes -= len(entry.payload) + ROW_OVERHEAD_BYTES
+        self._read_tail()
+
+    # -- looking up --------------------------------------------------------------------------------
+    def prepare_of(self, state: TxnState) -> TxnPayload:
+        """What a transaction's PREPARE carries. Raises CorruptElementError."""
+        entry = entry_at(self._connection, state.prepare_lsn)
+        if entry is None or entry.kind != EntryKind.PREPARE:
+            raise CorruptElementError(f"the PREPARE at {state.prepare_lsn} is not in the log")
+        return decode_payload(entry.payload)
+
+    def prepared(self) -> list[PreparedTxn]:
+        """Prepared and undecided transactions, oldest first."""
+        found: list[PreparedTxn] = []
+        for txn, state in sorted(self.txns.items(), key=lambda item: item[1].prepare_lsn):
+            if state.prepare_lsn and not state.decided_lsn:
+                entry = entry_at(self._connection, state.prepare_lsn)
+                if entry is None:
+                    raise CorruptElementError(f"the PREPARE at {state.prepare_lsn} is missing")
+                found.append(PreparedTxn(txn, entry, decode_payload(entry.payload)))
+        return found
+
+    def prepared_bytes(self) -> int:
+        """Payload of the prepared transactions: room their COMMITs will need."""
+        return sum(self._prepare_bytes.values())
+
+    def decisions(self) -> list[Decision]:
+        """Decisions that may still be asked for, oldest first."""
+        found = [
+            Decision(txn, s.committed, s.decided_lsn, s.participants)
+            for txn, s in self.txns.items()
+            if s.decided_lsn and not s.forgotten_lsn
+        ]
+        return sorted(found, key=lambda decision: decision.lsn)
+
+    def forget(self, txn: TxnId) -> None:
+        """Drop a decision on this copy only."""
+        state = self.txns.get(txn)
+        if state is not None and state.decided_lsn:
+            self._put(txn, state._replace(forgotten_lsn=max(1, self.tail_lsn)))
+
+    def outcome(self, connection: apsw.Connection, txn: TxnId) -> str | None:
+        """ "committed", "aborted", "prepared" or None: nothing known."""
+        state = self.txns.get(txn)
+        if state is not None:
+            if not state.decided_lsn:
+                return "prepared"
+            return "committed" if state.committed else "aborted"
+        entry = self.find(connection, txn)
+        if entry is None:
+            return None
+        return "aborted" if entry.kind == EntryKind.ABORT else "committed"
+
+    def find(self, connection: apsw.Connection, txn: TxnId) -> LogEntry | None:
+        """The newest entry of a transaction that is still kept and that the connection sees."""
+        key = encode_txn(txn)
+        lsn = self._recent.get(key)
+        if lsn is not None:
+            entry = entry_at(connection, lsn)
+            if entry is not None and entry.txn == txn:
+                return entry
+        elif self._recent_from <= self.cut.lsn + 1:
+            return None
+        row = connection.execute(
+            f"SELECT {_COLUMNS} FROM _log WHERE txn = ? ORDER BY lsn DESC LIMIT 1", (key,)
+        ).fetchone()
+        return None if row is None else entry_of(row)
+
+    # -- cutting -----------------------------------------------------------------------------------
+    def cut_below(self, below_lsn: int, entries_max: int) -> tuple[int, bool]:
+        """Remove entries below a position, except what an undo of a kept entry needs.
+
+        Returns the newest LSN removed now (0: none) and whether there are more to remove.
+        """
+        below = min(below_lsn, self.tail_lsn + 1)
+        while True:
+            needed = [
+                state.prepare_lsn
+                for state in self.txns.values()
+                if state.prepare_lsn and not 0 < state.decided_lsn < below
+            ]
+            lowest = min(needed, default=below)
+            if lowest >= below:
+                break
+            below = lowest
+        last = min(below - 1, self.cut.lsn + entries_max)
+        if last <= self.cut.lsn:
+            return 0, False
+        payload_bytes, count = self._execute(
+            f"SELECT SUM(LENGTH(payload) + {ROW_OVERHEAD_BYTES}), COUNT(*) "
+            "FROM _log WHERE lsn <= ?",
+            (last,),
+        ).fetchone()
+        if count != last - self.cut.lsn:
+            raise CorruptElementError(f"the log has a hole between {self.cut.lsn} and {last}")
+        (term,) = self._execute("SELECT term FROM _log WHERE lsn = ?", (last,)).fetchone()
+        self._execute("DELETE FROM _log WHERE lsn <= ?", (last,))
+        self._execute("INSERT OR REPLACE INTO _meta VALUES ('cut', ?)", (f"{term} {last}",))
+        self.bytes -= payload_bytes
+        self.cut = LogPosition(term, last)
+        for txn, state in list(self.txns.items()):
+            if self._is_over(state, last):
+                self._remove(txn)
+        return last, last < below - 1
+
+    def _is_over(self, state: TxnState, last: int) -> bool:
+        """Nobody can ask about the transaction any more, and no undo can need its row."""
+        if not 0 < state.decided_lsn <= last:
+            return False
+        if state.forgotten_lsn:
+            return state.forgotten_lsn <= last
+        is_anchor = not state.participants or state.participants[0] == self.replica_set
+        return state.committed and not is_anchor and self.replica_set != 0

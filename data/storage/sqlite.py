@@ -1,0 +1,379 @@
+"""All connections of an element, and the threads its long work runs on.
+
+| connection | used by |
+|---|---|
+| writer | the batch (data/storage/writer.py), on the event loop or on the writer's thread |
+| reader | short reads, inline on the event loop |
+| scan connections | a bounded pool; each works on one snapshot at a time, on a thread |
+| checkpointer | folds the SQLite WAL into the file, on a thread |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import apsw.sqlite_extra
+
+from data.storage.faults import grid_error
+from data.storage.settings import ElementIdentity, StorageSettings
+from protocol.errors import GridError, ShuttingDownError
+from protocol.ids import LogPosition
+from protocol.sqltypes import StorageRow, StorageValue
+
+Params = Sequence[StorageValue]
+
+PAGE_BYTES = 4096
+STATEMENTS_CACHED = 1024  # per connection; a data instance runs the same few hundred texts
+MMAP_BYTES_MAX = 0x7FFF0000  # SQLite's own ceiling
+BUSY_MS = 5000  # only checkpoints and other processes' readers can ever hold a lock we want
+
+TAIL_SQL = "SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1"
+CUT_SQL = "SELECT value FROM _meta WHERE key = 'cut'"
+
+
+# -- connections -----------------------------------------------------------------------------------
+def register_functions(
+    connection: apsw.Connection, identity: Callable[[], ElementIdentity] | None = None
+) -> None:
+    """Everything SQL texts of data/sql may call, and the functions that say where a row is."""
+    from data.sql.functions import register
+
+    apsw.sqlite_extra.load(connection, "decimal")
+    register(connection)
+    if identity is not None:
+        place: dict[str, Callable[..., int]] = {
+            "tg_element_id": lambda: identity().element,
+            "tg_replica_set_id": lambda: identity().replica_set,
+            "tg_data_space_id": lambda: identity().data_space,
+        }
+        for name, function in place.items():
+            connection.create_scalar_function(name, function, 0)
+
+
+def connect(file: Path, *, cache_bytes: int, mmap_bytes: int, read_only: bool) -> apsw.Connection:
+    """A connection to an element's file, without functions. Raises GridError."""
+    try:
+        connection = apsw.Connection(
+            str(file), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENTS_CACHED
+        )
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("cache_size", -(cache_bytes // 1024))
+        connection.pragma("mmap_size", min(mmap_bytes, MMAP_BYTES_MAX))
+        connection.pragma("case_sensitive_like", True)
+        connection.pragma("trusted_schema", True)  # CHECKs call our functions
+        connection.wal_autocheckpoint(0)  # the checkpointer does it, off the event loop
+        if read_only:
+            connection.pragma("query_only", True)
+    except apsw.Error as error:
+        raise grid_error(error) from error
+    return connection
+
+
+def connect_memory(*, spill_cache_bytes: int = 0) -> apsw.Connection:
+    """A private database with all SQL functions: catalog queries, the coordinator's merge step.
+
+    `spill_cache_bytes` 0: it stays in memory; else it spills to a temporary file beyond that.
+    """
+    name = "" if spill_cache_bytes else ":memory:"
+    connection = apsw.Connection(name, statementcachesize=128)
+    if spill_cache_bytes:
+        connection.pragma("cache_size", -(spill_cache_bytes // 1024))
+        connection.pragma("cache_spill", True)
+        connection.pragma("temp_store", "file")
+    connection.pragma("journal_mode", "off" if spill_cache_bytes else "memory")
+    connection.pragma("synchronous", "off")
+    connection.pragma("case_sensitive_like", True)
+    register_functions(connection)
+    return connection
+
+
+def writer_thread() -> ThreadPoolExecutor:
+    """The thread on which long writes run."""
+    return ThreadPoolExecutor(1, thread_name_prefix="writer")
+
+
+def tail_of(connection: apsw.Connection) -> LogPosition:
+    """Position of the newest entry in what the connection sees now."""
+    row = connection.execute(TAIL_SQL).fetchone()
+    if row is None:
+        row = connection.execute(CUT_SQL).fetchone()
+        if row is None:
+            return LogPosition(0, 0)
+        term, _, lsn = row[0].partition(" ")
+        return LogPosition(int(term), int(lsn))
+    return LogPosition(*row)
+
+
+# -- scans -----------------------------------------------------------------------------------------
+class Scan:
+    """A query running on a reader thread; its snapshot is held until it is closed or at its end.
+
+    At most one fetch at a time. Close it in any case.
+    """
+
+    def __init__(self, snapshot: ReadSnapshot, sql: str, params: Params, owned: bool) -> None:
+        self.position = snapshot.position  # the newest log entry whose effects it sees
+        self._snapshot = snapshot
+        self._start: tuple[str, Params] | None = (sql, params)
+        self._cursor: Any = None
+        self._owned = owned  # the snapshot ends with the scan
+        self._done = False
+        self._interrupted = False
+
+    async def fetch(self, rows_max: int) -> list[StorageRow]:
+        """The next rows, [] at the end. Raises CancelledError after `interrupt`, GridErrors."""
+        if self._done:
+            return []
+        try:
+            rows: list[StorageRow] = await self._snapshot.on_thread(self._fetch, rows_max)
+        except BaseException:
+            await self.close()
+            raise
+        if len(rows) < rows_max:
+            await self.close()
+        return rows
+
+    def _fetch(self, rows_max: int) -> list[StorageRow]:
+        if self._interrupted:
+            raise apsw.InterruptError("interrupted")
+        if self._start is not None:
+            (sql, params), self._start = self._start, None
+            self._cursor = self._snapshot.connection.cursor()
+            self._cursor.execute(sql, params)
+        rows: list[StorageRow] = []
+        fetch_one = self._cursor.fetchone
+        while len(rows) < rows_max:
+            row = fetch_one()
+            if row is None:
+                break
+            rows.append(row)
+        return rows
+
+    def interrupt(self) -> None:
+        """Stop a fetch that is running, from the event loop; harmless at any time."""
+        if not self._done:
+            self._interrupted = True
+            self._snapshot.connection.interrupt()
+
+    async def close(self) -> None:
+        """Give the reader connection back (interrupts a running fetch)."""
+        if self._done:
+            return
+        self.interrupt()
+        self._done = True
+        cursor, self._cursor = self._cursor, None
+        await self._snapshot.on_thread_quietly(lambda: cursor.close(True) if cursor else None)
+        if self._owned:
+            await self._snapshot.close()
+
+
+class ReadSnapshot:
+    """One committed state, for several reads; holds a reader connection until closed."""
+
+    def __init__(self, pool: ReaderPool, connection: apsw.Connection) -> None:
+        self._pool = pool
+        self.connection = connection
+        self._busy: asyncio.Future[Any] | None = None
+        self._open = True
+        try:
+            connection.execute("BEGIN")
+            self.position = tail_of(connection)  # the first read fixes what is seen
+        except apsw.Error as error:
+            self._end()
+            raise grid_error(error) from error
+
+    def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
+        """A short query, inline."""
+        try:
+            return self.connection.execute(sql, params).fetchall()
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    def scan(self, sql: str, params: Params = (), *, owned: bool = False) -> Scan:
+        """A query of any length in this state; one at a time. `owned`: it closes the snapshot."""
+        return Scan(self, sql, params, owned)
+
+    async def on_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Run work that uses the connection on a reader thread; errors as GridError.
+
+        When the caller is cancelled the work is interrupted, and waited for at `close`.
+        """
+        loop = asyncio.get_running_loop()
+        assert self._busy is None or self._busy.done(), "one fetch at a time"
+        self._busy = loop.run_in_executor(self._pool.threads, work, *args)
+        try:
+            return await asyncio.shield(self._busy)
+        except asyncio.CancelledError:
+            self.connection.interrupt()
+            raise
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    async def on_thread_quietly(self, work: Callable[[], Any]) -> None:
+        """The same after whatever still runs, errors ignored: for cleaning up."""
+        if self._busy is not None and not self._busy.done():
+            await asyncio.wait([self._busy])
+        if self._busy is not None and not self._busy.cancelled():
+            self._busy.exception()
+        with suppress(GridError):
+            await self.on_thread(work)
+
+    async def close(self) -> None:
+        """End it; it must not be used again."""
+        if not self._open:
+            return
+        self._open = False
+        if self._busy is not None and not self._busy.done():
+            self.connection.interrupt()
+            await asyncio.wait([self._busy])
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(apsw.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        self._pool.give_back(self.connection)
+
+
+class ReaderPool:
+    """A bounded number of scan connections and as many threads; waiters are served in order."""
+
+    def __init__(self, open_one: Callable[[], apsw.Connection], size: int) -> None:
+        self._open_one = open_one
+        self._size = size
+        self._opened: list[apsw.Connection] = []
+        self._free: list[apsw.Connection] = []
+        self._waiters: deque[asyncio.Future[apsw.Connection]] = deque()
+        self._closed = False
+        self.threads = ThreadPoolExecutor(size, thread_name_prefix="scan")
+
+    async def snapshot(self) -> ReadSnapshot:
+        """The last committed state. Waits for a free connection. Raises ShuttingDownError."""
+        if self._closed:
+            raise ShuttingDownError("the element is closed")
+        if self._free:
+            connection = self._free.pop()
+        elif len(self._opened) < self._size:
+            connection = self._open_one()
+            self._opened.append(connection)
+        else:
+            waiter: asyncio.Future[apsw.Connection] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                connection = await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                    self.give_back(waiter.result())
+                raise
+        return ReadSnapshot(self, connection)
+
+    def give_back(self, connection: apsw.Connection) -> None:
+        """A snapshot is over."""
+        if self._closed:
+            connection.close(True)
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        self._free.append(connection)
+
+    def close(self) -> None:
+        """Interrupt what runs, wait for the threads, close all connections. Waiters fail."""
+        self._closed = True
+        for connection in self._opened:
+            connection.interrupt()
+        self.threads.shutdown(wait=True)
+        for connection in self._opened:
+            with suppress(apsw.Error):
+                connection.close(True)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(ShuttingDownError("the element is closed"))
+        self._waiters.clear()
+
+
+# -- checkpoints and flushing ----------------------------------------------------------------------
+class WalKeeper:
+    """Keeps the SQLite WAL small without stopping the event loop, and flushes it on demand.
+
+    A background checkpoint alone never empties the WAL under a steady load: something is always
+    committed meanwhile. So beyond `wal_bytes_max` the writer folds in the few remaining frames
+    itself (`help_now`), after which SQLite starts the WAL over.
+    """
+
+    def __init__(self, file: Path, writer: apsw.Connection, settings: StorageSettings) -> None:
+        self._file = file
+        self._writer = writer
+        self._pages_checkpoint = settings.wal_bytes_checkpoint // PAGE_BYTES
+        self._pages_max = settings.wal_bytes_max // PAGE_BYTES
+        self._next_at = self._pages_checkpoint
+        self._help_at = self._pages_max
+        self._running = threading.Event()
+        self._connection: apsw.Connection | None = None
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="checkpoint")
+        self._wal = os.open(f"{file}-wal", os.O_RDONLY)  # holds no lock: those are on -shm
+        writer.set_wal_hook(self._committed)
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._next_at:
+            if pages < self._pages_checkpoint:  # the WAL was started over
+                self._next_at = self._pages_checkpoint
+                self._help_at = self._pages_max
+            return apsw.SQLITE_OK
+        if not self._running.is_set():
+            self._running.set()
+            self._next_at = pages + self._pages_checkpoint
+            self._threads.submit(self._checkpoint)
+        return apsw.SQLITE_OK
+
+    @property
+    def needs_help(self) -> bool:
+        """The WAL has outgrown `wal_bytes_max`; call `help_now` between two batches."""
+        return self._next_at > self._help_at and not self._running.is_set()
+
+    def help_now(self) -> None:
+        """Fold in what the background left, on the writer."""
+        pages, done = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if pages == done:
+            self._next_at, self._help_at = self._pages_checkpoint, self._pages_max
+        else:  # a reader still needs the old frames: not again before it grew a good deal
+            self._help_at = pages + self._pages_max // 4
+
+    def _checkpoint(self) -> None:
+        try:
+            if self._connection is None:
+                self._connection = connect(
+                    self._file, cache_bytes=1 << 20, mmap_bytes=0, read_only=False
+                )
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.Error, GridError):  # e.g. disk full: commits will say so
+            pass
+        finally:
+            self._running.clear()
+
+    def flush_now(self) -> None:
+        """Everything committed is on disk when this returns."""
+        os.fdatasync(self._wal)
+
+    async def flush(self) -> None:
+        """The same on a thread."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, os.fdatasync, self._wal)
+
+    def close(self) -> None:
+        """Waits for a running checkpoint."""
+        self._threads.shutdown(wait=True)
+        self._writer.set_wal_hook(None)
+        if self._connection is not None:
+            self._connection.close(True)
+        os.close(self._wal)

@@ -1,0 +1,130 @@
+"""Row changes as SQLite statements: per table the texts, made once, that insert, change and delete.
+
+The texts come from SQLite's own schema, not from the catalog: what is applied is what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from data.catalog.element_ddl import quoted
+from data.storage.changes import RowChange
+from protocol.errors import CorruptElementError
+from protocol.sqltypes import StorageRow
+
+UPDATE_TEXTS_MAX = 256  # per table, one for each set of columns changed together
+
+
+class TableTexts:
+    """One SQLite table: its columns, its key and its statements.
+
+    An image before is compared with the whole row. The unary plus keeps SQLite from choosing an
+    index for one of those comparisons; only the key finds the row.
+    """
+
+    __slots__ = ("_updates", "_where", "columns", "delete", "insert", "key", "name", "rowid")
+
+    def __init__(self, connection: apsw.Connection, name: str) -> None:
+        info: list[Any] = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
+        if not info:
+            raise CorruptElementError(f"a row change names table {name}, which is not there")
+        self.name = name
+        self.columns: tuple[str, ...] = tuple(row[1] for row in info)
+        keyed = sorted((row[5], row[0]) for row in info if row[5])
+        self.key: tuple[int, ...] = tuple(position for _, position in keyed)
+        single = info[self.key[0]] if len(self.key) == 1 else None
+        # position of the column that is SQLite's rowid, -1 without: NULL there would be filled in
+        self.rowid: int = single[0] if single is not None and single[2].upper() == "INTEGER" else -1
+        marks = ", ".join("?" * len(info))
+        self.insert = f"INSERT INTO {quoted(name)} VALUES ({marks})"
+        self._where = " AND ".join(
+            f"{quoted(column)} = ?{at + 1}" if at in self.key else f"+{quoted(column)} IS ?{at + 1}"
+            for at, column in enumerate(self.columns)
+        )
+        self.delete = f"DELETE FROM {quoted(name)} WHERE {self._where}"
+        self._updates: dict[tuple[int, ...], str] = {}
+
+    def update(self, changed: tuple[int, ...]) -> str:
+        """UPDATE of the columns at these positions; parameters: the old row, then their values."""
+        text = self._updates.get(changed)
+        if text is None:
+            base = len(self.columns)
+            sets = ", ".join(
+                f"{quoted(self.columns[at])} = ?{base + n}" for n, at in enumerate(changed, 1)
+            )
+            text = f"UPDATE {quoted(self.name)} SET {sets} WHERE {self._where}"
+            if len(self._updates) >= UPDATE_TEXTS_MAX:
+                self._updates.clear()
+            self._updates[changed] = text
+        return text
+
+
+class Tables(dict[str, TableTexts]):
+    """The texts of each table met so far; cleared when the schema changes."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, name: str) -> TableTexts:
+        texts = self[name] = TableTexts(self._connection, name)
+        return texts
+
+
+def apply_one(
+    connection: apsw.Connection,
+    execute: Any,
+    texts: TableTexts,
+    old: StorageRow | None,
+    new: StorageRow | None,
+) -> None:
+    """Put one row change into effect.
+
+    Raises CorruptElementError if the image before is not there, apsw.Error.
+    """
+    if old is None:
+        execute(texts.insert, new)
+        return
+    if new is None:
+        execute(texts.delete, old)
+    else:
+        changed = tuple(
+            [
+                at
+                for at, value in enumerate(new)
+                if value is not old[at] and (value != old[at] or type(value) is not type(old[at]))
+            ]
+        )
+        if not changed:  # still: the row must be there
+            changed = texts.key[:1]
+        execute(texts.update(changed), (*old, *[new[at] for at in changed]))
+    if connection.changes() != 1:
+        raise CorruptElementError(
+            f"table {texts.name}: a row does not match its image in the log",
+            detail=f"key {tuple(old[at] for at in texts.key)!r}",
+        )
+
+
+def apply_all(
+    connection: apsw.Connection, execute: Any, tables: Tables, changes: Iterable[RowChange]
+) -> None:
+    """Put changes into effect in order. Raises PartlyAppliedError."""
+    done = 0
+    try:
+        for table, old, new in changes:
+            apply_one(connection, execute, tables[table], old, new)
+            done += 1
+    except (apsw.Error, CorruptElementError, IndexError, TypeError, ValueError) as error:
+        raise PartlyAppliedError(done, error) from error
+
+
+class PartlyAppliedError(Exception):
+    """`done` changes are in effect, then `cause` happened. Never leaves this package."""
+
+    def __init__(self, done: int, cause: Exception) -> None:
+        super().__init__(done, cause)
+        self.done = done
+        self.cause = cause

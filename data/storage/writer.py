@@ -1,0 +1,520 @@
+"""The one write transaction of an element, the *batch*: statements, row changes, log entries.
+
+SQLite drops a whole transaction when a writing statement is interrupted or finds the file full. A
+batch holds work of many transactions, so it keeps a list of what was done (`_done`) and is made
+again from it; only the failing statement is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import apsw
+
+from data.catalog.catalog import Catalog, CatalogChange
+from data.storage import changes as row_changes
+from data.storage import schema
+from data.storage.changes import RowChange
+from data.storage.entry import EntryKind, LogEntry, TxnPayload, decode_buckets, decode_payload
+from data.storage.faults import (
+    grid_error,
+    not_null_error,
+    out_of_perm_size,
+    statement_error,
+)
+from data.storage.log import Log, Mark
+from data.storage.sqlite import PAGE_BYTES, Params
+from data.storage.tables import PartlyAppliedError, Tables, apply_all
+from protocol.errors import (
+    CorruptElementError,
+    GridError,
+    NotNullError,
+    TransactionStateError,
+)
+from protocol.ids import LogPosition
+from protocol.limits import MIB
+from protocol.sqltypes import StorageRow
+
+PAGES_UNLIMITED = 0xFFFFFFFE
+DISK_ROOM_BYTES = 4 * MIB  # less free than this: the disk is full, not PermSize
+
+_EMPTY: list[Any] = []
+_OWNERSHIP = (int(EntryKind.OWN), int(EntryKind.DISOWN))
+
+
+class RunResult(NamedTuple):
+    """What a statement did. `rowcount`: rows inserted, changed or deleted."""
+
+    rowcount: int
+    rows: list[StorageRow]  # of RETURNING; [] unless wanted
+    changes: list[RowChange]
+
+
+class _Savepoint(NamedTuple):
+    name: str
+    done: int  # length of `_done`
+    mark: Mark
+    catalog: Catalog
+
+
+class _Ddl(NamedTuple):
+    encoded: bytes
+    lsn: int
+
+
+# what was done in a batch: row changes, an entry appended or taken back, DDL, anything else
+_Step = list[RowChange] | LogEntry | _Ddl | Callable[[], None]
+
+
+class BatchWriter:
+    """The writing half of `Element`; see there for how it is used."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        database: str,
+        perm_size_mb: int,
+        log_bytes_max: int,
+        disk_room: Callable[[], int],
+    ) -> None:
+        self._writer = connection
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
+        self._hook = connection.preupdate_hook
+        self._on_change = self._captured_change
+        self._database = database
+        self._perm_size_mb = perm_size_mb
+        self._disk_room = disk_room
+        self._pages_max = (perm_size_mb * MIB + log_bytes_max) // PAGE_BYTES
+        self._reserve_open = True  # the limit on pages is lifted
+        self._prepared_mb = 0  # taken off the limit: prepared transactions will need the room
+        self._log = Log(connection, self._execute)
+        self._tables = Tables(connection)
+        self._captured: list[RowChange] = []
+        self._done: list[_Step] = []
+        self._savepoints: list[_Savepoint] = []
+        self._start = self._log.mark()
+        self._batch_catalog = Catalog.initial()
+        self._start_catalog = self._batch_catalog
+        self.in_batch = False
+
+    # -- begin, end, savepoints --------------------------------------------------------------------
+    def begin(self) -> None:
+        """Open the batch."""
+        if self.in_batch:
+            raise TransactionStateError("the batch is open already")
+        try:
+            self._execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        self._start = self._log.mark()
+        self._start_catalog = self._batch_catalog
+        self._log.txns_touched = False
+        self.in_batch = True
+
+    def _commit_sqlite(self) -> None:
+        """COMMIT; on an error the batch is rolled back. Raises GridError."""
+        self._need_batch()
+        try:
+            self._execute("COMMIT")
+        except apsw.Error as error:
+            self.rollback()
+            raise grid_error(error) from error
+        self._forget_batch()
+
+    def rollback(self) -> None:
+        """Drop the batch. Harmless without one."""
+        if not self.in_batch:
+            return
+        if self._writer.in_transaction:
+            try:
+                self._execute("ROLLBACK")
+            except apsw.Error as error:
+                raise grid_error(error) from error
+        self._rolled_back()
+
+    def _rolled_back(self) -> None:
+        self._forget_batch()
+        self._log.restore(self._start)
+        if self._log.txns_touched:
+            self._reserve_for_prepared()
+        self._set_batch_catalog(self._start_catalog)
+
+    def _forget_batch(self) -> None:
+        self.in_batch = False
+        if self._done:
+            self._done = []
+        if self._savepoints:
+            self._savepoints = []
+
+    def _need_batch(self) -> None:
+        if not self.in_batch:
+            raise TransactionStateError("there is no open batch")
+
+    def _set_batch_catalog(self, catalog: Catalog) -> None:
+        if catalog is not self._batch_catalog:
+            self._batch_catalog = catalog
+            self._tables.clear()
+
+    def savepoint(self, name: str) -> None:
+        """Remember this point of the batch; a name used again hides the older one."""
+        self._need_batch()
+        self._execute(f'SAVEPOINT "{name}"')
+        self._savepoints.append(
+            _Savepoint(name, len(self._done), self._log.mark(), self._batch_catalog)
+        )
+
+    def rollback_to(self, name: str) -> None:
+        """Undo everything since the savepoint, entries included; the savepoint stays."""
+        at = self._savepoint_at(name)
+        self._execute(f'ROLLBACK TO "{name}"')
+        del self._savepoints[at + 1 :]
+        point = self._savepoints[at]
+        del self._done[point.done :]
+        self._log.restore(point.mark)
+        self._set_batch_catalog(point.catalog)
+
+    def release(self, name: str) -> None:
+        """Forget the savepoint and those after it, not what was done."""
+        at = self._savepoint_at(name)
+        self._execute(f'RELEASE "{name}"')
+        del self._savepoints[at:]
+
+    def _savepoint_at(self, name: str) -> int:
+        self._need_batch()
+        for at in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[at].name == name:
+                return at
+        raise TransactionStateError(f"there is no savepoint {name}")
+
+    # -- statements --------------------------------------------------------------------------------
+    def _captured_change(self, change: apsw.PreUpdate) -> None:
+        self._captured.append(RowChange(change.table_name, change.old, change.new))
+
+    def run(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
+        """One INSERT, UPDATE or DELETE, all or nothing; the batch stays as it was on an error.
+
+        Raises UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError,
+        DiskFullError, CancelledError (after interrupt_writer), other GridErrors.
+        """
+        self._need_batch()
+        if self._reserve_open:
+            self._close_reserve()
+        captured: list[RowChange] = []
+        self._captured = captured
+        self._hook(self._on_change)
+        try:
+            rows = self._execute(sql, params).fetchall()
+        except Exception as error:
+            self._hook(None)
+            self._failed(error)
+        self._hook(None)
+        if captured:
+            self._done.append(captured)
+        return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
+
+    def insert_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
+        """Insert full rows, all or none. Raises as `run` does."""
+        self._need_batch()
+        if self._reserve_open:
+            self._close_reserve()
+        texts = self._tables[table]
+        if texts.rowid >= 0:
+            at = texts.rowid
+            for row in rows:
+                if row[at] is None:
+                    raise self._null_key(table, texts.columns[at])
+        before = self._writer.total_changes()
+        try:
+            if len(rows) == 1:
+                self._execute(texts.insert, rows[0])
+            else:
+                self._cursor.executemany(texts.insert, rows)
+        except Exception as error:
+            inserted = 0
+            if self._writer.in_transaction:
+                inserted = self._writer.total_changes() - before
+                done = [RowChange(table, None, row) for row in rows[:inserted]]
+                apply_all(self._writer, self._execute, self._tables, row_changes.invert(done))
+            self._failed(error, table, rows[inserted] if inserted < len(rows) else None)
+        changes = [RowChange(table, None, row) for row in rows]
+        if changes:
+            self._done.append(changes)
+        return changes
+
+    def insert_new_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
+        """Insert full rows, leaving out those whose primary or unique key exists."""
+        text = self._tables[table].insert + " ON CONFLICT DO NOTHING"
+        changes: list[RowChange] = []
+        for row in rows:
+            try:
+                changes += self.run(text, row).changes
+            except GridError:
+                self.undo_changes(changes)
+                raise
+        return changes
+
+    def _null_key(self, table: str, column: str) -> NotNullError:
+        for found in self._batch_catalog.tables():
+            if f"{found.schema}.{found.name}" == table:
+                return not_null_error(found, column)
+        return NotNullError(f"column {column} of table {table} does not allow NULL")
+
+    def _failed(self, error: Exception, table: str = "", row: StorageRow | None = None) -> NoReturn:
+        """Bring the batch back if SQLite dropped it, and raise what the error means."""
+        if not self._writer.in_transaction:
+            self._make_again()
+        if isinstance(error, apsw.FullError) and self._disk_room() > DISK_ROOM_BYTES:
+            raise out_of_perm_size(self._database, self._perm_size_mb) from error
+        if isinstance(error, (apsw.Error, GridError)):
+            raise statement_error(error, self._batch_catalog, table, row) from error
+        raise error  # of a SQL function or of wrong parameters: a fault of ours
+
+    # -- row changes -------------------------------------------------------------------------------
+    def apply_changes(self, changes: Sequence[RowChange]) -> None:
+        """Put changes into effect. All or nothing: a change that does not find its image before
+
+        (or finds its new row's keys taken) raises CorruptElementError.
+        """
+        self._need_batch()
+        self._apply(changes)
+        if changes:
+            self._done.append(list(changes))
+
+    def undo_changes(self, changes: Sequence[RowChange]) -> None:
+        """Take changes back, last first; raises as `apply_changes`."""
+        self.apply_changes(row_changes.invert(changes))
+
+    def _apply(self, changes: Sequence[RowChange]) -> None:
+        """All or none; room above PermSize is used if need be."""
+        try:
+            apply_all(self._writer, self._execute, self._tables, changes)
+        except PartlyAppliedError as error:
+            dropped = not self._writer.in_transaction
+            if dropped:
+                self._make_again()
+            else:
+                undo = row_changes.invert(changes[: error.done])
+                apply_all(self._writer, self._execute, self._tables, undo)
+            if isinstance(error.cause, apsw.FullError) and (dropped or not self._reserve_open):
+                self._open_reserve()
+                try:
+                    apply_all(self._writer, self._execute, self._tables, changes)
+                    return
+                except PartlyAppliedError as second:
+                    error = second
+                    if not self._writer.in_transaction:
+                        self._make_again()
+            raise _apply_error(error.cause) from error.cause
+
+    # -- log entries -------------------------------------------------------------------------------
+    def append(self, entry: LogEntry) -> None:
+        """Write a log entry whose effect on the data is in this batch already.
+
+        Keeps the prepared transactions and the decisions. Raises LogGapError unless its lsn follows
+        the tail and its term is not older, CorruptElementError for a COMMIT of a transaction whose
+        ABORT is recorded or a PREPARE of one that is decided or prepared.
+        """
+        self._need_batch()
+        self._append(entry)
+        self._done.append(entry)
+
+    def _append(self, entry: LogEntry) -> None:
+        state = self._log.check_next(entry)
+        try:
+            self._log.append(entry, state)
+        except apsw.FullError as error:
+            if entry.kind == EntryKind.PREPARE and not self._reserve_open:
+                self._prepare_refused(entry, error)
+            if not self._writer.in_transaction:
+                self._make_again()
+            self._open_reserve()
+            try:
+                self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
+                self._log.load_txns()  # perhaps noted in memory, not on disk
+                self._log.append(entry, state)
+            except apsw.Error as second:
+                raise grid_error(second) from second
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        if state is not None or entry.kind == EntryKind.PREPARE:
+            self._reserve_for_prepared()
+
+    def _prepare_refused(self, entry: LogEntry, error: apsw.FullError) -> NoReturn:
+        """No room to promise: nothing of the PREPARE stays."""
+        if self._writer.in_transaction:
+            self._open_reserve()
+            self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
+            self._log.load_txns()
+        self._failed(error)
+
+    def apply_entry(self, entry: LogEntry) -> None:
+        """Append an entry and put it into effect (data, catalog, ownership).
+
+        What a copy does; and a lead for the COMMIT of a prepared transaction and for DDL. On an
+        error the batch must be rolled back.
+        """
+        self._need_batch()
+        state = self._log.check_next(entry)
+        if entry.kind == EntryKind.COMMIT:
+            payload = self._effect_of(entry, state.prepare_lsn if state is not None else 0)
+            if payload.ddl:
+                self.apply_ddl(payload.ddl, entry.lsn)
+            if payload.changes:
+                self.apply_changes(row_changes.decode(payload.changes))
+        elif entry.kind in _OWNERSHIP:
+            self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.OWN)
+        self.append(entry)
+
+    def undo_entry(self, entry: LogEntry) -> None:
+        """Take back the newest entry with its effect. Raises LogGapError if it is not the tail.
+
+        On an error the batch must be rolled back.
+        """
+        self._need_batch()
+        log = self._log
+        state = log.txns.get(entry.txn) if entry.txn is not None else None
+        decided = state is not None and state.decided_lsn == entry.lsn
+        try:
+            log.take_back(entry)
+            self._done.append(lambda: log.take_back(entry))
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        if entry.kind == EntryKind.COMMIT:
+            prepare_lsn = state.prepare_lsn if state is not None and decided else 0
+            payload = self._effect_of(entry, prepare_lsn)
+            if payload.changes:
+                self.undo_changes(row_changes.decode(payload.changes))
+            if payload.ddl:
+                self._undo_ddl(entry.lsn)
+        elif entry.kind in _OWNERSHIP:
+            self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.DISOWN)
+
+    def _effect_of(self, entry: LogEntry, prepare_lsn: int) -> TxnPayload:
+        """What a COMMIT does: its own payload, or that of the PREPARE it decides."""
+        if prepare_lsn:
+            return self._log.prepare_of(self._log.txns[entry.txn])  # type: ignore[index]
+        return decode_payload(entry.payload)
+
+    def _own(self, buckets: Iterable[int], *, owned: bool) -> None:
+        """Take or give up buckets. Raises CorruptElementError if they are (not) owned already."""
+        numbers = [(bucket,) for bucket in buckets]
+        before = self._writer.total_changes()
+        if owned:
+            self._cursor.executemany("INSERT OR IGNORE INTO _owned VALUES (?)", numbers)
+        else:
+            self._cursor.executemany("DELETE FROM _owned WHERE bucket = ?", numbers)
+        if self._writer.total_changes() - before != len(numbers):
+            raise CorruptElementError("the ownership table does not match the log")
+        self._done.append(lambda: self._own_again(numbers, owned))
+
+    def _own_again(self, numbers: list[tuple[int]], owned: bool) -> None:
+        text = "INSERT INTO _owned VALUES (?)" if owned else "DELETE FROM _owned WHERE bucket = ?"
+        self._cursor.executemany(text, numbers)
+
+    # -- DDL ---------------------------------------------------------------------------------------
+    def apply_ddl(self, ddl: bytes, lsn: int) -> None:
+        """Put an encoded CatalogChange into effect; its entry, at `lsn`, must be appended next.
+
+        `apply_entry` does this by itself; it is for a lead that runs row changes between the two.
+        All or nothing. Raises as `run` does (say, a new unique index meets duplicates).
+        """
+        self._need_batch()
+        change = CatalogChange.decode(ddl)
+        self._open_reserve()
+        self.savepoint("_ddl")
+        try:
+            catalog = schema.apply_change(self._execute, self._batch_catalog, change, lsn)
+        except apsw.Error as error:
+            if self._writer.in_transaction:
+                self.rollback_to("_ddl")
+                self.release("_ddl")
+            else:
+                del self._savepoints[-1]
+            self._failed(error)
+        self.release("_ddl")
+        self._set_batch_catalog(catalog)
+        self._done.append(_Ddl(ddl, lsn))
+
+    def _undo_ddl(self, lsn: int) -> None:
+        def undo() -> None:
+            self._set_batch_catalog(schema.undo_change(self._execute, self._batch_catalog, lsn))
+
+        self._open_reserve()
+        try:
+            undo()
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        self._done.append(undo)
+
+    # -- room --------------------------------------------------------------------------------------
+    def _open_reserve(self) -> None:
+        """Let the file grow above PermSize: for what must not fail."""
+        if not self._reserve_open:
+            self._reserve_open = True
+            self._execute(f"PRAGMA max_page_count = {PAGES_UNLIMITED}").fetchall()
+
+    def _close_reserve(self) -> None:
+        """Hold users' statements to PermSize, less what prepared transactions will need."""
+        self._reserve_open = False
+        pages = max(1, self._pages_max - self._prepared_mb * (2 * MIB // PAGE_BYTES))
+        self._execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
+    def _reserve_for_prepared(self) -> None:
+        prepared_mb = self._log.prepared_bytes() // MIB
+        if prepared_mb != self._prepared_mb:
+            self._prepared_mb = prepared_mb
+            self._open_reserve()  # so that the next statement sets the limit anew
+
+    # -- after SQLite dropped the transaction ------------------------------------------------------
+    def _make_again(self) -> None:
+        """Do everything of the batch once more. Raises GridError; then the batch is gone."""
+        done, savepoints = self._done, self._savepoints
+        self._done, self._savepoints = [], []
+        self._rolled_back()
+        try:
+            self.begin()
+            self._open_reserve()
+            at = 0
+            for number, step in enumerate(done):
+                while at < len(savepoints) and savepoints[at].done == number:
+                    self.savepoint(savepoints[at].name)
+                    at += 1
+                self._repeat(step)
+            for point in savepoints[at:]:
+                self.savepoint(point.name)
+        except (apsw.Error, PartlyAppliedError, CorruptElementError) as error:
+            self.rollback()
+            cause = error.cause if isinstance(error, PartlyAppliedError) else error
+            raise grid_error(cause) from error
+
+    def _repeat(self, step: _Step) -> None:
+        match step:
+            case LogEntry():
+                self._log.append(step, self._log.check_next(step))
+            case list():
+                apply_all(self._writer, self._execute, self._tables, step)
+            case _Ddl(encoded, lsn):
+                change = CatalogChange.decode(encoded)
+                self._set_batch_catalog(
+                    schema.apply_change(self._execute, self._batch_catalog, change, lsn)
+                )
+            case _:
+                step()
+        self._done.append(step)
+
+    # -- where the log is --------------------------------------------------------------------------
+    @property
+    def tail(self) -> LogPosition:
+        """Newest entry, the open batch included; (0, 0): empty log."""
+        return LogPosition(self._log.tail_term, self._log.tail_lsn)
+
+
+def _apply_error(cause: Exception) -> GridError:
+    """Why a row change could not be applied."""
+    if isinstance(cause, apsw.ConstraintError):
+        return CorruptElementError(f"a row change does not fit what is there: {cause}")
+    if isinstance(cause, (apsw.Error, GridError)):
+        return grid_error(cause)
+    return CorruptElementError(f"a row change does not fit its table: {cause!r}")
