@@ -113,7 +113,7 @@ class ZooKeeperWorld:
             await member.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)  # before any test: it is not the leak of one
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperProcess]:
     process = ZooKeeperProcess(tmp_path_factory.mktemp("zookeeper"))
     process.start()

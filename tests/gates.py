@@ -1,0 +1,96 @@
+"""What `make test` runs, in order: format, lint, types, then the tests from quick to slow.
+
+The cheap gates all run, so that one look shows everything that is wrong with the text; a slow
+gate that fails ends the run. `--only NAME...` chooses gates, `--match WORDS` tests in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS = 5  # pytest's exit code when nothing was collected
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One command of the gates."""
+
+    name: str
+    command: tuple[str, ...]
+    cheap: bool = False
+    tests: str = ""  # folder of its tests; a folder without tests is passed over
+
+
+GATES = (
+    Gate("format", ("ruff", "format", "--check", "."), cheap=True),
+    Gate("lint", ("ruff", "check", "."), cheap=True),
+    Gate("types", ("mypy",), cheap=True),
+    Gate("tidy", ("pytest",), cheap=True, tests="tests/tidy"),
+    Gate("unit", ("pytest",), cheap=True, tests="tests/unit"),
+    Gate("sim", ("pytest",), tests="tests/sim"),
+    Gate("contract", ("pytest",), tests="tests/contract"),
+    Gate("integration", ("pytest",), tests="tests/integration"),
+    Gate("cluster", ("pytest",), tests="tests/cluster"),
+    Gate("faults", ("pytest",), tests="tests/faults"),
+    Gate("clients", ("pytest",), tests="tests/clients"),
+)
+
+
+def main() -> int:
+    """Run the gates; the exit code is 0 if all passed."""
+    arguments = _arguments()
+    chosen = [gate for gate in GATES if not arguments.only or gate.name in arguments.only]
+    results: list[tuple[str, str, float]] = []
+    began = time.monotonic()
+    failed = False
+    for gate in chosen:
+        if gate.tests and not any((ROOT / gate.tests).rglob("test_*.py")):
+            results.append((gate.name, "no tests", 0.0))
+            continue
+        if failed and not gate.cheap:
+            results.append((gate.name, "not run", 0.0))
+            continue
+        verdict, elapsed_s = _run(gate, arguments)
+        failed = failed or verdict == "FAILED"
+        results.append((gate.name, verdict, elapsed_s))
+    print("\n== gates " + "=" * 63)
+    for name, verdict, elapsed_s in results:
+        print(f"{name:<14}{verdict:<10}{elapsed_s:>8.1f} s")
+    print(f"{'all':<14}{'FAILED' if failed else 'passed':<10}{time.monotonic() - began:>8.1f} s")
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.gates", description=__doc__)
+    names = [gate.name for gate in GATES]
+    parser.add_argument("--only", nargs="+", choices=names, help="only these gates")
+    parser.add_argument("--match", help="only tests whose names fit (pytest -k)")
+    parser.add_argument("--full", action="store_true", help="the slow tests too")
+    parser.add_argument("--seeds", type=int, help="seeds of each simulation")
+    return parser.parse_args()
+
+
+def _run(gate: Gate, arguments: argparse.Namespace) -> tuple[str, float]:
+    print(f"\n== {gate.name} " + "=" * (70 - len(gate.name)), flush=True)
+    command = [sys.executable, "-m", *gate.command]
+    if gate.tests:
+        command += [gate.tests, "--durations=3", "--durations-min=2"]
+        command += [] if arguments.full else ["-m", "not slow"]
+        command += ["-k", arguments.match] if arguments.match else []
+        command += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
+    began = time.monotonic()
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    elapsed_s = time.monotonic() - began
+    if gate.tests and code == NO_TESTS:
+        return "no tests", elapsed_s
+    return ("passed" if code == 0 else "FAILED"), elapsed_s
+
+
+if __name__ == "__main__":
+    sys.exit(main())
