@@ -320,6 +320,10 @@ class ElementInUseError(GridError, code="ELEMENT_IN_USE", sqlstate="55006"):
     """Another process has the element's files open."""
 
 
+class ElementStateError(GridError, code="ELEMENT_STATE", sqlstate="55000"):
+    """The element's state does not allow the command (create, load, open, ... in this order)."""
+
+
 # -- management -----------------------------------------------------------------------------------
 class ModelError(GridError, code="MODEL", sqlstate="55000"):
     """A change of the model or a command that its state does not allow."""

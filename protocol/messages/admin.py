@@ -22,6 +22,18 @@ INTENT_DESTROYED = "destroyed"  # elements that still exist are to be removed
 INTENTS = (INTENT_CREATED, INTENT_LOADED, INTENT_OPEN, INTENT_DESTROYED)
 
 
+def render_intent(word: str, database_id: str) -> str:
+    """The value of put_state: "open 4f2c..."."""
+    assert word in INTENTS
+    return f"{word} {database_id}"
+
+
+def parse_intent(value: str) -> tuple[str, str]:
+    """(word, database id); words unknown to this version come back as "", which nobody follows."""
+    word, _, database_id = value.partition(" ")
+    return (word if word in INTENTS else ""), database_id
+
+
 class ElementSpec(msgspec.Struct, frozen=True, array_like=True):
     """What a data instance must know of an element; it keeps this for its own restarts."""
 

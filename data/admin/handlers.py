@@ -1,0 +1,54 @@
+"""RPC handlers of messages/admin.py: management's commands to this data instance. Cold paths."""
+
+from __future__ import annotations
+
+from data.admin.element_state import Verb
+from data.admin.keeper import ElementKeeper
+from protocol.messages import admin
+from protocol.rpc.node import RpcNode
+from protocol.rpc.server import Request
+
+
+def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
+    """Answer the administration messages from now on."""
+
+    async def create(message: admin.CreateElement, request: Request) -> admin.ElementDone:
+        return admin.ElementDone(await keeper.create(message.spec))
+
+    async def load(message: admin.LoadElement, request: Request) -> admin.ElementDone:
+        state = await keeper.perform(
+            message.database, message.database_id, Verb.LOAD, message.attributes
+        )
+        return admin.ElementDone(state)
+
+    async def open_(message: admin.OpenElement, request: Request) -> admin.ElementDone:
+        return admin.ElementDone(
+            await keeper.perform(message.database, message.database_id, Verb.OPEN)
+        )
+
+    async def close(message: admin.CloseElement, request: Request) -> admin.ElementDone:
+        return admin.ElementDone(
+            await keeper.perform(message.database, message.database_id, Verb.CLOSE)
+        )
+
+    async def unload(message: admin.UnloadElement, request: Request) -> admin.ElementDone:
+        return admin.ElementDone(
+            await keeper.perform(message.database, message.database_id, Verb.UNLOAD)
+        )
+
+    async def destroy(message: admin.DestroyElement, request: Request) -> admin.ElementDone:
+        return admin.ElementDone(
+            await keeper.perform(message.database, message.database_id, Verb.DESTROY)
+        )
+
+    async def status(message: admin.InstanceStatus, request: Request) -> admin.InstanceReport:
+        elements = keeper.reports(message.database)
+        return admin.InstanceReport(keeper.me, keeper.incarnation, elements)
+
+    rpc.handle_async(admin.CreateElement, create)
+    rpc.handle_async(admin.LoadElement, load)
+    rpc.handle_async(admin.OpenElement, open_)
+    rpc.handle_async(admin.CloseElement, close)
+    rpc.handle_async(admin.UnloadElement, unload)
+    rpc.handle_async(admin.DestroyElement, destroy)
+    rpc.handle_async(admin.InstanceStatus, status)
