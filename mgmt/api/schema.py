@@ -67,10 +67,10 @@ class Event(msgspec.Struct, frozen=True, tag="event"):
     text: str
 
 
-class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, tag="outcome", omit_defaults=True):
     """The last line of a stream: the reply as raw JSON, or the error."""
 
-    reply: msgspec.Raw | None = None
+    reply: msgspec.Raw = msgspec.Raw()  # empty: there is an error
     error: ErrorBody | None = None
 
 

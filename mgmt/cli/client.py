@@ -12,7 +12,13 @@ import msgspec
 
 from mgmt.api import schema
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, PeerUnreachableError, UsageError
+from protocol.errors import (
+    GridError,
+    ModelError,
+    PeerProtocolError,
+    PeerUnreachableError,
+    UsageError,
+)
 from protocol.instance_file import InstanceSettings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -70,6 +76,11 @@ class Client:
             if request.STREAM:
                 return _read_stream(response, reply, on_event)
             return msgspec.json.decode(response.read(), type=reply)
+        except msgspec.MsgspecError as error:
+            raise PeerProtocolError(
+                f"the answer of {settings.name} is not understood: {error}",
+                hint="Is its daemon of another release? ttDaemonAdmin -restart starts this one.",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise PeerUnreachableError(
                 f"the management instance {settings.name} does not answer at {address}: {error}",
@@ -115,7 +126,6 @@ def _read_stream(response: http.client.HTTPResponse, reply: type[Any], on_event:
         elif item.error is not None:
             raise schema.error_from(item.error)
         else:
-            assert item.reply is not None
             return msgspec.json.decode(item.reply, type=reply)
     raise PeerUnreachableError(
         "the management instance went away before the command ended",

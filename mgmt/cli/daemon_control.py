@@ -151,7 +151,7 @@ def _alive(pid: int) -> bool:
 
 
 def _last_lines(home: Path) -> str:
-    for name in ("supervisor.out", "tterrors.log", "ttmesg.log"):
+    for name in ("daemon.out", "supervisor.out"):
         try:
             lines = (home / "diag" / name).read_text(errors="replace").splitlines()
         except OSError:

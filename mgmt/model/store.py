@@ -16,6 +16,7 @@ import msgspec
 from protocol.errors import ModelError
 
 CHANGES_KEPT = 10_000  # a standby further behind takes a full copy
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS object(
   kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;
@@ -48,7 +49,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._connection = apsw.Connection(str(path))
-        self._connection.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA)
+        self._connection.execute(PRAGMAS + SCHEMA).fetchall()  # all of it, not only the first
         row = self._connection.execute("SELECT max(seq) FROM change").fetchone()
         self._seq = int(row[0] or 0) if row else 0
 

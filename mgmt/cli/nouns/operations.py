@@ -20,7 +20,7 @@ def _list(reply: schema.OperationListReply, arguments: Arguments) -> str:
             f"{o.step}/{o.steps}",
             moment(o.started_us),
             moment(o.ended_us),
-            o.message or o.title,
+            o.message or (o.title if o.state == "running" else ""),
         )
         for o in reply.operations
     ]
