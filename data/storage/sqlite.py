@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,6 @@ def connect(file: Path, *, cache_bytes: int, mmap_bytes: int, read_only: bool) -
         connection.set_busy_timeout(BUSY_MS)
         connection.pragma("cache_size", -(cache_bytes // 1024))
         connection.pragma("mmap_size", min(mmap_bytes, MMAP_BYTES_MAX))
-        connection.pragma("case_sensitive_like", True)
         connection.pragma("trusted_schema", True)  # CHECKs call our functions
         connection.wal_autocheckpoint(0)  # the checkpointer does it, off the event loop
         if read_only:
@@ -78,22 +78,26 @@ def connect(file: Path, *, cache_bytes: int, mmap_bytes: int, read_only: bool) -
     return connection
 
 
-def connect_memory(*, spill_cache_bytes: int = 0) -> apsw.Connection:
+def connect_memory(*, file: Path | None = None, cache_bytes: int = 0) -> apsw.Connection:
     """A private database with all SQL functions: catalog queries, the coordinator's merge step.
 
-    `spill_cache_bytes` 0: it stays in memory; else it spills to a temporary file beyond that.
+    In memory; or, with more than `cache_bytes` in it, spilling to `file`, which is made.
     """
-    name = "" if spill_cache_bytes else ":memory:"
-    connection = apsw.Connection(name, statementcachesize=128)
-    if spill_cache_bytes:
-        connection.pragma("cache_size", -(spill_cache_bytes // 1024))
-        connection.pragma("cache_spill", True)
+    connection = apsw.Connection(str(file or ":memory:"), statementcachesize=128)
+    if file is not None:
+        connection.pragma("locking_mode", "exclusive")
+        connection.pragma("cache_size", -(cache_bytes // 1024))
         connection.pragma("temp_store", "file")
-    connection.pragma("journal_mode", "off" if spill_cache_bytes else "memory")
+    connection.pragma("journal_mode", "memory")
     connection.pragma("synchronous", "off")
-    connection.pragma("case_sensitive_like", True)
     register_functions(connection)
     return connection
+
+
+@cache
+def scratch_threads() -> ThreadPoolExecutor:
+    """Threads on which long work in scratch databases runs; two for the whole process."""
+    return ThreadPoolExecutor(2, thread_name_prefix="scratch")
 
 
 def writer_thread() -> ThreadPoolExecutor:

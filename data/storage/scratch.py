@@ -1,0 +1,230 @@
+"""Scratch databases: where a coordinator merges gathered rows and evaluates expressions.
+
+Private, without durability; beyond its cache a scratch spills to a temporary file without a name.
+Making one costs a fraction of a millisecond (the SQL functions), so small ones are reused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from data.catalog.element_ddl import collation, quoted, storage_class
+from data.storage.faults import grid_error
+from data.storage.sqlite import (
+    Params,
+    connect_memory,
+    scratch_threads,
+)
+from protocol.limits import MIB
+from protocol.sqltypes import SqlType, StorageRow
+
+INLINE_ROWS_MAX = 500  # more rows are inserted on a thread
+INLINE_STEPS = 20_000  # of SQLite's machine, a few milliseconds: a query that needs more moves over
+IDLE_MAX = 8  # connections kept for reuse, per folder and cache size
+IDLE_PAGES_MAX = 64  # a larger one is given back to the system
+
+_idle: dict[tuple[Path | None, int], list[apsw.Connection]] = {}
+_numbers = itertools.count(1)
+
+
+def _connect(folder: Path | None, cache_mb: int) -> apsw.Connection:
+    if folder is None:
+        return connect_memory()
+    file = folder / f"scratch-{os.getpid()}-{next(_numbers)}"
+    connection = connect_memory(file=file, cache_bytes=cache_mb * MIB)
+    file.unlink()  # it goes with its connection, whatever happens to us
+    return connection
+
+
+class Scratch:
+    """One scratch database; used by one statement at a time, on one event loop."""
+
+    def __init__(self, folder: Path | None, cache_mb: int) -> None:
+        """`folder` None: it stays in memory, whatever its size."""
+        self._home = (folder, cache_mb)
+        idle = _idle.setdefault(self._home, [])
+        self._connection = idle.pop() if idle else _connect(folder, cache_mb)
+        self._tables: dict[str, str] = {}  # name → INSERT text
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    def create_table(
+        self,
+        name: str,
+        columns: Sequence[tuple[str, SqlType]],
+        indexes: Iterable[Sequence[str]] = (),
+    ) -> None:
+        """A table for gathered rows; columns compare as they do in elements."""
+        parts = []
+        for column, sql_type in columns:
+            collate = collation(sql_type)
+            parts.append(
+                f"{quoted(column)} {storage_class(sql_type)}"
+                + (f" COLLATE {collate}" if collate else "")
+            )
+        marks = ", ".join("?" * len(columns))
+        try:
+            self._connection.execute(f"CREATE TABLE {quoted(name)} ({', '.join(parts)})")
+            self._tables[name] = f"INSERT INTO {quoted(name)} VALUES ({marks})"
+            for number, index in enumerate(indexes):
+                self._connection.execute(
+                    f"CREATE INDEX {quoted(f'{name}.{number}')} ON {quoted(name)} "
+                    f"({', '.join(quoted(column) for column in index)})"
+                )
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    async def insert(self, name: str, rows: Sequence[StorageRow]) -> None:
+        """Add rows; several inserts may wait for one another."""
+        text = self._tables[name]
+        async with self._lock:
+            if len(rows) <= INLINE_ROWS_MAX:
+                self._insert(text, rows)
+            else:
+                loop = asyncio.get_running_loop()
+                future = loop.run_in_executor(scratch_threads(), self._insert, text, rows)
+                await _until_done(future, self._connection)
+
+    def _insert(self, text: str, rows: Sequence[StorageRow]) -> None:
+        try:
+            with self._connection:
+                self._connection.executemany(text, rows)
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    def query(self, sql: str, params: Params = ()) -> list[StorageRow]:
+        """A short query, inline."""
+        try:
+            return self._connection.execute(sql, params).fetchall()
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    def execute(self, sql: str, params: Params = ()) -> None:
+        """Any short statement, inline."""
+        self.query(sql, params)
+
+    async def scan(self, sql: str, params: Params = ()) -> ScratchScan:
+        """A query of any length; one at a time."""
+        return ScratchScan(self._connection, self._lock, sql, params)
+
+    async def close(self) -> None:
+        """Throw the content away."""
+        if self._closed:
+            return
+        self._closed = True
+        async with self._lock:
+            idle = _idle[self._home]
+            connection = self._connection
+            try:
+                pages = connection.execute("PRAGMA page_count").fetchone()
+                if len(idle) < IDLE_MAX and pages is not None and pages[0] <= IDLE_PAGES_MAX:
+                    for name in self._tables:
+                        connection.execute(f"DROP TABLE {quoted(name)}")
+                    idle.append(connection)
+                    return
+            except apsw.Error:
+                pass
+            with suppress(apsw.Error):
+                connection.close(True)
+
+
+class ScratchScan:
+    """A query in a scratch database; the interface of an element's Scan.
+
+    Its first rows are looked for inline, within INLINE_STEPS; a longer query is begun anew on a
+    thread.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, lock: asyncio.Lock, sql: str, params: Params
+    ) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._sql = sql
+        self._params = params
+        self._cursor: Any = None
+        self._done = False
+        self._interrupted = False
+
+    async def fetch(self, rows_max: int) -> list[StorageRow]:
+        """The next rows, [] at the end. Raises CancelledError after `interrupt`, GridErrors."""
+        if self._done:
+            return []
+        async with self._lock:
+            rows = self._fetch_inline(rows_max) if self._cursor is None else None
+            if rows is None:
+                loop = asyncio.get_running_loop()
+                future = loop.run_in_executor(scratch_threads(), self._fetch, rows_max)
+                rows = await _until_done(future, self._connection)
+        if len(rows) < rows_max:
+            self._done = True
+        return rows
+
+    def _fetch_inline(self, rows_max: int) -> list[StorageRow] | None:
+        """None: it takes too long for the event loop."""
+        self._connection.set_progress_handler(lambda: True, INLINE_STEPS)
+        try:
+            return self._take(rows_max)
+        except apsw.InterruptError:
+            self._cursor = None
+            return None
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        finally:
+            self._connection.set_progress_handler(None)
+
+    def _fetch(self, rows_max: int) -> list[StorageRow]:
+        try:
+            return self._take(rows_max)
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
+    def _take(self, rows_max: int) -> list[StorageRow]:
+        if self._interrupted:
+            raise apsw.InterruptError("interrupted")
+        if self._cursor is None:
+            self._cursor = self._connection.cursor()
+            self._cursor.execute(self._sql, self._params)
+        rows: list[StorageRow] = []
+        fetch_one = self._cursor.fetchone
+        while len(rows) < rows_max:
+            row = fetch_one()
+            if row is None:
+                break
+            rows.append(row)
+        return rows
+
+    def interrupt(self) -> None:
+        """Stop a fetch that is running; harmless at any time."""
+        if not self._done:
+            self._interrupted = True
+            self._connection.interrupt()
+
+    async def close(self) -> None:
+        """End it (interrupts a running fetch)."""
+        self.interrupt()
+        self._done = True
+        async with self._lock:
+            cursor, self._cursor = self._cursor, None
+            if cursor is not None:
+                cursor.close(True)
+
+
+async def _until_done(future: asyncio.Future[Any], connection: apsw.Connection) -> Any:
+    """The result; when the caller is cancelled, stop the work and wait for its end."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        connection.interrupt()
+        await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise
