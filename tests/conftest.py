@@ -74,7 +74,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Sockets and processes. Set up first of all of a test's fixtures, torn down last."""
-    is_quick = "/unit/" in str(request.path) or "/sim/" in str(request.path)
+    is_quick = any(f"/{kind}/" in str(request.path) for kind in ("unit", "sim", "tidy"))
     sockets_before = _sockets()
     processes_before = {} if is_quick else _processes()
     yield
