@@ -282,6 +282,14 @@ class UnknownStatementError(GridError, code="UNKNOWN_STATEMENT", sqlstate="26000
     """No prepared statement of that name."""
 
 
+class DuplicateStatementError(GridError, code="DUPLICATE_STATEMENT", sqlstate="42P05"):
+    """A prepared statement of that name exists already."""
+
+
+class DuplicatePortalError(GridError, code="DUPLICATE_PORTAL", sqlstate="42P03"):
+    """A portal or cursor of that name exists already."""
+
+
 class UnknownPortalError(GridError, code="UNKNOWN_PORTAL", sqlstate="34000"):
     """No portal or cursor of that name."""
 

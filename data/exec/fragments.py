@@ -1,4 +1,4 @@
-"""The executing side's front door: SQL and transaction messages of all databases, by RPC or locally."""
+"""The executing side's front door: SQL and transaction messages, by RPC or locally."""
 
 from __future__ import annotations
 

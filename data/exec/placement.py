@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from data.catalog.catalog import Catalog
-from data.catalog.element_ddl import TARGET, column_positions, global_index_table, quoted, table_name
+from data.catalog.element_ddl import (
+    TARGET,
+    column_positions,
+    global_index_table,
+    quoted,
+    table_name,
+)
 from data.catalog.objects import Distribution, ForeignKey, Table
 from data.distribution.hashing import bucket_of
 from data.distribution.keys import key_encoder
@@ -45,7 +51,7 @@ PlacementRule = HashRule | ParentRule | None  # None: a DUPLICATE (or temporary)
 
 
 def rule_for(table: Table, catalog: Catalog) -> PlacementRule:
-    """How rows of a table are placed. Raises InternalError for a catalog that contradicts itself."""
+    """How rows of a table are placed. Raises InternalError if the catalog contradicts itself."""
     if table.temporary or table.distribution is Distribution.DUPLICATE:
         return None
     if table.distribution is Distribution.HASH:

@@ -43,7 +43,7 @@ class Router:
         self, db: str, instance: str, rpc: RpcNode, membership: Membership, server: LocalServer
     ) -> None:
         self._db = db
-        self._instance = instance
+        self.instance = instance
         self._rpc = rpc
         self._membership = membership
         self._server = server
@@ -85,23 +85,28 @@ class Router:
     def nearest(self) -> int:
         """A replica set to ask where any will do: one led here, else this element's own."""
         for number, lead in self.leads.items():
-            if lead == self._instance:
+            if lead == self.instance:
                 return number
         for place in self.map.elements:
-            if place.instance == self._instance and place.replica_set:
+            if place.instance == self.instance and place.replica_set:
                 return place.replica_set
         if not self.replica_sets:
             raise no_map(self._db)
         return self.replica_sets[0]
 
+    def need_map(self) -> None:
+        """Raise NoMapError (3493) unless the database has a distribution map."""
+        if not self.replica_sets or not self.buckets:
+            raise no_map(self._db)
+
     def is_local(self, rs: int) -> bool:
         """True if this instance leads the replica set, as far as membership told."""
-        return self.leads.get(rs) == self._instance
+        return self.leads.get(rs) == self.instance
 
     def send(self, rs: int, message: Any, on_reply: OnReply, timeout_s: float) -> None:
         """Send to the lead of a replica set; `on_reply` is called exactly once."""
         lead = self.leads.get(rs)
-        if lead == self._instance:
+        if lead == self.instance:
             self._server.serve_local(message, on_reply)
         elif lead:
             self._rpc.peer(lead).send(message, on_reply, timeout_s)
@@ -111,7 +116,7 @@ class Router:
     def tell(self, rs: int, message: Any) -> None:
         """One way, best effort."""
         lead = self.leads.get(rs)
-        if lead == self._instance:
+        if lead == self.instance:
             self._server.serve_local(message, _ignore)
         elif lead:
             self._rpc.peer(lead).tell(message)
@@ -119,17 +124,31 @@ class Router:
     def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]:
         """The same as a future."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def on_reply(reply: Any, error: GridError | None) -> None:
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(reply)
-
-        self.send(rs, message, on_reply, timeout_s)
+        self.send(rs, message, _settle(future), timeout_s)
         return future
+
+    def holder(self, rs: int, instance: str) -> str:
+        """The instance that a message for this target goes to now."""
+        return instance or self.leads.get(rs, "")
+
+    def call_instance(self, instance: str, message: Any, timeout_s: float) -> asyncio.Future[Any]:
+        """Send to the element of one instance, as a future."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        on_reply = _settle(future)
+        if instance == self.instance:
+            self._server.serve_local(message, on_reply)
+        elif instance:
+            self._rpc.peer(instance).send(message, on_reply, timeout_s)
+        else:
+            on_reply(None, PeerUnreachableError(f"a replica set of {self._db} has no lead now"))
+        return future
+
+    def tell_instance(self, instance: str, message: Any) -> None:
+        """One way to the element of one instance."""
+        if instance == self.instance:
+            self._server.serve_local(message, _ignore)
+        elif instance:
+            self._rpc.peer(instance).tell(message)
 
     async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any:
         """Repeat a harmless request at whoever leads, until it is answered.
@@ -165,6 +184,18 @@ class Router:
                 "this instance has no session with the membership servers",
                 hint="Retry at another data instance, or wait until the servers are back.",
             )
+
+
+def _settle(future: asyncio.Future[Any]) -> OnReply:
+    def on_reply(reply: Any, error: GridError | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(reply)
+
+    return on_reply
 
 
 def _ignore(reply: Any, error: GridError | None) -> None:

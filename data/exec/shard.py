@@ -25,7 +25,7 @@ from protocol.errors import (
 )
 from protocol.limits import RPC_BATCH_BYTES
 from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
-from protocol.sqltypes import StorageRow
+from protocol.sqltypes import StorageRow, StorageValue
 
 log = structlog.get_logger()
 
@@ -75,6 +75,17 @@ class Shard:
             )
         if map_version != self.map_version:
             raise StaleMapError(f"map version {map_version}, here is {self.map_version}")
+
+    def read_local(
+        self, sql: str, params: tuple[StorageValue, ...], schema: int
+    ) -> list[StorageRow]:
+        """`read_inline` for a session of this process: the map is the same by construction."""
+        if schema != self.element.schema_version or not self.writer.leading:
+            raise self._not_lead()
+        rows = self.element.read(sql, params)
+        if not self._lease.lead_ok():
+            raise self._not_lead()
+        return rows
 
     def read_inline(self, message: ReadRows) -> list[StorageRow]:
         """A key lookup at the lead, at once. Raises GridError; nothing to undo."""

@@ -146,7 +146,9 @@ class FactsCache:
     def _build(self, table: Table) -> TableFacts:
         columns = full_row_columns(table)
         at = {name: i for i, name in enumerate(columns)}
-        keys = [UniqueKey(i.id, column_positions(table, i.columns)) for i in table.indexes if i.unique]
+        keys = [
+            UniqueKey(i.id, column_positions(table, i.columns)) for i in table.indexes if i.unique
+        ]
         row_key = key_positions(table)
         keys.sort(key=lambda unique: unique.positions != row_key)
         if not keys or keys[0].positions != row_key:

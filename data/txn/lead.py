@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from data.storage import changes as row_changes
-from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload
 from data.txn.facts import FactsCache
@@ -110,7 +109,7 @@ class LeadWriter:
         """Name the replication that carries batches; before the first request."""
         self._replicator = replicator
 
-    # -- role -----------------------------------------------------------------------------------
+    # -- role --------------------------------------------------------------------------------------
     def became_lead(self, term: int) -> None:
         """Serve from now on. Locks and workspaces of prepared transactions are rebuilt first."""
         self.term = term
@@ -155,7 +154,7 @@ class LeadWriter:
             hint="Retry: the coordinator asks the present lead.",
         )
 
-    # -- work and batches -------------------------------------------------------------------------
+    # -- work and batches --------------------------------------------------------------------------
     def _submit(self, work: Work, reply: Reply) -> None:
         if not self.leading:
             reply.fail(self._not_lead())
@@ -267,7 +266,7 @@ class LeadWriter:
             lambda wanted: self.locks.first_conflict(self._running, wanted) is not None,
         )
 
-    # -- statements -------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
     def run(self, message: RunStatement, reply: Reply) -> None:
         """One statement; answers Ran or fails the reply."""
         if message.commit and message.number == 1:
@@ -422,7 +421,7 @@ class LeadWriter:
         self._submit(work, reply)
         return True
 
-    # -- waiting for locks ------------------------------------------------------------------------
+    # -- waiting for locks -------------------------------------------------------------------------
     def _wait(
         self,
         name: TxnId,
@@ -489,7 +488,7 @@ class LeadWriter:
         for waiter in waiters:
             waiter.wake()
 
-    # -- the end of a transaction -----------------------------------------------------------------
+    # -- the end of a transaction ------------------------------------------------------------------
     def _workspace(self, txn: TxnId, term: int, statements: int) -> Workspace:
         workspace = self._workspaces.get(txn)
         if workspace is None or term != self.term or workspace.statements != statements:
@@ -497,7 +496,10 @@ class LeadWriter:
         return workspace
 
     def undo_statement(self, message: UndoStatement, reply: Reply) -> None:
-        """Back to just after statement `number`."""
+        """Back to just after statement `number`; one that waits for a lock is given up."""
+        waiting = self._pending.get(message.txn)
+        if waiting is not None:
+            waiting(WorkspaceLostError("the statement was given up"))
 
         def work() -> None:
             workspace = self._workspaces.get(message.txn)
@@ -597,16 +599,14 @@ class LeadWriter:
             self._write_decision(
                 workspace,
                 message.commit,
-                lambda error: reply.fail(error)
-                if error is not None
-                else reply.reply(Acknowledged(self.term)),
+                lambda error: (
+                    reply.fail(error) if error is not None else reply.reply(Acknowledged(self.term))
+                ),
             )
 
         self._submit(work, reply)
 
-    def _answer_decided(
-        self, message: Decide, workspace: Workspace | None, reply: Reply
-    ) -> None:
+    def _answer_decided(self, message: Decide, workspace: Workspace | None, reply: Reply) -> None:
         outcome = self._element.outcome(message.txn)
         if outcome == ("committed" if message.commit else "aborted"):
             reply.reply(Acknowledged(self.term))
@@ -650,6 +650,10 @@ class LeadWriter:
                 self.roll_back(RollBack(self._db, self.rs, workspace.txn))
         return [w for w in orphans if w.prepared]
 
+    def prepared(self) -> list[Workspace]:
+        """The prepared transactions here."""
+        return [w for w in self._workspaces.values() if w.prepared]
+
     def ask_outcome(self, message: AskOutcome, reply: Reply) -> None:
         """What became of a transaction; writes ABORT first if nothing is known of it."""
         waiting = self._pending.get(message.txn)
@@ -673,9 +677,9 @@ class LeadWriter:
             self._write_decision(
                 workspace,
                 False,
-                lambda error: reply.fail(error)
-                if error is not None
-                else reply.reply(Outcome("aborted")),
+                lambda error: (
+                    reply.fail(error) if error is not None else reply.reply(Outcome("aborted"))
+                ),
             )
 
         self._submit(work, reply)

@@ -107,7 +107,13 @@ class TransactionManager:
         return transaction
 
     async def run(
-        self, txn: Transaction, rs: int, steps: tuple[Step, ...], schema: int, *, commit: bool = False
+        self,
+        txn: Transaction,
+        rs: int,
+        steps: tuple[Step, ...],
+        schema: int,
+        *,
+        lock_wait_ms: int = -1,
     ) -> Ran:
         """Run one statement's steps at a replica set.
 
@@ -116,7 +122,8 @@ class TransactionManager:
         """
         enlisted = txn.participants.setdefault(rs, Enlisted())
         number = enlisted.statements + 1
-        deadline_s = boottime_s() + FAILOVER_WAIT_S + txn.lock_wait_ms / 1000
+        wait_ms = txn.lock_wait_ms if lock_wait_ms < 0 else lock_wait_ms
+        deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
         routes = self._routes
         while True:
             message = RunStatement(
@@ -127,9 +134,9 @@ class TransactionManager:
                 txn.id,
                 enlisted.term,
                 number,
-                commit,
+                False,
                 steps,
-                txn.lock_wait_ms,
+                wait_ms,
             )
             try:
                 ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
@@ -146,6 +153,43 @@ class TransactionManager:
                 enlisted.statements = number
                 return ran
 
+    async def run_autocommit(
+        self, rs: int, steps: tuple[Step, ...], schema: int, lock_wait_ms: int
+    ) -> Ran:
+        """Run one statement and commit it in the same round trip: this replica set alone.
+
+        When the lead is lost on the way, the next one says what became of it. A statement that was
+        committed then answers with the number of rows its record changed, without RETURNING rows.
+        """
+        deadline_s = boottime_s() + FAILOVER_WAIT_S + lock_wait_ms / 1000
+        routes = self._routes
+        while True:
+            txn = self.new_id()
+            message = RunStatement(
+                self._db, rs, schema, routes.map_version, txn, 0, 1, True, steps, lock_wait_ms
+            )
+            try:
+                ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
+                return ran
+            except asyncio.CancelledError:
+                routes.tell(rs, RollBack(self._db, rs, txn))
+                raise
+            except (PeerLostError, DeadlineError, OutcomeUnknownError):
+                known = await self.settle_autocommit(rs, txn)
+                if known is not None:
+                    return known
+            except GridError as error:
+                if not routes.may_repeat(error):
+                    raise
+                if boottime_s() > deadline_s:
+                    raise self._down(rs, error) from error
+                await routes.wait_for_change(0.02)
+
+    async def settle_autocommit(self, rs: int, txn: TxnId) -> Ran | None:
+        """What became of an autocommit statement whose answer was lost; None: it may run again."""
+        outcome = await self.outcome(rs, txn)
+        return Ran(0, (outcome.changes,), []) if outcome.state == "committed" else None
+
     def _down(self, rs: int, error: GridError) -> ReplicaSetDownError:
         return ReplicaSetDownError(
             f"replica set {rs} of {self._db} did not answer in time",
@@ -154,7 +198,7 @@ class TransactionManager:
         )
 
     async def undo(self, txn: Transaction, mark: dict[int, int]) -> None:
-        """Back to a mark, everywhere. A participant that lost its workspace fails the transaction."""
+        """Back to a mark, everywhere. A participant that lost its workspace fails it."""
         calls = []
         for rs, enlisted in list(txn.participants.items()):
             number = mark.get(rs, 0)
@@ -180,7 +224,7 @@ class TransactionManager:
             self._routes.tell(rs, RollBack(self._db, rs, txn.id))
         txn.participants.clear()
 
-    # -- commit -----------------------------------------------------------------------------------
+    # -- commit ------------------------------------------------------------------------------------
     async def commit(self, txn: Transaction, ddl: bytes = b"") -> None:
         """Commit. Raises a class-40 error if it was rolled back, OutcomeUnknownError if unknown."""
         if txn.failed is not None:
@@ -239,9 +283,7 @@ class TransactionManager:
             else:
                 return outcome
 
-    async def _commit_several(
-        self, txn: Transaction, members: tuple[int, ...], ddl: bytes
-    ) -> None:
+    async def _commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
         anchor = members[0]
         votes = await asyncio.gather(
             *(self._prepare(txn, rs, members, ddl) for rs in members), return_exceptions=True
@@ -263,9 +305,7 @@ class TransactionManager:
         self, txn: Transaction, rs: int, members: tuple[int, ...], ddl: bytes
     ) -> Voted:
         enlisted = txn.participants[rs]
-        message = Prepare(
-            self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl
-        )
+        message = Prepare(self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
         voted: Voted = await self._routes.call(rs, message, FAILOVER_WAIT_S)
         return voted
 
@@ -291,9 +331,7 @@ class TransactionManager:
                     hint="Look whether the change is there before running it again.",
                 ) from error
 
-    async def _decide(
-        self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]
-    ) -> None:
+    async def _decide(self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]) -> None:
         """Tell a decision until it is acknowledged, however long a failover takes."""
         message = Decide(self._db, rs, txn, commit, members)
         while True:

@@ -26,6 +26,7 @@ from data.txn.facts import (
 from data.txn.locks import Mode, Resource
 from protocol.errors import ForeignKeyError, InternalError
 from protocol.messages.sql import (
+    AddRows,
     ApplyImages,
     ChildKeys,
     Effect,
@@ -90,7 +91,7 @@ class StepRunner:
         wanted += [((table_id,), Mode.INTENTION) for table_id in tables]
         return wanted
 
-    # -- steps --------------------------------------------------------------------------------
+    # -- steps -------------------------------------------------------------------------------------
     def _run_sql(self, step: RunSql, result: StepsResult) -> None:
         done = self._element.run(step.sql, step.params, step.want_rows)
         result.counts.append(done.rowcount)
@@ -131,6 +132,9 @@ class StepRunner:
             self._check_children(facts, some, result, depth=0)
 
     def _lock_keys(self, step: LockKeys, result: StepsResult) -> None:
+        if step.table_id < 0:
+            self._lock_entries(step, result)
+            return
         facts = self._facts.by_id(step.table_id)
         sql = exists_sql(facts.table, step.columns)
         at = [facts.columns.index(c) for c in step.columns]
@@ -145,6 +149,19 @@ class StepRunner:
             mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
             result.locks.append(((step.table_id, index_id, values), mode))
         result.locks.append(((step.table_id,), Mode.INTENTION))
+        result.counts.append(len(step.keys))
+
+    def _lock_entries(self, step: LockKeys, result: StepsResult) -> None:
+        """Lock entries of global index -table_id: each stands for the row it names."""
+        name = f"GI.{-step.table_id}"
+        where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(step.columns, 1))
+        mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
+        for key in step.keys:
+            values = tuple(key)
+            sql = f"SELECT 1 FROM {quoted(name)} WHERE {where} LIMIT 1"
+            if not self._element.read_in_batch(sql, values):
+                raise _no_parent(step.constraint, ", ".join(step.columns), values)
+            result.locks.append(((name, values[:1]), mode))
         result.counts.append(len(step.keys))
 
     def _child_keys(self, step: ChildKeys, result: StepsResult) -> None:
@@ -201,7 +218,11 @@ class StepRunner:
         result.rows += kept
         result.counts.append(len(kept))
 
-    # -- what follows from row changes ----------------------------------------------------------
+    def _add_rows(self, step: AddRows, result: StepsResult) -> None:
+        result.changes += [RowChange(step.table, None, tuple(row)) for row in step.rows]
+        result.counts.append(len(step.rows))
+
+    # -- what follows from row changes -------------------------------------------------------------
     def _after(
         self, facts: TableFacts, changes: list[RowChange], result: StepsResult, depth: int = 0
     ) -> None:
@@ -333,9 +354,13 @@ class StepRunner:
 def _missing_parent(
     constraint: str, facts: TableFacts, columns: tuple[str, ...], key: tuple[StorageValue, ...]
 ) -> ForeignKeyError:
+    return _no_parent(constraint, f"{facts.table.schema}.{facts.table.name}: {columns}", key)
+
+
+def _no_parent(constraint: str, where: str, key: tuple[StorageValue, ...]) -> ForeignKeyError:
     return ForeignKeyError(
         f"foreign key constraint ({constraint}) violated: the parent row does not exist",
-        detail=f"Key ({', '.join(columns)})=({_show(key)}) of {facts.table.schema}.{facts.table.name}.",
+        detail=f"Key {where} = ({_show(key)}).",
         hint="Insert the parent row first.",
     )
 
@@ -354,4 +379,5 @@ _RUN = {
     LockTable: StepRunner._lock_table,
     TakeSequence: StepRunner._take_sequence,
     SelectRows: StepRunner._select_rows,
+    AddRows: StepRunner._add_rows,
 }

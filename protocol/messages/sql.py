@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from protocol.ids import TxnId
+from protocol.messages import registry
 from protocol.sqltypes import StorageRow, StorageValue
 
 
@@ -138,6 +139,16 @@ class SelectRows(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     skip: bool = False
 
 
+class AddRows(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """Rows of SQLite table `table` that a DDL statement of this transaction makes: they are put in
+
+    when it commits, after the DDL. Nothing may follow it in the transaction.
+    """
+
+    table: str
+    rows: list[StorageRow]
+
+
 Step = (
     RunSql
     | InsertRows
@@ -148,6 +159,7 @@ Step = (
     | LockTable
     | TakeSequence
     | SelectRows
+    | AddRows
 )
 
 
@@ -195,3 +207,6 @@ class Ran(msgspec.Struct, frozen=True, array_like=True, tag="txn.ran"):
     counts: tuple[int, ...]
     rows: list[StorageRow]
     effects: tuple[Effect, ...] = ()
+
+
+registry.declare_module(__name__)

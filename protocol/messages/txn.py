@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from protocol.ids import TxnId
+from protocol.messages import registry
 
 
 class UndoStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.undo"):
@@ -123,3 +124,6 @@ class TransactionList(msgspec.Struct, frozen=True, array_like=True, tag="txn.lis
     """Reply to ListTransactions."""
 
     transactions: tuple[TransactionState, ...]
+
+
+registry.declare_module(__name__)

@@ -1,0 +1,214 @@
+"""One database's element on this instance, assembled: storage, replication, writer, coordination."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import structlog
+
+from data.admin.port import ElementFacts
+from data.admin.settings import DatabaseSettings, settings_of
+from data.exec.coordination import Coordination
+from data.exec.fragments import FragmentServer
+from data.exec.shard import Shard
+from data.replication.member import MemberSettings, ReplicaSetMember
+from data.storage.element import Element
+from data.storage.settings import ElementIdentity, StorageSettings
+from data.txn.lead import LeadWriter
+from data.txn.workspace import Workspace
+from membership.port import ClusterView, Membership
+from protocol.clock import Clock, boottime_s
+from protocol.errors import GridError, NotServingError
+from protocol.ids import TxnId
+from protocol.messages.admin import ElementSpec
+from protocol.messages.txn import AskOutcome, Decide, Outcome
+from protocol.rpc.node import RpcNode
+from protocol.topology import DistributionMap
+
+log = structlog.get_logger(__name__)
+
+HOUSEKEEPING_S = 1.0
+IN_DOUBT_AFTER_S = 5.0  # a prepared transaction older than this asks its anchor
+ANCHOR_PATIENCE_S = 30.0  # and the anchor itself decides after this
+RESOLVE_TIMEOUT_S = 10.0
+
+
+def storage_settings(spec: ElementSpec) -> StorageSettings:
+    """Storage's settings from the database definition."""
+    settings = settings_of(spec)
+    return StorageSettings(perm_size_mb=settings.perm_size_mb, durability=settings.durability)
+
+
+class Database:
+    """A loaded element and everything that serves it."""
+
+    def __init__(
+        self,
+        spec: ElementSpec,
+        element: Element,
+        instance: str,
+        incarnation: str,
+        rpc: RpcNode,
+        membership: Membership,
+        server: FragmentServer,
+        clock: Clock,
+        session_timeout_s: float,
+    ) -> None:
+        self.spec = spec
+        self.settings: DatabaseSettings = settings_of(spec)
+        self.element = element
+        self.map = DistributionMap(spec.database, 0, spec.k)
+        self._instance = instance
+        self._membership = membership
+        self.writer = LeadWriter(element, spec.database, 0)
+        self.member = ReplicaSetMember(
+            element,
+            membership,
+            rpc,
+            clock,
+            MemberSettings(session_timeout_s=session_timeout_s),
+            self.writer,
+            spec.database,
+        )
+        self.writer.attach(self.member)
+        self.shard = Shard(element, self.writer, self.member)
+        scratch = Path(spec.data_store) / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.space = Coordination(
+            element, self.shard, rpc, membership, server, incarnation, scratch
+        )
+        self._map_task: asyncio.Task[None] | None = None
+        self._housekeeper: asyncio.Task[None] | None = None
+        self._resolving: set[TxnId] = set()
+        self._started = False
+
+    async def start(self) -> None:
+        """Take the map as membership shows it now, and keep house."""
+        self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeping")
+        self.view_changed(self._membership.view())
+        if self._map_task is not None:
+            await self._map_task
+
+    def view_changed(self, view: ClusterView) -> None:
+        """Membership shows something new."""
+        value = view.maps.get(self.spec.database)
+        if value is not None and (self._map_task is None or self._map_task.done()):
+            new = DistributionMap.decode(value)
+            if new.version > self.map.version or (not self._started and new.version):
+                self._map_task = asyncio.create_task(self._take_map(new), name="take-map")
+        self.space.router.view_changed(view)
+
+    async def _take_map(self, new: DistributionMap) -> None:
+        place = next((e for e in new.elements if e.element == self.spec.element), None)
+        self.map = new
+        if place is not None and place.replica_set:
+            if not self._started:
+                self._started = True
+                if self.element.identity.replica_set != place.replica_set:
+                    self.element.set_place(place.replica_set, place.data_space)
+                self.writer.rs = place.replica_set
+                await self.member.start(new)
+            else:
+                self.member.map_changed(new)
+        self.shard.map_version = new.version
+        self.space.router.map_changed(new)
+        log.info("map.taken", database=self.spec.database, version=new.version)
+
+    # -- what is asked of it --------------------------------------------------------------------
+    def check_ready(self) -> None:
+        """Raise NotServingError unless sessions may run here (the element's catalog is current)."""
+        if self._started and self.member.role not in ("lead", "copy"):
+            raise NotServingError(
+                f"the element of {self.spec.database} on {self._instance} is {self.member.role}",
+                hint="Connect to another data instance, or wait until it has caught up.",
+            )
+
+    def facts(self) -> ElementFacts:
+        """For management."""
+        member = self.member
+        return ElementFacts(
+            replica_set=self.element.identity.replica_set,
+            role=member.role if self._started else "idle",
+            term=member.term if self._started else 0,
+            lsn=self.element.tail.lsn,
+            connections=self.space.sessions,
+            catalog_version=self.element.schema_version,
+            map_version=self.map.version,
+        )
+
+    async def stop(self, *, hand_over: bool) -> None:
+        """Leave the replica set, end everything, close the files."""
+        if self._housekeeper is not None:
+            self._housekeeper.cancel()
+            await asyncio.gather(self._housekeeper, return_exceptions=True)
+        if self._map_task is not None:
+            await asyncio.gather(self._map_task, return_exceptions=True)
+        await self.space.close()
+        if self._started:
+            await self.member.stop(hand_over)
+        self.writer.lost_lead()
+        await self.shard.close()
+        self.element.close(clean=True)
+
+    # -- housekeeping ---------------------------------------------------------------------------
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)  # a pace, nothing is awaited by it
+            try:
+                self.space.manager.forget_now()
+                self._resolve_in_doubt()
+            except Exception:
+                log.exception("database.housekeeping_failed", database=self.spec.database)
+
+    def _resolve_in_doubt(self) -> None:
+        alive = {info.incarnation for info in self._membership.view().instances.values()}
+        orphans = self.writer.drop_orphans(lambda txn: txn.incarnation in alive)
+        now_s = boottime_s()
+        for workspace in self.writer.prepared():
+            age_s = now_s - workspace.started_s
+            patience_s = IN_DOUBT_AFTER_S
+            if workspace.participants[:1] == (self.writer.rs,):
+                patience_s = IN_DOUBT_AFTER_S if workspace in orphans else ANCHOR_PATIENCE_S
+            if age_s > patience_s and workspace.txn not in self._resolving:
+                self._resolving.add(workspace.txn)
+                task = asyncio.create_task(self._resolve(workspace), name="resolve-in-doubt")
+                self.space.background.add(task)
+                task.add_done_callback(self.space.background.discard)
+
+    async def _resolve(self, workspace: Workspace) -> None:
+        """Ask the anchor what became of a prepared transaction, and do it here."""
+        txn = workspace.txn
+        router = self.space.router
+        try:
+            anchor = workspace.participants[0]
+            deadline_s = boottime_s() + RESOLVE_TIMEOUT_S
+            ask = AskOutcome(self.spec.database, anchor, txn)
+            outcome: Outcome = await router.call_until(anchor, ask, deadline_s)
+            commit = outcome.state == "committed"
+            if anchor != self.writer.rs:
+                decide = Decide(
+                    self.spec.database, self.writer.rs, txn, commit, workspace.participants
+                )
+                await router.call_until(self.writer.rs, decide, deadline_s)
+            log.info("txn.resolved", txn=txn, commit=commit)
+        except GridError as error:
+            log.info("txn.still_in_doubt", txn=txn, error=error.message)
+        finally:
+            self._resolving.discard(txn)
+
+
+def create_element(spec: ElementSpec, instance: str) -> Element:
+    """Make an element's files and open it; the caller closes it."""
+    path = Path(spec.data_store)
+    path.mkdir(parents=True, exist_ok=True)
+    os.chmod(path, 0o700)
+    identity = ElementIdentity(
+        database=spec.database,
+        database_id=spec.database_id,
+        element=spec.element,
+        instance=instance,
+        data_space=spec.data_space,
+    )
+    return Element.create(path, identity, storage_settings(spec))

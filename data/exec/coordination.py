@@ -1,0 +1,143 @@
+"""One database on this instance, as its sessions see it: catalog, plans, routes, sequences.
+
+Everything here runs on the event loop. What depends on the schema version is made anew when the
+element's catalog has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from data.catalog.catalog import Catalog
+from data.catalog.element_ddl import key_columns
+from data.catalog.objects import Sequence
+from data.exec.placement import PlacementCache
+from data.exec.prepared import PreparedStatement, compile_statement, normalised_statement
+from data.exec.router import LocalServer, Router
+from data.exec.rows import RowKeys
+from data.exec.sequences import Sequences
+from data.exec.shard import Shard
+from data.sql.compiler import Compiler
+from data.storage.element import Element
+from data.storage.scratch import Scratch
+from data.txn.facts import FactsCache
+from data.txn.manager import TransactionManager
+from membership.port import Membership
+from protocol.errors import InternalError
+from protocol.messages.sql import TakeSequence
+from protocol.rpc.node import RpcNode
+from protocol.sqltypes import SqlType
+
+STATEMENTS_MAX = 4000  # cached plans per database; beyond, the oldest go
+SCRATCH_CACHE_MB = 64  # of one statement's temporary tables; beyond, they spill to disk
+SEQUENCE_LOCK_WAIT_MS = 10_000
+
+
+class Coordination:
+    """What the sessions of one database share."""
+
+    def __init__(
+        self,
+        element: Element,
+        shard: Shard,
+        rpc: RpcNode,
+        membership: Membership,
+        server: LocalServer,
+        incarnation: str,
+        scratch_dir: Path,
+    ) -> None:
+        identity = element.identity
+        self.name = identity.database
+        self.element = element
+        self.shard = shard
+        self.router = Router(self.name, identity.instance, rpc, membership, server)
+        self.manager = TransactionManager(self.name, identity.element, incarnation, self.router)
+        self.sequences = Sequences(self._take)
+        self.row_keys = RowKeys(identity.element)
+        self.membership = membership
+        self.is_open = False
+        self.sessions = 0
+        self.background: set[asyncio.Task[None]] = set()
+        self._scratch_dir = scratch_dir
+        self.expressions = Scratch(None, 2)  # evaluates expressions without tables
+        self._statements: dict[tuple[str, tuple[SqlType | None, ...], str], PreparedStatement] = {}
+        self._catalog_changed(element.catalog)
+        element.on_catalog(self._catalog_changed)
+
+    def _catalog_changed(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.compiler = Compiler(catalog)
+        self.facts = FactsCache(catalog)
+        self.placement = PlacementCache(catalog)
+        self._sequences = {s.id: s for s in catalog.sequences()}
+        self._statements.clear()
+
+    @property
+    def schema_version(self) -> int:
+        """Of the catalog that statements are compiled against now."""
+        return self.catalog.version
+
+    def new_scratch(self) -> Scratch:
+        """Temporary tables for one statement; the caller closes it."""
+        return Scratch(self._scratch_dir, SCRATCH_CACHE_MB)
+
+    def key_columns(self, table_id: int) -> tuple[str, ...]:
+        """The columns that identify a row of a table."""
+        return key_columns(self.catalog.table_by_id(table_id))
+
+    # -- plans -------------------------------------------------------------------------------------
+    def prepare(
+        self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
+    ) -> PreparedStatement:
+        """A statement ready to run, from the cache if it was seen before. Raises GridError."""
+        key = (sql, param_types, schema)
+        found = self._statements.get(key)
+        if found is not None:
+            return found
+        if not param_types:
+            bound = normalised_statement(self, sql, schema, user)
+            if bound is not None:
+                return bound
+        statement = compile_statement(self, sql, param_types, schema, user)
+        self.remember(key, statement)
+        return statement
+
+    def cached(self, key: tuple[str, tuple[SqlType | None, ...], str]) -> PreparedStatement | None:
+        """A statement of the cache."""
+        return self._statements.get(key)
+
+    def remember(
+        self, key: tuple[str, tuple[SqlType | None, ...], str], statement: PreparedStatement
+    ) -> None:
+        """Keep a compiled statement as long as there is room and the schema stays."""
+        while len(self._statements) >= STATEMENTS_MAX:
+            del self._statements[next(iter(self._statements))]
+        self._statements[key] = statement
+
+    # -- sequences ---------------------------------------------------------------------------------
+    def sequence(self, sequence_id: int) -> Sequence:
+        """A sequence by id."""
+        found = self._sequences.get(sequence_id)
+        if found is None:
+            raise InternalError(
+                f"no sequence {sequence_id} in schema version {self.schema_version}"
+            )
+        return found
+
+    async def _take(self, sequence: Sequence, count: int) -> int:
+        """Take numbers from the replica set that keeps all sequences."""
+        rs = self.router.replica_sets[0]
+        step = TakeSequence(sequence.id, sequence.start, sequence.increment, count)
+        ran = await self.manager.run_autocommit(
+            rs, (step,), self.schema_version, SEQUENCE_LOCK_WAIT_MS
+        )
+        return int(ran.rows[0][0] or 0)
+
+    async def close(self) -> None:
+        """End background work of the coordinator."""
+        for task in list(self.background):
+            task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
+        await self.manager.close()
+        await self.expressions.close()

@@ -1,0 +1,194 @@
+"""COPY FROM STDIN and COPY TO STDOUT."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from data.exec.prepared import PreparedStatement
+from data.exec.queries import QueryRunner
+from data.exec.rows import RowMaker
+from data.exec.running import Running, draw_sequences
+from data.exec.values import Specials
+from data.exec.writes import Writer
+from data.session.engine import Execution, ResultSink
+from data.sql.plan_types import CopyPlan
+from data.txn.manager import Transaction
+from protocol.errors import CancelledError, GridError, InternalError
+from protocol.sqltypes import StorageRow
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+
+log = structlog.get_logger()
+
+ROWS_PER_BATCH = 2000
+ROWS_WAITING_MAX = 8000  # decoded and not yet sent; beyond, the client waits
+
+
+class CopyingIn:
+    """COPY FROM STDIN in progress: a CopyIn of the session port.
+
+    All rows are one transaction (the session's, or one of its own): all or none.
+    """
+
+    def __init__(self, session: Session, prepared: PreparedStatement, sink: ResultSink) -> None:
+        plan = prepared.compiled.plan
+        assert isinstance(plan, CopyPlan)
+        assert prepared.copy is not None
+        self._session = session
+        self._plan = plan
+        self._sink = sink
+        self._decoder = prepared.copy.row_decoder()
+        self._rows: list[StorageRow] = []
+        self._on_ready: Callable[[], None] | None = None
+        self._wake = asyncio.Event()
+        self._finished = False
+        self._ended = False
+        self._task = asyncio.get_running_loop().create_task(self._main())
+        session.running.add(self._task)
+        self._task.add_done_callback(session.running.discard)
+
+    # -- CopyIn
+    @property
+    def paused(self) -> bool:
+        """True: wait for on_ready."""
+        return len(self._rows) >= ROWS_WAITING_MAX
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once when there is room."""
+        if self.paused:
+            self._on_ready = callback
+        else:
+            callback()
+
+    def feed(self, chunk: bytes) -> None:
+        """Some bytes of the data."""
+        if self._ended:
+            return
+        try:
+            self._rows += self._decoder.feed(chunk)
+        except GridError as error:
+            self._stop(error)
+            return
+        if len(self._rows) >= ROWS_PER_BATCH:
+            self._wake.set()
+
+    def finish(self) -> None:
+        """That was all."""
+        if self._ended:
+            return
+        try:
+            self._rows += self._decoder.finish()
+        except GridError as error:
+            self._stop(error)
+            return
+        self._finished = True
+        self._wake.set()
+
+    def abort(self, reason: str) -> None:
+        """The client gave up."""
+        self._stop(CancelledError(f"COPY was given up: {reason}"))
+
+    def _stop(self, error: GridError) -> None:
+        if not self._ended:
+            self._error = error
+            self._task.cancel()
+
+    _error: GridError | None = None
+
+    # -- the work
+    async def _main(self) -> None:
+        session = self._session
+        manager = session.space.manager
+        txn = session.txn
+        own = txn is None
+        if txn is None:
+            txn = manager.begin(session.lock_wait_ms)
+        mark = txn.mark()
+        try:
+            count = await self._copy(txn)
+            if own:
+                await asyncio.shield(manager.commit(txn))
+        except BaseException as error:
+            self._ended = True
+            if own:
+                await asyncio.shield(manager.roll_back(txn))
+            else:
+                try:
+                    await asyncio.shield(manager.undo(txn, mark))
+                except GridError as problem:
+                    log.info("copy.undo_failed", error=problem.message)
+            self._sink.fail(self._reason(error))
+            return
+        self._ended = True
+        self._sink.done(f"COPY {count}")
+
+    def _reason(self, error: BaseException) -> GridError:
+        if isinstance(error, asyncio.CancelledError):
+            return self._error or CancelledError("COPY was cancelled")
+        if isinstance(error, GridError):
+            return error
+        log.error("copy.failed", error=repr(error), exc_info=error)
+        return InternalError(f"{type(error).__name__}: {error}")
+
+    async def _copy(self, txn: Transaction) -> int:
+        session = self._session
+        space = session.space
+        specials = Specials(session)
+        table = space.catalog.table_by_id(self._plan.table_id)
+        maker = RowMaker(
+            table, specials, space.sequences, space.sequence, space.expressions, space.row_keys
+        )
+        writer = Writer(space, txn, QueryRunner(space, specials, txn), maker)
+        count = 0
+        while True:
+            if len(self._rows) < ROWS_PER_BATCH and not self._finished:
+                self._wake.clear()
+                await self._wake.wait()
+            rows, self._rows = self._rows[:ROWS_PER_BATCH], self._rows[ROWS_PER_BATCH:]
+            ready, self._on_ready = self._on_ready, None
+            if ready is not None:
+                ready()
+            if not rows:
+                if self._finished:
+                    return count
+                continue
+            made = [await maker.make(self._plan.row, (), row) for row in rows]
+            inserted, _ = await writer.insert_rows(table, made)
+            count += inserted
+
+
+def run_copy_out(
+    session: Session, prepared: PreparedStatement, sink: ResultSink
+) -> Execution | None:
+    """COPY TO STDOUT: the rows go to the sink as CopyData."""
+    plan = prepared.compiled.plan
+    assert isinstance(plan, CopyPlan)
+    assert plan.query is not None
+    assert prepared.copy is not None
+    running = Running(session, prepared, (), None, 0, sink)
+    query = plan.query
+    encoder = prepared.copy.row_encoder()
+
+    async def copy() -> str:
+        specials = Specials(session)
+        await draw_sequences(session, query, specials)
+        runner = QueryRunner(session.space, specials, session.txn)
+        count = 0
+        start = encoder.preamble()
+        if start:
+            sink.rows(start, 0)
+        async for batch in runner.batches(query, ()):
+            await running.writable()
+            count += len(batch)
+            sink.rows(encoder(batch), len(batch))
+        end = encoder.trailer()
+        if end:
+            sink.rows(end, 0)
+        return f"COPY {count}"
+
+    return running.start(copy)

@@ -1,0 +1,186 @@
+"""Runs DDL: one transaction over all replica sets, locked, checked, logged like data.
+
+DDL commits before and after itself, as TimesTen's does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from data.catalog.element_ddl import table_name
+from data.exec.queries import QueryRunner, Target
+from data.exec.values import Specials
+from data.sql.ddl import plan_ddl
+from data.sql.ddl_build import Backfill, DataCheck, DdlPlan
+from data.sql.hooks import CompilerHooks
+from data.sql.plan_types import DdlText, QueryPlan
+from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from protocol.clock import boottime_s
+from protocol.errors import (
+    GridError,
+    InternalError,
+    StaleMapError,
+    StaleSchemaError,
+)
+from protocol.messages.sql import AddRows, LockTable, Step
+from protocol.sqltypes import StorageRow
+
+if TYPE_CHECKING:
+    from data.exec.running import Running
+    from data.exec.session import Session
+
+ROWS_PER_STEP = 1000
+
+
+async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
+    """Run one DDL statement; returns its tag. Raises GridError; nothing is changed then."""
+    session.check_serving()
+    if session.txn is not None:
+        if session.explicit:
+            running.sink.notice(
+                "WARNING", "the open transaction was committed before the DDL statement", "25000"
+            )
+        txn, session.txn = session.txn, None
+        session.savepoints.clear()
+        await asyncio.shield(session.space.manager.commit(txn))
+    deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
+    while True:
+        try:
+            plan = await _attempt(session, ddl)
+            break
+        except (StaleSchemaError, StaleMapError):
+            if boottime_s() > deadline_s:
+                raise
+            await session.space.router.wait_for_change(0.02)
+    for notice in plan.notices:
+        running.sink.notice(notice.severity, notice.message, notice.sqlstate)
+    if plan.fill:
+        tag = await _fill(session, plan.fill)
+        return f"SELECT {tag.rpartition(' ')[2]}"
+    return plan.tag
+
+
+async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
+    space = session.space
+    manager = space.manager
+    router = space.router
+    router.need_map()
+    txn = manager.begin(session.lock_wait_ms)
+    try:
+        for rs in router.replica_sets:  # in this order everywhere: DDL never deadlocks with DDL
+            await manager.run(txn, rs, (LockTable(0),), space.schema_version)
+        plan = plan_ddl(
+            ddl.text,
+            space.catalog,
+            session.user,
+            CompilerHooks(space.compiler),
+            schema=session.schema,
+        )
+        if plan.change is None:
+            await manager.roll_back(txn)
+            return plan
+        for table_id in plan.locks:
+            for rs in router.replica_sets:
+                await manager.run(txn, rs, (LockTable(table_id),), space.schema_version)
+        for check in plan.checks:
+            await _check(session, txn, check)
+        for backfill in plan.backfills:
+            await _backfill(session, txn, backfill)
+        change = plan.change.encode()
+    except BaseException:
+        await asyncio.shield(manager.roll_back(txn))
+        raise
+    await asyncio.shield(manager.commit(txn, change))
+    await _known_here(session, plan.change.version)
+    return plan
+
+
+async def _check(session: Session, txn: Transaction, check: DataCheck) -> None:
+    compiled = session.space.compiler.compile(check.sql, (), session.schema, session.user)
+    if not isinstance(compiled.plan, QueryPlan):
+        raise InternalError("a check of a DDL statement is no query")
+    runner = QueryRunner(session.space, Specials(session), txn)
+    if await runner.all_rows(compiled.plan, ()):
+        raise check.error
+
+
+async def _backfill(session: Session, txn: Transaction, backfill: Backfill) -> None:
+    """Entries of a new global index, each sent to where its key hashes to."""
+    space = session.space
+    runner = QueryRunner(space, Specials(session), None)
+    target = backfill.target
+    hasher = space.placement.hasher(target, target.distribution_key)
+    at = [next(i for i, c in enumerate(target.columns) if c.name == n) for n in target.distribution_key]
+    by_set: dict[int, list[StorageRow]] = defaultdict(list)
+    for rs in space.router.replica_sets:
+        for row in await runner.read_rows(Target(rs), backfill.source_sql, ()):
+            bucket = hasher([row[i] for i in at])
+            by_set[space.router.buckets[bucket]].append((*row, bucket))
+    name = table_name(target)
+    for rs, rows in sorted(by_set.items()):
+        steps: list[Step] = [
+            AddRows(name, rows[start : start + ROWS_PER_STEP])
+            for start in range(0, len(rows), ROWS_PER_STEP)
+        ]
+        await space.manager.run(txn, rs, tuple(steps), space.schema_version)
+
+
+async def _known_here(session: Session, version: int) -> None:
+    """The change is in force everywhere; wait until this element's catalog shows it too."""
+    deadline_s = boottime_s() + FAILOVER_WAIT_S
+    while session.space.schema_version < version and boottime_s() < deadline_s:
+        await session.space.router.wait_for_change(0.005)
+
+
+async def _fill(session: Session, insert: str) -> str:
+    """CREATE TABLE AS: fill the new table."""
+    from data.exec.running import Running  # here, because Running starts DDL
+
+    statement = session.prepare(insert, ())
+    collected = _Tag()
+    running = Running(session, statement, statement.literals or (), None, 0, collected)
+    running.start()
+    await collected.ended.wait()
+    if collected.error is not None:
+        raise collected.error
+    return collected.tag
+
+
+class _Tag:
+    """A sink that only wants to know how it ended."""
+
+    writable = True
+
+    def __init__(self) -> None:
+        self.tag = ""
+        self.error: GridError | None = None
+        self.ended = asyncio.Event()
+
+    def on_writable(self, callback: object) -> None:
+        """Always writable."""
+
+    def rows(self, data: bytes | bytearray, count: int) -> None:
+        """No rows are wanted."""
+
+    def done(self, tag: str) -> None:
+        """The end."""
+        self.tag = tag
+        self.ended.set()
+
+    def suspended(self) -> None:
+        """Never."""
+
+    def fail(self, error: GridError) -> None:
+        """The end, with an error."""
+        self.error = error
+        self.ended.set()
+
+    def notice(self, severity: str, message: str, sqlstate: str) -> None:
+        """Not passed on."""
+
+    def parameter(self, name: str, value: str) -> None:
+        """Not passed on."""
+
+

@@ -1,0 +1,78 @@
+"""All databases of this data instance, as the wire front end sees them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from data.exec.coordination import Coordination
+from data.exec.session import Session
+from data.session.engine import AuthInfo
+from protocol.errors import DatabaseClosedError, PrivilegeError, UnknownDatabaseError
+
+
+class Served(Protocol):
+    """A loaded database (data/database.py)."""
+
+    @property
+    def space(self) -> Coordination: ...
+    def check_ready(self) -> None: ...
+
+
+class DataEngine:
+    """The Engine of the session ports."""
+
+    def __init__(self, databases: dict[str, Served]) -> None:
+        self._databases = databases  # by name in lower case; kept up to date by the instance
+
+    def _find(self, database: str) -> Served:
+        found = self._databases.get(database.lower())
+        if found is None:
+            raise UnknownDatabaseError(
+                f"database {database} does not exist or is not loaded here",
+                hint="ttGridAdmin dbList shows the databases of the grid.",
+            )
+        return found
+
+    def authenticate_info(self, database: str, user: str) -> AuthInfo:
+        """How this user proves who it is."""
+        served = self._find(database)
+        served.check_ready()
+        known = served.space.catalog.user(user.upper())
+        if not served.space.is_open and (known is None or not known.admin):
+            raise _closed(database)
+        if known is None or not known.verifier:
+            return AuthInfo(None)
+        return AuthInfo(known.verifier, known.admin)
+
+    def open_session(
+        self,
+        database: str,
+        user: str,
+        parameters: dict[str, str],
+        backend_pid: int,
+        is_superuser: bool = False,
+    ) -> Session:
+        """A session for a user who has proved who it is."""
+        served = self._find(database)
+        served.check_ready()
+        space = served.space
+        name = user.upper()
+        known = space.catalog.user(name)
+        is_admin = is_superuser or (known is not None and known.admin)
+        if not is_admin:
+            if not space.is_open:
+                raise _closed(database)
+            if not space.catalog.has_system_privilege(name, "CREATE SESSION"):
+                raise PrivilegeError(
+                    f"user {name} lacks privilege CREATE SESSION; logon denied",
+                    hint=f"GRANT CREATE SESSION TO {name}.",
+                )
+        elif is_superuser and known is None:
+            name = "SYS"
+        return Session(space, name, parameters, backend_pid, is_admin)
+
+
+def _closed(database: str) -> DatabaseClosedError:
+    return DatabaseClosedError(
+        f"database {database} is closed", hint=f"Run ttGridAdmin dbOpen {database}."
+    )

@@ -1,0 +1,284 @@
+"""The fast paths: one statement, one replica set, callbacks instead of tasks.
+
+*read*: a SELECT by one integer distribution key; answered from the local element without any
+message when this instance leads the replica set. *write*: an UPDATE or DELETE by such a key that can
+touch nothing elsewhere; *insert*: one row whose bucket follows from its own values. Whatever does
+not go as usual falls back to `Running`, which knows how to retry and to settle lost answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.distribution.route import Const
+from data.exec import encoders
+from data.exec.placement import HashRule
+from data.exec.prepared import PreparedStatement
+from data.exec.running import Running, tag_of
+from data.exec.values import Specials
+from data.session.engine import Execution, ResultSink
+from data.sql.plan_types import (
+    DeletePlan,
+    InsertPlan,
+    NextVal,
+    ParamValue,
+    QueryPlan,
+    SpecialValue,
+    UpdatePlan,
+)
+from protocol.errors import (
+    CancelledError,
+    DeadlineError,
+    GridError,
+    NotLeadError,
+    OutcomeUnknownError,
+    PeerLostError,
+    PeerUnreachableError,
+    StaleMapError,
+    StaleSchemaError,
+    WorkspaceLostError,
+)
+from protocol.ids import TxnId
+from protocol.messages.sql import InsertRows, Ran, ReadRows, Rows, RunSql, RunStatement, Step
+from protocol.messages.txn import RollBack
+from protocol.pgwire.values import RowEncoder
+from protocol.sqltypes import StorageValue
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+
+Values = tuple[StorageValue, ...]
+
+READ_TIMEOUT_S = 10.0
+FALL_BACK = (NotLeadError, PeerUnreachableError, StaleMapError, StaleSchemaError)
+LOST = (PeerLostError, DeadlineError, OutcomeUnknownError)
+_TAGS = tuple(f"SELECT {n}" for n in range(100))
+
+
+def read(
+    session: Session,
+    prepared: PreparedStatement,
+    values: Values,
+    encoder: RowEncoder,
+    sink: ResultSink,
+) -> Execution | None:
+    """A SELECT by distribution key."""
+    space = session.space
+    plan = prepared.compiled.plan
+    assert isinstance(plan, QueryPlan)
+    assert prepared.bucket is not None
+    bucket = prepared.bucket(values)
+    if bucket < 0:
+        sink.done("SELECT 0")
+        return None
+    router = space.router
+    rs = router.buckets[bucket]
+    if session.txn is not None and rs in session.txn.participants:
+        return Running(session, prepared, values, encoder, 0, sink).start()
+    fragment = plan.gathers[0].fragment
+    params = tuple([values[i] for i in fragment.plain or ()])
+    if router.leads.get(rs) == router.instance:
+        try:
+            rows = space.shard.read_local(fragment.sql, params, prepared.compiled.schema_version)
+        except FALL_BACK:
+            return Running(session, prepared, values, encoder, 0, sink).start()
+        count = len(rows)
+        if count:
+            sink.rows(encoder(rows), count)
+        sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+        return None
+    message = ReadRows(
+        space.name,
+        rs,
+        prepared.compiled.schema_version,
+        router.map_version,
+        fragment.sql,
+        params,
+        encoders.key_of(encoder.types, encoder.formats),
+    )
+    waiting = _Waiting(session, prepared, values, encoder, sink)
+    router.send(rs, message, waiting.rows_came, READ_TIMEOUT_S)
+    return waiting
+
+
+def write(
+    session: Session, prepared: PreparedStatement, values: Values, sink: ResultSink
+) -> Execution | None:
+    """An autocommit write at one replica set."""
+    made = steps(session, prepared, values)
+    if made is None:
+        return Running(session, prepared, values, None, 0, sink).start()
+    rs, statement = made
+    if not rs:
+        sink.done(tag_of(prepared.tag_kind, 0))
+        return None
+    space = session.space
+    txn = space.manager.new_id()
+    message = RunStatement(
+        space.name,
+        rs,
+        prepared.compiled.schema_version,
+        space.router.map_version,
+        txn,
+        0,
+        1,
+        True,
+        statement,
+        session.lock_wait_ms,
+    )
+    waiting = _Waiting(session, prepared, values, None, sink)
+    waiting.sent = (rs, txn)
+    space.router.send(rs, message, waiting.written, READ_TIMEOUT_S + session.lock_wait_ms / 1000)
+    return None if waiting.finished else waiting
+
+
+def steps(
+    session: Session, prepared: PreparedStatement, values: Values
+) -> tuple[int, tuple[Step, ...]] | None:
+    """Replica set (0: no row can match) and steps of a fast write; None: not possible just now."""
+    plan = prepared.compiled.plan
+    router = session.space.router
+    if isinstance(plan, InsertPlan):
+        return _insert_steps(session, plan, values)
+    assert isinstance(plan, UpdatePlan | DeletePlan)
+    assert plan.fragment is not None
+    assert prepared.bucket is not None
+    bucket = prepared.bucket(values)
+    if bucket < 0:
+        return 0, ()
+    params = tuple([values[i] for i in plan.fragment.plain or ()])
+    return router.buckets[bucket], (RunSql(plan.table_id, plan.fragment.sql, params),)
+
+
+def _insert_steps(
+    session: Session, plan: InsertPlan, values: Values
+) -> tuple[int, tuple[Step, ...]] | None:
+    space = session.space
+    table = space.catalog.table_by_id(plan.table_id)
+    rule = space.placement.rule(table)
+    assert isinstance(rule, HashRule)
+    row: list[StorageValue] = [space.row_keys.next()] if table.row_key else []
+    specials: Specials | None = None
+    for source in plan.rows[0]:
+        value: StorageValue
+        if type(source) is ParamValue:
+            value = values[source.index]
+        elif type(source) is Const:
+            row.append(source.value)
+            continue
+        elif type(source) is NextVal:
+            number = space.sequences.next_now(space.sequence(source.sequence_id))
+            if number is None:
+                return None
+            session.current_values[source.sequence_id] = number
+            value = number
+        else:
+            assert type(source) is SpecialValue
+            specials = specials or Specials(session)
+            value = specials(source.special)
+        row.append(value if source.convert is None else source.convert(value))
+    bucket = rule.of(tuple(row))
+    if bucket < 0:
+        return None
+    row.append(bucket)
+    return space.router.buckets[bucket], (InsertRows(table.id, [tuple(row)]),)
+
+
+class _Waiting:
+    """An answer under way; an Execution of the session port."""
+
+    __slots__ = (
+        "_behind",
+        "_encoder",
+        "_prepared",
+        "_session",
+        "_sink",
+        "_values",
+        "finished",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        prepared: PreparedStatement,
+        values: Values,
+        encoder: RowEncoder | None,
+        sink: ResultSink,
+    ) -> None:
+        self._session = session
+        self._prepared = prepared
+        self._values = values
+        self._encoder = encoder
+        self._sink = sink
+        self._behind: Running | None = None
+        self.finished = False
+        self.sent: tuple[int, TxnId] | None = None
+
+    def rows_came(self, reply: Rows | None, error: GridError | None) -> None:
+        """The answer to a read."""
+        if self.finished:
+            return
+        self.finished = True
+        if error is None:
+            assert reply is not None
+            if reply.count:
+                self._sink.rows(reply.data, reply.count)
+            count = reply.count
+            self._sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+        elif isinstance(error, FALL_BACK) or isinstance(error, LOST):
+            self._fall_back(None)
+        else:
+            self._sink.fail(error)
+
+    def written(self, reply: Ran | None, error: GridError | None) -> None:
+        """The answer to a write."""
+        if self.finished:
+            return
+        self.finished = True
+        if error is None:
+            assert reply is not None
+            self._sink.done(tag_of(self._prepared.tag_kind, reply.counts[0]))
+        elif isinstance(error, FALL_BACK):
+            self._fall_back(None)
+        elif isinstance(error, LOST):
+            self._fall_back(self.sent)
+        elif isinstance(error, WorkspaceLostError):  # rolled back by cancel()
+            self._sink.fail(_cancelled())
+        else:
+            self._sink.fail(error)
+
+    def _fall_back(self, unsettled: tuple[int, TxnId] | None) -> None:
+        prepared = self._prepared
+        running = Running(self._session, prepared, self._values, self._encoder, 0, self._sink)
+        running.unsettled = unsettled
+        self._behind = running.start()
+        self.finished = True
+
+    # -- Execution ---------------------------------------------------------------------------------
+    def resume(self, max_rows: int) -> None:
+        """Never suspended."""
+
+    def cancel(self) -> None:
+        """A read can be given up; a write that is on its way is waited for."""
+        if self._behind is not None:
+            self._behind.cancel()
+        elif self.finished:
+            return
+        elif self.sent is None:
+            self.finished = True
+            self._sink.fail(_cancelled())
+        else:  # if it waits for a lock, the lead gives up; if it is under way, it ends
+            rs, txn = self.sent
+            space = self._session.space
+            space.router.tell(rs, RollBack(space.name, rs, txn))
+
+    def close(self) -> None:
+        """Release silently."""
+        self.finished = True
+        if self._behind is not None:
+            self._behind.close()
+
+
+def _cancelled() -> CancelledError:
+    return CancelledError("the statement was cancelled at the client's request")

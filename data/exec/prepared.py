@@ -1,0 +1,241 @@
+"""Compiled statements as sessions hold them, and which of them may take a fast path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from data.catalog.objects import Distribution, Table
+from data.distribution.route import Const, Route, fast_bucket
+from data.exec.placement import HashRule
+from data.sql.convert import adapt
+from data.sql.plan_types import (
+    CatalogQuery,
+    CompiledStatement,
+    CopyPlan,
+    DeletePlan,
+    ExplainPlan,
+    InsertPlan,
+    NextVal,
+    ParamValue,
+    QueryPlan,
+    SpecialValue,
+    UpdatePlan,
+    UtilityPlan,
+)
+from data.sql.text import normalise
+from data.txn.facts import TableFacts
+from protocol.errors import GridError
+from protocol.pgwire.copy_rows import CopyFormat
+from protocol.pgwire.values import ResultColumn
+from protocol.sqltypes import VARCHAR, SqlType, StorageValue
+
+if TYPE_CHECKING:
+    from data.exec.coordination import Coordination
+
+BucketOfValues = Callable[[tuple[StorageValue, ...]], int]
+
+
+class PreparedStatement:
+    """One compiled statement; shared by sessions, immutable."""
+
+    __slots__ = (
+        "bucket",
+        "columns",
+        "compiled",
+        "copy",
+        "declared",
+        "fast",
+        "literals",
+        "param_types",
+        "schema",
+        "sql",
+        "tag_kind",
+        "user",
+    )
+
+    def __init__(
+        self,
+        sql: str,
+        declared: tuple[SqlType | None, ...],
+        schema: str,
+        user: str,
+        compiled: CompiledStatement,
+        columns: tuple[ResultColumn, ...] | None,
+        copy: CopyFormat | None = None,
+    ) -> None:
+        self.sql = sql
+        self.declared = declared
+        self.schema = schema
+        self.user = user
+        self.compiled = compiled
+        self.param_types = compiled.param_types
+        self.columns = columns
+        self.tag_kind = compiled.tag or "EMPTY"
+        self.copy = copy
+        self.literals: tuple[StorageValue, ...] | None = None
+        self.fast = ""  # "read" | "write" | "insert": one replica set, nothing elsewhere
+        self.bucket: BucketOfValues | None = None
+
+    def with_literals(self, literals: tuple[StorageValue, ...]) -> PreparedStatement:
+        """The same plan for a text whose literals were taken out: no parameters from outside."""
+        bound = PreparedStatement.__new__(PreparedStatement)
+        for name in PreparedStatement.__slots__:
+            setattr(bound, name, getattr(self, name))
+        bound.literals = literals
+        bound.param_types = ()
+        return bound
+
+
+def compile_statement(
+    space: Coordination,
+    sql: str,
+    declared: tuple[SqlType | None, ...],
+    schema: str,
+    user: str,
+) -> PreparedStatement:
+    """Compile a text against the present catalog. Raises GridError."""
+    compiled = space.compiler.compile(sql, declared, schema, user)
+    statement = PreparedStatement(
+        sql, declared, schema, user, compiled, _columns(space, compiled, schema, user), None
+    )
+    if isinstance(compiled.plan, CopyPlan):
+        statement.copy = _copy_format(space, compiled.plan)
+    _choose_fast_path(space, statement)
+    return statement
+
+
+def normalised_statement(
+    space: Coordination, sql: str, schema: str, user: str
+) -> PreparedStatement | None:
+    """The plan of the text without its literals; None if that is not to be had for this text."""
+    text, values, types = normalise(sql)
+    if not values:
+        return None
+    key = (text, types, schema)
+    statement = space.cached(key)
+    try:
+        if statement is None:
+            statement = compile_statement(space, text, types, schema, user)
+            space.remember(key, statement)
+        return statement.with_literals(adapt(values, types, statement.param_types))
+    except GridError:
+        return None  # compiled as it was written: the error then tells the right position
+
+
+def _columns(
+    space: Coordination, compiled: CompiledStatement, schema: str, user: str
+) -> tuple[ResultColumn, ...] | None:
+    plan = compiled.plan
+    if isinstance(plan, CatalogQuery):
+        return space.catalog_query_columns(plan.text, schema, user)
+    if isinstance(plan, ExplainPlan):
+        return (ResultColumn("QUERY PLAN", VARCHAR),)
+    if isinstance(plan, UtilityPlan) and plan.kind == "show":
+        return (ResultColumn(str(plan.arguments["name"]).lower(), VARCHAR),)
+    if compiled.columns is None:
+        return None
+    return tuple(
+        ResultColumn(_shown(c.name), c.type, c.table_id, c.column_number) for c in compiled.columns
+    )
+
+
+def _shown(name: str) -> str:
+    """All-upper-case names are shown in lower case, others as they are (contracts)."""
+    return name.lower() if name == name.upper() else name
+
+
+def _copy_format(space: Coordination, plan: CopyPlan) -> CopyFormat:
+    if plan.query is not None:
+        names = tuple(_shown(c.name) for c in plan.query.columns)
+        types = tuple(c.type for c in plan.query.columns)
+    else:
+        table = space.catalog.table_by_id(plan.table_id)
+        names = tuple(_shown(table.columns[i].name) for i in plan.columns)
+        types = tuple(table.columns[i].type for i in plan.columns)
+    return CopyFormat(
+        format=plan.format,
+        names=names,
+        types=types,
+        delimiter=plan.delimiter,
+        null=plan.null,
+        header=plan.header,
+        quote=plan.quote,
+        escape=plan.escape,
+    )
+
+
+# -- fast paths -------------------------------------------------------------------------------------
+def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None:
+    plan = statement.compiled.plan
+    if isinstance(plan, QueryPlan):
+        if plan.final is None and plan.locking is None and not plan.scalars:
+            gather = plan.gathers[0]
+            if gather.fragment.plain is not None:
+                statement.bucket = _bucket(gather.route)
+                statement.fast = "read" if statement.bucket else ""
+    elif isinstance(plan, UpdatePlan | DeletePlan):
+        if plan.rows_query is None and plan.returning is None and plan.fragment is not None:
+            assigned = plan.assigned if isinstance(plan, UpdatePlan) else None
+            facts = space.facts.by_id(plan.table_id)
+            if plan.fragment.plain is not None and not may_reach_elsewhere(facts, assigned, space):
+                statement.bucket = _bucket(plan.route)
+                statement.fast = "write" if statement.bucket else ""
+    elif isinstance(plan, InsertPlan):
+        _fast_insert(space, statement, plan)
+
+
+def _bucket(route: Route) -> BucketOfValues | None:
+    return fast_bucket(route) if route.kind == "keys" else None
+
+
+def _fast_insert(space: Coordination, statement: PreparedStatement, plan: InsertPlan) -> None:
+    if plan.source is not None or plan.returning is not None or plan.on_conflict is not None:
+        return
+    table = space.catalog.table_by_id(plan.table_id)
+    facts = space.facts.by_id(table.id)
+    simple = ParamValue | Const | NextVal | SpecialValue
+    if (
+        len(plan.rows) == 1
+        and all(isinstance(source, simple) for source in plan.rows[0])
+        and isinstance(space.placement.rule(table), HashRule)
+        and not inserts_reach_elsewhere(facts)
+    ):
+        statement.fast = "insert"
+
+
+def inserts_reach_elsewhere(facts: TableFacts) -> bool:
+    """True if a new row may need something of another replica set."""
+    return (
+        bool(facts.global_keys)
+        or facts.table.distribution is Distribution.DUPLICATE
+        or any(not link.is_local for link in facts.parents)
+    )
+
+
+def may_reach_elsewhere(
+    facts: TableFacts, assigned: tuple[int, ...] | None, space: Coordination
+) -> bool:
+    """True if an UPDATE of these columns (None: a DELETE) may touch another replica set."""
+    table: Table = facts.table
+    if table.distribution is Distribution.DUPLICATE:
+        return True
+    if assigned is None:
+        if facts.global_keys:
+            return True
+        return any(
+            not link.is_local
+            or (
+                link.key.on_delete != "restrict"
+                and may_reach_elsewhere(space.facts.by_id(link.child.id), None, space)
+            )
+            for link in facts.children
+            if link.child.id != table.id
+        ) or any(link.child.id == table.id and not link.is_local for link in facts.children)
+    offset = 1 if table.row_key else 0
+    touched = {offset + i for i in assigned}
+    return (
+        any(touched & {*g.positions, *g.include} for g in facts.global_keys)
+        or any(touched & set(p.positions) and not p.is_local for p in facts.parents)
+        or any(touched & set(c.positions) for c in facts.children)
+    )

@@ -1,0 +1,108 @@
+"""New rows from value sources: parameters, constants, sequences, expressions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from data.catalog.objects import Sequence, Table
+from data.distribution.route import Const
+from data.exec.sequences import Sequences
+from data.exec.values import Specials
+from data.sql.plan_types import (
+    CurrVal,
+    NextVal,
+    ParamValue,
+    SourceColumn,
+    SpecialValue,
+    SqlValue,
+    ValueSource,
+)
+from data.storage.scratch import Scratch
+from protocol.errors import InternalError
+from protocol.sqltypes import StorageRow, StorageValue
+
+Values = tuple[StorageValue, ...]
+
+
+class RowKeys:
+    """Hidden row keys: 63 bits, unique in a database for ever, growing on one element.
+
+    10 bits element, then milliseconds since 2020 and a counter that runs ahead under load.
+    """
+
+    def __init__(self, element: int) -> None:
+        self._high = (element & 0x3FF) << 53
+        self._last = 0
+
+    def next(self) -> int:
+        """A new key."""
+        now = (time.time_ns() // 1_000_000 - 1_577_836_800_000) << 12
+        self._last = max(self._last + 1, now)
+        return self._high | (self._last & ((1 << 53) - 1))
+
+
+class RowMaker:
+    """Makes the rows of one INSERT or COPY."""
+
+    def __init__(
+        self,
+        table: Table,
+        specials: Specials,
+        sequences: Sequences,
+        sequence_of: Callable[[int], Sequence],
+        scratch: Scratch,
+        row_keys: RowKeys,
+    ) -> None:
+        self._table = table
+        self._specials = specials
+        self._sequences = sequences
+        self._sequence_of = sequence_of
+        self._scratch = scratch
+        self._row_keys = row_keys
+
+    async def make(
+        self, sources: tuple[ValueSource, ...], values: Values, source_row: StorageRow = ()
+    ) -> StorageRow:
+        """One full row without its bucket (and with a row key first, if the table has one)."""
+        out: list[StorageValue] = [self._row_keys.next()] if self._table.row_key else []
+        drawn: dict[int, int] = {}
+        for source in sources:
+            kind = type(source)
+            if kind is ParamValue:
+                assert isinstance(source, ParamValue)
+                value = values[source.index]
+                out.append(value if source.convert is None else source.convert(value))
+            elif kind is Const:
+                assert isinstance(source, Const)
+                out.append(source.value)
+            elif kind is SourceColumn:
+                assert isinstance(source, SourceColumn)
+                out.append(source_row[source.position])
+            else:
+                out.append(await self._odd(source, values, drawn))
+        return tuple(out)
+
+    async def _odd(
+        self, source: ValueSource, values: Values, drawn: dict[int, int]
+    ) -> StorageValue:
+        value: StorageValue
+        if isinstance(source, NextVal):
+            if source.sequence_id not in drawn:
+                sequence = self._sequence_of(source.sequence_id)
+                number = await self._sequences.next(sequence)
+                drawn[source.sequence_id] = number
+                self._specials.facts.current_values[source.sequence_id] = number
+            value = drawn[source.sequence_id]
+        elif isinstance(source, CurrVal):
+            value = self._specials.current_value(source.sequence_id)
+        elif isinstance(source, SpecialValue):
+            value = self._specials(source.special)
+        elif isinstance(source, SqlValue):
+            self._specials.next_values.update(drawn)
+            fragment = source.fragment
+            rows = self._scratch.query(fragment.sql, fragment.bind(values, self._specials))
+            return rows[0][0] if rows else None
+        else:
+            raise InternalError(f"unknown value source {source}")
+        return value if source.convert is None else source.convert(value)

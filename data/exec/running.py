@@ -1,0 +1,319 @@
+"""One statement on its way: attempts, retries at the next lead, results, cancel, suspension.
+
+Fast paths (data/exec/fast.py) come here only when something did not go as usual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from data.exec import encoders
+from data.exec.prepared import PreparedStatement
+from data.exec.queries import QueryRunner
+from data.exec.rows import RowMaker
+from data.exec.values import Specials
+from data.exec.writes import Writer, Written
+from data.session.engine import ResultSink
+from data.sql.plan_types import DeletePlan, InsertPlan, QueryPlan, UpdatePlan
+from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from protocol.clock import boottime_s
+from protocol.errors import (
+    CancelledError,
+    DeadlineError,
+    FailedTransactionError,
+    GridError,
+    InternalError,
+    NotLeadError,
+    PeerLostError,
+    PeerUnreachableError,
+    StaleMapError,
+    StaleSchemaError,
+    TransientError,
+)
+from protocol.ids import TxnId
+from protocol.pgwire.values import RowEncoder
+from protocol.sqltypes import StorageRow, StorageValue
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+
+log = structlog.get_logger()
+
+Values = tuple[StorageValue, ...]
+RETRY_PAUSE_S = 0.02
+ROW_CHANGED_TRIES = 20
+
+_NOTHING_DONE = (StaleSchemaError, StaleMapError, NotLeadError, PeerUnreachableError)
+_READ_LOST = (PeerLostError, DeadlineError)
+
+
+class Running:
+    """A statement that goes on after execute() returned: an Execution of the session port."""
+
+    def __init__(
+        self,
+        session: Session,
+        prepared: PreparedStatement,
+        values: Values,
+        encoder: RowEncoder | None,
+        max_rows: int,
+        sink: ResultSink,
+    ) -> None:
+        self.session = session
+        self.prepared = prepared
+        self.values = values
+        self.encoder = encoder
+        self.sink = sink
+        self.emitted = 0
+        self.unsettled: tuple[int, TxnId] | None = None  # an autocommit write whose answer was lost
+        self._quota = max_rows  # rows until the portal is suspended; 0: no limit
+        self._left = max_rows
+        self._resumed: asyncio.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self._cancelled = False
+
+    # -- Execution ---------------------------------------------------------------------------------
+    def start(self, body: Callable[[], object] | None = None) -> Running:
+        """Begin; `body`: a coroutine function giving the tag, instead of the statement's plan."""
+        self._task = asyncio.get_running_loop().create_task(self._main(body))
+        self.session.running.add(self._task)
+        self._task.add_done_callback(self.session.running.discard)
+        return self
+
+    def resume(self, max_rows: int) -> None:
+        """Send the next rows of a suspended statement."""
+        self._quota = self._left = max_rows
+        if self._resumed is not None:
+            self._resumed.set()
+
+    def cancel(self) -> None:
+        """Stop soon, with CancelledError."""
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Release at once, silently."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- the statement -----------------------------------------------------------------------------
+    async def _main(self, body: Callable[[], object] | None) -> None:
+        try:
+            tag = await (body() if body is not None else self._attempts())  # type: ignore[misc]
+        except asyncio.CancelledError:
+            self._fail(CancelledError("the statement was cancelled at the client's request"))
+        except GridError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("statement.failed", sql=self.prepared.sql[:200])
+            self._fail(InternalError(f"{type(error).__name__}: {error}"))
+        else:
+            if not self._closed:
+                self.sink.done(tag)
+
+    def _fail(self, error: GridError) -> None:
+        if not self._closed:
+            self.sink.fail(error)
+
+    async def _attempts(self) -> str:
+        session = self.session
+        deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
+        changed = 0
+        while True:
+            try:
+                return await self._once()
+            except GridError as error:
+                if self.emitted or session.failed is not None or boottime_s() > deadline_s:
+                    raise
+                if isinstance(error, TransientError):
+                    changed += 1
+                    if changed > ROW_CHANGED_TRIES:
+                        raise
+                elif isinstance(error, _READ_LOST):
+                    if not isinstance(self.prepared.compiled.plan, QueryPlan):
+                        raise
+                elif not isinstance(error, _NOTHING_DONE):
+                    raise
+            await session.space.router.wait_for_change(RETRY_PAUSE_S)
+            self.prepared = session.fresh(self.prepared)
+
+    async def _once(self) -> str:
+        session = self.session
+        session.check_serving()
+        if session.failed is not None:
+            raise failed_transaction(session.failed)
+        plan = self.prepared.compiled.plan
+        if isinstance(plan, QueryPlan) and plan.locking is None:
+            return await self._query(plan, session.txn)
+        if session.txn is None and self.prepared.fast in ("write", "insert"):
+            tag = await self._autocommit()
+            if tag:
+                return tag
+        return await self._in_transaction()
+
+    async def _autocommit(self) -> str:
+        """One replica set, one round trip; "" if it has to be done the general way."""
+        session = self.session
+        manager = session.space.manager
+        verb = self.prepared.tag_kind
+        if self.unsettled is not None:
+            rs, txn = self.unsettled
+            self.unsettled = None
+            known = await manager.settle_autocommit(rs, txn)
+            if known is not None:
+                return tag_of(verb, known.counts[0])
+        made = session.fast_steps(self.prepared, self.values)
+        if made is None:
+            return ""
+        rs, steps = made
+        ran = await manager.run_autocommit(
+            rs, steps, session.space.schema_version, session.lock_wait_ms
+        )
+        return tag_of(verb, ran.counts[0])
+
+    async def _in_transaction(self) -> str:
+        """Run in the session's transaction, or in one of its own that ends with the statement."""
+        session = self.session
+        manager = session.space.manager
+        txn = session.txn
+        if txn is not None:
+            mark = txn.mark()
+            try:
+                return await self._plan(txn)
+            except BaseException:
+                await asyncio.shield(self._undo(txn, mark))
+                raise
+        txn = manager.begin(session.lock_wait_ms)
+        try:
+            tag = await self._plan(txn)
+        except BaseException:
+            await manager.roll_back(txn)
+            raise
+        await asyncio.shield(manager.commit(txn))
+        return tag
+
+    async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:
+        try:
+            await self.session.space.manager.undo(txn, mark)
+        except GridError as error:  # the transaction is marked as failed; the first error counts
+            log.info("txn.undo_failed", txn=txn.id, error=error.message)
+
+    async def _plan(self, txn: Transaction) -> str:
+        plan = self.prepared.compiled.plan
+        if isinstance(plan, QueryPlan):
+            return await self._query(plan, txn)
+        space = self.session.space
+        specials = Specials(self.session)
+        queries = QueryRunner(space, specials, txn)
+        written: Written
+        if isinstance(plan, InsertPlan):
+            table = space.catalog.table_by_id(plan.table_id)
+            maker = RowMaker(
+                table,
+                specials,
+                space.sequences,
+                space.sequence,
+                space.expressions,
+                space.row_keys,
+            )
+            written = await Writer(space, txn, queries, maker).insert(plan, self.values)
+        elif isinstance(plan, UpdatePlan):
+            written = await Writer(space, txn, queries, None).update(plan, self.values)
+        elif isinstance(plan, DeletePlan):
+            written = await Writer(space, txn, queries, None).delete(plan, self.values)
+        else:
+            raise InternalError(f"no way to run {type(plan).__name__}")
+        if self.prepared.columns is not None:
+            await self._emit(written.rows)
+        return tag_of(self.prepared.tag_kind, written.count)
+
+    # -- results -----------------------------------------------------------------------------------
+    async def _query(self, plan: QueryPlan, txn: Transaction | None) -> str:
+        session = self.session
+        space = session.space
+        specials = Specials(session)
+        await draw_sequences(session, plan, specials)
+        if plan.locking is not None and txn is None:
+            raise InternalError("FOR UPDATE needs a transaction")
+        runner = QueryRunner(space, specials, txn)
+        encoder = self.encoder
+        if plan.final is None and plan.locking is None and encoder is not None and not self._quota:
+            await runner.prepare(plan, self.values)
+            key = encoders.key_of(encoder.types, encoder.formats)
+            async for rows in runner.stream(plan.gathers[0], self.values, key):
+                await self.writable()
+                if rows.count:
+                    self.emitted += rows.count
+                    self.sink.rows(rows.data, rows.count)
+        else:
+            async for batch in runner.batches(plan, self.values):
+                await self._emit(batch)
+        return f"SELECT {self.emitted}"
+
+    async def _emit(self, rows: list[StorageRow]) -> None:
+        assert self.encoder is not None
+        at = 0
+        while at < len(rows):
+            await self.writable()
+            some = rows[at : at + self._left] if self._quota else rows[at:]
+            at += len(some)
+            self.emitted += len(some)
+            self.sink.rows(self.encoder(some), len(some))
+            if self._quota:
+                self._left -= len(some)
+                if not self._left:
+                    await self._suspend()
+
+    async def _suspend(self) -> None:
+        self._resumed = asyncio.Event()
+        self.sink.suspended()
+        await self._resumed.wait()
+
+    async def writable(self) -> None:
+        """Wait until the client takes more rows."""
+        if self.sink.writable:
+            return
+        room = asyncio.Event()
+        self.sink.on_writable(room.set)
+        await room.wait()
+
+    async def emit_all(self, batches: AsyncIterator[list[StorageRow]]) -> None:
+        """Send rows that come from elsewhere (catalog queries, EXPLAIN)."""
+        async for batch in batches:
+            await self._emit(batch)
+
+
+async def draw_sequences(session: Session, plan: QueryPlan, specials: Specials) -> None:
+    """Draw NEXTVAL for a query that names sequences outside of an INSERT's row."""
+    wanted = {
+        source.argument
+        for fragment in [g.fragment for g in plan.gathers] + ([plan.final] if plan.final else [])
+        for source in fragment.params
+        if getattr(source, "name", "") == "nextval"
+    }
+    for sequence_id in wanted:
+        sequence = session.space.sequence(sequence_id)
+        number = await session.space.sequences.next(sequence)
+        specials.next_values[sequence_id] = number
+        session.current_values[sequence_id] = number
+
+
+def tag_of(verb: str, count: int) -> str:
+    """The command tag of a DML statement."""
+    return f"INSERT 0 {count}" if verb == "INSERT" else f"{verb} {count}"
+
+
+def failed_transaction(why: GridError) -> FailedTransactionError:
+    """What every statement but ROLLBACK gets in a transaction that lost its changes."""
+    return FailedTransactionError(
+        "the transaction lost its changes and can only be rolled back",
+        detail=why.message,
+        hint="ROLLBACK, then run the transaction again.",
+    )

@@ -1,0 +1,294 @@
+"""One client's session: transaction, settings, schema; every statement enters here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from data.exec import fast
+from data.exec.copying import CopyingIn, run_copy_out
+from data.exec.coordination import Coordination
+from data.exec.ddl import run_ddl
+from data.exec.prepared import PreparedStatement
+from data.exec.running import Running, failed_transaction
+from data.exec.utility import run_utility
+from data.session.engine import FAILED, IDLE, IN_TRANSACTION, CopyIn, Execution, ResultSink
+from data.sql.explain import lines as explain_lines
+from data.sql.plan_types import (
+    CatalogQuery,
+    DdlText,
+    ExplainPlan,
+    QueryPlan,
+    UtilityPlan,
+)
+from data.sql.text import split
+from data.txn.manager import Transaction
+from protocol.errors import (
+    DatabaseClosedError,
+    GridError,
+    NotSupportedError,
+)
+from protocol.messages.sql import Step
+from protocol.pgwire.values import RowEncoder
+from protocol.sqltypes import SqlType, StorageRow, StorageValue
+
+Values = tuple[StorageValue, ...]
+
+LOCK_WAIT_MS = 10_000
+
+REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
+    "server_version": "15.8",
+    "server_encoding": "UTF8",
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "integer_datetimes": "on",
+    "standard_conforming_strings": "on",
+    "in_hot_standby": "off",
+    "default_transaction_read_only": "off",
+}
+
+
+class Session:
+    """The engine's side of one client connection."""
+
+    def __init__(
+        self,
+        space: Coordination,
+        user: str,
+        parameters: dict[str, str],
+        session_id: int,
+        is_admin: bool,
+    ) -> None:
+        self.space = space
+        self.user = user
+        self.schema = user
+        self.is_admin = is_admin
+        self.session_id = session_id
+        self.database = space.name
+        self.lock_wait_ms = LOCK_WAIT_MS
+        self.txn: Transaction | None = None
+        self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
+        self.implicit = False  # several statements until the next Sync
+        self.savepoints: list[tuple[str, dict[int, int]]] = []
+        self.current_values: dict[int, int] = {}
+        self.running: set[asyncio.Task[None]] = set()
+        self.settings: dict[str, str] = {
+            **REPORTED,
+            "is_superuser": "on" if is_admin else "off",
+            "session_authorization": user,
+            "application_name": parameters.get("application_name", ""),
+        }
+        self._closing: asyncio.Task[None] | None = None
+        identity = space.element.identity
+        self.element = identity.element
+        space.sessions += 1
+
+    @property
+    def replica_set(self) -> int:
+        """Of the connection's own element."""
+        return self.space.element.identity.replica_set
+
+    @property
+    def data_space(self) -> int:
+        """Of the connection's own element."""
+        return self.space.element.identity.data_space
+
+    # -- SqlSession --------------------------------------------------------------------------------
+    @property
+    def transaction_status(self) -> bytes:
+        """I, T or E."""
+        if not self.explicit:
+            return IDLE
+        return FAILED if self.failed is not None else IN_TRANSACTION
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Settings reported to the client."""
+        return self.settings
+
+    @property
+    def failed(self) -> GridError | None:
+        """Why the transaction can only roll back, None if it can go on."""
+        return self.txn.failed if self.txn is not None else None
+
+    def split(self, sql: str) -> list[str]:
+        """The statements of one simple query."""
+        return split(sql)
+
+    def prepare(self, sql: str, param_types: tuple[SqlType | None, ...]) -> PreparedStatement:
+        """Compile a statement, or find it compiled."""
+        return self.space.prepare(sql, param_types, self.schema, self.user)
+
+    def fresh(self, prepared: PreparedStatement) -> PreparedStatement:
+        """The same statement for the present schema version."""
+        if prepared.compiled.schema_version == self.space.schema_version:
+            return prepared
+        again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, self.user)
+        if again.columns != prepared.columns:
+            raise NotSupportedError(
+                "cached plan must not change result type",
+                hint="Prepare the statement again: its table was altered.",
+            )
+        return again if prepared.literals is None else again.with_literals(prepared.literals)
+
+    def check_serving(self) -> None:
+        """Raises what a client must hear when this instance may not answer."""
+        if not self.space.is_open and not self.is_admin:
+            raise DatabaseClosedError(f"database {self.database} is closed")
+        self.space.router.check_serving()
+
+    def execute(
+        self,
+        prepared: PreparedStatement,
+        values: Values,
+        encoder: RowEncoder | None,
+        max_rows: int,
+        sink: ResultSink,
+    ) -> Execution | None:
+        """Run a statement; None if it ended inside the call."""
+        if prepared.literals is not None:
+            values = prepared.literals
+        if prepared.compiled.schema_version != self.space.catalog.version:
+            prepared = self.fresh(prepared)
+        path = prepared.fast
+        if path and self.space.is_open:
+            self.space.router.check_serving()
+            if path == "read":
+                if not max_rows and encoder is not None and self.failed is None:
+                    return fast.read(self, prepared, values, encoder, sink)
+            elif not self.explicit and not self.implicit:
+                return fast.write(self, prepared, values, sink)
+        return self._general(prepared, values, encoder, max_rows, sink)
+
+    def _general(
+        self,
+        prepared: PreparedStatement,
+        values: Values,
+        encoder: RowEncoder | None,
+        max_rows: int,
+        sink: ResultSink,
+    ) -> Execution | None:
+        plan = prepared.compiled.plan
+        if plan is None:
+            sink.done("")
+            return None
+        if isinstance(plan, UtilityPlan):
+            return run_utility(self, prepared, plan, encoder, sink)
+        if self.failed is not None:
+            raise failed_transaction(self.failed)
+        running = Running(self, prepared, values, encoder, max_rows, sink)
+        if isinstance(plan, CatalogQuery):
+            return running.start(lambda: self._catalog_query(running, plan, values))
+        if isinstance(plan, ExplainPlan):
+            shown = explain_lines(plan.plan, self.space.catalog)
+            return running.start(lambda: self._show(running, [(line,) for line in shown]))
+        if isinstance(plan, DdlText):
+            return running.start(lambda: run_ddl(self, running, plan))
+        self.check_serving()
+        if (self.explicit or self.implicit) and self.txn is None:
+            self.txn = self.space.manager.begin(self.lock_wait_ms)
+        return running.start()
+
+    async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
+        rows = self.space.catalog_rows(plan.text, values, self)
+        return await self._show(running, rows)
+
+    async def _show(self, running: Running, rows: list[StorageRow]) -> str:
+        async def one() -> Any:
+            yield rows
+
+        await running.emit_all(one())
+        return f"SELECT {len(rows)}" if running.prepared.tag_kind != "EXPLAIN" else "EXPLAIN"
+
+    def fast_steps(
+        self, prepared: PreparedStatement, values: Values
+    ) -> tuple[int, tuple[Step, ...]] | None:
+        """Replica set and steps of an autocommit write, if it can go that way just now."""
+        made = fast.steps(self, prepared, values)
+        return made if made is not None and made[0] else None
+
+    def copy_in(self, prepared: PreparedStatement, sink: ResultSink) -> CopyIn:
+        """Start COPY FROM STDIN."""
+        self.check_serving()
+        if self.failed is not None:
+            raise failed_transaction(self.failed)
+        if (self.explicit or self.implicit) and self.txn is None:
+            self.txn = self.space.manager.begin(self.lock_wait_ms)
+        return CopyingIn(self, self._current(prepared), sink)
+
+    def copy_out(self, prepared: PreparedStatement, sink: ResultSink) -> Execution | None:
+        """Run COPY TO STDOUT."""
+        self.check_serving()
+        return run_copy_out(self, self._current(prepared), sink)
+
+    def _current(self, prepared: PreparedStatement) -> PreparedStatement:
+        return self.fresh(prepared)
+
+    # -- transactions ------------------------------------------------------------------------------
+    def begin_implicit(self) -> None:
+        """What follows is one transaction until end_implicit."""
+        if not self.explicit:
+            self.implicit = True
+
+    def end_implicit(self, commit: bool, sink: ResultSink) -> Execution | None:
+        """Commit or roll back an implicit block."""
+        if not self.implicit:
+            sink.done("")
+            return None
+        self.implicit = False
+        if self.explicit or self.txn is None:
+            sink.done("")
+            return None
+        body = self.commit("") if commit else self.roll_back("")
+        empty = self.prepare("", ())
+        return Running(self, empty, (), None, 0, sink).start(lambda: body)
+
+    def begin(self) -> None:
+        """BEGIN, also inside an implicit block."""
+        self.explicit = True
+
+    def commit(self, tag: str = "COMMIT") -> Coroutine[Any, Any, str]:
+        """A coroutine that commits what there is and gives the tag."""
+        txn = self._leave()
+
+        async def end() -> str:
+            if txn is not None:
+                await asyncio.shield(self.space.manager.commit(txn))
+            return tag
+
+        return end()
+
+    def roll_back(self, tag: str = "ROLLBACK") -> Coroutine[Any, Any, str]:
+        """A coroutine that rolls back what there is and gives the tag."""
+        txn = self._leave()
+
+        async def end() -> str:
+            if txn is not None:
+                await self.space.manager.roll_back(txn)
+            return tag
+
+        return end()
+
+    def _leave(self) -> Transaction | None:
+        txn, self.txn = self.txn, None
+        self.explicit = self.implicit = False
+        self.savepoints.clear()
+        return txn
+
+    # -- the end -----------------------------------------------------------------------------------
+    def cancel(self) -> None:
+        """Running executions are cancelled one by one by the connection."""
+
+    def close(self) -> None:
+        """The client is gone."""
+        self.space.sessions -= 1
+        for task in list(self.running):
+            task.cancel()
+        txn = self._leave()
+        if txn is not None:
+            self._closing = asyncio.get_running_loop().create_task(
+                self.space.manager.roll_back(txn)
+            )

@@ -1,0 +1,183 @@
+"""Statements that are not about rows: transactions, savepoints, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from data.exec.prepared import PreparedStatement
+from data.exec.running import Running, failed_transaction
+from data.session.engine import Execution, ResultSink
+from data.sql.plan_types import UtilityPlan
+from protocol.errors import NotSupportedError, ParameterError, TransactionStateError
+from protocol.messages.sql import LockTable
+from protocol.pgwire.values import RowEncoder
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+
+_LEVELS = {"", "READ COMMITTED", "READ UNCOMMITTED"}
+_NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "analyze", "do_nothing", "close"})
+_DEFAULTS = {
+    "transaction_isolation": "read committed",
+    "default_transaction_isolation": "read committed",
+    "transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "max_identifier_length": "63",
+    "search_path": '"$user", public',
+}
+
+
+def run_utility(
+    session: Session,
+    prepared: PreparedStatement,
+    plan: UtilityPlan,
+    encoder: RowEncoder | None,
+    sink: ResultSink,
+) -> Execution | None:
+    """Run one. Raises GridError; None if it ended inside the call."""
+    kind = plan.kind
+    arguments = plan.arguments
+    tag = prepared.tag_kind
+    if kind == "commit":
+        return _later(session, prepared, sink, session.commit)
+    if kind == "rollback":
+        return _later(session, prepared, sink, session.roll_back)
+    if session.failed is not None and kind != "rollback_to":
+        raise failed_transaction(session.failed)
+    if kind == "begin":
+        _begin(session, arguments, sink)
+    elif kind == "set_transaction":
+        _check_level(arguments)
+    elif kind == "savepoint":
+        _savepoint(session, str(arguments["name"]))
+    elif kind == "release":
+        _release(session, str(arguments["name"]))
+    elif kind == "rollback_to":
+        name = str(arguments["name"])
+        return _later(session, prepared, sink, lambda: _roll_back_to(session, name))
+    elif kind == "lock_table":
+        return _later(session, prepared, sink, lambda: _lock_table(session, arguments))
+    elif kind in ("set", "set_schema", "reset", "discard"):
+        _set(session, kind, arguments, sink)
+    elif kind == "show":
+        value = setting(session, str(arguments["name"]))
+        assert encoder is not None
+        sink.rows(encoder([(value,)]), 1)
+        tag = "SHOW"
+    elif kind != "deallocate" and kind not in _NOTHING:
+        raise NotSupportedError(f"{kind.replace('_', ' ').upper()} is not supported")
+    sink.done(tag)
+    return None
+
+
+def _later(
+    session: Session,
+    prepared: PreparedStatement,
+    sink: ResultSink,
+    body: Callable[[], Coroutine[Any, Any, str]],
+) -> Execution:
+    return Running(session, prepared, (), None, 0, sink).start(body)
+
+
+def _begin(session: Session, arguments: dict[str, object], sink: ResultSink) -> None:
+    _check_level(arguments)
+    if session.explicit:
+        sink.notice("WARNING", "there is already a transaction in progress", "25001")
+    session.begin()
+
+
+def _check_level(arguments: dict[str, object]) -> None:
+    level = str(arguments.get("isolation") or "").upper()
+    if level not in _LEVELS:
+        raise NotSupportedError(
+            f"isolation level {level} is not there yet",
+            hint="Use READ COMMITTED; SELECT … FOR UPDATE locks what a transaction relies on.",
+        )
+
+
+def _savepoint(session: Session, name: str) -> None:
+    if not session.explicit:
+        raise TransactionStateError("SAVEPOINT can only be used in a transaction")
+    mark = session.txn.mark() if session.txn is not None else {}
+    session.savepoints.append((name, mark))
+
+
+def _find(session: Session, name: str) -> int:
+    for at in range(len(session.savepoints) - 1, -1, -1):
+        if session.savepoints[at][0] == name:
+            return at
+    raise TransactionStateError(f"savepoint {name.lower()} does not exist")
+
+
+def _release(session: Session, name: str) -> None:
+    del session.savepoints[_find(session, name) :]
+
+
+async def _roll_back_to(session: Session, name: str) -> str:
+    at = _find(session, name)
+    mark = session.savepoints[at][1]
+    if session.txn is not None:
+        if session.txn.failed is not None:
+            raise failed_transaction(session.txn.failed)
+        await session.space.manager.undo(session.txn, mark)
+    del session.savepoints[at + 1 :]
+    return "ROLLBACK"
+
+
+async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
+    if not session.explicit:
+        raise TransactionStateError("LOCK TABLE can only be used in a transaction")
+    space = session.space
+    if session.txn is None:
+        session.txn = space.manager.begin(session.lock_wait_ms)
+    exclusive = "SHARE" not in str(arguments.get("mode") or "EXCLUSIVE").upper().split()
+    step = LockTable(int(str(arguments["table_id"])), exclusive)
+    wait_ms = 0 if arguments.get("nowait") else -1
+    for rs in space.router.replica_sets:
+        await space.manager.run(
+            session.txn, rs, (step,), space.schema_version, lock_wait_ms=wait_ms
+        )
+    return "LOCK TABLE"
+
+
+def setting(session: Session, name: str) -> str:
+    """The value SHOW gives. Raises ParameterError for a setting that was never heard of."""
+    wanted = name.lower().replace(" ", "_")
+    wanted = {"transaction_isolation_level": "transaction_isolation"}.get(wanted, wanted)
+    if wanted == "lock_wait":
+        return f"{session.lock_wait_ms / 1000:g}"
+    for key, value in session.settings.items():
+        if key.lower() == wanted:
+            return value
+    if wanted in _DEFAULTS:
+        return _DEFAULTS[wanted]
+    raise ParameterError(f"unrecognized configuration parameter {name}")
+
+
+def _set(session: Session, kind: str, arguments: dict[str, object], sink: ResultSink) -> None:
+    name = str(arguments.get("name") or "")
+    value = str(arguments.get("value") or "")
+    lower = name.lower()
+    if kind == "set_schema" or lower == "current_schema":
+        session.schema = (value or name).upper()
+        return
+    if kind in ("reset", "discard"):
+        return
+    if lower == "lock_wait":
+        try:
+            session.lock_wait_ms = max(0, int(float(value) * 1000))
+        except ValueError:
+            raise ParameterError(f"lock_wait takes seconds, not {value}") from None
+        return
+    if lower in ("client_encoding",) and value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
+        raise ParameterError(
+            f"client_encoding {value} is not supported", hint="Use UTF8: the database speaks it."
+        )
+    if lower in ("transaction_isolation", "default_transaction_isolation"):
+        _check_level({"isolation": value})
+    known = next((key for key in session.settings if key.lower() == lower), lower)
+    if known != "client_encoding":
+        session.settings[known] = value
+    sink.parameter(known, session.settings[known])

@@ -1,0 +1,539 @@
+"""Runs INSERT, UPDATE and DELETE plans inside a transaction, with what they entail elsewhere.
+
+A statement runs at the replica sets its rows are in; each lead answers with the *effects* of its
+row changes on other replica sets (global indexes, parents, children, DUPLICATE copies), which are
+carried out in the same transaction until none are left. All of it is undone by the caller when
+one part fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from data.catalog.catalog import Catalog
+from data.catalog.element_ddl import (
+    full_row_columns,
+    full_row_offset,
+    global_index_table,
+    has_bucket,
+    key_columns,
+    key_positions,
+    quoted,
+    table_name,
+)
+from data.catalog.objects import Distribution, Table
+from data.exec.placement import HashRule, ParentRule, PlacementCache
+from data.exec.queries import QueryRunner, Target
+from data.exec.router import Router
+from data.exec.rows import RowMaker
+from data.sql.plan_types import DeletePlan, InsertPlan, Returning, UpdatePlan
+from data.storage.scratch import Scratch
+from data.txn.manager import Transaction, TransactionManager
+from protocol.errors import (
+    DefinitionError,
+    ForeignKeyError,
+    NotNullError,
+    NotSupportedError,
+    TransientError,
+)
+from protocol.messages.sql import (
+    ApplyImages,
+    ChildKeys,
+    Effect,
+    InsertRows,
+    LockKeys,
+    PutIndexKeys,
+    Ran,
+    RunSql,
+    SelectRows,
+    Step,
+)
+from protocol.sqltypes import StorageRow, StorageValue
+
+Values = tuple[StorageValue, ...]
+ROWS_PER_STEP = 1000  # so that no message comes near the frame limit and others get their turn
+
+
+class WriteSpace(Protocol):
+    """What writes need of a database on this instance."""
+
+    router: Router
+    manager: TransactionManager
+    placement: PlacementCache
+
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def schema_version(self) -> int: ...
+    @property
+    def expressions(self) -> Scratch: ...
+
+
+@dataclass(slots=True)
+class Written:
+    """What a statement did: rows touched, rows of RETURNING."""
+
+    count: int = 0
+    rows: list[StorageRow] = field(default_factory=list)
+
+
+class Writer:
+    """Runs the writes of one statement in `txn`."""
+
+    def __init__(
+        self, space: WriteSpace, txn: Transaction, queries: QueryRunner, maker: RowMaker | None
+    ) -> None:
+        self._space = space
+        self._txn = txn
+        self._queries = queries
+        self._maker = maker
+        self._schema = space.schema_version
+
+    def _table(self, table_id: int) -> Table:
+        return self._space.catalog.table_by_id(table_id)
+
+    async def _run(self, rs: int, *steps: Step) -> Ran:
+        return await self._space.manager.run(self._txn, rs, steps, self._schema)
+
+    # -- INSERT ------------------------------------------------------------------------------------
+    async def insert(self, plan: InsertPlan, values: Values) -> Written:
+        """Run an INSERT."""
+        assert self._maker is not None
+        table = self._table(plan.table_id)
+        made: list[StorageRow] = []
+        if plan.source is not None:
+            async for batch in self._queries.batches(plan.source, values):
+                made += [await self._maker.make(plan.rows[0], values, row) for row in batch]
+        else:
+            made = [await self._maker.make(row, values) for row in plan.rows]
+        if plan.on_conflict is not None and plan.on_conflict.action == "update":
+            return await self._upsert(table, plan, made, values)
+        ignore = plan.on_conflict is not None
+        count, rows = await self.insert_rows(table, made, ignore=ignore)
+        return Written(count, self._returning(plan.returning, table, rows, values))
+
+    async def insert_rows(
+        self, table: Table, made: Sequence[StorageRow], *, ignore: bool = False
+    ) -> tuple[int, list[StorageRow]]:
+        """Place and insert rows (without bucket); the number inserted, and the full rows."""
+        by_set = await self._place(table, made)
+        count = 0
+        effects: list[tuple[int, Effect]] = []
+        for start in range(0, max(map(len, by_set.values()), default=0), ROWS_PER_STEP):
+            parts = {
+                rs: rows[start : start + ROWS_PER_STEP]
+                for rs, rows in by_set.items()
+                if start < len(rows)
+            }
+            answers = await _gather(
+                {
+                    rs: self._run(rs, InsertRows(table.id, some, ignore))
+                    for rs, some in parts.items()
+                }
+            )
+            for rs, ran in answers.items():
+                count += ran.counts[0]
+                effects += [(rs, effect) for effect in ran.effects]
+            await self._carry_out(effects)
+            effects = []
+        return count, [row for rows in by_set.values() for row in rows]
+
+    async def _place(self, table: Table, made: Sequence[StorageRow]) -> dict[int, list[StorageRow]]:
+        """Full rows by replica set. Raises ForeignKeyError when a parent to follow is missing."""
+        router = self._space.router
+        by_set: dict[int, list[StorageRow]] = defaultdict(list)
+        rule = self._space.placement.rule(table)
+        if rule is None:
+            if made:
+                by_set[_home_set(router)] = list(made)
+        elif isinstance(rule, HashRule):
+            for row in made:
+                bucket = rule.of(row)
+                if bucket < 0:
+                    raise _null_key(table, rule.positions)
+                by_set[router.buckets[bucket]].append((*row, bucket))
+        else:
+            buckets = await self._parent_buckets(table, rule, made)
+            for row in made:
+                bucket = buckets[tuple([row[i] for i in rule.positions])]
+                by_set[router.buckets[bucket]].append((*row, bucket))
+        return dict(sorted(by_set.items()))
+
+    async def _parent_buckets(
+        self, table: Table, rule: ParentRule, made: Sequence[StorageRow]
+    ) -> dict[StorageRow, int]:
+        """The bucket of each distinct parent key of the rows."""
+        keys = dict.fromkeys(tuple([row[i] for i in rule.positions]) for row in made)
+        router = self._space.router
+        by_set: dict[int, list[StorageRow]] = defaultdict(list)
+        for key in keys:
+            if None in key:
+                raise _null_key(table, rule.positions)
+            by_set[router.buckets[rule.key_bucket(key)]].append(key)
+        found: dict[StorageRow, int] = {}
+        looks = [
+            self._look_up(rs, rule, some[at : at + ROWS_PER_STEP], found)
+            for rs, some in by_set.items()
+            for at in range(0, len(some), ROWS_PER_STEP)
+        ]
+        await asyncio.gather(*looks)
+        for key in keys:
+            if key not in found:
+                raise ForeignKeyError(
+                    f"foreign key constraint ({rule.constraint}) violated: the parent row does "
+                    "not exist",
+                    detail=f"Key ({', '.join(rule.parent_columns)})=({', '.join(map(str, key))}) "
+                    f"of {rule.parent.schema}.{rule.parent.name}.",
+                    hint="Insert the parent row first.",
+                )
+        return found
+
+    async def _look_up(
+        self, rs: int, rule: ParentRule, keys: list[StorageRow], found: dict[StorageRow, int]
+    ) -> None:
+        if len(keys) == 1:
+            rows = await self._queries.read_rows(Target(rs), rule.lookup_sql, keys[0], short=True)
+            if rows:
+                found[keys[0]] = int(rows[0][0] or 0)
+            return
+        sql, params = _lookup_many(rule, keys)
+        for row in await self._queries.read_rows(Target(rs), sql, params, short=True):
+            found[tuple(row[1:])] = int(row[0] or 0)
+
+    # -- UPDATE and DELETE -------------------------------------------------------------------------
+    async def update(self, plan: UpdatePlan, values: Values) -> Written:
+        """Run an UPDATE."""
+        table = self._table(plan.table_id)
+        if plan.rows_query is not None:
+            return await self._update_rows(table, plan, values)
+        assert plan.fragment is not None
+        return await self._run_fragment(table, plan, values, plan.returning)
+
+    async def delete(self, plan: DeletePlan, values: Values) -> Written:
+        """Run a DELETE."""
+        table = self._table(plan.table_id)
+        if plan.rows_query is not None:
+            old_rows = await self._queries.all_rows(plan.rows_query, values)
+            await self._delete_rows(table, old_rows)
+            return Written(len(old_rows), self._returning(plan.returning, table, old_rows, values))
+        assert plan.fragment is not None
+        return await self._run_fragment(table, plan, values, plan.returning)
+
+    async def _run_fragment(
+        self,
+        table: Table,
+        plan: UpdatePlan | DeletePlan,
+        values: Values,
+        returning: Returning | None,
+    ) -> Written:
+        assert plan.fragment is not None
+        sql = plan.fragment.sql
+        if returning is not None:
+            sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
+        step = RunSql(table.id, sql, self.bind(plan, values), returning is not None)
+        if table.distribution is Distribution.DUPLICATE:
+            sets = [_home_set(self._space.router)]
+        else:
+            targets = await self._queries.targets(plan.route, values)
+            sets = [t.rs or _home_set(self._space.router) for t in targets]
+        answers = await _gather({rs: self._run(rs, step) for rs in sets})
+        effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
+        await self._carry_out(effects)
+        rows = [tuple(row) for ran in answers.values() for row in ran.rows]
+        return Written(
+            sum(ran.counts[0] for ran in answers.values()),
+            self._returning(returning, table, rows, values),
+        )
+
+    def bind(self, plan: UpdatePlan | DeletePlan, values: Values) -> Values:
+        """The fragment's parameters."""
+        assert plan.fragment is not None
+        return plan.fragment.bind(values, self._queries.specials)
+
+    async def _update_rows(self, table: Table, plan: UpdatePlan, values: Values) -> Written:
+        """Row by row: the new values came from a query over the grid, or the rows move."""
+        assert plan.rows_query is not None
+        width = len(full_row_columns(table))
+        offset = full_row_offset(table)
+        changes: list[tuple[StorageRow, StorageRow]] = []
+        for row in await self._queries.all_rows(plan.rows_query, values):
+            new = list(row[:width])
+            for at, value in zip(plan.assigned, row[width:], strict=True):
+                new[offset + at] = value
+            changes.append((row[:width], tuple(new)))
+        if plan.moves_rows:
+            await self._delete_rows(table, [old for old, _ in changes], children=False)
+            bucketless = [new[:-1] if has_bucket(table) else new for _, new in changes]
+            _, new_rows = await self.insert_rows(table, bucketless)
+        else:
+            new_rows = [new for _, new in changes]
+            await self._change_rows(table, plan.assigned, changes)
+        return Written(len(changes), self._returning(plan.returning, table, new_rows, values))
+
+    async def _change_rows(
+        self,
+        table: Table,
+        assigned: tuple[int, ...],
+        changes: Iterable[tuple[StorageRow, StorageRow]],
+    ) -> None:
+        """Update single rows in place, each only if it still is what the query saw."""
+        columns = full_row_columns(table)
+        offset = full_row_offset(table)
+        at = [offset + i for i in assigned]
+        sets = ", ".join(f"{quoted(columns[i])} = ?{n}" for n, i in enumerate(at, 1))
+        where = " AND ".join(f"{quoted(c)} IS ?{n}" for n, c in enumerate(columns, len(at) + 1))
+        sql = f"UPDATE {quoted(table_name(table))} SET {sets} WHERE {where}"
+        steps: dict[int, list[Step]] = defaultdict(list)
+        for old, new in changes:
+            params = (*[new[i] for i in at], *old)
+            steps[self._set_of(table, old)].append(RunSql(table.id, sql, params))
+        await self._run_exactly(steps)
+
+    async def _delete_rows(
+        self, table: Table, rows: Iterable[StorageRow], *, children: bool = True
+    ) -> None:
+        columns = full_row_columns(table)
+        where = " AND ".join(f"{quoted(c)} IS ?{n}" for n, c in enumerate(columns, 1))
+        sql = f"DELETE FROM {quoted(table_name(table))} WHERE {where}"
+        steps: dict[int, list[Step]] = defaultdict(list)
+        for row in rows:
+            steps[self._set_of(table, row)].append(RunSql(table.id, sql, tuple(row)))
+        await self._run_exactly(steps)
+
+    async def _run_exactly(self, steps: dict[int, list[Step]]) -> None:
+        """Run one-row steps; each must touch its row, else somebody changed it meanwhile."""
+        for rs, some in sorted(steps.items()):
+            for start in range(0, len(some), ROWS_PER_STEP):
+                ran = await self._run(rs, *some[start : start + ROWS_PER_STEP])
+                if any(count != 1 for count in ran.counts):
+                    raise TransientError(
+                        "a row changed while the statement ran",
+                        hint="Run the statement again.",
+                    )
+                await self._carry_out([(rs, effect) for effect in ran.effects])
+
+    def _set_of(self, table: Table, full_row: StorageRow) -> int:
+        router = self._space.router
+        if not has_bucket(table):
+            return _home_set(router)
+        return router.buckets[int(full_row[-1] or 0)]
+
+    # -- INSERT … ON CONFLICT DO UPDATE ------------------------------------------------------------
+    async def _upsert(
+        self, table: Table, plan: InsertPlan, made: Sequence[StorageRow], values: Values
+    ) -> Written:
+        """Row by row: lock and look at the row in the way, then update it, or insert."""
+        written = Written()
+        assert plan.on_conflict is not None
+        wanted = plan.on_conflict.index_ids
+        if any(index.is_global for index in table.indexes if index.id in wanted):
+            raise NotSupportedError("ON CONFLICT (columns of a global index) DO UPDATE")
+        for row in made:
+            ((rs, (full,)),) = (await self._place(table, [row])).items()
+            old = await self._row_in_the_way(table, plan, rs, full)
+            if old is None:
+                count, rows = await self.insert_rows(table, [row])
+                written.count += count
+                written.rows += self._returning(plan.returning, table, rows, values)
+                continue
+            new = self._conflict_update(table, plan, old, full, values)
+            if new is None:
+                continue
+            assert plan.on_conflict is not None
+            await self._change_rows(table, plan.on_conflict.assigned, [(old, new)])
+            written.count += 1
+            written.rows += self._returning(plan.returning, table, [new], values)
+        return written
+
+    async def _row_in_the_way(
+        self, table: Table, plan: InsertPlan, rs: int, full: StorageRow
+    ) -> StorageRow | None:
+        assert plan.on_conflict is not None
+        columns = full_row_columns(table)
+        key_width = len(key_columns(table))
+        first = key_positions(table)
+        for index in table.indexes:
+            if not index.unique or (
+                plan.on_conflict.index_ids and index.id not in plan.on_conflict.index_ids
+            ):
+                continue
+            at = [columns.index(c) for c in index.columns]
+            where = " AND ".join(f"{quoted(columns[i])} = ?{n}" for n, i in enumerate(at, 1))
+            names = [columns[i] for i in first] + list(columns)
+            sql = (
+                f"SELECT {', '.join(quoted(c) for c in names)} "
+                f"FROM {quoted(table_name(table))} WHERE {where}"
+            )
+            step = SelectRows(sql, tuple([full[i] for i in at]), ((table.id, 0, key_width),))
+            ran = await self._run(rs, step)
+            if ran.rows:
+                return tuple(ran.rows[0][key_width:])
+        return None
+
+    def _conflict_update(
+        self, table: Table, plan: InsertPlan, old: StorageRow, new: StorageRow, values: Values
+    ) -> StorageRow | None:
+        conflict = plan.on_conflict
+        assert conflict is not None
+        assert conflict.fragment is not None
+        offset, width = full_row_offset(table), len(table.columns)
+        params = (
+            *old[offset : offset + width],
+            *new[offset : offset + width],
+            *conflict.fragment.bind(values, self._queries.specials),
+        )
+        row = self._space.expressions.query(conflict.fragment.sql, params)[0]
+        if not row[-1]:
+            return None
+        changed = list(old)
+        for at, value in zip(conflict.assigned, row[:-1], strict=True):
+            changed[offset + at] = value
+        return tuple(changed)
+
+    # -- effects -----------------------------------------------------------------------------------
+    async def _carry_out(self, effects: list[tuple[int, Effect]]) -> None:
+        """Carry effects out until none are left (cascades have effects of their own)."""
+        while effects:
+            # old index entries go before new ones come: a key may move between replica sets
+            steps: dict[int, list[Step]] = defaultdict(list)
+            for rs, effect in effects:
+                self._steps_for(rs, effect, steps)
+            answers = await _gather(
+                {rs: self._run(rs, *some) for rs, some in sorted(steps.items())}
+            )
+            effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
+
+    def _steps_for(self, rs: int, effect: Effect, steps: dict[int, list[Step]]) -> None:
+        router = self._space.router
+        table = self._table(effect.table_id)
+        if effect.kind == "images":
+            for other in router.replica_sets:
+                if other != rs:
+                    steps[other].append(ApplyImages(effect.changes))
+        elif effect.kind == "index":
+            self._index_steps(table, effect, steps)
+        elif effect.kind == "child":
+            for other in router.replica_sets:
+                steps[other].append(ChildKeys(table.id, effect.name, effect.rows))
+        else:
+            self._parent_steps(table, effect, steps)
+
+    def _index_steps(self, table: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
+        router = self._space.router
+        index = next(i for i in table.indexes if i.id == effect.index_id)
+        entries = global_index_table(table, index)
+        hasher = self._space.placement.hasher(entries, entries.distribution_key)
+        width = len(entries.distribution_key)
+        deletes: dict[int, list[StorageRow]] = defaultdict(list)
+        inserts: dict[int, list[StorageRow]] = defaultdict(list)
+        for row in effect.deletes:
+            bucket = hasher(row[:width])
+            deletes[router.buckets[bucket]].append((*row, bucket))
+        for row in effect.rows:
+            bucket = hasher(row[:width])
+            inserts[router.buckets[bucket]].append((*row, bucket))
+        for rs in sorted({*deletes, *inserts}):
+            steps[rs].append(
+                PutIndexKeys(table.id, index.id, deletes.get(rs, []), inserts.get(rs, []))
+            )
+
+    def _parent_steps(self, parent: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
+        """Lock the parent rows where they are, so that nobody deletes them meanwhile."""
+        router = self._space.router
+        if parent.distribution is Distribution.HASH and set(parent.distribution_key) <= set(
+            effect.columns
+        ):
+            at = [effect.columns.index(c) for c in parent.distribution_key]
+            hasher = self._space.placement.hasher(parent, parent.distribution_key)
+            by_set: dict[int, list[StorageRow]] = defaultdict(list)
+            for key in effect.rows:
+                by_set[router.buckets[hasher([key[i] for i in at])]].append(key)
+            for rs, keys in by_set.items():
+                steps[rs].append(LockKeys(parent.id, effect.columns, keys, effect.name))
+            return
+        index = next(
+            (i for i in parent.indexes if i.is_global and set(i.columns) == set(effect.columns)),
+            None,
+        )
+        if index is None:
+            raise DefinitionError(
+                f"foreign key {effect.name}: the parent's key {effect.columns} cannot be located",
+                hint="Make a global unique index on the parent's columns.",
+            )
+        # the index entry stands for the parent: it is locked, and goes when the parent goes
+        entries = global_index_table(parent, index)
+        hasher = self._space.placement.hasher(entries, entries.distribution_key)
+        at = [effect.columns.index(c) for c in entries.distribution_key]
+        found: dict[int, list[StorageRow]] = defaultdict(list)
+        for key in effect.rows:
+            ordered = tuple([key[i] for i in at])
+            found[router.buckets[hasher(ordered)]].append(ordered)
+        for rs, keys in found.items():
+            steps[rs].append(LockKeys(-index.id, entries.distribution_key, keys, effect.name))
+
+    # -- RETURNING ---------------------------------------------------------------------------------
+    def _returning(
+        self,
+        returning: Returning | None,
+        table: Table,
+        full_rows: Iterable[StorageRow],
+        values: Values,
+    ) -> list[StorageRow]:
+        if returning is None:
+            return []
+        offset, width = full_row_offset(table), len(table.columns)
+        rows = [row[offset : offset + width] for row in full_rows]
+        if returning.positions is not None:
+            return [tuple([row[i] for i in returning.positions]) for row in rows]
+        more = returning.fragment.bind(values, self._queries.specials)
+        return [
+            self._space.expressions.query(returning.fragment.sql, (*row, *more))[0] for row in rows
+        ]
+
+
+def _home_set(router: Router) -> int:
+    """The replica set where writes to DUPLICATE tables run first: it orders conflicting writers."""
+    return router.replica_sets[0]
+
+
+async def _gather(calls: Mapping[int, Coroutine[Any, Any, Ran]]) -> dict[int, Ran]:
+    """Answers by replica set; the first error, after all have ended."""
+    if len(calls) == 1:
+        ((rs, call),) = calls.items()
+        return {rs: await call}
+    results = await asyncio.gather(*calls.values(), return_exceptions=True)
+    answers: dict[int, Ran] = {}
+    for rs, result in zip(calls, results, strict=True):
+        if isinstance(result, BaseException):
+            raise result
+        answers[rs] = result
+    return answers
+
+
+def _lookup_many(rule: ParentRule, keys: list[StorageRow]) -> tuple[str, Values]:
+    """One query for many parents: rows (_TARGET, key…)."""
+    head, _, tail = rule.lookup_sql.partition(" FROM ")
+    table, _, where = tail.partition(" WHERE ")
+    names = [part.partition(" = ")[0] for part in where.split(" AND ")]
+    width = len(names)
+    columns = ", ".join(names)
+    marks = [f"?{n}" for n in range(1, len(keys) * width + 1)]
+    if width == 1:
+        condition = f"{columns} IN ({', '.join(marks)})"
+    else:
+        rows = [", ".join(marks[at : at + width]) for at in range(0, len(marks), width)]
+        condition = f"({columns}) IN (VALUES ({'), ('.join(rows)}))"
+    sql = f"{head}, {columns} FROM {table} WHERE {condition}"
+    return sql, tuple([value for key in keys for value in key])
+
+
+def _null_key(table: Table, positions: tuple[int, ...]) -> NotNullError:
+    names = ", ".join(full_row_columns(table)[i] for i in positions)
+    return NotNullError(
+        f"a row of {table.schema}.{table.name} has no place: {names} must not be NULL",
+        hint="These columns decide where the row is stored.",
+    )

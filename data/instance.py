@@ -1,0 +1,173 @@
+"""A data instance assembled: internal network, membership, databases, SQL front end.
+
+Start order: RPC listener, membership session, elements as membership says, SQL listener. Stop: the
+SQL listener refuses, leads are handed over, elements close clean, membership last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import structlog
+
+from data.admin import handlers
+from data.admin.keeper import ElementKeeper
+from data.admin.port import ElementFacts
+from data.database import Database, create_element, storage_settings
+from data.exec.engine import DataEngine, Served
+from data.exec.fragments import FragmentServer
+from data.exec.shard import Shard
+from data.session.frontend import Frontend, FrontendSettings
+from data.storage.element import Element
+from membership.port import ClusterView, InstanceInfo, Membership
+from protocol.clock import SystemClock
+from protocol.errors import DatabaseClosedError, UnknownDatabaseError
+from protocol.instance_file import InstanceSettings
+from protocol.messages.admin import ElementSpec
+from protocol.rpc.node import RpcNode
+
+log = structlog.get_logger(__name__)
+
+
+class DataInstance:
+    """Also the DatabaseHost that the element keeper drives."""
+
+    def __init__(
+        self,
+        settings: InstanceSettings,
+        home: Path,
+        info: InstanceInfo,
+        rpc: RpcNode,
+        membership: Membership,
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._info = info
+        self._rpc = rpc
+        self._membership = membership
+        self._clock = SystemClock()
+        self._shards: dict[str, Shard] = {}
+        self._databases: dict[str, Database] = {}  # by name in lower case
+        self._served: dict[str, Served] = {}
+        self._fragments = FragmentServer(self._shards, info.name)
+        self._fragments.register(rpc)
+        self.keeper = ElementKeeper(
+            home, info.name, info.incarnation, self, membership, self._clock
+        )
+        handlers.register(rpc, self.keeper)
+        self._engine = DataEngine(self._served)
+        self.frontend = Frontend(
+            self._engine,
+            FrontendSettings(
+                address=info.external_address,
+                port=info.cs_port,
+                unix_path=str(home / "info" / f".s.PGSQL.{info.cs_port}"),
+                admin_uid=os.getuid(),
+            ),
+        )
+        self._unsubscribe = lambda: None
+        self._peers: set[str] = set()
+
+    # -- life -----------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Return when membership knows this instance and SQL clients can connect."""
+        await self._rpc.listen(self._info.address, self._info.port)
+        await self._membership.start()
+        self._unsubscribe = self._membership.subscribe(self._view_changed)
+        self._view_changed(self._membership.view())
+        await self.keeper.start()
+        await self.frontend.start()
+        log.info("instance.serving", name=self._info.name)
+
+    async def stop(self) -> None:
+        """Orderly: hand leads over, close everything, leave membership last."""
+        await self.frontend.stop_accepting()
+        await self.keeper.stop()
+        await self.frontend.close()
+        self._unsubscribe()
+        await self._membership.stop()
+        await self._rpc.close()
+
+    def _view_changed(self, view: ClusterView) -> None:
+        present = set()
+        for info in view.instances.values():
+            if info.name != self._info.name:
+                present.add(str(info.name))
+                self._rpc.set_peer(
+                    info.name, info.address, info.port, info.incarnation, kind=info.kind
+                )
+        self._peers = present
+        for database in list(self._databases.values()):
+            database.view_changed(view)
+
+    # -- DatabaseHost ---------------------------------------------------------------------------
+    async def create(self, spec: ElementSpec) -> None:
+        """Make the element's files."""
+        path = Path(spec.data_store)
+        if await asyncio.to_thread(Element.exists, path):
+            return
+        element = await asyncio.to_thread(create_element, spec, str(self._info.name))
+        element.close(clean=True)
+
+    async def load(self, spec: ElementSpec) -> None:
+        """Open the files and join the replica set."""
+        key = spec.database.lower()
+        if key in self._databases:
+            return
+        element = await asyncio.to_thread(
+            Element.open, Path(spec.data_store), storage_settings(spec)
+        )
+        database = Database(
+            spec,
+            element,
+            str(self._info.name),
+            self._info.incarnation,
+            self._rpc,
+            self._membership,
+            self._fragments,
+            self._clock,
+            self._settings.membership.session_timeout_s,
+        )
+        self._databases[key] = database
+        self._served[key] = database
+        self._shards[spec.database] = database.shard
+        await database.start()
+
+    async def open(self, database: str) -> None:
+        """Accept users."""
+        self._find(database).space.is_open = True
+
+    async def close(self, database: str) -> None:
+        """Refuse new users."""
+        self._find(database).space.is_open = False
+
+    async def unload(self, database: str) -> None:
+        """End the sessions, leave the replica set, close the files."""
+        found = self._databases.get(database.lower())
+        if found is None:
+            return
+        self._served.pop(database.lower(), None)
+        await self.frontend.close_sessions(
+            database, DatabaseClosedError(f"database {database} is being unloaded")
+        )
+        await found.stop(hand_over=True)
+        self._databases.pop(database.lower(), None)
+        self._shards.pop(found.spec.database, None)
+
+    async def destroy(self, spec: ElementSpec) -> None:
+        """Remove the files."""
+        path = Path(spec.data_store)
+        if await asyncio.to_thread(Element.exists, path):
+            await asyncio.to_thread(Element.destroy, path)
+
+    def facts(self, database: str) -> ElementFacts:
+        """Facts of a loaded element."""
+        return self._find(database).facts()
+
+    def _find(self, database: str) -> Database:
+        found = self._databases.get(database.lower())
+        if found is None:
+            raise UnknownDatabaseError(f"database {database} is not loaded here")
+        return found
