@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 STORE_FILE = "grid/management.db"
 STOPPED = ("active", "stopped")  # the mark mgmtActiveStop leaves in the store
 RETRY_S = 1.0
-ROLE_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 5.0  # then the API opens all the same and says what is missing
+ROLE_TIMEOUT_S = 20.0  # for mgmtActiveStart
 
 MakeMembership = Callable[[InstanceSettings], Membership]  # not started yet
 MakeRpc = Callable[[InstanceSettings], RpcNode]  # not listening yet
@@ -95,6 +96,7 @@ class ManagementInstance:
                 f"cannot listen on {settings.internal_address}:{settings.mgmt_port}:"
                 f" {error.strerror}"
             ) from error
+        await self._role_known(START_TIMEOUT_S)
 
     async def run(self) -> None:
         """Until drained."""
@@ -169,15 +171,10 @@ class ManagementInstance:
         if self._role is Role.NO_GRID:
             self.check_active()
         self.management.store.write(Delete(*STOPPED))
-        deadline_s = boottime_s() + ROLE_TIMEOUT_S
-        while self._role not in (Role.ACTIVE, Role.STANDBY):
-            self._role_changed.clear()
-            self._wake.set()
-            try:
-                async with asyncio.timeout(max(0.0, deadline_s - boottime_s())):
-                    await self._role_changed.wait()
-            except TimeoutError:
-                break
+        if self._role is Role.STOPPED:
+            self._set_role(Role.STARTING)
+        self._wake.set()
+        await self._role_known(ROLE_TIMEOUT_S)
         if self._role is Role.STANDBY:
             raise ModelError(
                 "another management instance is active",
@@ -202,6 +199,16 @@ class ManagementInstance:
         self._set_role(Role.STOPPED)
 
     # -- inside
+    async def _role_known(self, timeout_s: float) -> None:
+        """Wait until the role is found out, at most so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._role is Role.STARTING:
+                    self._role_changed.clear()
+                    await self._role_changed.wait()
+        except TimeoutError:
+            log.warning("management.role_unknown", waited_s=timeout_s)
+
     async def _keep_role(self) -> None:
         """Follow the membership: be active when nobody is, resume work when becoming so."""
         if self._role is Role.ACTIVE:
@@ -229,6 +236,7 @@ class ManagementInstance:
             connected=view.connected,
             stopped=self.management.store.get(*STOPPED) is not None,
             active=view.mgmt,
+            name=self.management.settings.name,
             incarnation=self._incarnation,
         )
         if try_it:

@@ -22,9 +22,12 @@ class Role(StrEnum):
 
 
 def next_role(
-    *, connected: bool, stopped: bool, active: MgmtState | None, incarnation: str
+    *, connected: bool, stopped: bool, active: MgmtState | None, name: str, incarnation: str
 ) -> tuple[Role, bool]:
-    """The role that follows from what is known, and whether to try to become active."""
+    """The role that follows from what is known, and whether to try to become active.
+
+    name and incarnation: this instance's own.
+    """
     if stopped:
         return Role.STOPPED, False
     if not connected:
@@ -33,4 +36,6 @@ def next_role(
         return Role.STARTING, True
     if active.incarnation == incarnation:
         return Role.ACTIVE, False
+    if active.name == name:
+        return Role.STARTING, False  # our own former life: its session ends soon
     return Role.STANDBY, False

@@ -326,7 +326,7 @@ class Apply:
     async def _verify_instance(self, instance: Instance, placed: PlacedInstance | None) -> None:
         found = await self._settings_at(self._to(instance), instance.home)
         if placed is not None and placed.created:
-            if found is None or found.name != instance.full_name:
+            if found is None or not self._is_ours(found, instance):
                 raise OperationError(
                     f"{instance.home} is not the home of {instance.full_name} any more",
                     hint="Delete the instance from the model and apply, then create it again.",
@@ -353,10 +353,15 @@ class Apply:
         assert installation is not None
         transport = self._to(instance)
         placed = PlacedInstance(host=host, instance=instance, home=instance.home)
-        known = self._placed.instances().get(instance.full_name)
-        self._placed.put_instance(placed)  # journal first
+        is_there = await transport.exists(instance.home)
+        if is_there and instance.full_name not in self._placed.instances():
+            raise OperationError(
+                f"{instance.home} exists already",
+                hint="Remove it, or choose another -location, then repeat modelApply.",
+            )
+        self._placed.put_instance(placed)  # journal first: from here on what is there is ours
         if await self._settings_at(transport, instance.home) is None:
-            if known is not None and await transport.exists(instance.home):
+            if is_there:
                 await transport.remove_tree(instance.home)  # half made by an interrupted apply
             location = instance.home.rsplit("/", 1)[0]
             await transport.make_dir(location)

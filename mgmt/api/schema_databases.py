@@ -1,0 +1,227 @@
+"""Requests and replies about databases (the HTTP API's part databases/). No I/O.
+
+The JSON names of a database's status are those of TimesTen's `dbStatus -o json`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from mgmt.api.schema import Reply, Request
+
+# wait_s of the asynchronous commands: None returns at once, 0 waits for ever
+
+
+class DbCreate(Request, frozen=True, kw_only=True):
+    """Create the elements of a database and load them; `instance`: only there (repair)."""
+
+    PATH: ClassVar[str] = "databases/create"
+    STREAM: ClassVar[bool] = True
+    name: str
+    instance: str = ""  # "host" or "host.instance"
+    wait_s: int | None = None
+
+
+class DbLoad(Request, frozen=True, kw_only=True):
+    """Load all elements."""
+
+    PATH: ClassVar[str] = "databases/load"
+    STREAM: ClassVar[bool] = True
+    name: str
+    wait_s: int | None = None
+
+
+class DbUnload(Request, frozen=True, kw_only=True):
+    """Unload all elements."""
+
+    PATH: ClassVar[str] = "databases/unload"
+    STREAM: ClassVar[bool] = True
+    name: str
+    force: bool = False
+    wait_s: int | None = None
+
+
+class DbOpen(Request, frozen=True, kw_only=True):
+    """Let users in."""
+
+    PATH: ClassVar[str] = "databases/open"
+    STREAM: ClassVar[bool] = True
+    name: str
+    wait_s: int | None = None
+
+
+class DbClose(Request, frozen=True, kw_only=True):
+    """Let no new users in."""
+
+    PATH: ClassVar[str] = "databases/close"
+    STREAM: ClassVar[bool] = True
+    name: str
+    wait_s: int | None = None
+
+
+class DbDestroy(Request, frozen=True, kw_only=True):
+    """Remove all elements with their files; `instance`: only there, an element outside the map."""
+
+    PATH: ClassVar[str] = "databases/destroy"
+    STREAM: ClassVar[bool] = True
+    name: str
+    instance: str = ""
+    wait_s: int | None = None
+
+
+class DbDistribute(Request, frozen=True, kw_only=True):
+    """Change the distribution map. `add`: "all", "host" or "host.instance"."""
+
+    PATH: ClassVar[str] = "databases/distribute"
+    STREAM: ClassVar[bool] = True
+    name: str
+    add: tuple[str, ...] = ()
+    apply: bool = False
+    reset: bool = False
+    list: bool = False
+
+
+class DistributionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One element and its place in the map; change is "" or Add."""
+
+    host: str
+    instance: str
+    element: int
+    data_space: int
+    replica_set: int  # 0: not in the map
+    change: str = ""
+
+
+class DbDistributeReply(Reply, frozen=True, kw_only=True, rename="camel"):
+    """Answer of DbDistribute; elements only for list."""
+
+    messages: tuple[str, ...] = ()
+    elements: tuple[DistributionRow, ...] = ()
+    map_version: int = 0
+
+
+class DbList(Request, frozen=True, kw_only=True):
+    """All databases."""
+
+    PATH: ClassVar[str] = "databases/list"
+
+
+class DbRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One database."""
+
+    name: str
+    loaded: bool
+    opened: bool
+
+
+class DbListReply(Reply, frozen=True, kw_only=True):
+    """Answer of DbList."""
+
+    databases: tuple[DbRow, ...]
+
+
+# -- dbStatus -------------------------------------------------------------------------------------
+class DbStatus(Request, frozen=True, kw_only=True):
+    """How databases are; no name: all."""
+
+    PATH: ClassVar[str] = "databases/status"
+    name: str = ""
+
+
+class ElementStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One element. `sync_replica_set` 0: not in the map."""
+
+    element_number: int
+    data_space: int
+    sync_replica_set: int
+    state: str
+    message: str = ""
+    created: bool = False
+    creating: bool = False
+    loaded: bool = False
+    loading: bool = False
+    opened: bool = False
+    unloaded: bool = False
+    unloading: bool = False
+    destroying: bool = False
+    in_cur_dist_map: bool = False
+    in_prev_dist_map: bool = False
+    add_in_next_dist_map: bool = False
+    remove_in_next_dist_map: bool = False
+    evict_in_next_dist_map: bool = False
+    last_change_start: int = 0  # microseconds since 1970 UTC; 0: unknown (down)
+    role: str = ""  # lead | copy | catching-up | waiting-for-seed | idle
+    term: int = 0
+    lsn: int = 0
+    connections: int = 0
+    catalog_version: int = 0
+
+
+class InstanceOfDatabase(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A data instance and its element of the database."""
+
+    host_name: str
+    host_addr: str
+    instance_name: str
+    instance_home: str
+    instance_guid: str
+    instance_type: str = "data"
+    data_space_group: int
+    in_membership: bool
+    reachable: bool
+    opened: bool
+    elements: tuple[ElementStatus, ...]
+
+
+class Overall(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts of the summary; JSON names as TimesTen has them."""
+
+    n_instances: int = msgspec.field(name="nInstances")
+    n_instances_in_map: int = msgspec.field(name="nInstancesInMap")
+    n_created: int = msgspec.field(name="nCreated")
+    n_creating: int = msgspec.field(name="nCreating")
+    n_create_failed: int = msgspec.field(name="nCreateFailed")
+    n_loading: int = msgspec.field(name="nLoading")
+    n_instances_loaded: int = msgspec.field(name="nInstancesLoaded")
+    n_instances_opened: int = msgspec.field(name="nInstancesOpened")
+    n_down: int = msgspec.field(name="nDown")
+    n_replica_sets: int = msgspec.field(name="nReplicaSets")
+    n_rs_created: int = msgspec.field(name="nRSCreated")
+    n_rs_loaded: int = msgspec.field(name="nRSLoaded")
+    summary: tuple[str, str, str]
+
+
+class SetReadiness(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether a replica set can be loaded now."""
+
+    replica_set: int
+    state: str
+
+
+class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One database."""
+
+    name: str
+    db_guid: str
+    dbdef_guid: str
+    k: int
+    loaded: bool
+    opened: bool
+    quiesced: bool = False
+    delete_pending: bool = False
+    pt_version: int  # of the distribution map; 0: none
+    as_of: int  # microseconds since 1970 UTC
+    overall: Overall
+    load_state: str  # Loadable | Not loadable | Loaded
+    readiness: tuple[SetReadiness, ...]
+    instances: tuple[InstanceOfDatabase, ...]
+
+
+class DbStatusReply(Reply, frozen=True, kw_only=True, rename="camel"):
+    """Answer of DbStatus."""
+
+    databases: tuple[DatabaseStatus, ...]
+    k: int
+    space_warn: int

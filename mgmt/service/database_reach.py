@@ -1,0 +1,233 @@
+"""Brings elements where they are meant to be: sends commands to the data instances that are there.
+
+Instances that are away follow by themselves when they come back (the intended state is in
+membership); only elements that do not exist yet, or must go, need management: `Sweeper`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+
+from mgmt.model.types import Model
+from mgmt.placement import map_builder
+from mgmt.service.context import Management
+from mgmt.service.database_records import (
+    DatabaseRecord,
+    Databases,
+    ElementRecord,
+    hosts_of,
+    paths_at,
+)
+from protocol.errors import (
+    DeadlineError,
+    GridError,
+    MembershipLostError,
+    OperationError,
+    PeerLostError,
+    PeerUnreachableError,
+    UnknownDatabaseError,
+)
+from protocol.messages import admin
+from protocol.topology import DistributionMap
+
+log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 600.0  # loading a large element checks its file
+SWEEP_INTERVAL_S = 2.0
+AWAY = (PeerUnreachableError, PeerLostError, DeadlineError)
+Message = (
+    admin.CreateElement
+    | admin.LoadElement
+    | admin.OpenElement
+    | admin.CloseElement
+    | admin.UnloadElement
+    | admin.DestroyElement
+)
+_PLAIN: dict[str, Callable[[str, str], Message]] = {
+    "open": admin.OpenElement,
+    "close": admin.CloseElement,
+    "unload": admin.UnloadElement,
+    "destroy": admin.DestroyElement,
+}
+
+
+class Reach:
+    """Commands to the elements of databases, and the values in membership about them."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self.databases = Databases(management.store)
+
+    def alive(self) -> frozenset[str]:
+        """Data instances that are registered now."""
+        instances = self._membership().view().instances
+        return frozenset(name for name, info in instances.items() if info.kind == "data")
+
+    async def command(self, record: DatabaseRecord, verb: str, elements: Iterable[int]) -> None:
+        """Tell these elements' instances; who is away is passed over.
+
+        Raises OperationError naming every element that failed.
+        """
+        alive = self.alive()
+        chosen = [e for e in record.elements if e.element in set(elements) and e.instance in alive]
+        outcomes = await asyncio.gather(
+            *(self._one(record, verb, element) for element in chosen), return_exceptions=True
+        )
+        failures: list[str] = []
+        for element, outcome in zip(chosen, outcomes, strict=True):
+            if isinstance(outcome, AWAY):
+                log.warning("element.away", instance=element.instance, verb=verb)
+            elif isinstance(outcome, GridError):
+                failures.append(f"{element.instance}: {outcome.message}")
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        if failures:
+            raise OperationError(
+                f"{verb} of {record.name} failed at {'; '.join(failures)}",
+                hint="Mend the cause (diag/ttmesg.log there has more), then repeat the command.",
+            )
+
+    async def _one(self, record: DatabaseRecord, verb: str, element: ElementRecord) -> None:
+        rpc = self._management.rpc
+        assert rpc is not None
+        peer = await rpc.wait_connected(element.instance, CONNECT_TIMEOUT_S)
+        try:
+            await peer.call(_message(record, verb, element), ANSWER_TIMEOUT_S)
+        except UnknownDatabaseError:
+            if verb not in ("close", "unload"):
+                raise
+        if verb in ("create", "destroy"):
+            self._note(record.name, element.element, created=verb == "create")
+
+    def _note(self, name: str, number: int, *, created: bool) -> None:
+        record = self.databases.find(name)
+        element = record and next((e for e in record.elements if e.element == number), None)
+        if record and element and element.created != created:
+            changed = msgspec.structs.replace(element, created=created)
+            self.databases.put(record.with_element(changed))
+
+    # -- membership ------------------------------------------------------------------------------
+    async def set_intent(self, name: str, word: str) -> None:
+        """Remember the intended state and make it known; whoever is away follows later."""
+        record = msgspec.structs.replace(self.databases.get(name), intent=word)
+        self.databases.put(record)
+        await self._membership().put_state(
+            record.name, admin.render_intent(word, record.database_id)
+        )
+
+    def map_in_force(self, name: str) -> DistributionMap | None:
+        """The distribution map in membership."""
+        value = self._membership().view().maps.get(name)
+        return None if value is None else DistributionMap.decode(value)
+
+    async def put_map(self, new: DistributionMap) -> None:
+        """Put a map in force; nothing happens if it is already. Raises OperationError."""
+        membership, value = self._membership(), new.encode()
+        view = membership.view()
+        if view.maps.get(new.database) == value:
+            return
+        if not await membership.put_map(
+            new.database, view.map_versions.get(new.database, 0), value
+        ) and membership.view().maps.get(new.database) != value:
+            raise OperationError(
+                f"the distribution map of {new.database} was changed by somebody else meanwhile",
+                hint="Repeat the command.",
+            )
+
+    async def publish_elements(self, name: str) -> None:
+        """Make the list of elements known: the map as it is, with all elements in it."""
+        record = self.databases.get(name)
+        before = self.map_in_force(record.name)
+        if before is None:
+            await self.put_map(map_builder.without_ranges(record.name, record.k, record.places()))
+        else:
+            await self.put_map(map_builder.with_elements(before, record.places()))
+
+    async def forget(self, name: str) -> None:
+        """Every element is gone: so is the database."""
+        record = self.databases.get(name)
+        await self._membership().delete_database(record.name)
+        self.databases.forget(record.name)
+        log.info("database.destroyed", database=record.name)
+
+    def _membership(self):  # type: ignore[no-untyped-def]
+        membership = self._management.membership
+        if membership is None:
+            raise MembershipLostError("this management instance has no session with membership")
+        return membership
+
+
+def _message(record: DatabaseRecord, verb: str, element: ElementRecord) -> Message:
+    if verb == "create":
+        return admin.CreateElement(record.spec(element))
+    if verb == "load":
+        return admin.LoadElement(record.name, record.database_id, record.attributes)
+    return _PLAIN[verb](record.name, record.database_id)
+
+
+class Sweeper:
+    """Looks after databases whose elements were away: makes and removes what is missing.
+
+    Runs while this management instance is active; leaves databases alone on which an operation
+    works.
+    """
+
+    def __init__(self, management: Management, reach: Reach) -> None:
+        self._management = management
+        self._reach = reach
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """For ever: after each change of the model, and every SWEEP_INTERVAL_S."""
+        while True:
+            for record in self._reach.databases.all():
+                try:
+                    await self.sweep(record)
+                except GridError as error:
+                    log.warning("database.not_swept", database=record.name, error=error.message)
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(SWEEP_INTERVAL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def model_applied(self, model: Model) -> None:
+        """There may be new data instances."""
+        self._wake.set()
+
+    async def sweep(self, record: DatabaseRecord) -> None:
+        """Bring one database a step nearer to what it should be."""
+        management, reach = self._management, self._reach
+        if management.runner.running_on(record.subject) is not None:
+            return
+        if record.intent == admin.INTENT_DESTROYED:
+            left = [e.element for e in record.elements if e.created]
+            await reach.command(record, "destroy", left)
+            if not any(e.created for e in reach.databases.get(record.name).elements):
+                await reach.forget(record.name)
+            return
+        if record.intent == admin.INTENT_CREATED and not record.elements:
+            return
+        grown = with_missing_elements(record, management.models.current())
+        if grown is not record:
+            reach.databases.put(grown)
+            await reach.publish_elements(record.name)
+        missing = [e.element for e in grown.elements if not e.created]
+        if missing:
+            await reach.command(grown, "create", missing)
+
+
+def with_missing_elements(record: DatabaseRecord, model: Model) -> DatabaseRecord:
+    """The record with an element for each data instance of the model that has none."""
+    for instance, host in hosts_of(model, model.instances_of("data")):
+        if record.element_at(instance.full_name) is None and host.data_space_group:
+            paths = paths_at(record.attributes, instance)
+            if all(e.data_store != paths.data_store for e in record.elements):
+                record = record.with_new_element(instance, host, paths)
+    return record

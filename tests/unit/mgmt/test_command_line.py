@@ -1,0 +1,114 @@
+"""Words of a command line become arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from mgmt.api.schema import HostCreate, VersionChoice
+from mgmt.cli import main
+from mgmt.cli.command import Command, Option, Positional, check_required, parse, usage
+from mgmt.cli.commands import COMMANDS, find
+from mgmt.cli.nouns.common import version_choice
+from protocol.errors import ParameterError, UsageError
+
+EXAMPLE = Command(
+    "dbExample",
+    "Group",
+    "An example",
+    (Positional("NAME"), Positional("COMMAND", required=False, rest=True)),
+    (
+        Option("add", "HOST", repeat=True),
+        Option("wait", "SECS", optional_number=True),
+        Option("all"),
+    ),
+)
+
+
+def test_names_are_case_insensitive() -> None:
+    command = find("HOSTCREATE")
+    assert command is not None
+    arguments = parse(command, ["h", "-INTERNALADDRESS", "a", "-externaladdress", "b"])
+    assert command.build is not None
+    assert command.build(arguments) == HostCreate(
+        name="h", internal_address="a", external_address="b"
+    )
+
+
+def test_options_repeat_only_where_they_may() -> None:
+    arguments = parse(EXAMPLE, ["db", "-add", "h1", "-add", "h2"])
+    assert arguments.values("ADD") == ("h1", "h2")
+    with pytest.raises(UsageError, match="twice"):
+        parse(EXAMPLE, ["db", "-all", "-all"])
+
+
+def test_an_optional_number_may_be_left_out() -> None:
+    assert parse(EXAMPLE, ["-wait", "db"]).integer("wait", 5) == 0
+    assert parse(EXAMPLE, ["-wait", "60", "db"]).integer("wait", 5) == 60
+    assert parse(EXAMPLE, ["db"]).integer("wait", 5) == 5
+
+
+def test_the_rest_keeps_its_own_options() -> None:
+    arguments = parse(EXAMPLE, ["-all", "db", "ls", "-l", "-x"])
+    assert arguments.words("COMMAND") == ("ls", "-l", "-x")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["db", "-nonsense"], "no option -nonsense"),
+        (["-add"], "wants a value"),
+    ],
+)
+def test_wrong_words_are_named(words: list[str], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        parse(EXAMPLE, words)
+
+
+def test_a_missing_word_is_named() -> None:
+    with pytest.raises(UsageError, match="wants NAME"):
+        check_required(EXAMPLE, parse(EXAMPLE, []))
+
+
+def test_every_command_has_help_and_one_way_to_run() -> None:
+    assert len({c.name.lower() for c in COMMANDS}) == len(COMMANDS)
+    for command in COMMANDS:
+        assert command.summary
+        assert command.name in usage(command)
+        assert (command.build is None) != (command.local is None), command.name
+        assert command.reply is not None, command.name
+
+
+def test_only_one_version_can_be_chosen() -> None:
+    command = find("hostList")
+    assert command is not None
+    assert version_choice(parse(command, [])) == VersionChoice("latest")
+    assert version_choice(parse(command, ["-version", "3"])) == VersionChoice("number", 3)
+    with pytest.raises(UsageError):
+        version_choice(parse(command, ["-current", "-latest"]))
+
+
+@pytest.mark.parametrize("k", ["0", "6"])
+def test_a_wrong_k_is_refused_before_anything_is_done(k: str, tmp_path) -> None:
+    from mgmt.cli.nouns.grids import _request
+
+    file = tmp_path / "membership.conf"
+    file.write_text("Servers a!2181\n")
+    command = find("gridCreate")
+    assert command is not None
+    words = ["g", "-k", k, "-address", "a", "-membershipConfig", str(file)]
+    with pytest.raises(ParameterError, match="1 to 5"):
+        _request(parse(command, words))
+
+
+def test_unknown_commands_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["nonsense"]) == 2
+    assert "unknown command nonsense" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["-help"]) == 0
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command.name in text
+    assert main.run(["hostlist", "-h"]) == 0
+    assert "Usage: ttGridAdmin hostList" in capsys.readouterr().out
