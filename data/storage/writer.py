@@ -288,25 +288,28 @@ class BatchWriter:
 
     def _apply(self, changes: Sequence[RowChange]) -> None:
         """All or none; room above PermSize is used if need be."""
+        cause = self._try_to_apply(changes)
+        if isinstance(cause, apsw.FullError) and not self._reserve_open:
+            self._open_reserve()
+            cause = self._try_to_apply(changes)
+        if cause is not None:
+            raise _apply_error(cause) from cause
+
+    def _try_to_apply(self, changes: Sequence[RowChange]) -> Exception | None:
+        """None, or why it could not be done; the batch is as before then."""
         try:
             apply_all(self._writer, self._execute, self._tables, changes)
         except PartlyAppliedError as error:
-            dropped = not self._writer.in_transaction
-            if dropped:
-                self._make_again()
-            else:
+            if self._writer.in_transaction:
                 undo = row_changes.invert(changes[: error.done])
                 apply_all(self._writer, self._execute, self._tables, undo)
-            if isinstance(error.cause, apsw.FullError) and (dropped or not self._reserve_open):
-                self._open_reserve()
-                try:
-                    apply_all(self._writer, self._execute, self._tables, changes)
-                    return
-                except PartlyAppliedError as second:
-                    error = second
-                    if not self._writer.in_transaction:
-                        self._make_again()
-            raise _apply_error(error.cause) from error.cause
+            else:
+                was_open = self._reserve_open
+                self._make_again()
+                if isinstance(error.cause, apsw.FullError) and not was_open:
+                    self._close_reserve()  # the caller tries once more with it
+            return error.cause
+        return None
 
     # -- log entries -------------------------------------------------------------------------------
     def append(self, entry: LogEntry) -> None:
@@ -513,7 +516,7 @@ class BatchWriter:
 
 def _apply_error(cause: Exception) -> GridError:
     """Why a row change could not be applied."""
-    if isinstance(cause, apsw.ConstraintError):
+    if isinstance(cause, (apsw.ConstraintError, apsw.BindingsError)):
         return CorruptElementError(f"a row change does not fit what is there: {cause}")
     if isinstance(cause, (apsw.Error, GridError)):
         return grid_error(cause)
