@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -67,7 +68,7 @@ class DataInstance:
                 admin_uid=os.getuid(),
             ),
         )
-        self._unsubscribe = lambda: None
+        self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
 
     # -- life -----------------------------------------------------------------------------------
@@ -86,7 +87,8 @@ class DataInstance:
         await self.frontend.stop_accepting()
         await self.keeper.stop()
         await self.frontend.close()
-        self._unsubscribe()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         await self._membership.stop()
         await self._rpc.close()
 

@@ -112,7 +112,10 @@ async def _backfill(session: Session, txn: Transaction, backfill: Backfill) -> N
     runner = QueryRunner(space, Specials(session), None)
     target = backfill.target
     hasher = space.placement.hasher(target, target.distribution_key)
-    at = [next(i for i, c in enumerate(target.columns) if c.name == n) for n in target.distribution_key]
+    at = [
+        next(i for i, c in enumerate(target.columns) if c.name == n)
+        for n in target.distribution_key
+    ]
     by_set: dict[int, list[StorageRow]] = defaultdict(list)
     for rs in space.router.replica_sets:
         for row in await runner.read_rows(Target(rs), backfill.source_sql, ()):
@@ -182,5 +185,3 @@ class _Tag:
 
     def parameter(self, name: str, value: str) -> None:
         """Not passed on."""
-
-

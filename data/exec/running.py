@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from data.distribution.route import Special
 from data.exec import encoders
 from data.exec.prepared import PreparedStatement
 from data.exec.queries import QueryRunner
@@ -296,7 +297,7 @@ async def draw_sequences(session: Session, plan: QueryPlan, specials: Specials) 
         source.argument
         for fragment in [g.fragment for g in plan.gathers] + ([plan.final] if plan.final else [])
         for source in fragment.params
-        if getattr(source, "name", "") == "nextval"
+        if isinstance(source, Special) and source.name == "nextval"
     }
     for sequence_id in wanted:
         sequence = session.space.sequence(sequence_id)

@@ -20,9 +20,12 @@ class Facts(Protocol):
     database: str
     session_id: int
     element: int
-    replica_set: int
-    data_space: int
     current_values: dict[int, int]
+
+    @property
+    def replica_set(self) -> int: ...
+    @property
+    def data_space(self) -> int: ...
 
 
 class Specials:

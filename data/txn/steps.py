@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from data.catalog.element_ddl import quoted
 from data.catalog.objects import Distribution
@@ -369,7 +370,7 @@ def _show(key: Iterable[StorageValue]) -> str:
     return ", ".join(str(v) for v in key)
 
 
-_RUN = {
+_RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunSql: StepRunner._run_sql,
     InsertRows: StepRunner._insert_rows,
     PutIndexKeys: StepRunner._put_index_keys,
