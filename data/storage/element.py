@@ -140,6 +140,7 @@ class Element(BatchWriter):
         file = self.path / files.FILE
         connection = files.open_writer(file, self.settings)
         try:
+            register_functions(connection, lambda: self.identity)
             files.check_file(connection, file, whole=self.settings.check_on_open)
             connection.pragma("journal_mode", "wal")
             BatchWriter.__init__(
@@ -151,7 +152,6 @@ class Element(BatchWriter):
                 self._disk_room_bytes,
             )
             self._load()
-            register_functions(connection, lambda: self.identity)
             self._reader = self._open_reader(
                 (self.settings.perm_size_mb << 20) + self.settings.log_bytes_max
             )

@@ -103,7 +103,7 @@ def make_file(folder: Path, identity: ElementIdentity, settings: StorageSettings
 
 
 def check_file(connection: apsw.Connection, file: Path, *, whole: bool) -> None:
-    """Raises CorruptElementError, FormatTooNewError."""
+    """Raises CorruptElementError, FormatTooNewError. The connection has the SQL functions."""
     try:
         if connection.pragma("application_id") != APPLICATION_ID:
             raise CorruptElementError(f"{file} is not an element's file")
@@ -173,6 +173,7 @@ def use_up_snapshot(
         shutil.move(file, incoming)
     connection = connect(incoming, cache_bytes=1 << 22, mmap_bytes=0, read_only=False)
     try:
+        register_functions(connection)
         check_file(connection, incoming, whole=True)
         theirs = read_identity(connection.execute)
         if theirs.database_id != identity.database_id:

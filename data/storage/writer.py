@@ -235,8 +235,7 @@ class BatchWriter:
             inserted = 0
             if self._writer.in_transaction:
                 inserted = self._writer.total_changes() - before
-                done = [RowChange(table, None, row) for row in rows[:inserted]]
-                apply_all(self._writer, self._execute, self._tables, row_changes.invert(done))
+                self._take_back([RowChange(table, None, row) for row in rows[:inserted]])
             self._failed(error, table, rows[inserted] if inserted < len(rows) else None)
         changes = [RowChange(table, None, row) for row in rows]
         if changes:
@@ -288,10 +287,10 @@ class BatchWriter:
 
     def _apply(self, changes: Sequence[RowChange]) -> None:
         """All or none; room above PermSize is used if need be."""
+        was_open = self._reserve_open
         cause = self._try_to_apply(changes)
-        if isinstance(cause, apsw.FullError) and not self._reserve_open:
-            self._open_reserve()
-            cause = self._try_to_apply(changes)
+        if isinstance(cause, apsw.FullError) and not was_open:
+            cause = self._try_to_apply(changes)  # the reserve is open now
         if cause is not None:
             raise _apply_error(cause) from cause
 
@@ -301,15 +300,16 @@ class BatchWriter:
             apply_all(self._writer, self._execute, self._tables, changes)
         except PartlyAppliedError as error:
             if self._writer.in_transaction:
-                undo = row_changes.invert(changes[: error.done])
-                apply_all(self._writer, self._execute, self._tables, undo)
+                self._take_back(changes[: error.done])
             else:
-                was_open = self._reserve_open
                 self._make_again()
-                if isinstance(error.cause, apsw.FullError) and not was_open:
-                    self._close_reserve()  # the caller tries once more with it
             return error.cause
         return None
+
+    def _take_back(self, changes: Sequence[RowChange]) -> None:
+        """Undo the part of a failed piece of work that was done."""
+        self._open_reserve()
+        apply_all(self._writer, self._execute, self._tables, row_changes.invert(changes))
 
     # -- log entries -------------------------------------------------------------------------------
     def append(self, entry: LogEntry) -> None:
