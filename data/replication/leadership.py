@@ -514,7 +514,8 @@ class Leadership:
     ) -> None:
         copy.sent_s = now_s
         if isinstance(message, Append):
-            copy.retry_s = now_s + self.situation.pace.retry_s
+            size_s = len(message.body) / APPLIED_BYTES_PER_S
+            copy.retry_s = now_s + self.situation.pace.retry_s + size_s
         self.situation.out.append(Send(copy.element, message))
 
     def _beacon(self, copy: Copy, now_s: float) -> None:

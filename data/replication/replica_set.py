@@ -92,6 +92,7 @@ class ReplicaSet:
         self.heard_lead = 0
         self.heard_incarnation = ""
         self.heard_s = 0.0  # 0: never
+        self.lead_commit_lsn = 0  # as last heard
         self._began_s = now_s
         self._ticket = counter
         self._released_term = 0  # its lead handed over to this element ...
@@ -367,6 +368,7 @@ class ReplicaSet:
             if end > s.shape.tail.lsn:
                 s.shape.append(term, max(first, s.shape.tail.lsn + 1), end)
         s.commit_lsn = max(s.commit_lsn, min(message.commit_lsn, last))
+        self.lead_commit_lsn = message.commit_lsn
         s.out.append(Store(message.body, tail.lsn, s.commit_lsn))
         self._ack(message, last)
 
@@ -375,6 +377,7 @@ class ReplicaSet:
             return
         s = self.situation
         joined = self.joined_term == message.term
+        self.lead_commit_lsn = message.commit_lsn
         if joined:
             point = min(message.commit_lsn, s.shape.tail.lsn)
             if point > s.commit_lsn:

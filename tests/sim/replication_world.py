@@ -170,6 +170,7 @@ class World:
         node.life += 1
         node.up, node.paused, node.waiting = True, False, []
         node.session, node.has_session, node.batch = 0, False, None
+        node.view_due = False
         node.machine = ReplicaSet(
             DB, RS, node.element, node.incarnation, T, node.store.shape(), node.store.damaged,
             self.now,
@@ -262,9 +263,9 @@ class World:
                 self.later(delay, lambda n=node, life=node.life: self.deliver_view(n, life))
 
     def deliver_view(self, node: Node, life: int) -> None:
-        node.view_due = False
         if not node.up or node.life != life:
             return
+        node.view_due = False
         connected = node.has_session and not node.zk_cut and not node.paused
         if connected or node.machine is None:
             sets = {(DB, RS): self.state} if self.state is not None else {}
