@@ -16,7 +16,7 @@ from mgmt.ha.role import Role, next_role
 from mgmt.model.store import Delete, Put, Store
 from mgmt.ops.operation import State
 from mgmt.ops.runner import Runner
-from mgmt.service import apply
+from mgmt.service import apply, databases, distribution
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
 from mgmt.transport.installation import release
@@ -36,7 +36,11 @@ ROLE_TIMEOUT_S = 20.0  # for mgmtActiveStart
 
 MakeMembership = Callable[[InstanceSettings], Membership]  # not started yet
 MakeRpc = Callable[[InstanceSettings], RpcNode]  # not listening yet
-INSTALLERS: tuple[Callable[[Management], None], ...] = (apply.install,)
+INSTALLERS: tuple[Callable[[Management], None], ...] = (
+    apply.install,
+    databases.install,
+    distribution.install,
+)
 
 
 class ManagementInstance:
@@ -60,6 +64,7 @@ class ManagementInstance:
         self._role_changed = asyncio.Event()
         self._drained = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []  # while active
         store_path = settings.path(STORE_FILE)
         store_path.parent.mkdir(parents=True, exist_ok=True)
         store = Store(store_path)
@@ -249,6 +254,7 @@ class ManagementInstance:
             self._became_active()
 
     def _became_active(self) -> None:
+        self._background = [asyncio.create_task(w()) for w in self.management.while_active]
         runner, models = self.management.runner, self.management.models
         resumed = runner.resume()
         applying = any(r.record.kind == apply.COMMAND for r in resumed)
@@ -288,6 +294,9 @@ class ManagementInstance:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
             self._keeper = None
+        background = tuple(self._background)
+        self._end_background()
+        await asyncio.gather(*background, return_exceptions=True)
 
     def _view_changed(self, view: ClusterView) -> None:
         rpc = self.management.rpc
@@ -300,8 +309,15 @@ class ManagementInstance:
     def _set_role(self, role: Role) -> None:
         if role is not self._role:
             log.info("management.role_changed", role=str(role), before=str(self._role))
+            if self._role is Role.ACTIVE:
+                self._end_background()
             self._role = role
             self._role_changed.set()
+
+    def _end_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        self._background.clear()
 
 
 def _token(settings: InstanceSettings) -> str:

@@ -69,8 +69,8 @@ DONE: dict[Verb, frozenset[State]] = {  # states in which the verb's work is don
     Verb.CREATE: _AT_REST | _RUNNING,
     Verb.LOAD: _RUNNING,
     Verb.OPEN: frozenset({S.OPENED}),
-    Verb.CLOSE: _AT_REST | {S.LOADED, S.UNLOAD_FAILED},
-    Verb.UNLOAD: _AT_REST,
+    Verb.CLOSE: _NOT_THERE | _AT_REST | {S.LOADED, S.UNLOAD_FAILED},
+    Verb.UNLOAD: _NOT_THERE | _AT_REST,
     Verb.DESTROY: frozenset({S.UNCREATED, S.DESTROYED}),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mgmt.cli.command import Command
 from mgmt.cli.nouns import (
     connectables,
+    databases,
     dbdefs,
     execs,
     grids,
@@ -19,6 +20,7 @@ from mgmt.cli.nouns import (
 
 COMMANDS: tuple[Command, ...] = (
     *connectables.COMMANDS,
+    *databases.COMMANDS,
     *dbdefs.COMMANDS,
     *grids.COMMANDS,
     *hosts.COMMANDS,

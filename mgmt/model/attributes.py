@@ -31,6 +31,16 @@ INTEGERS: Mapping[str, tuple[int, int]] = {  # lower-case name -> smallest, larg
     "waitforconnect": (0, 1),
     "workers": (0, 64),
 }
+TEXTS = (  # the other attributes a definition or connectable may have
+    *("datastore", "logdir", "databasecharacterset", "connectioncharacterset", "description"),
+    *("connectionname", "uid", "pwd", "pwdwallet", "optimizerhint", "driver"),
+)
+PREFIXES = ("nls_", "plsql_", "plscope_", "ttc_")  # families of attributes
+MEANINGLESS = (  # accepted because TimesTen's own files have them; nothing here depends on them
+    *("logdir", "logbufmb", "logfilesize", "logbufparallelism", "ckptfrequency", "ckptlogvolume"),
+    *("ckptrate", "ckptreadthreads", "memorylock", "locklevel", "pwdwallet", "optimizerhint"),
+    *("querythreshold", "waitforconnect", "driver"),
+)
 REFUSED = ("autocreate", "overwrite", "rampolicy", "durablecommits", "replicationapplyordering")
 DATA_STORE = ("datastore", "logdir", "databasecharacterset", "durability")  # fixed by dbCreate
 CHARACTER_SETS = ("AL32UTF8", "UTF8", "US7ASCII", "TIMESTEN8")
@@ -76,6 +86,11 @@ def _check_value(attribute: str, value: str, where: str) -> None:
     lowered = attribute.lower()
     if lowered in REFUSED:
         raise ParameterError(f"{where}: {attribute} is not supported in a grid")
+    if lowered not in INTEGERS and lowered not in TEXTS and not lowered.startswith(PREFIXES):
+        raise ParameterError(
+            f"{where}: there is no attribute {attribute}",
+            hint="Is it misspelt? docs/reference/settings.md lists all attributes.",
+        )
     limits = INTEGERS.get(lowered)
     if limits is not None and not (value.isdigit() and limits[0] <= int(value) <= limits[1]):
         raise ParameterError(
@@ -105,6 +120,15 @@ def check_database(attributes: Attributes, *, name: str, k: int) -> None:
             f"database definition {name}: Durability=0 needs K of at least 2",
             hint="With one copy of each row a commit must reach the disk: use Durability=1.",
         )
+
+
+def without_meaning(attributes: Attributes) -> list[str]:
+    """Attributes that are accepted but change nothing here."""
+    return [
+        name
+        for name, _ in attributes
+        if name.lower() in MEANINGLESS or name.lower().startswith(("nls_", "plsql_", "plscope_"))
+    ]
 
 
 def changed_data_store(old: Attributes, new: Attributes) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 
@@ -170,6 +170,11 @@ class Management:
     after_apply: list[Callable[[Model], Awaitable[None]]] = dataclasses.field(default_factory=list)
     # called before a running instance is stopped and removed: databases destroy its elements
     before_remove: list[Callable[[Instance], Awaitable[None]]] = dataclasses.field(
+        default_factory=list
+    )
+
+    # background work that goes on as long as this instance is the active one (then cancelled)
+    while_active: list[Callable[[], Coroutine[None, None, None]]] = dataclasses.field(
         default_factory=list
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
+from membership.port import Membership
 from mgmt.model.types import Model
 from mgmt.placement import map_builder
 from mgmt.service.context import Management
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 600.0  # loading a large element checks its file
 SWEEP_INTERVAL_S = 2.0
+PUT_ATTEMPTS = 10
+PUT_AGAIN_S = 0.2
 AWAY = (PeerUnreachableError, PeerLostError, DeadlineError)
 Message = (
     admin.CreateElement
@@ -128,16 +131,18 @@ class Reach:
     async def put_map(self, new: DistributionMap) -> None:
         """Put a map in force; nothing happens if it is already. Raises OperationError."""
         membership, value = self._membership(), new.encode()
-        view = membership.view()
-        if view.maps.get(new.database) == value:
-            return
-        if not await membership.put_map(
-            new.database, view.map_versions.get(new.database, 0), value
-        ) and membership.view().maps.get(new.database) != value:
-            raise OperationError(
-                f"the distribution map of {new.database} was changed by somebody else meanwhile",
-                hint="Repeat the command.",
-            )
+        for _ in range(PUT_ATTEMPTS):  # the view may be some milliseconds behind our own change
+            view = membership.view()
+            if view.maps.get(new.database) == value:
+                return
+            before = view.map_versions.get(new.database, 0)
+            if await membership.put_map(new.database, before, value):
+                return
+            await asyncio.sleep(PUT_AGAIN_S)
+        raise OperationError(
+            f"the distribution map of {new.database} was changed by somebody else meanwhile",
+            hint="Repeat the command.",
+        )
 
     async def publish_elements(self, name: str) -> None:
         """Make the list of elements known: the map as it is, with all elements in it."""
@@ -155,7 +160,7 @@ class Reach:
         self.databases.forget(record.name)
         log.info("database.destroyed", database=record.name)
 
-    def _membership(self):  # type: ignore[no-untyped-def]
+    def _membership(self) -> Membership:
         membership = self._management.membership
         if membership is None:
             raise MembershipLostError("this management instance has no session with membership")
@@ -190,6 +195,8 @@ class Sweeper:
                     await self.sweep(record)
                 except GridError as error:
                     log.warning("database.not_swept", database=record.name, error=error.message)
+                except Exception:  # whatever it was: the other databases still want their care
+                    log.exception("database.sweep_crashed", database=record.name)
             self._wake.clear()
             try:
                 async with asyncio.timeout(SWEEP_INTERVAL_S):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mgmt.api.app import Route
 from mgmt.api.routes import (
     connectables,
+    databases,
     dbdefs,
     grids,
     hosts,
@@ -26,6 +27,7 @@ def routes(shared: Management, roles: Roles) -> list[Route]:
         *instances.routes(shared),
         *models.routes(shared),
         *dbdefs.routes(shared),
+        *databases.routes(shared),
         *connectables.routes(shared),
         *management.routes(shared, roles),
     ]

@@ -1,0 +1,35 @@
+"""Routes of databases."""
+
+from __future__ import annotations
+
+from mgmt.api import schema
+from mgmt.api import schema_databases as requests
+from mgmt.api.app import Route
+from mgmt.ops.runner import Progress
+from mgmt.service import database_status
+from mgmt.service.context import Management
+from mgmt.service.databases import DatabaseService
+from mgmt.service.distribution import DistributionService
+
+
+def routes(management: Management) -> list[Route]:
+    """dbCreate, dbLoad, dbOpen, dbClose, dbUnload, dbDestroy, dbDistribute, dbList, dbStatus."""
+    databases, distribution = DatabaseService(management), DistributionService(management)
+
+    async def listed(request: requests.DbList, progress: Progress) -> schema.Reply:
+        return await database_status.listed(management, databases.reach)
+
+    async def status(request: requests.DbStatus, progress: Progress) -> schema.Reply:
+        return await database_status.status(management, databases.reach, request)
+
+    return [
+        Route(requests.DbCreate, databases.create),
+        Route(requests.DbLoad, databases.load),
+        Route(requests.DbOpen, databases.open),
+        Route(requests.DbClose, databases.close),
+        Route(requests.DbUnload, databases.unload),
+        Route(requests.DbDestroy, databases.destroy),
+        Route(requests.DbDistribute, distribution.distribute),
+        Route(requests.DbList, listed),
+        Route(requests.DbStatus, status),
+    ]

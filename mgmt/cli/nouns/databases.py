@@ -1,0 +1,223 @@
+"""dbCreate, dbLoad, dbOpen, dbClose, dbUnload, dbDestroy, dbDistribute, dbList, dbStatus."""
+
+from __future__ import annotations
+
+from mgmt.api import schema
+from mgmt.api import schema_databases as requests
+from mgmt.cli.command import Arguments, Command, Option, Positional
+from mgmt.cli.nouns.database_status import status_text
+from mgmt.cli.render import table
+from protocol.errors import NotSupportedError, UsageError
+
+GROUP = "Databases"
+NAME = (Positional("NAME"),)
+WAIT = (
+    Option("nowait", "", "return at once (default)"),
+    Option("wait", "SECS", "wait until done; no number or 0: for ever", optional_number=True),
+)
+INSTANCE = Option("instance", "HOST[.INST]", "only there")
+
+
+def _wait(arguments: Arguments) -> int | None:
+    arguments.one_of("nowait", "wait")
+    return arguments.integer("wait", 0) if arguments.has("wait") else None
+
+
+def _create(arguments: Arguments) -> requests.DbCreate:
+    return requests.DbCreate(
+        name=arguments.word("NAME"), instance=arguments.value("instance"), wait_s=_wait(arguments)
+    )
+
+
+def _destroy(arguments: Arguments) -> requests.DbDestroy:
+    return requests.DbDestroy(
+        name=arguments.word("NAME"), instance=arguments.value("instance"), wait_s=_wait(arguments)
+    )
+
+
+def _unload(arguments: Arguments) -> requests.DbUnload:
+    return requests.DbUnload(
+        name=arguments.word("NAME"), force=arguments.has("force"), wait_s=_wait(arguments)
+    )
+
+
+def _distribute(arguments: Arguments) -> requests.DbDistribute:
+    for option in ("remove", "replaceWith", "evict", "resync"):
+        if arguments.has(option):
+            raise NotSupportedError(
+                f"dbDistribute -{option} is not in this release: it comes with redistribution"
+            )
+    alone = arguments.one_of("list", "reset")
+    if alone and (arguments.has("add") or arguments.has("apply")):
+        raise UsageError(f"-{alone} stands alone")
+    if not alone and not arguments.has("add") and not arguments.has("apply"):
+        raise UsageError("dbDistribute wants -add, -apply, -list or -reset")
+    return requests.DbDistribute(
+        name=arguments.word("NAME"),
+        add=arguments.values("add"),
+        apply=arguments.has("apply"),
+        reset=alone == "reset",
+        list=alone == "list",
+    )
+
+
+def _distributed(reply: requests.DbDistributeReply, arguments: Arguments) -> str:
+    if not arguments.has("list"):
+        return "\n".join(reply.messages)
+    rows = [
+        (
+            e.host,
+            e.instance,
+            e.element,
+            e.replica_set or None,
+            e.data_space,
+            "Yes" if e.replica_set else "No",
+            e.change,
+        )
+        for e in reply.elements
+    ]
+    version = f"Distribution map version {reply.map_version}"
+    title = version if reply.map_version else "No distribution map yet"
+    headings = ("Host", "Instance", "Elem", "RS", "DS", "InMap", "Pending")
+    return f"{title}\n\n{table(headings, rows)}"
+
+
+def _list(reply: requests.DbListReply, arguments: Arguments) -> str:
+    rows = [
+        (row.name, "Y" if row.loaded else "N", "Y" if row.opened else "N")
+        for row in reply.databases
+    ]
+    return table(("Database", "Loaded", "Opened"), rows)
+
+
+def _refuse_disconnect(arguments: Arguments) -> requests.DbList:
+    raise NotSupportedError(
+        "dbDisconnect is not in this release",
+        hint="dbClose lets no new users in; dbUnload ends the sessions that are left.",
+    )
+
+
+COMMANDS = (
+    Command(
+        "dbCreate",
+        GROUP,
+        "Create and load a database from its definition",
+        NAME,
+        (INSTANCE, *WAIT),
+        build=_create,
+        reply=schema.Done,
+    ),
+    Command(
+        "dbLoad",
+        GROUP,
+        "Load a database",
+        NAME,
+        WAIT,
+        build=lambda a: requests.DbLoad(name=a.word("NAME"), wait_s=_wait(a)),
+        reply=schema.Done,
+    ),
+    Command(
+        "dbOpen",
+        GROUP,
+        "Let users connect to a database",
+        NAME,
+        WAIT,
+        build=lambda a: requests.DbOpen(name=a.word("NAME"), wait_s=_wait(a)),
+        reply=schema.Done,
+    ),
+    Command(
+        "dbClose",
+        GROUP,
+        "Let no new users connect to a database",
+        NAME,
+        WAIT,
+        build=lambda a: requests.DbClose(name=a.word("NAME"), wait_s=_wait(a)),
+        reply=schema.Done,
+    ),
+    Command(
+        "dbUnload",
+        GROUP,
+        "Unload a database",
+        NAME,
+        (Option("force", "", "also when that may lose commits"), *WAIT),
+        build=_unload,
+        reply=schema.Done,
+    ),
+    Command(
+        "dbDestroy",
+        GROUP,
+        "Destroy an unloaded database with all its files",
+        NAME,
+        (INSTANCE, *WAIT),
+        build=_destroy,
+        reply=schema.Done,
+    ),
+    Command(
+        "dbDistribute",
+        GROUP,
+        "Change and show the distribution map of a database",
+        NAME,
+        (
+            Option("add", "all|HOST[.INST]", "add elements to the map", repeat=True),
+            Option("apply", "", "put the changes into force"),
+            Option("list", "", "show elements and pending changes"),
+            Option("reset", "", "drop pending changes"),
+            Option("remove", "HOST[.INST]", "not in this release", repeat=True),
+            Option("replaceWith", "HOST[.INST]", "not in this release", repeat=True),
+            Option("evict", "HOST[.INST]", "not in this release", repeat=True),
+            Option("resync", "", "not in this release"),
+        ),
+        build=_distribute,
+        reply=requests.DbDistributeReply,
+        render=_distributed,
+    ),
+    Command(
+        "dbList",
+        GROUP,
+        "List the databases",
+        build=lambda a: requests.DbList(),
+        reply=requests.DbListReply,
+        render=_list,
+    ),
+    Command(
+        "dbStatus",
+        GROUP,
+        "Show the status of a database, or of all",
+        (Positional("NAME", required=False),),
+        (
+            Option("summary", "", "counts and the three status words (default)"),
+            Option("element", "", "each element"),
+            Option("replicaSet", "", "by replica set"),
+            Option("dataSpaceGroup", "", "by data space group"),
+            Option("all", "", "the four of them"),
+            Option("details", "", "each element with its daemon, role, term and log position"),
+            Option("loadReadiness", "", "whether the database can be loaded now"),
+            Option("epochs", "", "not in this release"),
+            Option("connections", "", "not in this release"),
+        ),
+        build=lambda a: _status(a),
+        reply=requests.DbStatusReply,
+        render=status_text,
+    ),
+    Command(
+        "dbDisconnect",
+        GROUP,
+        "Not in this release",
+        NAME,
+        (
+            Option("transactional", "", ""),
+            Option("immediate", "", ""),
+            Option("abort", "", ""),
+            *WAIT,
+        ),
+        build=_refuse_disconnect,
+        reply=requests.DbListReply,
+    ),
+)
+
+
+def _status(arguments: Arguments) -> requests.DbStatus:
+    for option in ("epochs", "connections"):
+        if arguments.has(option):
+            raise NotSupportedError(f"dbStatus -{option} is not in this release")
+    return requests.DbStatus(name=arguments.word("NAME"))
