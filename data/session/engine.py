@@ -192,6 +192,11 @@ class SqlSession(Protocol):
         """Compile one statement (cached). Raises GridError."""
         ...
 
+    def fail_transaction(self) -> None:
+        """A statement failed outside execute() (in prepare, in Bind): an open transaction becomes
+        FAILED, as after an error in execute(). No effect when IDLE and not in an implicit block."""
+        ...
+
     def begin_implicit(self) -> None:
         """More than one statement runs before the next Sync (or in this simple query): what follows
         is one transaction until end_implicit. No effect inside a transaction or implicit block.

@@ -1,0 +1,268 @@
+"""SQL commands about the client session itself, which the engine never sees.
+
+PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, MOVE, CLOSE work on the names of the wire protocol, as
+in PostgreSQL. LISTEN, NOTIFY, UNLISTEN and the session's part of DISCARD are here so that drivers
+can reset a connection. Names fold to lower case unless quoted, as PostgreSQL's drivers expect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from protocol.errors import NotSupportedError, SqlSyntaxError, TransactionStateError
+from protocol.sqltypes import SqlType
+
+if TYPE_CHECKING:
+    from data.session.engine import ResultColumn
+    from data.session.session import Session
+    from protocol.pgwire.copy_rows import CopyFormat
+    from protocol.pgwire.values import RowEncoder
+
+Action = Callable[["Session", "RowEncoder | None"], None]
+
+
+class Command:
+    """A session command in the shape of an engine's Prepared."""
+
+    __slots__ = ("_run", "columns")
+
+    param_types: tuple[SqlType, ...] = ()
+    tag_kind = "SESSION"
+    copy: CopyFormat | None = None
+
+    def __init__(self, run: Action, columns: tuple[ResultColumn, ...] | None = None) -> None:
+        self._run = run
+        self.columns = columns
+
+    def run(self, session: Session, encoder: RowEncoder | None) -> None:
+        """Do it; raises GridError. It may leave the session waiting."""
+        self._run(session, encoder)
+
+
+_FIRST_LETTERS = frozenset("DdPpEeFfMmCcLlUuNn \t\n\r")
+_NAME = r'(?P<name>"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
+_FLAGS = re.IGNORECASE | re.DOTALL
+_FIRST_WORD = re.compile(r"\s*([A-Za-z]+)\b")
+_DEALLOCATE = re.compile(rf"\s*DEALLOCATE\s+(?:PREPARE\s+)?{_NAME}\s*", _FLAGS)
+_PREPARE = re.compile(
+    rf"\s*PREPARE\s+{_NAME}\s*(?:\((?P<types>[^)]*)\))?\s*AS\s+(?P<sql>.+)", _FLAGS
+)
+_EXECUTE = re.compile(rf"\s*EXECUTE\s+{_NAME}\s*(?:\((?P<values>.*)\))?\s*", _FLAGS)
+_DECLARE = re.compile(
+    rf"\s*DECLARE\s+{_NAME}\s+(?P<options>(?:(?:BINARY|ASENSITIVE|INSENSITIVE|NO|SCROLL)\s+)*)"
+    r"CURSOR\s+(?P<hold>WITH\s+HOLD\s+|WITHOUT\s+HOLD\s+)?FOR\s+(?P<sql>.+)",
+    _FLAGS,
+)
+_FETCH = re.compile(
+    r"\s*(?P<verb>FETCH|MOVE)\s+"
+    r"(?:(?P<direction>NEXT|ALL|\d+|FORWARD\s+ALL|FORWARD\s+\d+|FORWARD|PRIOR|FIRST|LAST|"
+    r"(?:ABSOLUTE|RELATIVE|BACKWARD)\s+-?\w+|BACKWARD|-\d+)\s+)?"
+    rf"(?:(?:FROM|IN)\s+)?{_NAME}\s*",
+    _FLAGS,
+)
+_CLOSE = re.compile(rf"\s*CLOSE\s+{_NAME}\s*", _FLAGS)
+_DISCARD = re.compile(r"\s*DISCARD\s+(ALL|PLANS|SEQUENCES|TEMP|TEMPORARY)\s*", _FLAGS)
+_LITERAL = re.compile(
+    r"\s*(?:'(?P<text>(?:[^']|'')*)'|(?P<plain>[+-]?[\w.]+))(?:\s*::\s*[\w ()]+?)?\s*(?:,|\Z)",
+    re.DOTALL,
+)
+
+
+def recognise(sql: str, session: Session) -> Command | None:
+    """The command if the statement is one of this module's, else None. Raises GridError."""
+    if sql[:1] not in _FIRST_LETTERS:
+        return None
+    match = _FIRST_WORD.match(sql)
+    if match is None:
+        return None
+    make = _COMMANDS.get(match[1].upper())
+    return make(sql, session) if make is not None else None
+
+
+def startup_settings(parameters: dict[str, str]) -> dict[str, str]:
+    """The settings in a startup packet: its parameters and what "options" holds (-c name=value)."""
+    settings = {
+        name: value
+        for name, value in parameters.items()
+        if name not in ("user", "database", "options", "replication")
+        and not name.startswith("_pq_.")
+    }
+    words = re.findall(r"(?:\\.|\S)+", parameters.get("options", ""))
+    pending = False
+    for word in words:
+        text = re.sub(r"\\(.)", r"\1", word)
+        if pending or text.startswith(("--", "-c")):
+            name, found, value = (text if pending else text[2:]).partition("=")
+            pending = text == "-c" and not pending
+            if found:
+                settings[name.replace("-", "_")] = value
+    return settings
+
+
+def _folded(name: str) -> str:
+    if name.startswith('"'):
+        return name[1:-1].replace('""', '"')
+    return name.lower()
+
+
+def _malformed(word: str) -> SqlSyntaxError:
+    return SqlSyntaxError(f"syntax error in {word}", position=1)
+
+
+def _deallocate(sql: str, session: Session) -> Command:
+    match = _DEALLOCATE.fullmatch(sql)
+    if match is None:
+        raise _malformed("DEALLOCATE")
+    everything = match["name"].upper() == "ALL"
+    name = None if everything else _folded(match["name"])
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        session.forget_statements(name)
+        session.command_done("DEALLOCATE ALL" if everything else "DEALLOCATE")
+
+    return Command(run)
+
+
+def _prepare(sql: str, session: Session) -> Command | None:
+    match = _PREPARE.fullmatch(sql)
+    if match is None:
+        return None  # PREPARE TRANSACTION is the engine's to refuse
+    name, text = _folded(match["name"]), match["sql"]
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        session.keep_statement(name, text)
+        session.command_done("PREPARE")
+
+    return Command(run)
+
+
+def _execute(sql: str, session: Session) -> Command | None:
+    match = _EXECUTE.fullmatch(sql)
+    if match is None or match["name"].upper() == "IMMEDIATE":
+        return None
+    statement = session.kept_statement(_folded(match["name"]))
+    params = _literals(match["values"] or "")
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        session.execute_kept(statement, params, encoder)
+
+    return Command(run, statement.prepared.columns)
+
+
+def _literals(text: str) -> list[bytes | None]:
+    """The parameters of EXECUTE, literals only, as the text the wire would carry."""
+    params: list[bytes | None] = []
+    at = 0
+    while at < len(text):
+        match = _LITERAL.match(text, at)
+        if match is None:
+            raise NotSupportedError("EXECUTE takes literals only; use the extended protocol")
+        at = match.end()
+        if match["text"] is not None:
+            params.append(match["text"].replace("''", "'").encode())
+        elif match["plain"].upper() == "NULL":
+            params.append(None)
+        else:
+            params.append(match["plain"].encode())
+    return params
+
+
+def _declare(sql: str, session: Session) -> Command | None:
+    match = _DECLARE.fullmatch(sql)
+    if match is None:
+        return None  # an anonymous PL/SQL block begins with DECLARE too
+    options = match["options"].upper().split()
+    name, text = _folded(match["name"]), match["sql"]
+    hold = (match["hold"] or "").upper().startswith("WITH ")
+    if "SCROLL" in options and "NO" not in options:
+        raise NotSupportedError("scrollable cursors are not supported")
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        if not hold and not session.in_block:
+            raise TransactionStateError("DECLARE CURSOR can only be used in transaction blocks")
+        session.open_cursor(name, text, hold)
+        session.command_done("DECLARE CURSOR")
+
+    return Command(run)
+
+
+def _fetch(sql: str, session: Session) -> Command:
+    match = _FETCH.fullmatch(sql)
+    if match is None:
+        raise _malformed("FETCH")
+    verb = match["verb"].upper()
+    words = (match["direction"] or "NEXT").upper().split()
+    if words[0] == "FORWARD":
+        words = words[1:] or ["NEXT"]
+    if words[0] == "NEXT":
+        count = 1
+    elif words[0] == "ALL":
+        count = 0
+    elif words[0].isdigit() and int(words[0]) > 0:
+        count = int(words[0])
+    else:
+        raise NotSupportedError("a cursor only moves forward")
+    portal = session.cursor(_folded(match["name"]))
+    fetching = verb == "FETCH"
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        session.fetch(portal, count, encoder if fetching else None, verb)
+
+    return Command(run, portal.statement.prepared.columns if fetching else None)
+
+
+def _close(sql: str, session: Session) -> Command:
+    match = _CLOSE.fullmatch(sql)
+    if match is None:
+        raise _malformed("CLOSE")
+    everything = match["name"].upper() == "ALL"
+    name = None if everything else _folded(match["name"])
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        session.close_cursor(name)
+        session.command_done("CLOSE CURSOR ALL" if everything else "CLOSE CURSOR")
+
+    return Command(run)
+
+
+def _discard(sql: str, session: Session) -> Command:
+    match = _DISCARD.fullmatch(sql)
+    if match is None:
+        raise _malformed("DISCARD")
+    what = match[1].upper()
+
+    def run(session: Session, encoder: RowEncoder | None) -> None:
+        if what == "ALL":
+            if session.in_block:
+                raise TransactionStateError("DISCARD ALL cannot run inside a transaction block")
+            session.close_cursor(None)
+            session.forget_statements(None)
+            session.run_engine("RESET ALL", f"DISCARD {what}")
+        else:
+            session.command_done(f"DISCARD {what}")
+
+    return Command(run)
+
+
+def _notification(sql: str, session: Session) -> Command:
+    word = sql.split(None, 1)[0].upper()
+    if word != "UNLISTEN":
+        raise NotSupportedError(f"{word} is not supported")
+    return Command(lambda session, encoder: session.command_done("UNLISTEN"))
+
+
+_COMMANDS: dict[str, Callable[[str, Session], Command | None]] = {
+    "DEALLOCATE": _deallocate,
+    "PREPARE": _prepare,
+    "EXECUTE": _execute,
+    "DECLARE": _declare,
+    "FETCH": _fetch,
+    "MOVE": _fetch,
+    "CLOSE": _close,
+    "DISCARD": _discard,
+    "LISTEN": _notification,
+    "NOTIFY": _notification,
+    "UNLISTEN": _notification,
+}

@@ -1,0 +1,342 @@
+"""The listener for SQL clients: sockets, TLS, connection limit, cancel, drain.
+
+TCP on the external address and a Unix socket `.s.PGSQL.<port>` in the instance's info folder, where
+the peer's user id is known. One asyncio.Protocol per client; no task per message or connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import secrets
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from data.session.engine import Engine
+from data.session.session import Session
+from protocol.errors import (
+    GridError,
+    InternalError,
+    PeerProtocolError,
+    ShuttingDownError,
+    TooManyConnectionsError,
+)
+from protocol.limits import CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_RESERVED, KIB
+from protocol.pgwire.connection import Phase
+from protocol.pgwire.scram import Verifier, mock_verifier
+
+log = structlog.get_logger()
+
+AUTHENTICATION_TIMEOUT_S = 60.0
+UNAUTHENTICATED_MAX = 200  # sockets beyond the connection limit that may be at their start-up
+WRITE_BUFFER_HIGH_BYTES = 512 * KIB  # more unread results than this stop the engine's work
+SOCKET_PATH_BYTES_MAX = 107
+_PEER_CREDENTIALS = struct.Struct("iII")
+
+
+class Frontend:
+    """All client connections of one data instance. Implements session.Host."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        connections_max: int = CLIENT_CONNECTIONS_MAX,
+        connections_reserved: int = CLIENT_CONNECTIONS_RESERVED,
+        tls: ssl.SSLContext | None = None,
+        administrator: str | None = None,
+        authentication_timeout_s: float = AUTHENTICATION_TIMEOUT_S,
+    ) -> None:
+        """administrator: SQL name of the instance administrator, default the OS user's own name."""
+        self.engine = engine
+        self.tls = tls
+        self.authentication_timeout_s = authentication_timeout_s
+        self._administrator = administrator or pwd.getpwuid(os.getuid()).pw_name
+        self._connections_max = connections_max
+        self._connections_reserved = connections_reserved
+        self._mock_secret = secrets.token_bytes(32)
+        self._sessions: dict[int, Session] = {}  # authenticated, by pid
+        self._clients: set[Client] = set()  # every open socket
+        self._next_pid = secrets.randbelow(1 << 20) + 1
+        self._servers: list[asyncio.AbstractServer] = []
+        self._socket_path: Path | None = None
+        self._draining = False
+        self._emptied = asyncio.Event()
+
+    # -- life -------------------------------------------------------------------------------------
+    async def listen(self, address: str, port: int) -> int:
+        """Listen on TCP; return the port (the one given, or the one the system chose for 0)."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Client(self), address, port, reuse_address=True, backlog=512
+        )
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def listen_local(self, folder: Path, port: int) -> Path:
+        """Listen on `<folder>/.s.PGSQL.<port>`; a socket file left by a dead process is
+        replaced."""
+        path = folder / f".s.PGSQL.{port}"
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+            raise ValueError(f"socket path is longer than {SOCKET_PATH_BYTES_MAX} bytes: {path}")
+        path.unlink(missing_ok=True)
+        server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Client(self), str(path), backlog=512
+        )
+        path.chmod(0o777)  # who may connect is decided by password or peer credentials
+        self._servers.append(server)
+        self._socket_path = path
+        return path
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new connection, end each when it is idle, and all of them after `timeout_s`."""
+        self._draining = True
+        self._stop_listening()
+        for client in list(self._clients):
+            client.session.drain()
+        if self._clients:
+            self._emptied.clear()
+            try:
+                await asyncio.wait_for(self._emptied.wait(), timeout_s)
+            except TimeoutError:
+                log.warning("frontend.drain_timed_out", clients=len(self._clients))
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Close the listeners and every connection now."""
+        self._stop_listening()
+        for client in list(self._clients):
+            client.session.end(ShuttingDownError("the instance is stopping"))
+        for client in list(self._clients):
+            client.abort()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    def close_database(self, database: str, error: GridError) -> None:
+        """End every session of a database that is being closed, saying why."""
+        for session in list(self._sessions.values()):
+            if session.database.lower() == database.lower():
+                session.end(error)
+
+    @property
+    def session_count(self) -> int:
+        """Authenticated client sessions."""
+        return len(self._sessions)
+
+    def sessions(self) -> list[Session]:
+        """Authenticated client sessions, for views."""
+        return list(self._sessions.values())
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        if self._socket_path is not None:
+            self._socket_path.unlink(missing_ok=True)
+            self._socket_path = None
+
+    # -- session.Host -----------------------------------------------------------------------------
+    def verifier(self, user: str, text: str | None) -> Verifier:
+        """See Host."""
+        if text is not None:
+            try:
+                return Verifier.from_text(text)
+            except ValueError:
+                log.error("frontend.bad_verifier", user=user)
+        return mock_verifier(user, self._mock_secret)
+
+    def is_administrator(self, peer_uid: int | None, user: str) -> bool:
+        """See Host: the daemon's own OS user, over the local socket, under the administrator's
+        name."""
+        return peer_uid == os.getuid() and user.lower() == self._administrator.lower()
+
+    def admit(self, session: Session) -> tuple[int, int]:
+        """See Host."""
+        room = self._connections_max - (0 if session.is_admin else self._connections_reserved)
+        if len(self._sessions) >= room:
+            raise TooManyConnectionsError(
+                "sorry, too many clients already",
+                hint="Connect to another data instance, or raise the limit of this one.",
+            )
+        while self._next_pid in self._sessions:
+            self._next_pid = self._next_pid % 0x7FFFFFFF + 1
+        pid = self._next_pid
+        self._next_pid = pid % 0x7FFFFFFF + 1
+        self._sessions[pid] = session
+        return pid, secrets.randbits(32)
+
+    def cancel(self, pid: int, secret: int) -> None:
+        """See Host."""
+        session = self._sessions.get(pid)
+        if session is not None and secrets.compare_digest(
+            secret.to_bytes(4, "big"), session.secret.to_bytes(4, "big")
+        ):
+            session.cancel()
+
+    def fault(self, session: Session, error: Exception) -> GridError:
+        """See Host."""
+        log.error("session.fault", pid=session.pid, user=session.user, exc_info=error)
+        return InternalError(f"internal error: {type(error).__name__}")
+
+    # -- for Client -------------------------------------------------------------------------------
+    def opened(self, client: Client) -> GridError | None:
+        """Count a socket in; an error if it is not welcome."""
+        self._clients.add(client)
+        if self._draining:
+            return ShuttingDownError("the instance is stopping")
+        if len(self._clients) > self._connections_max + UNAUTHENTICATED_MAX:
+            return TooManyConnectionsError("sorry, too many clients already")
+        return None
+
+    def gone(self, client: Client) -> None:
+        """Forget a socket and its session."""
+        self._clients.discard(client)
+        session = client.session
+        if self._sessions.get(session.pid) is session:
+            del self._sessions[session.pid]
+        if not self._clients:
+            self._emptied.set()
+
+
+class Client(asyncio.Protocol):
+    """One client's socket. Implements session.Link."""
+
+    def __init__(self, frontend: Frontend) -> None:
+        self._frontend = frontend
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
+        self._greeting: asyncio.TimerHandle | None = None
+        self._tls_task: asyncio.Task[None] | None = None
+        self.session: Session = None  # type: ignore[assignment]  # until connected
+        self.write: Callable[[bytes | bytearray], None] = self._nowhere
+
+    # -- asyncio.Protocol -------------------------------------------------------------------------
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected, or its TLS handshake is done."""
+        self._use(cast(asyncio.Transport, transport))  # uvloop's are not subclasses
+        if self.session is not None:
+            return  # start_tls calls again with the encrypted transport
+        peer = transport.get_extra_info("socket")
+        uid = _peer_uid(peer) if peer is not None else None
+        self.session = Session(
+            self._frontend, self, offers_tls=self._frontend.tls is not None, peer_uid=uid
+        )
+        refusal = self._frontend.opened(self)
+        if refusal is not None:
+            self.session.end(refusal)
+            return
+        self._greeting = self._loop.call_later(
+            self._frontend.authentication_timeout_s, self._greeting_timed_out
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self.session.received(data)
+        if self._greeting is not None:
+            self._look_at_greeting()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.session.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self.session.resume_writing()
+
+    def eof_received(self) -> bool:
+        """The client is done: close."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._stop_greeting()
+        if self._tls_task is not None:
+            self._tls_task.cancel()
+        self.session.lost()
+        self._frontend.gone(self)
+
+    # -- session.Link (write is an attribute: the transport's own method) -------------------------
+    def close(self) -> None:
+        """See Link."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for what was written."""
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """See Link."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See Link."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """See Link."""
+        self._loop.call_soon(callback)
+
+    # -- start ------------------------------------------------------------------------------------
+    def _use(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.write = transport.write
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
+
+    def _nowhere(self, data: bytes | bytearray) -> None:
+        """There is no transport yet."""
+
+    def _look_at_greeting(self) -> None:
+        phase = self.session.connection.phase
+        if phase is Phase.TLS and self._tls_task is None:
+            self._tls_task = self._loop.create_task(self._start_tls(), name="client-tls")
+        elif phase >= Phase.READY:
+            self._stop_greeting()
+
+    async def _start_tls(self) -> None:
+        assert self._frontend.tls is not None
+        try:
+            encrypted = await self._loop.start_tls(
+                self._transport,
+                self,
+                self._frontend.tls,
+                server_side=True,
+                ssl_handshake_timeout=self._frontend.authentication_timeout_s,
+            )
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            log.info("frontend.tls_failed", error=str(error))
+            self._transport.abort()
+            return
+        if encrypted is None:  # the client went away during the handshake
+            return
+        self._use(encrypted)
+        connection = self.session.connection
+        if connection.phase is Phase.TLS:
+            connection.tls_started()  # handles what came while start_tls was returning
+            self.session.received(b"")
+
+    def _greeting_timed_out(self) -> None:
+        self._greeting = None
+        if self.session.connection.phase < Phase.READY:
+            self.session.end(PeerProtocolError("authentication took too long"))
+
+    def _stop_greeting(self) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+
+
+def _peer_uid(peer: socket.socket) -> int | None:
+    """Effective user id of the process at the other end of a Unix socket, None for TCP."""
+    if peer.family != socket.AF_UNIX:
+        return None
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+    return int(_PEER_CREDENTIALS.unpack(raw)[1])

@@ -1,0 +1,852 @@
+"""One client session: prepared statements, portals, implicit transactions, cancel, back-pressure.
+
+It is the handler of a wire Connection and the sink of the engine's results. No sockets here: bytes
+go through the `Link` the frontend gives. Everything runs on the event loop and nothing awaits: an
+engine call either finishes inside, or the session is *waiting* and the sink's done() or fail()
+carries on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from data.session import commands, copy_stream
+from data.session.engine import Engine, Execution, Prepared, SqlSession
+from data.session.statements import (
+    ALL_TEXT,
+    Portal,
+    PortalState,
+    Statement,
+    make_layout,
+    text_layout,
+)
+from protocol.errors import (
+    DuplicatePortalError,
+    DuplicateStatementError,
+    GridError,
+    NotSupportedError,
+    ShuttingDownError,
+    TransactionStateError,
+    UnknownPortalError,
+    UnknownStatementError,
+)
+from protocol.limits import KIB
+from protocol.pgwire import messages
+from protocol.pgwire.connection import Connection, Phase
+from protocol.pgwire.scram import Verifier
+from protocol.pgwire.values import RowEncoder, type_of_oid
+from protocol.sqltypes import StorageValue
+
+FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has gathered
+INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
+
+REPORTED = {  # ParameterStatus at the start, with the values before the engine has its say
+    "server_version": "15.0 (TenGrid)",
+    "server_encoding": "UTF8",
+    "client_encoding": "UTF8",
+    "application_name": "",
+    "default_transaction_read_only": "off",
+    "in_hot_standby": "off",
+    "is_superuser": "off",
+    "session_authorization": "",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "integer_datetimes": "on",
+    "standard_conforming_strings": "on",
+}
+_REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
+_COMPLETE = messages.command_complete
+_READY = messages.READY
+_BIND_COMPLETE = messages.BIND_COMPLETE
+
+
+class Mode(IntEnum):
+    """What the statement in progress belongs to: how to go on after it."""
+
+    EXTENDED = 0  # an Execute: nothing follows
+    RUN = 1  # Bind to Sync in one: ReadyForQuery
+    QUERY = 2  # a simple query: the next statement of it
+    ENDING = 3  # the end of an implicit transaction: ReadyForQuery
+
+
+class Link(Protocol):
+    """The transport under a session, given by the frontend."""
+
+    def write(self, data: bytes | bytearray) -> None: ...
+
+    def close(self) -> None:
+        """Close after what was written has gone out."""
+        ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def call_soon(self, callback: Callable[[], None]) -> None: ...
+
+
+class Host(Protocol):
+    """What a session needs of the frontend: identity, limits, cancel, logging."""
+
+    engine: Engine
+
+    def verifier(self, user: str, text: str | None) -> Verifier:
+        """The stored verifier, or a mock one when there is none."""
+        ...
+
+    def is_administrator(self, peer_uid: int | None, user: str) -> bool:
+        """True: the instance administrator over the local socket."""
+        ...
+
+    def admit(self, session: Session) -> tuple[int, int]:
+        """Count it in and give it (pid, cancel secret). Raises TooManyConnectionsError."""
+        ...
+
+    def cancel(self, pid: int, secret: int) -> None:
+        """Cancel what the session of that pid runs, if the secret is its own."""
+        ...
+
+    def fault(self, session: Session, error: Exception) -> GridError:
+        """Log a fault; what the client is told."""
+        ...
+
+
+class Session:
+    """See the module's text. The frontend calls received(), end_turn(), pause, resume and
+    lost()."""
+
+    def __init__(self, host: Host, link: Link, *, offers_tls: bool, peer_uid: int | None) -> None:
+        self.connection = Connection(self, offers_tls=offers_tls)
+        self.pid = 0
+        self.secret = 0
+        self.user = ""
+        self.database = ""
+        self.is_admin = False
+        self.writable = True
+        self.closed = False
+        self._host = host
+        self._link = link
+        self._peer_uid = peer_uid
+        self._out = self.connection.out
+        self._sql: SqlSession = None  # type: ignore[assignment]  # from authenticated() on
+        self._superuser = False
+        self._parameters: dict[str, str] = {}
+        self._statements: dict[bytes, Statement] = {}
+        self._portals: dict[bytes, Portal] = {}
+        self._mode = Mode.EXTENDED
+        self._running = False  # the engine owes a done(), suspended() or fail()
+        self._waiting = False  # ... and execute() has returned
+        self._execution: Execution | None = None  # of the running statement, if it can be cancelled
+        self._portal: Portal | None = None  # the running statement's
+        self._implicit = False  # an implicit block is open in the engine
+        self._failed = False  # in this Sync group or simple query
+        self._row_count = 0  # of the running statement
+        self._fetch_tag = ""  # "FETCH" or "MOVE" while such a command runs
+        self._queue: list[str] = []  # statements of the simple query to come, last first
+        self._query_text = ""
+        self._query_offset = 0  # where the running statement begins in it, in characters
+        self._query_next = 0  # where to look for the next one
+        self._is_block = False  # the simple query has several statements
+        self._copy: copy_stream.CopyInStream | None = None
+        self._on_writable: list[Callable[[], None]] = []
+        self._unsent = 0
+        self._flush_scheduled = False
+        self._reading_paused = False
+        self._draining = False
+
+    # -- called by the frontend -------------------------------------------------------------------
+    def received(self, data: bytes) -> None:
+        """Bytes came from the client: handle them, write once."""
+        connection = self.connection
+        connection.receive(data)
+        if self._out:
+            self._unsent = 0
+            self._link.write(connection.take_output())
+        if connection.is_blocked or connection.phase is Phase.CLOSED or self._draining:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Write what has gathered, then see to closing and to the flow of input."""
+        connection = self.connection
+        if self.closed:
+            return
+        if self._draining and self.is_idle and connection.phase is Phase.READY:
+            connection.fatal(ShuttingDownError("the instance is stopping"))
+        if self._out:
+            self._unsent = 0
+            self._link.write(connection.take_output())
+        if connection.phase is Phase.CLOSED:
+            self._link.close()
+            self.lost()
+        elif connection.is_blocked and connection.buffered > INPUT_BYTES_HIGH:
+            if not self._reading_paused:
+                self._reading_paused = True
+                self._link.pause_reading()
+        elif self._reading_paused:
+            self._reading_paused = False
+            self._link.resume_reading()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self.writable = False
+        self.connection.stalled = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room again."""
+        self.writable = True
+        self.connection.stalled = False
+        waiting, self._on_writable = self._on_writable, []
+        for callback in waiting:
+            callback()
+        self.connection.resume()
+        self._end_turn()
+
+    def lost(self) -> None:
+        """The connection is gone, or is being closed: release everything. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self.connection.close()
+        self._on_writable.clear()
+        self._queue.clear()
+        if self._copy is not None:
+            copy, self._copy = self._copy, None
+            copy.abort("client connection lost")
+        if self._execution is not None:
+            execution, self._execution = self._execution, None
+            execution.close()
+        self._close_portals()
+        if self._sql is not None:
+            self._sql.close()
+
+    def drain(self) -> None:
+        """Close as soon as no statement runs and no transaction is open."""
+        self._draining = True
+        self._end_turn()
+
+    def end(self, error: GridError) -> None:
+        """Tell the client and close now."""
+        self.connection.fatal(error)
+        self._end_turn()
+
+    @property
+    def is_idle(self) -> bool:
+        """True: nothing runs and no transaction is open."""
+        if self._sql is None:
+            return True
+        return not (self._waiting or self._implicit or self._sql.transaction_status != b"I")
+
+    def cancel(self) -> None:
+        """Cancel what runs; without effect if nothing does."""
+        if self.closed or not (self._waiting or self._copy is not None):
+            return
+        if self._execution is not None:
+            self._execution.cancel()
+        elif self._copy is not None:
+            self._end_copy(lambda copy: copy.abort("canceling statement due to user request"))
+            self.connection.resume()
+            self._end_turn()
+            return
+        self._sql.cancel()
+
+    # -- startup ----------------------------------------------------------------------------------
+    def startup(self, parameters: dict[str, str]) -> Verifier | None:
+        """See Handler. Raises what Engine.authenticate_info raises."""
+        if self._draining:
+            raise ShuttingDownError("the instance is stopping")
+        if parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+            raise NotSupportedError("replication connections are not supported")
+        self.user = parameters["user"]
+        self.database = parameters.get("database") or self.user
+        self._parameters = commands.startup_settings(parameters)
+        info = self._host.engine.authenticate_info(self.database, self.user)
+        self._superuser = self._host.is_administrator(self._peer_uid, self.user)
+        self.is_admin = info.is_admin or self._superuser
+        if self._superuser or info.trust:
+            return None
+        return self._host.verifier(self.user, info.verifier)
+
+    def authenticated(self) -> None:
+        """See Handler."""
+        self.pid, self.secret = self._host.admit(self)
+        self._sql = self._host.engine.open_session(
+            self.database, self.user, self._parameters, self.pid, self._superuser
+        )
+        shown = dict(REPORTED)
+        shown["session_authorization"] = self._sql.user
+        shown["application_name"] = self._parameters.get("application_name", "")
+        shown["is_superuser"] = "on" if self.is_admin else "off"
+        shown.update({k: v for k, v in self._sql.parameters.items() if k in REPORTED})
+        self._out.extend(messages.parameter_status(*item) for item in shown.items())
+        self._out.append(messages.backend_key_data(self.pid, self.secret))
+        self._out.append(_READY[self._sql.transaction_status])
+
+    def cancel_request(self, pid: int, secret: int) -> None:
+        """See Handler."""
+        self._host.cancel(pid, secret)
+
+    def fault(self, error: Exception) -> GridError:
+        """See Handler."""
+        return self._host.fault(self, error)
+
+    # -- extended query ---------------------------------------------------------------------------
+    def runnable(self, name: bytes) -> Statement | None:
+        """See Handler."""
+        statement = self._statements.get(name)
+        return statement if statement is not None and statement.is_plain else None
+
+    def run(
+        self,
+        statement: Statement,
+        formats: bytes,
+        params: list[bytes | None],
+        result_formats: bytes,
+        describe: bool,
+    ) -> None:
+        """See Handler. The hot path."""
+        self._mode = Mode.RUN
+        self._portal = None
+        try:
+            if b"" in self._portals:
+                self._drop_portal(b"")
+            values = statement.values(formats, params)
+            layout = statement.layout(result_formats)
+            self._out.append(layout.bound if describe else _BIND_COMPLETE)
+            self._running = True
+            execution = self._sql.execute(statement.prepared, values, layout.encoder, 0, self)
+            if self._running:
+                self._wait(execution)
+                return
+        except GridError as error:
+            self._sql.fail_transaction()
+            self.fail(error)
+        except Exception as error:
+            self.fail(self._host.fault(self, error))
+        if self._implicit or self._failed or self._portals:
+            self.sync()
+        else:
+            self._out.append(_READY[self._sql.transaction_status])
+
+    def parse(self, name: bytes, sql: str, oids: tuple[int, ...]) -> None:
+        """See Handler."""
+        if name:
+            if name in self._statements:
+                raise DuplicateStatementError(
+                    f'prepared statement "{name.decode(errors="replace")}" already exists'
+                )
+        else:
+            self._statements.pop(b"", None)
+        types = tuple([type_of_oid(oid) if oid else None for oid in oids]) if oids else ()
+        self._statements[name] = Statement(self._prepare(sql, types), oids, sql)
+        self._out.append(messages.PARSE_COMPLETE)
+
+    def bind(
+        self,
+        portal: bytes,
+        name: bytes,
+        formats: bytes,
+        params: list[bytes | None],
+        result_formats: bytes,
+    ) -> None:
+        """See Handler."""
+        statement = self._statement(name)
+        if portal in self._portals:
+            if portal:
+                shown = portal.decode(errors="replace")
+                raise DuplicatePortalError(f'portal "{shown}" already exists')
+            self._drop_portal(portal)
+        values = statement.values(formats, params)
+        self._portals[portal] = Portal(statement, values, statement.layout(result_formats))
+        self._out.append(_BIND_COMPLETE)
+
+    def describe(self, kind: int, name: bytes) -> None:
+        """See Handler."""
+        if kind == 0x50:  # P
+            self._out.append(self._find_portal(name).layout.description)
+        else:
+            statement = self._statement(name)
+            self._out.append(statement.parameter_description())
+            self._out.append(statement.layout(ALL_TEXT).description)
+
+    def execute(self, portal: bytes, max_rows: int, alone: bool) -> None:
+        """See Handler."""
+        found = self._find_portal(portal)
+        self._mode = Mode.EXTENDED
+        if found.state is PortalState.FINISHED:
+            if found.layout.encoder is None:
+                raise TransactionStateError("portal cannot be run again")
+            self._out.append(_COMPLETE("SELECT 0"))
+            return
+        if found.state is PortalState.NEW and not alone:
+            self._begin_implicit()
+        self._execute_portal(found, max_rows)
+
+    def _execute_portal(self, portal: Portal, max_rows: int) -> None:
+        """Start or continue a portal; the outcome comes through the sink."""
+        self._portal = portal
+        self._row_count = 0
+        prepared = portal.statement.prepared
+        if portal.state is PortalState.SUSPENDED:
+            assert portal.execution is not None
+            self._running = True
+            portal.execution.resume(max_rows)
+            self._settle(portal.execution)
+            return
+        if portal.statement.is_plain:
+            self._running = True
+            self._settle(
+                self._sql.execute(prepared, portal.values, portal.layout.encoder, max_rows, self)
+            )
+        else:
+            portal.state = PortalState.FINISHED
+            self._execute_special(portal.statement, portal.values, portal.layout.encoder)
+
+    def _execute_special(
+        self,
+        statement: Statement,
+        values: tuple[StorageValue, ...],
+        encoder: RowEncoder | None,
+    ) -> None:
+        prepared = statement.prepared
+        match prepared.tag_kind:
+            case "EMPTY":
+                self._out.append(messages.EMPTY_QUERY)
+            case "COPY_IN":
+                self._start_copy_in(prepared)
+            case "COPY_OUT":
+                self._start_copy_out(prepared)
+            case _:
+                assert isinstance(prepared, commands.Command)
+                prepared.run(self, encoder)
+
+    def close_target(self, kind: int, name: bytes) -> None:
+        """See Handler."""
+        if kind == 0x50:  # P
+            self._drop_portal(name)
+        else:
+            self._statements.pop(name, None)
+        self._out.append(messages.CLOSE_COMPLETE)
+
+    def sync(self) -> None:
+        """See Handler."""
+        self._mode = Mode.ENDING
+        if self._implicit:
+            self._end_implicit()
+            if self._running:
+                return
+        self._ready()
+
+    def _ready(self) -> None:
+        status = self._sql.transaction_status
+        if self._portals and status == b"I":
+            self._close_portals(held_too=False)
+        self._failed = False
+        self._out.append(_READY[status])
+
+    def failed(self, error: GridError, in_query: bool) -> None:
+        """See Handler."""
+        self._out.append(messages.error_response(error))
+        self._failed = True
+        self._running = False
+        self._fetch_tag = ""
+        self._sql.fail_transaction()
+        if in_query:
+            self._finish_query()
+
+    # -- simple query -----------------------------------------------------------------------------
+    def query(self, sql: str) -> None:
+        """See Handler."""
+        self._query_text = sql
+        self._query_offset = self._query_next = 0
+        semicolon = sql.find(";")
+        if semicolon < 0 or semicolon == len(sql) - 1:
+            self._is_block = False
+            self._start_statement(sql[:semicolon] if semicolon >= 0 else sql)
+            if self._running or self._copy is not None:
+                return
+        else:
+            parts = self._sql.split(sql)
+            if not parts:
+                self._out.append(messages.EMPTY_QUERY)
+            self._is_block = len(parts) > 1
+            self._queue = parts[::-1]
+        self._continue_query()
+
+    def _continue_query(self) -> None:
+        """Run the statements that are left until one has to be waited for."""
+        while self._queue and not self._failed:
+            part = self._queue.pop()
+            self._query_offset = max(self._query_text.find(part, self._query_next), 0)
+            self._query_next = self._query_offset + len(part)
+            if self._is_block:
+                self._begin_implicit()
+            self._start_statement(part)
+            if self._running or self._copy is not None:
+                return
+        self._finish_query()
+
+    def _start_statement(self, sql: str) -> None:
+        """Run one statement of a simple query; an error goes to fail()."""
+        self._mode = Mode.QUERY
+        self._portal = None
+        self._row_count = 0
+        try:
+            prepared = self._prepare(sql, ())
+            columns = prepared.columns
+            encoder = None
+            if columns is not None:
+                layout = text_layout(columns)
+                encoder = layout.encoder
+                self._out.append(layout.description)
+            if prepared.tag_kind in ("COPY_IN", "COPY_OUT", "EMPTY", "SESSION"):
+                self._execute_special(Statement(prepared, (), sql), (), encoder)
+                return
+            self._running = True
+            self._settle(self._sql.execute(prepared, (), encoder, 0, self))
+        except GridError as error:
+            self._sql.fail_transaction()
+            self.fail(error)
+        except Exception as error:
+            self.fail(self._host.fault(self, error))
+
+    def _finish_query(self) -> None:
+        self._queue.clear()
+        self.sync()
+
+    # -- implicit transactions --------------------------------------------------------------------
+    def _begin_implicit(self) -> None:
+        if not self._implicit and self._sql.transaction_status == b"I":
+            self._implicit = True
+            self._sql.begin_implicit()
+
+    def _end_implicit(self) -> None:
+        """End the implicit block; afterwards _running says whether that has to be waited for."""
+        self._implicit = False
+        self._portal = None
+        self._running = True
+        try:
+            self._settle(self._sql.end_implicit(not self._failed, self))
+        except GridError as error:
+            self.fail(error)
+
+    # -- the sink: called by the engine -----------------------------------------------------------
+    def on_writable(self, callback: Callable[[], None]) -> None:
+        """See ResultSink."""
+        if self.writable:
+            callback()
+        elif not self.closed:
+            self._on_writable.append(callback)
+
+    def rows(self, data: bytes | bytearray, count: int) -> None:
+        """See ResultSink."""
+        self._row_count += count
+        if self._fetch_tag == "MOVE":
+            return
+        self._out.append(data)
+        self._unsent += len(data)
+        if self._unsent > FLUSH_BYTES:
+            self._flush()
+        elif self._waiting:
+            self._flush_soon()
+
+    def done(self, tag: str) -> None:
+        """See ResultSink."""
+        self._running = False
+        if self._fetch_tag:
+            tag, self._fetch_tag = f"{self._fetch_tag} {self._row_count}", ""
+        if tag:
+            self._out.append(_COMPLETE(tag))
+        if self._portal is not None:
+            self._portal.close()
+        if self._waiting:
+            self._carry_on()
+
+    def suspended(self) -> None:
+        """See ResultSink."""
+        self._running = False
+        portal = self._portal
+        assert portal is not None, "only a portal has a row limit"
+        portal.state = PortalState.SUSPENDED
+        if self._fetch_tag:
+            self._out.append(_COMPLETE(f"{self._fetch_tag} {self._row_count}"))
+            self._fetch_tag = ""
+        else:
+            self._out.append(messages.PORTAL_SUSPENDED)
+        if self._waiting:
+            portal.execution = self._execution
+            self._carry_on()
+
+    def fail(self, error: GridError) -> None:
+        """See ResultSink."""
+        self._running = False
+        self._failed = True
+        self._fetch_tag = ""
+        if self.closed:
+            return
+        if self._copy is not None:  # while data came: the client is told in order, then goes on
+            self._copy.failed()
+            self._copy = None
+            self.connection.copying = False
+            self.connection.busy = True
+            self._link.call_soon(self._copy_gone)
+        position = error.position
+        if position and self._mode is Mode.QUERY:
+            position += self._query_offset
+        self._out.append(messages.error_response(error, position=position))
+        if self._mode is Mode.EXTENDED:
+            self.connection.skipping = True
+        if self._portal is not None:
+            self._portal.close()
+        if self._waiting:
+            self._carry_on()
+
+    def notice(self, severity: str, message: str, sqlstate: str) -> None:
+        """See ResultSink."""
+        self._out.append(messages.notice_response(severity, message, sqlstate))
+        if self._waiting:
+            self._flush_soon()
+
+    def parameter(self, name: str, value: str) -> None:
+        """See ResultSink."""
+        reported = _REPORTED_BY_LOWER.get(name.lower())
+        if reported is not None:
+            self._out.append(messages.parameter_status(reported, value))
+
+    # -- waiting ----------------------------------------------------------------------------------
+    def _settle(self, execution: Execution | None) -> None:
+        """After an engine call: wait if it has not finished, keep it if it is suspended."""
+        if self._running:
+            self._wait(execution)
+        elif self._portal is not None and self._portal.state is PortalState.SUSPENDED:
+            assert execution is not None, "a suspended statement has an Execution"
+            self._portal.execution = execution
+
+    def _wait(self, execution: Execution | None) -> None:
+        self._execution = execution
+        self._waiting = True
+        self.connection.busy = True
+
+    def _carry_on(self) -> None:
+        """The statement that was waited for is over."""
+        self._waiting = False
+        self._execution = None
+        if self.closed:
+            return
+        self.connection.busy = False
+        try:
+            if self._mode is Mode.QUERY:
+                self._continue_query()
+            elif self._mode is Mode.RUN:
+                self.sync()
+            elif self._mode is Mode.ENDING:
+                self._ready()
+            self.connection.resume()
+        except Exception as error:
+            self.connection.fatal(self._host.fault(self, error))
+        self._end_turn()
+
+    def _flush(self) -> None:
+        self._unsent = 0
+        if self._out and not self.closed:
+            self._link.write(self.connection.take_output())
+
+    def _flush_soon(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._link.call_soon(self._scheduled_flush)
+
+    def _scheduled_flush(self) -> None:
+        self._flush_scheduled = False
+        self._flush()
+
+    # -- COPY -------------------------------------------------------------------------------------
+    def _start_copy_in(self, prepared: Prepared) -> None:
+        assert prepared.copy is not None
+        copy = self._sql.copy_in(prepared, self)
+        self._out.append(
+            messages.copy_in_response(prepared.copy.is_binary, len(prepared.copy.types))
+        )
+        self._copy = copy_stream.CopyInStream(self, copy)
+        self.connection.copying = True
+
+    def copy_data(self, chunk: bytes) -> None:
+        """See Handler."""
+        if self._copy is None:
+            return
+        try:
+            self._copy.feed(chunk)
+        except GridError as error:
+            copy = self._copy
+            self.fail(error)
+            if copy is not None:
+                copy.abort(error.message)
+
+    def copy_blocked(self, blocked: bool) -> None:
+        """See CopyOwner."""
+        self.connection.busy = blocked
+        if not blocked:
+            self.connection.resume()
+            self._end_turn()
+
+    def copy_done(self) -> None:
+        """See Handler."""
+        self._end_copy(lambda copy: copy.finish())
+
+    def copy_failed(self, reason: str) -> None:
+        """See Handler."""
+        self._end_copy(lambda copy: copy.abort(reason))
+
+    def _end_copy(self, how: Callable[[copy_stream.CopyInStream], None]) -> None:
+        copy, self._copy = self._copy, None
+        self.connection.copying = False
+        assert copy is not None
+        self._running = True
+        try:
+            how(copy)
+        except GridError as error:
+            self.fail(error)
+        if self._running:
+            self._wait(None)
+        elif self._mode is Mode.QUERY:
+            self._continue_query()
+
+    def _copy_gone(self) -> None:
+        """COPY FROM failed while data came: go on behind it."""
+        if self.closed:
+            return
+        self.connection.busy = False
+        if self._mode is Mode.QUERY:
+            self._continue_query()
+        self.connection.resume()
+        self._end_turn()
+
+    def _start_copy_out(self, prepared: Prepared) -> None:
+        assert prepared.copy is not None
+        encoder = prepared.copy.row_encoder()
+        self._out.append(
+            messages.copy_out_response(prepared.copy.is_binary, len(prepared.copy.types))
+        )
+        self._out.append(encoder.preamble())
+        self._running = True
+        sink = copy_stream.CopyOutSink(self, self._out.append, encoder.trailer())
+        self._settle(self._sql.copy_out(prepared, sink))
+
+    # -- names ------------------------------------------------------------------------------------
+    def _prepare(self, sql: str, types: tuple[object, ...]) -> Prepared:
+        command = commands.recognise(sql, self)
+        if command is not None:
+            return command
+        return self._sql.prepare(sql, types)  # type: ignore[arg-type]
+
+    def _statement(self, name: bytes) -> Statement:
+        statement = self._statements.get(name)
+        if statement is None:
+            shown = f'"{name.decode(errors="replace")}" ' if name else ""
+            raise UnknownStatementError(f"prepared statement {shown}does not exist")
+        return statement
+
+    def _find_portal(self, name: bytes) -> Portal:
+        portal = self._portals.get(name)
+        if portal is None:
+            raise UnknownPortalError(f'portal "{name.decode(errors="replace")}" does not exist')
+        return portal
+
+    def _drop_portal(self, name: bytes) -> None:
+        portal = self._portals.pop(name, None)
+        if portal is not None:
+            portal.close()
+
+    def _close_portals(self, held_too: bool = True) -> None:
+        portals, self._portals = self._portals, {}
+        for name, portal in portals.items():
+            if portal.hold and not held_too:
+                self._portals[name] = portal
+            else:
+                portal.close()
+
+    # -- for data/session/commands.py -------------------------------------------------------------
+    @property
+    def in_block(self) -> bool:
+        """True: in a transaction or an implicit block."""
+        return self._implicit or self._sql.transaction_status != b"I"
+
+    def run_engine(self, sql: str, tag: str) -> None:
+        """Run a statement of the engine for a session command and answer with another tag."""
+        self._running = True
+        prepared = self._sql.prepare(sql, ())
+        sink = copy_stream.TagSink(self, tag)
+        self._settle(self._sql.execute(prepared, (), None, 0, sink))
+
+    def command_done(self, tag: str) -> None:
+        """A session command that returns nothing is finished."""
+        self._out.append(_COMPLETE(tag))
+
+    def forget_statements(self, name: str | None) -> None:
+        """DEALLOCATE; None for all."""
+        if name is None:
+            self._statements.clear()
+        elif self._statements.pop(name.encode(), None) is None:
+            raise UnknownStatementError(f'prepared statement "{name}" does not exist')
+
+    def keep_statement(self, name: str, sql: str) -> None:
+        """PREPARE."""
+        key = name.encode()
+        if key in self._statements:
+            raise DuplicateStatementError(f'prepared statement "{name}" already exists')
+        self._statements[key] = Statement(self._prepare(sql, ()), (), sql)
+
+    def kept_statement(self, name: str) -> Statement:
+        """What PREPARE kept. Raises UnknownStatementError."""
+        return self._statement(name.encode())
+
+    def execute_kept(
+        self, statement: Statement, params: list[bytes | None], encoder: RowEncoder | None
+    ) -> None:
+        """EXECUTE with its parameters as text."""
+        values = statement.values(ALL_TEXT, params)
+        if not statement.is_plain:
+            self._execute_special(statement, values, encoder)
+            return
+        self._running = True
+        self._settle(self._sql.execute(statement.prepared, values, encoder, 0, self))
+
+    def open_cursor(self, name: str, sql: str, hold: bool) -> None:
+        """DECLARE. Raises DuplicatePortalError."""
+        key = name.encode()
+        if key in self._portals:
+            raise DuplicatePortalError(f'cursor "{name}" already exists')
+        statement = Statement(self._prepare(sql, ()), (), sql)
+        if not statement.is_plain or statement.prepared.columns is None:
+            raise NotSupportedError("a cursor needs a query")
+        layout = make_layout(statement.prepared.columns, ALL_TEXT)
+        self._portals[key] = Portal(statement, (), layout, hold)
+
+    def cursor(self, name: str) -> Portal:
+        """Raises UnknownPortalError."""
+        portal = self._portals.get(name.encode())
+        if portal is None:
+            raise UnknownPortalError(f'cursor "{name}" does not exist')
+        return portal
+
+    def fetch(self, portal: Portal, count: int, encoder: RowEncoder | None, tag: str) -> None:
+        """FETCH (tag "FETCH") or MOVE (no encoder): `count` rows on, 0 for all that are left."""
+        if portal.state is PortalState.FINISHED:
+            self._out.append(_COMPLETE(f"{tag} 0"))
+            return
+        if portal.state is PortalState.NEW and encoder is not None:
+            portal.layout = portal.layout._replace(encoder=encoder)
+        elif encoder is not None and encoder is not portal.layout.encoder:
+            raise NotSupportedError("the result format of a cursor cannot change between fetches")
+        self._fetch_tag = tag
+        self._execute_portal(portal, count)
+
+    def close_cursor(self, name: str | None) -> None:
+        """CLOSE; None for all."""
+        if name is None:
+            self._close_portals()
+        else:
+            self.cursor(name)
+            self._drop_portal(name.encode())

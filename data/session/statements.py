@@ -1,0 +1,155 @@
+"""What a client session keeps of a prepared statement and of a portal. No I/O."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from data.session.engine import Execution, Prepared
+from protocol.errors import PeerProtocolError
+from protocol.pgwire import codec, messages
+from protocol.pgwire.values import (
+    Decoder,
+    ResultColumn,
+    RowEncoder,
+    decoder,
+    oid,
+    row_encoder,
+    spread_formats,
+)
+from protocol.sqltypes import StorageValue
+
+ALL_TEXT = b"\0\0"  # Bind's list of result formats when it names none
+_LAYOUTS_MAX = 2000
+_STATEMENT_FORMATS_MAX = 16  # different format lists remembered per statement
+
+
+class Layout(NamedTuple):
+    """How a result goes out in certain formats."""
+
+    encoder: RowEncoder | None
+    description: bytes  # RowDescription or NoData
+    bound: bytes  # BindComplete and the description
+
+
+def make_layout(columns: tuple[ResultColumn, ...] | None, formats: bytes) -> Layout:
+    """The layout for Bind's counted list of result formats. Raises PeerProtocolError."""
+    codes = codec.formats_of(formats)
+    if columns is None:
+        return Layout(None, messages.NO_DATA, messages.BIND_COMPLETE + messages.NO_DATA)
+    encoder = row_encoder(tuple([column.type for column in columns]), codes)
+    description = messages.row_description(columns, encoder.formats)
+    return Layout(encoder, description, messages.BIND_COMPLETE + description)
+
+
+_text_layouts: dict[int, tuple[tuple[ResultColumn, ...], Layout]] = {}
+
+
+def text_layout(columns: tuple[ResultColumn, ...]) -> Layout:
+    """The all-text layout, cached by the identity of `columns` (which the cache keeps alive)."""
+    found = _text_layouts.get(id(columns))
+    if found is not None:
+        return found[1]
+    layout = make_layout(columns, ALL_TEXT)
+    if len(_text_layouts) >= _LAYOUTS_MAX:
+        _text_layouts.clear()
+    _text_layouts[id(columns)] = (columns, layout)
+    return layout
+
+
+class Statement:
+    """A prepared statement of the session with everything that was worked out for it."""
+
+    __slots__ = ("_decoders", "_layouts", "is_plain", "oids", "prepared", "sql")
+
+    def __init__(self, prepared: Prepared, oids: tuple[int, ...], sql: str) -> None:
+        self.prepared = prepared
+        self.oids = oids  # as declared by the client, 0 or missing: not declared
+        self.sql = sql
+        self.is_plain = prepared.tag_kind not in ("COPY_IN", "COPY_OUT", "EMPTY", "SESSION")
+        self._decoders: dict[bytes, tuple[Decoder, ...]] = {}
+        self._layouts: dict[bytes, Layout] = {}
+
+    def layout(self, formats: bytes) -> Layout:
+        """The layout for Bind's list of result formats."""
+        found = self._layouts.get(formats)
+        if found is None:
+            found = make_layout(self.prepared.columns, formats)
+            if len(self._layouts) >= _STATEMENT_FORMATS_MAX:
+                self._layouts.clear()
+            self._layouts[formats] = found
+        return found
+
+    def values(self, formats: bytes, params: list[bytes | None]) -> tuple[StorageValue, ...]:
+        """The parameters as storage values. Raises GridError of class 08P01 or 22."""
+        decoders = self._decoders.get(formats)
+        if decoders is None:
+            decoders = self._make_decoders(formats)
+        if len(decoders) != len(params):
+            raise PeerProtocolError(
+                f"bind message supplies {len(params)} parameters, "
+                f"but the prepared statement requires {len(decoders)}"
+            )
+        return tuple(
+            [
+                None if param is None else decode(param)
+                for decode, param in zip(decoders, params, strict=True)
+            ]
+        )
+
+    def _make_decoders(self, formats: bytes) -> tuple[Decoder, ...]:
+        types = self.prepared.param_types
+        codes = spread_formats(codec.formats_of(formats), len(types))
+        oids = self.oids + (0,) * (len(types) - len(self.oids))
+        made = tuple(map(decoder, types, codes, oids))
+        if len(self._decoders) >= _STATEMENT_FORMATS_MAX:
+            self._decoders.clear()
+        self._decoders[formats] = made
+        return made
+
+    def parameter_description(self) -> bytes:
+        """ParameterDescription; a declared OID is shown as it was declared."""
+        shown = [
+            declared or oid(type)
+            for type, declared in zip(
+                self.prepared.param_types,
+                self.oids + (0,) * len(self.prepared.param_types),
+                strict=False,
+            )
+        ]
+        return messages.parameter_description(shown)
+
+
+class PortalState(IntEnum):
+    """How far a portal has come."""
+
+    NEW = 0
+    SUSPENDED = 1
+    FINISHED = 2
+
+
+class Portal:
+    """A statement bound to values, or a cursor."""
+
+    __slots__ = ("execution", "hold", "layout", "state", "statement", "values")
+
+    def __init__(
+        self,
+        statement: Statement,
+        values: tuple[StorageValue, ...],
+        layout: Layout,
+        hold: bool = False,
+    ) -> None:
+        self.hold = hold  # a cursor that outlives its transaction
+        self.statement = statement
+        self.values = values
+        self.layout = layout
+        self.state = PortalState.NEW
+        self.execution: Execution | None = None  # of a suspended portal
+
+    def close(self) -> None:
+        """Release what runs for it."""
+        self.state = PortalState.FINISHED
+        if self.execution is not None:
+            execution, self.execution = self.execution, None
+            execution.close()
