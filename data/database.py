@@ -1,4 +1,4 @@
-"""One database's element on this instance, assembled: storage, replication, writer, coordination."""
+"""One database on this instance, assembled: storage, replication, writer, coordination."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data.admin.settings import DatabaseSettings, settings_of
 from data.exec.coordination import Coordination
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
-from data.replication.member import MemberSettings, ReplicaSetMember
+from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.lead import LeadWriter
@@ -68,7 +68,7 @@ class Database:
             membership,
             rpc,
             clock,
-            MemberSettings(session_timeout_s=session_timeout_s),
+            ReplicationSettings(session_timeout_s=session_timeout_s),
             self.writer,
             spec.database,
         )

@@ -7,7 +7,6 @@ SQL listener refuses, leads are handed over, elements close clean, membership la
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,16 +19,18 @@ from data.database import Database, create_element, storage_settings
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
-from data.session.frontend import Frontend, FrontendSettings
+from data.session.frontend import Frontend
 from data.storage.element import Element
 from membership.port import ClusterView, InstanceInfo, Membership
 from protocol.clock import SystemClock
 from protocol.errors import DatabaseClosedError, UnknownDatabaseError
 from protocol.instance_file import InstanceSettings
-from protocol.messages.admin import ElementSpec
+from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
 from protocol.rpc.node import RpcNode
 
 log = structlog.get_logger(__name__)
+
+SESSION_DRAIN_S = 1.0  # sessions in the middle of a transaction get this long to end it
 
 
 class DataInstance:
@@ -59,15 +60,7 @@ class DataInstance:
         )
         handlers.register(rpc, self.keeper)
         self._engine = DataEngine(self._served)
-        self.frontend = Frontend(
-            self._engine,
-            FrontendSettings(
-                address=info.external_address,
-                port=info.cs_port,
-                unix_path=str(home / "info" / f".s.PGSQL.{info.cs_port}"),
-                admin_uid=os.getuid(),
-            ),
-        )
+        self.frontend = Frontend(self._engine)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
 
@@ -79,14 +72,14 @@ class DataInstance:
         self._unsubscribe = self._membership.subscribe(self._view_changed)
         self._view_changed(self._membership.view())
         await self.keeper.start()
-        await self.frontend.start()
+        await self.frontend.listen_local(self._home / "info", self._info.cs_port)
+        await self.frontend.listen(self._info.external_address, self._info.cs_port)
         log.info("instance.serving", name=self._info.name)
 
     async def stop(self) -> None:
         """Orderly: hand leads over, close everything, leave membership last."""
-        await self.frontend.stop_accepting()
+        await self.frontend.drain(SESSION_DRAIN_S)
         await self.keeper.stop()
-        await self.frontend.close()
         if self._unsubscribe is not None:
             self._unsubscribe()
         await self._membership.stop()
@@ -151,10 +144,10 @@ class DataInstance:
         if found is None:
             return
         self._served.pop(database.lower(), None)
-        await self.frontend.close_sessions(
+        self.frontend.close_database(
             database, DatabaseClosedError(f"database {database} is being unloaded")
         )
-        await found.stop(hand_over=True)
+        await found.stop(hand_over=self._others_stay(found))
         self._databases.pop(database.lower(), None)
         self._shards.pop(found.spec.database, None)
 
@@ -167,6 +160,15 @@ class DataInstance:
     def facts(self, database: str) -> ElementFacts:
         """Facts of a loaded element."""
         return self._find(database).facts()
+
+    def _others_stay(self, database: Database) -> bool:
+        """False if the whole database is being unloaded: then nobody takes the lead over."""
+        intent, _ = parse_intent(self._membership.view().states.get(database.spec.database, ""))
+        return intent in (INTENT_LOADED, INTENT_OPEN)
+
+    def database(self, name: str) -> Database:
+        """A loaded database. Raises UnknownDatabaseError."""
+        return self._find(name)
 
     def _find(self, database: str) -> Database:
         found = self._databases.get(database.lower())

@@ -1,9 +1,9 @@
 """The fast paths: one statement, one replica set, callbacks instead of tasks.
 
 *read*: a SELECT by one integer distribution key; answered from the local element without any
-message when this instance leads the replica set. *write*: an UPDATE or DELETE by such a key that can
-touch nothing elsewhere; *insert*: one row whose bucket follows from its own values. Whatever does
-not go as usual falls back to `Running`, which knows how to retry and to settle lost answers.
+message when this instance leads the replica set. *write*: an UPDATE or DELETE by such a key that
+can touch nothing elsewhere; *insert*: one row whose bucket follows from its own values. Whatever
+does not go as usual falls back to `Running`, which knows how to retry and to settle lost answers.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class _Waiting:
                 self._sink.rows(reply.data, reply.count)
             count = reply.count
             self._sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
-        elif isinstance(error, FALL_BACK) or isinstance(error, LOST):
+        elif isinstance(error, (*FALL_BACK, *LOST)):
             self._fall_back(None)
         else:
             self._sink.fail(error)

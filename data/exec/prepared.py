@@ -165,7 +165,7 @@ def _copy_format(space: Coordination, plan: CopyPlan) -> CopyFormat:
     )
 
 
-# -- fast paths -------------------------------------------------------------------------------------
+# -- fast paths ----------------------------------------------------------------------------------
 def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None:
     plan = statement.compiled.plan
     if isinstance(plan, QueryPlan):

@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from data.exec import fast
-from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.coordination import Coordination
+from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.ddl import run_ddl
 from data.exec.prepared import PreparedStatement
 from data.exec.running import Running, failed_transaction
@@ -19,7 +19,6 @@ from data.sql.plan_types import (
     CatalogQuery,
     DdlText,
     ExplainPlan,
-    QueryPlan,
     UtilityPlan,
 )
 from data.sql.text import split

@@ -110,7 +110,7 @@ class LeadWriter:
         self._replicator = replicator
 
     # -- role --------------------------------------------------------------------------------------
-    def became_lead(self, term: int) -> None:
+    def became_lead(self, term: int, in_sync: tuple[int, ...] = ()) -> None:
         """Serve from now on. Locks and workspaces of prepared transactions are rebuilt first."""
         self.term = term
         self._next_lsn = self._element.tail.lsn + 1
@@ -125,6 +125,9 @@ class LeadWriter:
             self.locks.take(prepared.txn, _decode_locks(payload.locks))
         self.leading = True
         log.info("lead.serving", db=self._db, rs=self.rs, term=term, prepared=len(self._workspaces))
+
+    def state_changed(self, status: object) -> None:
+        """Replication tells of any change of role; only leading matters here."""
 
     def lost_lead(self) -> None:
         """Stop at once: the open batch is rolled back, what waits is told, all locks forgotten."""

@@ -6,11 +6,16 @@ that knows better answers StaleMapError, StaleSchemaError or NotLeadError and ha
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from protocol.ids import TxnId
 from protocol.messages import registry
-from protocol.sqltypes import StorageRow, StorageValue
+
+# msgspec takes no union of text and bytes: these are StorageValue and StorageRow.
+StorageValue = Any
+StorageRow = tuple[Any, ...]
 
 
 class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
