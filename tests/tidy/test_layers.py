@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.instance_file",
         "protocol.limits",
     ),
-    # The tool of the membership servers; it knows no grid (decision 0003).
+    # The tool of the membership servers; it knows no grid (decision 0005).
     "mgmt.cli.membership": (
         "mgmt.cli",
         "protocol.errors",
