@@ -10,7 +10,13 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from mgmt.model.types import Installation, Instance, Model
-from mgmt.ops.operation import Step
+
+
+class ApplyStep(NamedTuple):
+    """One step of modelApply: what the user sees, and which performer does it."""
+
+    title: str
+    action: str
 
 
 class Work(NamedTuple):
@@ -37,35 +43,34 @@ def work(model: Model, *, installations: Collection[str], instances: Collection[
     )
 
 
-def apply_steps(todo: Work, *, version: int, start: bool) -> list[Step]:
+def apply_steps(todo: Work, *, version: int, start: bool) -> list[ApplyStep]:
     """The steps of modelApply in their order, with the titles users see."""
     steps = [
-        Step("Creating new model version", "apply-freeze", {"version": version}),
-        Step(f"Exporting current model (version {version})", "apply-export"),
-        Step("Identifying any deleted objects", "apply-identify-deleted"),
+        ApplyStep("Creating new model version", "apply-freeze"),
+        ApplyStep(f"Exporting current model (version {version})", "apply-export"),
+        ApplyStep("Identifying any deleted objects", "apply-identify-deleted"),
     ]
     if todo.gone_instances:
-        steps.append(Step("Deleting instances", "apply-delete-instances"))
+        steps.append(ApplyStep("Deleting instances", "apply-delete-instances"))
     if todo.gone_installations:
-        steps.append(Step("Deleting installations", "apply-delete-installations"))
-    steps.append(Step("Verifying installations", "apply-verify-installations"))
+        steps.append(ApplyStep("Deleting installations", "apply-delete-installations"))
+    steps.append(ApplyStep("Verifying installations", "apply-verify-installations"))
     if todo.new_installations:
-        steps.append(Step("Creating new installations", "apply-create-installations"))
-    steps.append(Step("Verifying instances", "apply-verify-instances"))
+        steps.append(ApplyStep("Creating new installations", "apply-create-installations"))
+    steps.append(ApplyStep("Verifying instances", "apply-verify-instances"))
     if todo.new_instances:
-        steps.append(Step("Creating new instances", "apply-create-instances"))
+        steps.append(ApplyStep("Creating new instances", "apply-create-instances"))
     steps += [
-        Step("Updating grid state", "apply-grid-state"),
-        Step("Configuring instance authentication", "apply-authentication"),
-        Step("Pushing new configuration files to each instance", "apply-push"),
-        Step(
+        ApplyStep("Updating grid state", "apply-grid-state"),
+        ApplyStep("Configuring instance authentication", "apply-authentication"),
+        ApplyStep("Pushing new configuration files to each instance", "apply-push"),
+        ApplyStep(
             f"Making model version {version} current, version {version + 1} writable",
             "apply-make-current",
-            {"version": version},
         ),
     ]
     if todo.new_instances:
-        steps.append(Step("Checking ssh connectivity of new instances", "apply-connectivity"))
+        steps.append(ApplyStep("Checking ssh connectivity of new instances", "apply-connectivity"))
     if start:
-        steps.append(Step("Starting new data instances", "apply-start"))
+        steps.append(ApplyStep("Starting new data instances", "apply-start"))
     return steps

@@ -12,6 +12,7 @@ import structlog
 from mgmt.api import schema
 from mgmt.model import diff, document, versions
 from mgmt.model.types import Installation, Instance, Model
+from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
 from mgmt.service.context import Management
 from mgmt.service.instance_files import push_secret, push_settings
@@ -72,7 +73,8 @@ async def apply(
     model = management.models.get(register.latest)
     check(model)
     todo = _todo(management, model)
-    steps = diff.apply_steps(todo, version=register.latest, start=request.start)
+    planned = diff.apply_steps(todo, version=register.latest, start=request.start)
+    steps = [Step(step.title, step.action) for step in planned]
 
     async def show(kind: str, text: str) -> None:
         if kind != "line" or request.details:

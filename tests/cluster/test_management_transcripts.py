@@ -195,6 +195,9 @@ def test_t47_export_change_and_import_back(grid: CommandGrid) -> None:
         f"Model version 2 exported to {current}"
     ]
     assert grid.admin("modelExport", latest) == [f"Model version 3 exported to {latest}"]
+    there = ("instanceExec", "-only", "host3", "ttGridAdmin", "modelExport", "-current")
+    on_a_data_instance = grid.admin(*there)
+    assert json.loads("\n".join(on_a_data_instance[5:])) == json.loads(Path(current).read_text())
     grid.admin("hostModify", "host3", "-comment", "a mistake")
     assert grid.admin("modelCompare", latest) != ["No differences"]
     assert grid.admin("modelImport", latest) == ["Model imported"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mgmt.api import schema
+from mgmt.cli.client import Client
 from mgmt.cli.command import Arguments, Command, Option, Positional
 from mgmt.cli.nouns.common import VERSION_OPTIONS, read_text, version_choice, write_or_show
 from mgmt.cli.render import moment, table
-from protocol.errors import UsageError
+from protocol import instance_file
+from protocol.errors import ModelError, UsageError
 
 GROUP = "Model"
 
@@ -16,6 +18,23 @@ def _list(reply: schema.ModelListReply, arguments: Arguments) -> str:
         (v.version, v.state, moment(v.created_us), moment(v.applied_us)) for v in reply.versions
     ]
     return table(("Version", "State", "Created", "Applied"), rows)
+
+
+def _export(arguments: Arguments, client: Client) -> schema.TextFile:
+    """A data instance has the model in force as modelApply pushed it: enough for -current."""
+    settings = client.settings()
+    if settings.kind == "mgmt":
+        request = schema.ModelExport(version=version_choice(arguments))
+        reply = client.call(request, schema.TextFile, lambda event: None)
+        assert isinstance(reply, schema.TextFile)
+        return reply
+    if version_choice(arguments).which != "current":
+        raise ModelError(
+            f"{settings.name} is a data instance: it has only the version in force",
+            hint="Use -current here, or run the command on the active management instance.",
+        )
+    text = read_text(str(settings.path(instance_file.MODEL_FILE)))
+    return schema.TextFile(text=text, messages=("The current model exported to {file}",))
 
 
 def _import(arguments: Arguments) -> schema.ModelImport:
@@ -89,7 +108,7 @@ COMMANDS = (
         "Write a version of the model as JSON",
         (Positional("FILE", required=False),),
         VERSION_OPTIONS,
-        build=lambda a: schema.ModelExport(version=version_choice(a)),
+        local=_export,
         reply=schema.TextFile,
         render=lambda reply, a: write_or_show(reply, a.word("FILE")),
     ),
