@@ -27,7 +27,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     scan_threads: int = 3  # scans that run at once; more wait
     scan_cache_bytes: int = 32 * MIB  # page cache of each scan's connection
     scratch_cache_bytes: int = 32 * MIB  # a Scratch spills to a temporary file beyond
-    wal_bytes_checkpoint: int = 16 * MIB  # a checkpoint starts, in the background
-    wal_bytes_max: int = 256 * MIB  # beyond, commit() helps with the checkpoint
+    wal_bytes_checkpoint: int = 8 * MIB  # a checkpoint starts, in the background
+    wal_bytes_max: int = 32 * MIB  # beyond, commit() helps with the checkpoint
     check_on_open: bool = True  # PRAGMA quick_check
     boot_id: str = ""  # "": this machine's; tests give another one

@@ -321,7 +321,8 @@ class WalKeeper:
         self._writer = writer
         self._pages_checkpoint = settings.wal_bytes_checkpoint // PAGE_BYTES
         self._pages_max = settings.wal_bytes_max // PAGE_BYTES
-        self._next_at = self._pages_checkpoint
+        self._pages = 0  # in the SQLite WAL, after the last commit
+        self._next_at = self._pages_checkpoint  # a background checkpoint starts there
         self._help_at = self._pages_max
         self._running = threading.Event()
         self._connection: apsw.Connection | None = None
@@ -330,12 +331,11 @@ class WalKeeper:
         writer.set_wal_hook(self._committed)
 
     def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        if pages < self._next_at:
-            if pages < self._pages_checkpoint:  # the WAL was started over
-                self._next_at = self._pages_checkpoint
-                self._help_at = self._pages_max
-            return apsw.SQLITE_OK
-        if not self._running.is_set():
+        if pages < self._pages:  # SQLite started the WAL over
+            self._next_at = self._pages_checkpoint
+            self._help_at = self._pages_max
+        self._pages = pages
+        if pages >= self._next_at and not self._running.is_set():
             self._running.set()
             self._next_at = pages + self._pages_checkpoint
             self._threads.submit(self._checkpoint)
@@ -344,15 +344,16 @@ class WalKeeper:
     @property
     def needs_help(self) -> bool:
         """The WAL has outgrown `wal_bytes_max`; call `help_now` between two batches."""
-        return self._next_at > self._help_at and not self._running.is_set()
+        return self._pages >= self._help_at and not self._running.is_set()
 
     def help_now(self) -> None:
-        """Fold in what the background left, on the writer."""
-        pages, done = self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        if pages == done:
-            self._next_at, self._help_at = self._pages_checkpoint, self._pages_max
-        else:  # a reader still needs the old frames: not again before it grew a good deal
-            self._help_at = pages + self._pages_max // 4
+        """Fold in what the background left, on the writer: the next commit starts the WAL over.
+
+        If a reader still needs old frames that fails; it is not tried again before the WAL grew a
+        good deal.
+        """
+        self._help_at = self._pages + max(1, self._pages_max // 4)
+        self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _checkpoint(self) -> None:
         try:

@@ -143,10 +143,6 @@ def test_undo_takes_back_every_kind_of_entry(element: Element) -> None:
             element.log_bytes,
         )
 
-    table = Table(
-        21000, "TERRY", "T", (Column("A", VARCHAR),), CUSTOMERS.distribution, row_key=True
-    )
-
     def steps() -> Iterator[LogEntry]:
         def lsn() -> int:
             return element.tail.lsn + 1
@@ -198,9 +194,6 @@ def test_only_the_tail_can_be_undone(element: Element) -> None:
 def test_a_rolled_back_batch_leaves_no_trace_in_memory(element: Element) -> None:
     before = (element.tail, element.log_bytes, element.catalog, element.decisions())
     apply(element, prepare_entry(element, INSERTED, 5))
-    table = Table(
-        21000, "TERRY", "T", (Column("A", VARCHAR),), CUSTOMERS.distribution, row_key=True
-    )
     element.begin()
     element.apply_entry(decision_entry(element, EntryKind.COMMIT, 5))
     element.savepoint("s")

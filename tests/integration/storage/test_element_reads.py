@@ -1,0 +1,158 @@
+"""Scans, snapshots and scratch databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from data.storage.element import Element
+from data.storage.scratch import Scratch
+from data.storage.settings import StorageSettings
+from protocol.errors import CancelledError, GridError
+from protocol.sqltypes import BIGINT, NUMBER, VARCHAR
+from tests.support.elements import commit_entry, customer, new_element, write
+
+ALL = 'SELECT ID FROM "TERRY.CUSTOMERS" ORDER BY ID'
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
+
+
+@pytest.fixture
+async def element(tmp_path: Path) -> AsyncIterator[Element]:
+    element = new_element(tmp_path / "element", settings=StorageSettings(scan_threads=2))
+    write(element, "TERRY.CUSTOMERS", [customer(n) for n in range(1000)])
+    yield element
+    element.close(clean=False)
+
+
+async def test_a_scan_sees_one_state_to_its_end(element: Element) -> None:
+    position = element.tail
+    scan = await element.scan(ALL)
+    found = await scan.fetch(10)
+    element.begin()
+    element.append(commit_entry(element, element.run('DELETE FROM "TERRY.CUSTOMERS"').changes))
+    element.commit()
+    while rows := await scan.fetch(300):
+        found += rows
+    assert found == [(n,) for n in range(1000)]
+    assert scan.position == position
+    assert await scan.fetch(1) == []
+    assert element.read(ALL) == []
+
+
+async def test_several_reads_of_a_snapshot_see_the_same(element: Element) -> None:
+    snapshot = await element.snapshot()
+    count = 'SELECT COUNT(*) FROM "TERRY.CUSTOMERS"'
+    write(element, "TERRY.CUSTOMERS", [customer(5000)])
+    assert snapshot.read(count) == [(1000,)]
+    scan = snapshot.scan(count)
+    assert await scan.fetch(5) == [(1000,)]
+    await scan.close()
+    assert snapshot.position.lsn == element.tail.lsn - 1
+    await snapshot.close()
+    assert element.read(count) == [(1001,)]
+
+
+async def test_scans_beyond_the_pool_wait_for_their_turn(element: Element) -> None:
+    first, second = await element.scan(ALL), await element.scan(ALL)
+    third = asyncio.ensure_future(element.scan(ALL))
+    fourth = asyncio.ensure_future(element.scan(ALL))
+    await asyncio.sleep(0)
+    third.cancel()
+    await first.close()
+    scan = await fourth
+    assert len(await scan.fetch(2000)) == 1000
+    await second.close()
+    assert third.cancelled() or third.cancelling()
+
+
+async def test_a_running_scan_can_be_interrupted(element: Element) -> None:
+    scan = await element.scan(ENDLESS)
+    fetch = asyncio.ensure_future(scan.fetch(1))
+    await asyncio.sleep(0.05)
+    scan.interrupt()
+    with pytest.raises(CancelledError):
+        await fetch
+    again = await element.scan(ALL)
+    assert await again.fetch(1) == [(0,)]
+    await again.close()
+
+
+async def test_cancelling_the_task_that_fetches_frees_the_connection(element: Element) -> None:
+    for _ in range(5):  # more often than there are connections
+        scan = await element.scan(ENDLESS)
+        fetch = asyncio.ensure_future(scan.fetch(1))
+        await asyncio.sleep(0.01)
+        fetch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetch
+        await scan.close()
+
+
+async def test_errors_of_a_query_come_out_as_ours(element: Element) -> None:
+    with pytest.raises(GridError):
+        element.read("SELECT * FROM nothing")
+    scan = await element.scan("SELECT * FROM nothing")
+    with pytest.raises(GridError):
+        await scan.fetch(1)
+    await scan.close()
+
+
+async def test_long_writes_leave_the_event_loop_free(element: Element) -> None:
+    element.begin()
+    write_task = asyncio.ensure_future(
+        element.run_long(
+            'UPDATE "TERRY.CUSTOMERS" SET CREDIT = (SELECT COUNT(*) FROM "TERRY.CUSTOMERS" a)'
+        )
+    )
+    assert element.read('SELECT MIN(CREDIT) FROM "TERRY.CUSTOMERS"') == [(0,)]
+    assert element.entry_at(element.tail.lsn) is not None
+    done = await write_task
+    assert done.rowcount == len(done.changes) == 1000
+    endless = asyncio.ensure_future(
+        element.run_long(f'UPDATE "TERRY.CUSTOMERS" SET CREDIT = ({ENDLESS}) WHERE ID = 1')
+    )
+    await asyncio.sleep(0.05)
+    element.interrupt_writer()
+    with pytest.raises(CancelledError):
+        await endless
+    assert element.read_in_batch('SELECT DISTINCT CREDIT FROM "TERRY.CUSTOMERS"') == [(1000,)]
+    element.commit()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_a_scratch_merges_rows_exactly(tmp_path: Path, in_memory: bool) -> None:
+    for _ in range(2):  # the second one is a used one
+        scratch = Scratch(None if in_memory else tmp_path, 1)
+        scratch.create_table("g1", (("K", BIGINT), ("PRICE", NUMBER), ("T", VARCHAR)), (("K",),))
+        await asyncio.gather(
+            scratch.insert("g1", [(n, "0.1", "a") for n in range(10)]),
+            scratch.insert("g1", [(n, "10", "b") for n in range(600)]),
+        )
+        scan = await scratch.scan(
+            "SELECT COUNT(*), MAX(PRICE), MIN(PRICE) FROM g1 WHERE K < ?1", (10,)
+        )
+        assert await scan.fetch(2) == [(20, "10", "0.1")]
+        await scan.close()
+        scan = await scratch.scan("SELECT K FROM g1 ORDER BY T DESC, K")
+        assert await scan.fetch(2) == [(0,), (1,)]
+        await scan.close()
+        await scratch.close()
+    assert os.listdir(tmp_path) == [], "its file has no name"
+
+
+async def test_a_long_query_in_a_scratch_leaves_the_event_loop_free() -> None:
+    scratch = Scratch(None, 1)
+    scan = await scratch.scan(ENDLESS)
+    fetch = asyncio.ensure_future(scan.fetch(1))
+    await asyncio.sleep(0.02)
+    assert not fetch.done()
+    scan.interrupt()
+    with pytest.raises(CancelledError):
+        await fetch
+    await scan.close()
+    assert scratch.query("SELECT 1") == [(1,)]
+    await scratch.close()
