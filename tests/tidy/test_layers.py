@@ -53,7 +53,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # Inside data and mgmt: the longest matching prefix gives the level; imports go down or stay in
 # their own folder.
 DATA_LEVELS = {
-    "data.instance": 8,
+    "data.instance": 9,
+    "data.database": 8,
     "data.session": 7,
     "data.session.engine": 1,  # the port between a client's session and what runs its statements
     "data.admin": 7,
@@ -126,6 +127,8 @@ PURE_FOLDERS = ("protocol.messages", "mgmt.placement")
 
 
 def _longest(table: dict[str, object] | dict[str, int], name: str) -> str:
+    if name.startswith("mgmt.api.schema_"):
+        name = "mgmt.api.schema"  # the same thing in several files
     fits = [prefix for prefix in table if name == prefix or name.startswith(prefix + ".")]
     return max(fits, key=len, default="")
 
