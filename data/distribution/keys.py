@@ -12,6 +12,7 @@ from decimal import Decimal
 from protocol.sqltypes import (
     BYTES_KINDS,
     FLOAT_KINDS,
+    PADDED_KINDS,
     TEXT_KINDS,
     Kind,
     SqlType,
@@ -72,6 +73,8 @@ def key_family(sql_type: SqlType) -> str:
 def column_encoder(sql_type: SqlType) -> Encoder:
     """Storage value of that type → its bytes."""
     kind = sql_type.kind
+    if kind in PADDED_KINDS:
+        return _padded
     if kind in TEXT_KINDS:
         return _text
     if kind in BYTES_KINDS:
@@ -87,12 +90,18 @@ def column_encoder(sql_type: SqlType) -> Encoder:
 
 
 def _integer(value: StorageValue) -> bytes:
+    assert type(value) is int
     return b"n%d" % value
 
 
 def _text(value: StorageValue) -> bytes:
     assert type(value) is str
     return b"s" + value.encode()
+
+
+def _padded(value: StorageValue) -> bytes:
+    assert type(value) is str
+    return b"s" + value.rstrip(" ").encode()  # a parameter may come with its blanks
 
 
 def _bytes(value: StorageValue) -> bytes:

@@ -1,0 +1,170 @@
+"""Aggregate functions as exact SQLite aggregates whose partial results can be merged. Pure.
+
+SUM of ints is kept exact at any size by summing the upper parts and the lower 32 bits apart; so the
+partial results that elements send are plain integers, and the coordinator adds them up again.
+"""
+
+from __future__ import annotations
+
+from data.sql.convert import int_digits, int_scale
+from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
+from data.sql.operators import call, is_moment, settle, to_dec, to_float, to_number, to_text
+from protocol.errors import NotSupportedError, TypeMismatchError, UnknownFunctionError
+from protocol.sqltypes import (
+    BIGINT,
+    DOUBLE,
+    FLOAT_KINDS,
+    INTEGER_KINDS,
+    NUMBER,
+    VARCHAR,
+    Kind,
+    SqlType,
+)
+
+SUM_DIGITS_SAFE = 10  # SUM of so many digits cannot pass 64 bits before 9 * 10**8 rows
+AGGREGATES = frozenset(
+    "COUNT SUM AVG MIN MAX LISTAGG STRING_AGG GROUP_CONCAT WM_CONCAT MEDIAN VARIANCE VAR_SAMP VAR_POP "
+    "STDDEV STDDEV_SAMP STDDEV_POP EVERY BOOL_AND BOOL_OR ANY_VALUE".split()
+)
+_SPREADS = frozenset({"VARIANCE", "VAR_SAMP", "VAR_POP", "STDDEV", "STDDEV_SAMP", "STDDEV_POP"})
+
+
+class Aggregate:
+    """One call: how its primitives are modified (DISTINCT, FILTER, ORDER BY)."""
+
+    def __init__(
+        self,
+        args: list[Expr],
+        *,
+        distinct: bool = False,
+        filter_: Expr | None = None,
+        order: tuple[OrderItem, ...] = (),
+        star: bool = False,
+    ) -> None:
+        self.args = args
+        self.distinct = distinct
+        self.filter = filter_
+        self.order = order
+        self.star = star
+
+    def primitive(
+        self, name: str, args: tuple[Expr, ...], type_: SqlType, merge: str = "", *, ordered: bool = False
+    ) -> Agg:
+        """An aggregate SQLite has, or one of ours."""
+        return Agg(
+            name,
+            args,
+            type_,
+            merge=merge,
+            distinct=self.distinct and name not in ("min", "max"),
+            filter_=self.filter,
+            order=self.order if ordered else (),
+        )
+
+    def build(self, name: str) -> Expr:
+        """The expression over primitives. Raises UnknownFunctionError, TypeMismatchError."""
+        if name == "COUNT":
+            return self._count()
+        if self.star or not self.args:
+            raise UnknownFunctionError(f"{name.lower()} needs an argument")
+        if name == "SUM":
+            return self.sum(self._value())
+        if name == "AVG":
+            return self._average(self._value())
+        if name in ("MIN", "MAX", "ANY_VALUE"):
+            return self._extreme("max" if name == "MAX" else "min")
+        if name in _SPREADS:
+            value = to_dec(to_number(settle(self.args[0], NUMBER)))
+            return self.primitive(f"tg_{name.lower()}", (value,), NUMBER)
+        if name == "MEDIAN":
+            return self._median()
+        if name in ("EVERY", "BOOL_AND", "BOOL_OR"):
+            which = "max" if name == "BOOL_OR" else "min"
+            return self.primitive(which, (self.args[0],), SqlType(Kind.BOOLEAN), which)
+        return self._list(name)
+
+    def _value(self) -> Expr:
+        value = settle(self.args[0], NUMBER)
+        if value.type.kind is Kind.INTERVAL_DS:
+            return value
+        if is_moment(value):
+            raise TypeMismatchError("dates cannot be summed")
+        return to_number(value)
+
+    def _count(self) -> Expr:
+        if self.star or not self.args:
+            return self.primitive("count", (), BIGINT, "sum")
+        value = settle(self.args[0], VARCHAR)
+        if isinstance(value, ConstExpr) and value.value is not None and not self.distinct:
+            return self.primitive("count", (), BIGINT, "sum")
+        return self.primitive("count", (value,), BIGINT, "sum")
+
+    def sum(self, value: Expr) -> Expr:
+        """SUM, exact."""
+        if value.type.kind in FLOAT_KINDS:
+            return self.primitive("sum", (to_float(value),), DOUBLE, "sum")
+        if value.type.kind is Kind.INTERVAL_DS:
+            return self.primitive("sum", (value,), value.type, "sum")
+        scale = int_scale(value.type)
+        if scale is None:
+            return self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
+        if int_digits(value.type) <= SUM_DIGITS_SAFE:
+            total = self.primitive("sum", (value,), BIGINT, "sum")
+            if value.type.kind in INTEGER_KINDS:
+                return total
+            text = "CAST({0} AS TEXT)" if scale == 0 else f"tg_dec({{0}}, {scale})"
+            return call(text, total, type_=NUMBER)
+        if self.distinct:
+            return self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
+        high = self.primitive("sum", (call("({0} >> 32)", value, type_=BIGINT),), BIGINT, "sum")
+        low = self.primitive(
+            "sum", (call("({0} & 4294967295)", value, type_=BIGINT),), BIGINT, "sum"
+        )
+        return call(f"tg_join_sum({{0}}, {{1}}, {scale})", high, low, type_=NUMBER)
+
+    def _average(self, value: Expr) -> Expr:
+        count = self.primitive("count", (value,), BIGINT, "sum")
+        total = self.sum(value)
+        if value.type.kind in FLOAT_KINDS:
+            return call("({0} / nullif({1}, 0))", total, count, type_=DOUBLE)
+        if value.type.kind is Kind.INTERVAL_DS:
+            return call("({0} / nullif({1}, 0))", total, count, type_=value.type)
+        return call("tg_avg({0}, {1})", to_dec(total), count, type_=NUMBER)
+
+    def _extreme(self, which: str) -> Expr:
+        value = settle(self.args[0], VARCHAR)
+        if value.type.kind is Kind.NUMBER and not value.type.is_scaled:
+            value = call("{0} COLLATE decimal", value, type_=value.type)
+        return self.primitive(which, (value,), value.type, which)
+
+    def _median(self) -> Expr:
+        value = settle(self.args[0], NUMBER)
+        if is_moment(value):
+            raise NotSupportedError("MEDIAN of dates is not supported")
+        return self.primitive("tg_median", (to_dec(to_number(value)),), NUMBER)
+
+    def _list(self, name: str) -> Expr:
+        separator: Expr = ConstExpr("" if name == "LISTAGG" else ",", VARCHAR)
+        if len(self.args) > 1:
+            separator = to_text(self.args[1])
+            if isinstance(separator, ConstExpr) and separator.value is None:
+                separator = ConstExpr("", VARCHAR)
+        value = to_text(settle(self.args[0], VARCHAR))
+        if self.distinct:
+            raise NotSupportedError(f"{name} with DISTINCT is not supported")
+        return self.primitive("group_concat", (value, separator), VARCHAR, ordered=True)
+
+
+def contains_aggregate(expr: Expr) -> bool:
+    """An aggregate outside window functions."""
+    from data.sql.ir import WindowExpr
+
+    if isinstance(expr, Agg):
+        return True
+    if isinstance(expr, WindowExpr):
+        inner = (*expr.function.children(), *expr.partition, *(o.expr for o in expr.order))
+        return any(contains_aggregate(c) for c in inner)
+    return any(contains_aggregate(c) for c in expr.children())
+
+
+__all__ = ["AGGREGATES", "Aggregate", "Call", "contains_aggregate"]

@@ -1,0 +1,685 @@
+"""sqlglot expression → typed `Expr`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+from data.sql import calls
+from data.sql.aggregates import AGGREGATES, Aggregate
+from data.sql.ir import (
+    Agg,
+    Call,
+    ConstExpr,
+    Expr,
+    Item,
+    OrderItem,
+    Query,
+    Select,
+    Source,
+    SubqueryExpr,
+    WindowExpr,
+    transform,
+)
+from data.sql.operators import (
+    arithmetic,
+    call,
+    cast,
+    comparable,
+    compare,
+    concat,
+    is_text,
+    is_unknown,
+    negate,
+    null,
+    number_const,
+    settle,
+    to_text,
+    unify,
+)
+from data.sql.parse import PREFIX, refuse
+from data.sql.retype import retype_query
+from data.sql.scope import (
+    Scope,
+    Statement,
+    column_of,
+    folded,
+    position_of,
+    resolve_column,
+    sequence_value,
+)
+from data.sql.type_names import type_from_name
+from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
+from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, UNKNOWN, VARCHAR, Kind, SqlType
+
+_COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
+_ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
+_WINDOW_ONLY = frozenset(
+    "ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST NTILE LAG LEAD FIRST_VALUE LAST_VALUE "
+    "NTH_VALUE".split()
+)
+DEPTH_MAX = 200
+
+
+def conjuncts(node: Any) -> list[Any]:
+    """The trees joined by AND."""
+    if isinstance(node, exp.And):
+        return conjuncts(node.this) + conjuncts(node.expression)
+    if isinstance(node, exp.Paren) and isinstance(node.this, exp.And | exp.Paren):
+        return conjuncts(node.this)
+    return [node]
+
+
+class ExpressionBinder:
+    """Binds the expressions of one query block."""
+
+    def __init__(
+        self, statement: Statement, scope: Scope, *, aggregates: bool = False, windows: bool = False
+    ) -> None:
+        self.statement = statement
+        self.scope = scope
+        self.allow_aggregates = aggregates
+        self.allow_windows = windows
+        self.depth = 0
+        self.grouping: Callable[[Expr], Expr] | None = None
+
+    # -- entry points -------------------------------------------------------------------------------
+    def bind(self, node: Any) -> Expr:
+        """Any expression. Raises the errors of SQL; NotSupportedError for what is not known."""
+        self.depth += 1
+        if self.depth > DEPTH_MAX:
+            raise refuse(f"an expression nested deeper than {DEPTH_MAX}")
+        try:
+            return self._bind(node)
+        finally:
+            self.depth -= 1
+
+    def condition(self, node: Any) -> Expr:
+        """A condition."""
+        expr = self.bind(node)
+        if is_unknown(expr):
+            return settle(expr, BOOLEAN)
+        if is_text(expr):
+            raise TypeMismatchError("a condition is expected", position=position_of(node))
+        return expr
+
+    def conditions(self, node: Any) -> list[Expr]:
+        """The conjuncts of a condition."""
+        return [self.condition(part) for part in conjuncts(node)]
+
+    def subquery(self, node: Any) -> Query:
+        """A query inside this block; it may refer to this block's sources."""
+        assert self.statement.bind_query is not None
+        while isinstance(node, exp.Subquery) and not node.args.get("alias") and _is_bare(node):
+            node = node.this
+        return self.statement.bind_query(node, self.scope)
+
+    def _bind(self, node: Any) -> Expr:
+        name = type(node).__name__
+        method = getattr(self, f"_{name.lower()}", None)
+        if method is not None:
+            result: Expr = method(node)
+            return result
+        if name in _COMPARISONS:
+            return self._comparison(_COMPARISONS[name], node.this, node.expression)
+        if name in _ARITHMETIC:
+            return arithmetic(_ARITHMETIC[name], self.bind(node.this), self.bind(node.expression))
+        if isinstance(node, exp.Query):
+            return self._scalar(node)
+        raise refuse(f"{name.upper()} in an expression", position_of(node))
+
+    # -- leaves -------------------------------------------------------------------------------------
+    def _literal(self, node: Any) -> Expr:
+        if node.is_string:
+            return ConstExpr(str(node.this) or None, UNKNOWN if node.this else VARCHAR)
+        return number_const(str(node.this))
+
+    def _rawstring(self, node: Any) -> Expr:
+        return ConstExpr(str(node.this) or None, UNKNOWN)
+
+    def _national(self, node: Any) -> Expr:
+        return ConstExpr(str(node.this) or None, UNKNOWN)
+
+    def _null(self, node: Any) -> Expr:
+        return null()
+
+    def _boolean(self, node: Any) -> Expr:
+        return ConstExpr(int(bool(node.this)), BOOLEAN)
+
+    def _paren(self, node: Any) -> Expr:
+        return self.bind(node.this)
+
+    def _column(self, node: Any) -> Expr:
+        if isinstance(node.this, exp.Star):
+            raise SqlSyntaxError("* is not allowed here", position=position_of(node))
+        if not node.args.get("table") and not node.this.args.get("quoted"):
+            if folded(node.this) == "ROWNUM" and not self.scope.find("ROWNUM"):
+                return self._row_number(node)
+        return resolve_column(node, self.scope, self.statement)
+
+    def _row_number(self, node: Any) -> Expr:
+        if not self.allow_windows:
+            raise refuse("ROWNUM other than ROWNUM <= n here", position_of(node))
+        function = Call("row_number()", (), BIGINT)
+        return WindowExpr(function, (), (), "")
+
+    def _star(self, node: Any) -> Expr:
+        raise SqlSyntaxError("* is not allowed here")
+
+    def _dot(self, node: Any) -> Expr:
+        raise refuse("a name of so many parts", position_of(node))
+
+    def _placeholder(self, node: Any) -> Expr:
+        raise SqlSyntaxError("a parameter is not understood")
+
+    def _var(self, node: Any) -> Expr:
+        return resolve_column(exp.column(exp.to_identifier(node.name)), self.scope, self.statement)
+
+    # -- operators ----------------------------------------------------------------------------------
+    def _comparison(self, op: str, left: Any, right: Any) -> Expr:
+        left, right = _unparen(left), _unparen(right)
+        if isinstance(right, exp.Any | exp.All):
+            return self._quantified(op, left, right)
+        if isinstance(left, exp.Tuple) or isinstance(right, exp.Tuple):
+            return self._row_comparison(op, left, right)
+        return compare(op, self.bind(left), self.bind(right))
+
+    def _row_comparison(self, op: str, left: Any, right: Any) -> Expr:
+        if op not in ("=", "<>"):
+            raise refuse(f"comparing rows by {op}")
+        lefts = [self.bind(e) for e in left.expressions] if isinstance(left, exp.Tuple) else []
+        if not isinstance(right, exp.Tuple):
+            return self._in_query(lefts, right, negated=op == "<>")
+        rights = [self.bind(e) for e in right.expressions]
+        if len(lefts) != len(rights):
+            raise SqlSyntaxError("rows of different length are compared")
+        parts = tuple(compare("=", a, b) for a, b in zip(lefts, rights, strict=True))
+        text = " AND ".join(f"{{{i}}}" for i in range(len(parts)))
+        return Call(f"({text})" if op == "=" else f"(NOT ({text}))", parts, BOOLEAN)
+
+    def _quantified(self, op: str, left: Any, node: Any) -> Expr:
+        inner = node.this
+        is_all = isinstance(node, exp.All)
+        if isinstance(inner, exp.Tuple | exp.Paren):
+            items = inner.expressions if isinstance(inner, exp.Tuple) else [inner.this]
+            value = self.bind(left)
+            parts = tuple(compare(op, value, self.bind(i)) for i in items)
+            word = " AND " if is_all else " OR "
+            return Call("(" + word.join(f"{{{i}}}" for i in range(len(parts))) + ")", parts, BOOLEAN)
+        if not isinstance(inner, exp.Query):
+            raise refuse("ANY or ALL of an array", position_of(node))
+        if op == "=" and not is_all:
+            return self._in_query([self.bind(left)], inner, negated=False)
+        if op == "<>" and is_all:
+            return self._in_query([self.bind(left)], inner, negated=True)
+        query = self.subquery(inner)
+        source = derived_source(self.statement, query, "Q")
+        test = compare(op, self.bind(left), column_of(source, source.columns[0][0]))
+        if is_all:
+            test = call("(NOT coalesce({0}, 0))", test, type_=BOOLEAN)
+        block = Select(sources=[source], where=[test])
+        block.items = [Item("1", number_const("1"))]
+        return SubqueryExpr("exists", block, BOOLEAN, negated=is_all)
+
+    def _dpipe(self, node: Any) -> Expr:
+        return concat(self.bind(node.this), self.bind(node.expression))
+
+    def _concat(self, node: Any) -> Expr:
+        parts = [self.bind(e) for e in node.expressions]
+        result = parts[0]
+        for part in parts[1:]:
+            result = concat(result, part)
+        return result
+
+    def _mod(self, node: Any) -> Expr:
+        return calls.build_call("MOD", [self.bind(node.this), self.bind(node.expression)])
+
+    def _neg(self, node: Any) -> Expr:
+        return negate(self.bind(node.this))
+
+    def _and(self, node: Any) -> Expr:
+        parts = [self.condition(p) for p in conjuncts(node)]
+        return Call("(" + " AND ".join(f"{{{i}}}" for i in range(len(parts))) + ")", tuple(parts), BOOLEAN)
+
+    def _or(self, node: Any) -> Expr:
+        parts: list[Any] = []
+        stack = [node]
+        while stack:
+            top = stack.pop()
+            if isinstance(top, exp.Or):
+                stack += [top.expression, top.this]
+            else:
+                parts.append(top)
+        bound = tuple(self.condition(p) for p in parts)
+        return Call("(" + " OR ".join(f"{{{i}}}" for i in range(len(bound))) + ")", bound, BOOLEAN)
+
+    def _not(self, node: Any) -> Expr:
+        inner = self.condition(_unparen(node.this))
+        if isinstance(inner, SubqueryExpr) and inner.kind != "scalar":
+            inner.negated = not inner.negated
+            return inner
+        return call("(NOT {0})", inner, type_=BOOLEAN)
+
+    def _is(self, node: Any) -> Expr:
+        right = node.expression
+        negated = isinstance(right, exp.Not)
+        if negated:
+            right = right.this
+        value = settle(self.bind(node.this), VARCHAR)
+        if isinstance(right, exp.Null):
+            return call("({0} IS NULL)", value, type_=BOOLEAN)
+        if isinstance(right, exp.Boolean):
+            word = "TRUE" if right.this else "FALSE"
+            return call(f"({{0}} IS {word})", value, type_=BOOLEAN)
+        return compare("IS NOT" if negated else "IS", value, self.bind(right))
+
+    def _nullsafeeq(self, node: Any) -> Expr:
+        return compare("IS", self.bind(node.this), self.bind(node.expression))
+
+    def _nullsafeneq(self, node: Any) -> Expr:
+        return compare("IS NOT", self.bind(node.this), self.bind(node.expression))
+
+    def _between(self, node: Any) -> Expr:
+        value = self.bind(node.this)
+        low = compare(">=", value, self.bind(node.args["low"]))
+        high = compare("<=", value, self.bind(node.args["high"]))
+        return call("({0} AND {1})", low, high, type_=BOOLEAN)
+
+    def _in(self, node: Any) -> Expr:
+        left = _unparen(node.this)
+        lefts = (
+            [self.bind(e) for e in left.expressions]
+            if isinstance(left, exp.Tuple)
+            else [self.bind(left)]
+        )
+        if node.args.get("query") is not None:
+            return self._in_query(lefts, node.args["query"], negated=False)
+        items = node.expressions
+        if not items:
+            raise SqlSyntaxError("an empty IN list", position=position_of(node))
+        if len(items) == 1 and isinstance(items[0], exp.Query):
+            return self._in_query(lefts, items[0], negated=False)
+        if isinstance(left, exp.Tuple):
+            tests = [self._row_comparison("=", left, _unparen(i)) for i in items]
+            text = " OR ".join(f"{{{i}}}" for i in range(len(tests)))
+            return Call(f"({text})", tuple(tests), BOOLEAN)
+        return in_list(lefts[0], [self.bind(i) for i in items])
+
+    def _in_query(self, lefts: list[Expr], node: Any, *, negated: bool) -> Expr:
+        query = self.subquery(node)
+        if len(query.items) != len(lefts):
+            raise SqlSyntaxError("the subquery gives another number of columns")
+        new_lefts: list[Expr] = []
+        types: list[SqlType] = []
+        for left, item in zip(lefts, query.items, strict=True):
+            probe = call("{0}", item.expr, type_=item.expr.type)
+            if is_unknown(item.expr):
+                probe = item.expr  # type: ignore[assignment]
+            a, b, _collate = comparable(left, probe)
+            new_lefts.append(a)
+            types.append(b.type)
+        if any(
+            a.type.kind is Kind.NUMBER and not a.type.is_scaled or a.key() != left.key()
+            for a, left in zip(new_lefts, lefts, strict=True)
+        ):
+            typed = [unify([a, i.expr]) for a, i in zip(lefts, query.items, strict=True)]
+            new_lefts = [t[0][0] for t in typed]
+            types = [t[1] for t in typed]
+        retype_query(query, types)
+        return SubqueryExpr("in", query, BOOLEAN, tuple(new_lefts), negated=negated)
+
+    def _like(self, node: Any, escape: Expr | None = None) -> Expr:
+        left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
+        if node.args.get("negate"):
+            raise refuse("this form of LIKE")
+        if escape is None:
+            return call("({0} LIKE {1})", left, right, type_=BOOLEAN)
+        return call("({0} LIKE {1} ESCAPE {2})", left, right, to_text(escape), type_=BOOLEAN)
+
+    def _ilike(self, node: Any, escape: Expr | None = None) -> Expr:
+        left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
+        text = "(tg_lower({0}) LIKE tg_lower({1})"
+        if escape is None:
+            return call(text + ")", left, right, type_=BOOLEAN)
+        return call(text + " ESCAPE {2})", left, right, to_text(escape), type_=BOOLEAN)
+
+    def _escape(self, node: Any) -> Expr:
+        escape = self.bind(node.expression)
+        like = _unparen(node.this)
+        if isinstance(like, exp.Like):
+            return self._like(like, escape)
+        if isinstance(like, exp.ILike):
+            return self._ilike(like, escape)
+        raise refuse("ESCAPE here", position_of(node))
+
+    def _bitwiseand(self, node: Any) -> Expr:
+        return calls.build_call("BITAND", [self.bind(node.this), self.bind(node.expression)])
+
+    # -- calls --------------------------------------------------------------------------------------
+    def _case(self, node: Any) -> Expr:
+        base = self.bind(node.this) if node.this is not None else None
+        tests: list[Expr] = []
+        results: list[Expr] = []
+        for branch in node.args["ifs"]:
+            if base is None:
+                tests.append(self.condition(branch.this))
+            else:
+                tests.append(compare("=", base, self.bind(branch.this)))
+            results.append(self.bind(branch.args["true"]))
+        if node.args.get("default") is not None:
+            results.append(self.bind(node.args["default"]))
+        typed, type_ = unify(results)
+        out: list[Expr] = []
+        text = "CASE"
+        for test, result in zip(tests, typed, strict=False):
+            text += f" WHEN {{{len(out)}}} THEN {{{len(out) + 1}}}"
+            out += [test, result]
+        if len(typed) > len(tests):
+            text += f" ELSE {{{len(out)}}}"
+            out.append(typed[-1])
+        return Call(text + " END", tuple(out), type_)
+
+    def _cast(self, node: Any) -> Expr:
+        return cast(self.bind(node.this), type_of_node(node.args["to"]))
+
+    def _trycast(self, node: Any) -> Expr:
+        return self._cast(node)
+
+    def _extract(self, node: Any) -> Expr:
+        return calls.extract(node.this.name, self.bind(node.expression))
+
+    def _trim(self, node: Any) -> Expr:
+        side = str(node.args.get("position") or "BOTH").upper()
+        names = {"BOTH": "BTRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}
+        args = [self.bind(node.this)]
+        if node.expression is not None:
+            args.append(self.bind(node.expression))
+        return calls.build_call(names[side], args)
+
+    def _substring(self, node: Any) -> Expr:
+        args = [self.bind(node.this)]
+        for part in ("start", "length"):
+            if node.args.get(part) is not None:
+                args.append(self.bind(node.args[part]))
+        if len(args) == 1:
+            raise SqlSyntaxError("SUBSTRING needs a start")
+        return calls.build_call("SUBSTR", args)
+
+    def _strposition(self, node: Any) -> Expr:
+        return calls.build_call("INSTR", [self.bind(node.this), self.bind(node.args["substr"])])
+
+    def _anonymous(self, node: Any) -> Expr:
+        name = str(node.this).upper().removeprefix(PREFIX)
+        return self._function(name, node)
+
+    def _function(self, name: str, node: Any) -> Expr:
+        arguments = list(node.expressions)
+        if name in AGGREGATES:
+            return self._aggregate(name, arguments)
+        if name in _WINDOW_ONLY:
+            raise GroupingError(f"{name.lower()} needs an OVER clause", position=position_of(node))
+        if name in ("NEXTVAL", "CURRVAL"):
+            return self._pg_sequence(name, arguments)
+        if name == "ELEMENTIDCOMPUTE":
+            return self._element_of(arguments)
+        if name == "GROUPING" and self.grouping is not None:
+            return self.grouping(self.bind(arguments[0]))
+        return calls.build_call(name, [self.bind(a) for a in arguments], position_of(node))
+
+    def _grouping(self, node: Any) -> Expr:
+        if self.grouping is None:
+            raise GroupingError("GROUPING needs GROUP BY")
+        return self.grouping(self.bind(node.expressions[0]))
+
+    def _pg_sequence(self, name: str, arguments: list[Any]) -> Expr:
+        if len(arguments) != 1 or not isinstance(arguments[0], exp.Literal):
+            raise refuse(f"{name} of an expression")
+        text = str(arguments[0].this)
+        parts = [p[1:-1] if p.startswith('"') else p.upper() for p in text.split(".")]
+        return sequence_value(parts, name, self.statement)
+
+    def _element_of(self, arguments: list[Any]) -> Expr:
+        """ELEMENTIDCOMPUTE(key, …): the lead element of the replica set of that key."""
+        from data.sql.type_codes import type_code
+
+        args = [settle(self.bind(a), NUMBER) for a in arguments]
+        codes = ",".join(type_code(a.type) for a in args)
+        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
+        text = f"tg_element_of('{codes}', {marks})"
+        return Call(text, tuple(args), SqlType(Kind.INTEGER), volatile=True)
+
+    def _aggregate(
+        self,
+        name: str,
+        arguments: list[Any],
+        *,
+        filter_: Expr | None = None,
+        order: tuple[OrderItem, ...] = (),
+        inside_window: bool = False,
+    ) -> Expr:
+        if not self.allow_aggregates and not inside_window:
+            raise GroupingError(f"aggregate {name.lower()} is not allowed here")
+        distinct = star = False
+        if arguments and isinstance(arguments[0], exp.Distinct):
+            distinct, arguments = True, [*arguments[0].expressions, *arguments[1:]]
+        if arguments and isinstance(arguments[-1], exp.Order):
+            ordered = arguments[-1]
+            arguments = [*arguments[:-1], ordered.this]
+            order = self.order_items(ordered)
+        if arguments and isinstance(arguments[0], exp.Star):
+            star, arguments = True, []
+        inner = ExpressionBinder(self.statement, self.scope)
+        inner.depth = self.depth
+        args = [inner.bind(a) for a in arguments]
+        if distinct and len(args) > 1 and name == "COUNT":
+            raise refuse("COUNT (DISTINCT) of several columns")
+        built = Aggregate(args, distinct=distinct, filter_=filter_, order=order, star=star)
+        return built.build(name)
+
+    def _filter(self, node: Any) -> Expr:
+        inner = ExpressionBinder(self.statement, self.scope)
+        condition = inner.condition(node.expression.this)
+        name = str(node.this.this).upper().removeprefix(PREFIX)
+        if name not in AGGREGATES:
+            raise refuse("FILTER here", position_of(node))
+        return self._aggregate(name, list(node.this.expressions), filter_=condition)
+
+    def _withingroup(self, node: Any) -> Expr:
+        name = str(node.this.this).upper().removeprefix(PREFIX)
+        if name not in AGGREGATES:
+            raise refuse(f"{name} WITHIN GROUP", position_of(node))
+        order = self.order_items(node.expression)
+        return self._aggregate(name, list(node.this.expressions), order=order)
+
+    def order_items(self, node: Any) -> tuple[OrderItem, ...]:
+        """ORDER BY of an aggregate or window: plain expressions."""
+        inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
+        return tuple(
+            OrderItem(
+                settle(inner.bind(o.this), VARCHAR),
+                bool(o.args.get("desc")),
+                bool(o.args.get("nulls_first")),
+            )
+            for o in node.expressions
+        )
+
+    # -- windows ------------------------------------------------------------------------------------
+    def _window(self, node: Any) -> Expr:
+        if not self.allow_windows:
+            raise GroupingError("window functions are not allowed here", position=position_of(node))
+        partition, order, frame = self._window_parts(node)
+        function = node.this
+        nulls = ""
+        if isinstance(function, exp.IgnoreNulls):
+            raise refuse("IGNORE NULLS", position_of(node))
+        if isinstance(function, exp.RespectNulls):
+            function = function.this
+        filter_ = None
+        if isinstance(function, exp.Filter):
+            inner = ExpressionBinder(self.statement, self.scope)
+            filter_ = inner.condition(function.expression.this)
+            function = function.this
+        if not isinstance(function, exp.Anonymous):
+            raise refuse(f"{type(function).__name__} OVER", position_of(node))
+        name = str(function.this).upper().removeprefix(PREFIX)
+        if name in AGGREGATES:
+            built = self._aggregate(
+                name, list(function.expressions), filter_=filter_, inside_window=True
+            )
+            return transform(
+                built,
+                lambda e: WindowExpr(e, partition, order, frame) if isinstance(e, Agg) else None,
+            )
+        if name not in _WINDOW_ONLY:
+            raise refuse(f"{name} OVER", position_of(node))
+        del nulls
+        return WindowExpr(self._window_function(name, function.expressions), partition, order, frame)
+
+    def _window_parts(self, node: Any) -> tuple[tuple[Expr, ...], tuple[OrderItem, ...], str]:
+        alias = node.args.get("alias")
+        if alias is not None and not node.args.get("partition_by") and not node.args.get("order"):
+            named = self.scope.windows.get(folded(alias))
+            if named is None:
+                raise SqlSyntaxError(f'window "{alias.name}" does not exist')
+            node = named
+        inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
+        partition = tuple(settle(inner.bind(p), VARCHAR) for p in node.args.get("partition_by") or [])
+        ordered = node.args.get("order")
+        order = self.order_items(ordered) if ordered is not None else ()
+        spec = node.args.get("spec")
+        return partition, order, self._frame(spec) if spec is not None else ""
+
+    def _frame(self, spec: Any) -> str:
+        def bound(edge: str) -> str:
+            value, side = spec.args.get(edge), spec.args.get(f"{edge}_side") or ""
+            if value is None:
+                return "CURRENT ROW"
+            if isinstance(value, str):
+                return f"{value} {side}".strip().upper()
+            if not isinstance(value, exp.Literal) or value.is_string:
+                raise refuse("a window frame bound that is not a number")
+            return f"{value.this} {side}".upper()
+
+        kind = str(spec.args.get("kind") or "RANGE").upper()
+        text = f"{kind} BETWEEN {bound('start')} AND {bound('end')}"
+        exclude = spec.args.get("exclude")
+        if exclude is not None:
+            text += f" EXCLUDE {str(getattr(exclude, 'name', exclude)).upper()}"
+        return text
+
+    def _window_function(self, name: str, arguments: list[Any]) -> Expr:
+        inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
+        args = [inner.bind(a) for a in arguments]
+        lower = name.lower()
+        if name in ("ROW_NUMBER", "RANK", "DENSE_RANK"):
+            return Call(f"{lower}()", (), BIGINT)
+        if name in ("PERCENT_RANK", "CUME_DIST"):
+            return Call(f"{lower}()", (), SqlType(Kind.BINARY_DOUBLE))
+        if name == "NTILE":
+            return Call("ntile({0})", (settle(args[0], BIGINT),), BIGINT)
+        value = settle(args[0], VARCHAR)
+        if name in ("LAG", "LEAD"):
+            typed: list[Expr] = [value]
+            if len(args) > 1:
+                typed.append(settle(args[1], BIGINT))
+            type_ = value.type
+            if len(args) > 2:
+                (typed[0], default), type_ = unify([value, args[2]])
+                typed.append(default)
+            marks = ", ".join(f"{{{i}}}" for i in range(len(typed)))
+            return Call(f"{lower}({marks})", tuple(typed), type_)
+        if name == "NTH_VALUE":
+            return Call("nth_value({0}, {1})", (value, settle(args[1], BIGINT)), value.type)
+        return Call(f"{lower}({{0}})", (value,), value.type)
+
+    # -- subqueries ---------------------------------------------------------------------------------
+    def _exists(self, node: Any) -> Expr:
+        return SubqueryExpr("exists", self.subquery(node.this), BOOLEAN)
+
+    def _subquery(self, node: Any) -> Expr:
+        return self._scalar(node)
+
+    def _scalar(self, node: Any) -> Expr:
+        query = self.subquery(node)
+        if len(query.items) != 1:
+            raise SqlSyntaxError("a subquery used as a value must give one column")
+        return SubqueryExpr("scalar", query, query.items[0].expr.type)
+
+
+def in_list(left: Expr, items: list[Expr]) -> Expr:
+    """left IN (items)."""
+    pairs = [comparable(left, item) for item in items]
+    first_key = pairs[0][0].key()
+    if all(p[0].key() == first_key and not p[2] for p in pairs):
+        marks = ", ".join(f"{{{i + 1}}}" for i in range(len(pairs)))
+        return Call(f"({{0}} IN ({marks}))", (pairs[0][0], *(p[1] for p in pairs)), BOOLEAN)
+    tests = [call(f"({{0}} = {{1}}{c})", a, b, type_=BOOLEAN) for a, b, c in pairs]
+    text = " OR ".join(f"{{{i}}}" for i in range(len(tests)))
+    return Call(f"({text})", tuple(tests), BOOLEAN)
+
+
+def derived_source(statement: Statement, query: Query, name: str) -> Source:
+    """A derived table over a bound query; its columns keep the items' names, made unique."""
+    columns: list[tuple[str, SqlType]] = []
+    taken: set[str] = set()
+    for number, item in enumerate(query.items):
+        if is_unknown(item.expr):
+            item.expr = settle(item.expr, VARCHAR)
+        unique = item.name if item.name not in taken else f"{item.name}\x01{number}"
+        taken.add(unique)
+        columns.append((unique, item.expr.type))
+    return Source(statement.new_alias(), name, "query", columns, query=query)
+
+
+def _unparen(node: Any) -> Any:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def _is_bare(node: Any) -> bool:
+    """A pair of parentheses around a query without ORDER BY or LIMIT of its own."""
+    return not any(node.args.get(k) for k in ("order", "limit", "offset", "with_", "joins"))
+
+
+_DTYPES = {"DECIMAL": "NUMBER", "INT": "INTEGER", "TIMESTAMPNTZ": "TIMESTAMP"}
+
+
+def type_of_node(node: Any) -> SqlType:
+    """The SqlType of a sqlglot DataType. Raises UnknownObjectError, NotSupportedError."""
+    args: list[int | str] = []
+    for part in node.expressions:
+        value = part.this if isinstance(part, exp.DataTypeParam) else part
+        if isinstance(value, exp.Star):
+            args.append("*")
+            continue
+        text = str(value.this if isinstance(value, exp.Expression) else value)
+        args.append(int(text) if text.lstrip("-").isdigit() else text.upper())
+        unit = part.args.get("expression") if isinstance(part, exp.DataTypeParam) else None
+        if unit is not None:
+            args.append(str(unit.name).upper())
+    kind = node.args.get("kind")
+    name = str(kind if kind is not None and not isinstance(kind, exp.Expression) else node.this.value)
+    name = " ".join(name.upper().split())
+    name = _TYPE_WORDS.get(name, name)
+    if name in ("VARCHAR2", "VARCHAR", "NVARCHAR", "NVARCHAR2") and not args:
+        name = "TEXT"
+    return type_from_name(name, tuple(args))
+
+
+_TYPE_WORDS = {
+    "DECIMAL": "NUMBER",
+    "BIGDECIMAL": "NUMBER",
+    "VARCHAR": "VARCHAR2",
+    "NVARCHAR": "NVARCHAR2",
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "TIMESTAMPLTZ": "TIMESTAMP WITH TIME ZONE",
+    "TIMESTAMPNTZ": "TIMESTAMP",
+    "UBIGINT": "BIGINT",
+    "FLOAT": "BINARY_FLOAT",
+    "DOUBLE": "BINARY_DOUBLE",
+    "VARBINARY": "BYTEA",
+    "DATETIME": "TIMESTAMP",
+}
