@@ -1,0 +1,380 @@
+"""A whole grid on this machine: python -m deploy.local_grid up|stop|start|status|logs|destroy.
+
+Settings come from the environment: GRID_DIR (.grid), K (2), DATA (4), PORT_BASE (6600). They are
+kept in GRID_DIR; a later `up` with others is refused. Uses the tools that an operator would use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deploy.grid_plan import DATABASE, GridPlan, from_environment, taken_ports
+from deploy.sample import load
+from mgmt.cli import daemon_control
+from mgmt.transport.installation import create_installation
+from protocol.errors import GridError, ModelError, OperationError, ParameterError
+
+PLAN_FILE = "grid.json"
+USER = "terry"
+STEP_TIMEOUT_S = 300
+BEGAN_S = time.monotonic()
+ACTIONS = ("up", "stop", "start", "status", "logs", "destroy")
+
+
+def main() -> int:
+    """Entry point."""
+    words = sys.argv[1:]
+    if len(words) != 1 or words[0] not in ACTIONS:
+        print(f"usage: python -m deploy.local_grid {'|'.join(ACTIONS)}", file=sys.stderr)
+        return 2
+    try:
+        wanted = from_environment(os.environ)
+        actions: dict[str, Callable[[GridPlan], int]] = {
+            "up": up,
+            "stop": stop,
+            "start": start,
+            "status": status,
+            "logs": logs,
+            "destroy": destroy,
+        }
+        return actions[words[0]](wanted if words[0] == "up" else _stored(wanted.folder))
+    except GridError as error:
+        print(f"{error.message}", *(t for t in (error.detail, error.hint) if t), sep="\n",
+              file=sys.stderr)  # fmt: skip
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. make grid goes on or begins again.", file=sys.stderr)
+        return 130
+
+
+# -- actions --------------------------------------------------------------------------------------
+def up(plan: GridPlan) -> int:
+    """Make the grid unless it is there; start it if it is stopped."""
+    stored = _read(plan.folder)
+    if stored is not None:
+        before, ready = stored
+        if differences := plan.differences(before):
+            raise ModelError(
+                f"the grid in {plan.folder} was made with other settings: {differences}",
+                hint="Choose another GRID_DIR (and PORT_BASE), or first: make grid-destroy",
+            )
+        if ready:
+            return start(plan)
+        _say("an unfinished grid is here: beginning again")
+        _stop_processes(plan, force=True)
+        _remove(plan)
+    if taken := taken_ports(plan):
+        raise ModelError("\n".join(taken), hint="Choose another PORT_BASE, or stop what is there.")
+    _make(plan)
+    _tell(plan)
+    return 0
+
+
+def _make(plan: GridPlan) -> None:
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    _write(plan, ready=False)
+    with _step("Membership servers"):
+        for number in (1, 2, 3):
+            _tool(plan, "ttMembership", "create", *plan.membership_words(number))
+        _tool(plan, "ttMembership", "start", *map(str, plan.membership_homes()))
+    installation = create_installation(plan.folder / "install")
+    for name, text in plan.files(installation).items():
+        _private(plan.folder / name, text)
+    _run([str(installation / "bin" / "ttGridRollout"), str(plan.folder / "rollout.conf")])
+    login = load.Login(DATABASE, USER, secrets.token_urlsafe(18))
+    _write_client_files(plan, login)
+    _load_sample(plan, login)
+    _write(plan, ready=True)
+
+
+def _load_sample(plan: GridPlan, login: load.Login) -> None:
+    with _step(f"Sample: user {USER}, tables"):
+        info = plan.data_homes()[0] / "info"
+        load.create_user(info, plan.cs_port, getpass.getuser(), login)
+        addresses = [load.Address(host, plan.cs_port) for host in plan.external_addresses()]
+        load.create_schema(addresses[0], login)
+    with _step("Sample: rows") as show:
+        counts = load.load(addresses, login, show)
+    _say("  " + ", ".join(f"{count:,} {table}" for table, count in counts.items()))
+
+
+def stop(plan: GridPlan) -> int:
+    """Close and unload the database, stop all processes."""
+    if _management_runs(plan):
+        with _step("Closing and unloading the database"):
+            _put_to_rest(plan)
+    with _step("Stopping all processes"):
+        _stop_processes(plan, force=False)
+    _say(f"stopped after {_elapsed()}; the data is in {plan.folder}: make grid-start goes on")
+    return 0
+
+
+def start(plan: GridPlan) -> int:
+    """Start what does not run, then load and open the database."""
+    with _step("Membership servers"):
+        homes = [h for h in plan.membership_homes() if not _supervised(h)]
+        if homes:
+            _tool(plan, "ttMembership", "start", *map(str, homes))
+    with _step("Management instance"):
+        _start_daemons([plan.management_home()])
+        _admin(plan, "mgmtActiveStart")
+    with _step(f"{plan.data} data instances"):
+        _start_daemons(plan.data_homes())
+    with _step("Loading and opening the database"):
+        wait = ("-wait", str(STEP_TIMEOUT_S))
+        words = _words_of(plan)
+        if words[1] != "loaded-complete":
+            _admin(plan, "dbLoad", DATABASE, *wait)
+        if words[2] != "open":
+            _admin(plan, "dbOpen", DATABASE, *wait)
+    _tell(plan)
+    return 0
+
+
+def status(plan: GridPlan) -> int:
+    """What runs, and how the database is."""
+    homes = (*plan.membership_homes(), plan.management_home(), *plan.data_homes())
+    for home in homes:
+        pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
+        place = home.relative_to(plan.folder)
+        print(f"{place!s:<28} {f'runs (PID {pid})' if pid else 'does not run'}")
+    if not _management_runs(plan):
+        return 1
+    print()
+    return subprocess.call(_command(plan, "ttGridAdmin", "dbStatus", "-all"))
+
+
+def logs(plan: GridPlan) -> int:
+    """Follow the logs of all processes."""
+    homes = (*plan.membership_homes(), plan.management_home(), *plan.data_homes())
+    files = [str(home / "diag" / "ttmesg.log") for home in homes]
+    return subprocess.call(["tail", "-n", "20", "-F", *[f for f in files if Path(f).exists()]])
+
+
+def destroy(plan: GridPlan) -> int:
+    """Stop everything and delete all that `up` made."""
+    with _step("Stopping all processes"):
+        _stop_processes(plan, force=True)
+    _remove(plan)
+    _say(f"destroyed; {plan.folder} is {'kept' if plan.folder.exists() else 'gone'}")
+    return 0
+
+
+# -- parts ----------------------------------------------------------------------------------------
+def _put_to_rest(plan: GridPlan) -> None:
+    wait = ("-wait", "60")
+    words = _words_of(plan)
+    if words[2] in ("open", "opening"):
+        _admin(plan, "dbClose", DATABASE, *wait)
+    if words[1] != "unloaded":
+        _admin(plan, "dbUnload", DATABASE, "-force", *wait)
+
+
+def _words_of(plan: GridPlan) -> Sequence[str]:
+    """The three status words; all empty when there is no database."""
+    reply = json.loads(_admin(plan, "dbStatus", "-o", "json"))
+    for database in reply["databases"]:
+        if database["name"] == DATABASE:
+            return tuple(database["overall"]["summary"])
+    return ("", "unloaded", "closed")
+
+
+def _management_runs(plan: GridPlan) -> bool:
+    return bool(daemon_control.read_pid(plan.management_home(), daemon_control.PID_FILE))
+
+
+def _supervised(home: Path) -> bool:
+    return bool(daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE))
+
+
+def _start_daemons(homes: Sequence[Path]) -> None:
+    idle = [home for home in homes if not _supervised(home)]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(daemon_control.start, idle))
+
+
+def _stop_processes(plan: GridPlan, *, force: bool) -> None:
+    """Data instances first, then management, membership servers last."""
+    for homes in (plan.data_homes(), (plan.management_home(),), plan.membership_homes()):
+        there = [home for home in homes if home.exists()]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(lambda home: daemon_control.stop(home, force=force), there))
+
+
+def _write_client_files(plan: GridPlan, login: load.Login) -> None:
+    """env.sh, pg_service.conf and pgpass, for the owner's eyes only."""
+    passfile = plan.folder / "pgpass"
+    lines = [
+        f"{host}:{plan.cs_port}:{login.database}:{login.user}:{login.password}"
+        for host in plan.external_addresses()
+    ]
+    _private(passfile, "\n".join(lines) + "\n")
+    service = _admin(
+        plan,
+        *("gridClientExport", "-service", "-database", DATABASE),
+        *("-user", USER, "-passfile", str(passfile)),
+    )
+    _private(plan.folder / "pg_service.conf", service)
+    _private(plan.folder / "env.sh", plan.environment_script())
+
+
+def _tell(plan: GridPlan) -> None:
+    first = plan.external_addresses()[0]
+    shown = os.path.relpath(plan.folder / "env.sh")
+    print(
+        f"""
+The grid is up after {_elapsed()}: {plan.data} data instances, K={plan.k}, database {DATABASE} open.
+
+    . {shown if shown.startswith(".") else f"./{shown}"}
+    psql service={DATABASE} -c 'select count(*) from customers'
+    ttGridAdmin dbStatus {DATABASE} -all
+
+Drivers use the same service file (service={DATABASE}) or {first}:{plan.cs_port}, user {USER};
+the password is in {plan.folder / "pgpass"}."""
+    )
+
+
+def _stored(folder: Path) -> GridPlan:
+    stored = _read(folder)
+    if stored is None:
+        raise ModelError(f"there is no grid in {folder}", hint="Make one: make grid")
+    return stored[0]
+
+
+def _read(folder: Path) -> tuple[GridPlan, bool] | None:
+    """The plan of the grid in the folder, and whether it was finished."""
+    try:
+        fields: dict[str, Any] = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{folder / PLAN_FILE}: {error}") from error
+    ready = bool(fields.pop("ready"))
+    return msgspec.convert({**fields, "folder": folder}, GridPlan, dec_hook=_as_path), ready
+
+
+def _as_path(kind: type, value: object) -> object:
+    return value if isinstance(value, Path) else kind(str(value))
+
+
+def _write(plan: GridPlan, *, ready: bool) -> None:
+    fields = {"k": plan.k, "data": plan.data, "port_base": plan.port_base, "ready": ready}
+    _private(plan.folder / PLAN_FILE, json.dumps(fields) + "\n")
+
+
+def _remove(plan: GridPlan) -> None:
+    """Only what `up` made: GRID_DIR may be a folder with other things in it."""
+    for name in (*plan.entries(), PLAN_FILE):
+        path = plan.folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: something of somebody else
+        plan.folder.rmdir()
+
+
+def _private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, as a whole."""
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+    beside.replace(path)
+
+
+# -- programs -------------------------------------------------------------------------------------
+def _command(plan: GridPlan, program: str, *words: str) -> list[str]:
+    return [str(plan.management_home() / "bin" / program), *words]
+
+
+def _admin(plan: GridPlan, *words: str) -> str:
+    """A ttGridAdmin command; returns what it printed. Raises OperationError."""
+    return _capture(_command(plan, "ttGridAdmin", *words))
+
+
+def _tool(plan: GridPlan, program: str, *words: str) -> str:
+    """A tool before there is an instance: from the virtual environment."""
+    return _capture([str(Path(sys.executable).parent / program), *words])
+
+
+def _capture(command: Sequence[str]) -> str:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        name = " ".join([Path(command[0]).name, *command[1:3]])
+        raise OperationError(f"{name} failed:\n{(done.stdout + done.stderr).strip()}")
+    return done.stdout
+
+
+def _run(command: Sequence[str]) -> None:
+    """A program that shows its own progress."""
+    if code := subprocess.call(command, stdin=subprocess.DEVNULL):
+        raise OperationError(f"{Path(command[0]).name} ended with code {code}")
+
+
+# -- progress -------------------------------------------------------------------------------------
+class _Shown:
+    """One progress line: redrawn on a terminal, printed now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._began_s = self._last_s = time.monotonic()
+        self._tty = sys.stdout.isatty()
+        if self._tty:
+            print(f"{title} ...", end="", flush=True)
+
+    def __call__(self, text: str) -> None:
+        """Say how far it is."""
+        now_s = time.monotonic()
+        if now_s - self._last_s < (0.2 if self._tty else 5.0):
+            return
+        self._last_s = now_s
+        line = f"{self._title} ... {text} ({now_s - self._began_s:.0f} s)"
+        print(f"\r\x1b[K{line}" if self._tty else line, end="" if self._tty else "\n", flush=True)
+
+    def end(self, word: str) -> None:
+        """The last word."""
+        took_s = time.monotonic() - self._began_s
+        start = "\r\x1b[K" if self._tty else ""
+        line = f"{self._title.ljust(70, '.')}{word} {took_s:5.1f} s   ({_elapsed()})"
+        print(start + line, flush=True)
+
+
+@contextlib.contextmanager
+def _step(title: str) -> Any:
+    shown = _Shown(title)
+    try:
+        yield shown
+    except BaseException:
+        shown.end("FAILED")
+        raise
+    shown.end("OK")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _elapsed() -> str:
+    return f"{time.monotonic() - BEGAN_S:.1f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

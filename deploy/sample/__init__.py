@@ -1,0 +1,1 @@
+"""The sample: customers of a phone company, their accounts and transactions."""
