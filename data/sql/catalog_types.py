@@ -1,0 +1,237 @@
+"""Types of the result columns of catalog queries, as far as the tree tells. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from protocol.sqltypes import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    VARCHAR,
+    Kind,
+    SqlType,
+)
+
+
+class ResultShape(NamedTuple):
+    """A result column. `type` None: as SQLite declares it, text if it does not."""
+
+    name: str
+    type: SqlType | None
+    array: bool = False
+
+
+_SMALLINT = SqlType(Kind.SMALLINT)
+_TIMESTAMPTZ = SqlType(Kind.TIMESTAMPTZ, precision=6)
+
+_FUNCTION_TYPES: dict[str, SqlType] = {
+    "pg_backend_pid": INTEGER,
+    "pg_get_userbyid": VARCHAR,
+    "pg_table_is_visible": BOOLEAN,
+    "pg_type_is_visible": BOOLEAN,
+    "pg_function_is_visible": BOOLEAN,
+    "pg_collation_is_visible": BOOLEAN,
+    "pg_is_in_recovery": BOOLEAN,
+    "has_table_privilege": BOOLEAN,
+    "has_schema_privilege": BOOLEAN,
+    "has_database_privilege": BOOLEAN,
+    "has_column_privilege": BOOLEAN,
+    "has_sequence_privilege": BOOLEAN,
+    "has_function_privilege": BOOLEAN,
+    "pg_has_role": BOOLEAN,
+    "pg_relation_is_publishable": BOOLEAN,
+    "pg_try_advisory_lock": BOOLEAN,
+    "pg_advisory_unlock": BOOLEAN,
+    "pg_cancel_backend": BOOLEAN,
+    "pg_terminate_backend": BOOLEAN,
+    "bool_and": BOOLEAN,
+    "bool_or": BOOLEAN,
+    "array_upper": INTEGER,
+    "array_lower": INTEGER,
+    "array_length": INTEGER,
+    "array_position": INTEGER,
+    "cardinality": INTEGER,
+    "char_length": INTEGER,
+    "length": INTEGER,
+    "strpos": INTEGER,
+    "pg_table_size": BIGINT,
+    "pg_relation_size": BIGINT,
+    "pg_total_relation_size": BIGINT,
+    "pg_indexes_size": BIGINT,
+    "pg_database_size": BIGINT,
+    "pg_my_temp_schema": BIGINT,
+    "txid_current": BIGINT,
+    "to_regclass": BIGINT,
+    "pg_char_to_encoding": INTEGER,
+    "pg_postmaster_start_time": _TIMESTAMPTZ,
+    "pg_conf_load_time": _TIMESTAMPTZ,
+    "now": _TIMESTAMPTZ,
+    "clock_timestamp": _TIMESTAMPTZ,
+    "statement_timestamp": _TIMESTAMPTZ,
+    "transaction_timestamp": _TIMESTAMPTZ,
+    "json_build_object": SqlType(Kind.JSON),
+    "row_number": BIGINT,
+}
+_ARRAY_FUNCTIONS = frozenset(
+    {"current_schemas", "array_remove", "array_cat", "string_to_array", "array_append"}
+)
+_CASTS: dict[str, SqlType] = {
+    "OID": BIGINT,
+    "BIGINT": BIGINT,
+    "INT": INTEGER,
+    "INTEGER": INTEGER,
+    "SMALLINT": _SMALLINT,
+    "BOOLEAN": BOOLEAN,
+    "REAL": DOUBLE,
+    "DOUBLE PRECISION": DOUBLE,
+}
+_BOOLEAN_NODES = (
+    exp.Predicate,
+    exp.And,
+    exp.Or,
+    exp.Not,
+    exp.In,
+    exp.Exists,
+    exp.Between,
+    exp.Boolean,
+    exp.LogicalAnd,
+    exp.LogicalOr,
+    exp.RegexpLike,
+    exp.RegexpILike,
+)
+
+
+def result_shapes(tree: exp.Expr) -> tuple[ResultShape, ...] | None:
+    """Shapes of the query's columns, None when it has a `*`."""
+    select = tree
+    while isinstance(select, (exp.SetOperation, exp.Subquery)):
+        select = select.this
+    if not isinstance(select, exp.Select):
+        return None
+    shapes = []
+    for projection in select.expressions:
+        if projection.is_star:
+            return None
+        kind, array = _type_of(projection, 0)
+        shapes.append(ResultShape(projection.alias_or_name, kind, array))
+    return tuple(shapes)
+
+
+def _type_of(node: exp.Expr, depth: int) -> tuple[SqlType | None, bool]:
+    if depth > 20:
+        return None, False
+    if isinstance(node, (exp.Alias, exp.Paren)):
+        return _type_of(node.this, depth + 1)
+    if isinstance(node, exp.Cast):
+        target = node.to.sql("postgres").upper()
+        return _CASTS.get(target, VARCHAR), target.endswith("[]")
+    if isinstance(node, (exp.Array, exp.ArrayAgg, exp.CurrentSchemas)):
+        return VARCHAR, True
+    if isinstance(node, (exp.Case, exp.Coalesce)):
+        return _first_known(_branches(node), depth)
+    if isinstance(node, exp.Subquery):
+        inner = node.this
+        if isinstance(inner, exp.Select) and inner.expressions:
+            return _type_of(inner.expressions[0], depth + 1)
+    if isinstance(node, exp.Column):
+        return _column(node, depth)
+    if isinstance(node, exp.Dot):
+        if isinstance(node.expression, exp.Func):
+            return _type_of(node.expression, depth + 1)
+        return (INTEGER if node.expression.name.lower() in ("n", "x") else None), False
+    return _simple(node, depth)
+
+
+def _simple(node: exp.Expr, depth: int) -> tuple[SqlType | None, bool]:
+    if isinstance(node, exp.Literal):
+        if node.is_string:
+            return VARCHAR, False
+        return (INTEGER if node.this.isdigit() else DOUBLE), False
+    if isinstance(node, exp.Null):
+        return VARCHAR, False
+    if isinstance(node, _BOOLEAN_NODES):
+        return BOOLEAN, False
+    if isinstance(node, (exp.Count, exp.Sum, exp.RowNumber)):
+        return BIGINT, False
+    if isinstance(node, (exp.Min, exp.Max, exp.Window, exp.Filter)):
+        return _type_of(node.this, depth + 1)
+    if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Neg, exp.BitwiseAnd)):
+        return BIGINT, False
+    if isinstance(node, exp.CurrentTimestamp):
+        return _TIMESTAMPTZ, False
+    if isinstance(node, exp.Anonymous):
+        name = node.name.lower()
+        if name in ("unnest", "generate_subscripts"):
+            return INTEGER, False
+        return _FUNCTION_TYPES.get(name, VARCHAR), name in _ARRAY_FUNCTIONS
+    if isinstance(node, (exp.Explode, exp.ExplodingGenerateSeries, exp.GenerateSeries)):
+        return INTEGER, False
+    if isinstance(node, exp.Bracket):
+        return None, False
+    if isinstance(node, exp.Func):
+        name = str(node.sql_name()).lower()
+        return _FUNCTION_TYPES.get(name, VARCHAR), name in _ARRAY_FUNCTIONS
+    return VARCHAR, False
+
+
+def _branches(node: exp.Expr) -> list[exp.Expr]:
+    if isinstance(node, exp.Coalesce):
+        return [node.this, *node.expressions]
+    branches = [branch.args["true"] for branch in node.args.get("ifs") or []]
+    default = node.args.get("default")
+    return [*branches, default] if default is not None else branches
+
+
+def _first_known(nodes: list[exp.Expr], depth: int) -> tuple[SqlType | None, bool]:
+    for node in nodes:
+        if isinstance(node, exp.Null):
+            continue
+        kind, array = _type_of(node, depth + 1)
+        if kind is not None and not (isinstance(node, exp.Literal) and node.is_string):
+            return kind, array
+    return VARCHAR, False
+
+
+def _column(node: exp.Column, depth: int) -> tuple[SqlType | None, bool]:
+    """The type a derived table's column has; None: a column of a catalog table."""
+    select = node.parent_select
+    if not isinstance(select, exp.Select):
+        return None, False
+    for source in _sources(select):
+        if node.table and source.alias_or_name.lower() != node.table.lower():
+            continue
+        inner = source.this if isinstance(source, exp.Subquery) else _cte(source)
+        while isinstance(inner, (exp.SetOperation, exp.Subquery)):
+            inner = inner.this
+        if not isinstance(inner, exp.Select):
+            continue
+        for projection in inner.expressions:
+            if projection.alias_or_name.lower() == node.name.lower():
+                return _type_of(projection, depth + 1)
+    return None, False
+
+
+def _sources(select: exp.Select) -> list[exp.Expr]:
+    start = select.args.get("from_")
+    joins = [join.this for join in select.args.get("joins") or []]
+    return [start.this, *joins] if start is not None else joins
+
+
+def _cte(source: exp.Expr) -> exp.Expr | None:
+    """The query of a common table expression that a table name stands for."""
+    if not isinstance(source, exp.Table) or source.db:
+        return None
+    ancestor: exp.Expr | None = source
+    while ancestor is not None:
+        clause = ancestor.args.get("with_")
+        if clause is not None:
+            for item in clause.expressions:
+                if item.alias.lower() == source.name.lower():
+                    query = item.this
+                    return query if isinstance(query, exp.Expr) else None
+        ancestor = ancestor.parent
+    return None
