@@ -37,7 +37,6 @@ from data.storage.writer import BatchWriter, RunResult
 from protocol.errors import (
     CorruptElementError,
     DuplicateObjectError,
-    GridError,
     TransactionStateError,
 )
 from protocol.ids import LogPosition, TxnId
@@ -110,7 +109,7 @@ class Element(BatchWriter):
         path.mkdir(parents=True, exist_ok=True)
         lock = files.FolderLock(path)
         try:
-            _replace_file(file, path, identity, settings)
+            files.put_in_place(files.prepare_snapshot(file, path, identity), path)
             return Element(path, settings, lock)
         except BaseException:
             lock.release()
@@ -134,14 +133,14 @@ class Element(BatchWriter):
         self._writer_thread: ThreadPoolExecutor | None = None
         self._long = False  # run_long is on: the writer's connection is not ours
         self.closed = False
-        self._open_files()
+        self._open_files(check=settings.check_on_open)
 
-    def _open_files(self) -> None:
+    def _open_files(self, *, check: bool) -> None:
         file = self.path / files.FILE
         connection = files.open_writer(file, self.settings)
         try:
             register_functions(connection, lambda: self.identity)
-            files.check_file(connection, file, whole=self.settings.check_on_open)
+            files.check_file(connection, file, whole=check)
             connection.pragma("journal_mode", "wal")
             BatchWriter.__init__(
                 self,
@@ -490,19 +489,34 @@ class Element(BatchWriter):
         """
         return snapshot.copy_file(self.path / files.FILE, file)
 
-    def load_snapshot(self, file: Path) -> None:
-        """`install_snapshot` into this open element: same object, new content; not in a batch.
+    def prepare_snapshot(self, file: Path) -> Path:
+        """The slow part of `load_snapshot`, for a thread: check a snapshot, make it this element's.
 
-        `file` is used up. Scans that run are interrupted. Catalog callbacks fire. If it raises, the
-        element is closed; what is on disk needs recovery.
+        Returns its new place, to be given to `load_snapshot`. Raises CorruptElementError.
+        """
+        incoming = files.prepare_snapshot(file, self.path, self.identity)
+        self._incoming = incoming
+        return incoming
+
+    _incoming: Path | None = None  # a prepared snapshot
+
+    def load_snapshot(self, file: Path) -> None:
+        """Put a snapshot in the place of this open element's content: the same object goes on.
+
+        `file` is used up; milliseconds if it comes from `prepare_snapshot`. Not in a batch. Scans
+        that run are interrupted. Catalog callbacks fire. If it raises after the snapshot was
+        accepted, the element is closed, and what is on disk needs recovery.
         """
         if self.in_batch:
             raise TransactionStateError("not inside a batch")
-        identity, before = self.identity, self.catalog
+        if file != self._incoming:
+            file = self.prepare_snapshot(file)
+        self._incoming = None
+        before = self.catalog
         self._close_files()
         try:
-            _replace_file(file, self.path, identity, self.settings)
-            self._open_files()
+            files.put_in_place(file, self.path)
+            self._open_files(check=False)
         except BaseException:
             self.closed = True
             self._lock.release()
@@ -511,16 +525,3 @@ class Element(BatchWriter):
         if self.catalog is not before:
             for callback in self._callbacks:
                 callback(self.catalog)
-
-
-def _replace_file(
-    file: Path, folder: Path, identity: ElementIdentity, settings: StorageSettings
-) -> None:
-    """Put a snapshot in the place of an element's file, never leaving a trusted wrong one."""
-    if Element.exists(folder):
-        try:
-            files.distrust(folder / files.FILE)
-        except GridError:  # damaged: perhaps that is why it is replaced
-            for suffix in ("", "-wal", "-shm"):
-                (folder / (files.FILE + suffix)).unlink(missing_ok=True)
-    files.use_up_snapshot(file, folder, identity, settings)

@@ -1,4 +1,4 @@
-"""SQLite's errors as ours, in the words of the catalog. Pure: nothing here touches a connection."""
+"""SQLite's errors as ours, in the words of the catalog. Nothing here touches a connection."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from protocol.errors import (
     DiskFullError,
     ElementInUseError,
     FormatTooNewError,
+    GridError,
 )
 
 FORMAT = 1  # PRAGMA user_version; raised when older software could not read the file
@@ -160,13 +162,11 @@ def is_trusted(execute: Any, boot: str) -> bool:
     return in_sync == boot or bool(mark(execute, "clean")) or bool(mark(execute, "forced"))
 
 
-def use_up_snapshot(
-    file: Path, folder: Path, identity: ElementIdentity, settings: StorageSettings
-) -> None:
-    """Check a snapshot, make it this element's and put it in the place of the folder's file.
+def prepare_snapshot(file: Path, folder: Path, identity: ElementIdentity) -> Path:
+    """Check a snapshot and make it this element's; returns where it is now, in the folder, flushed.
 
-    The folder's lock is held and its connections are closed. Crash-safe: the old file is used
-    until the rename, and it does not count itself in sync.
+    Touches nothing else there. Takes as long as reading the file: use a thread. Raises
+    CorruptElementError if it is damaged, in use or of another database.
     """
     incoming = folder / INCOMING
     if file != incoming:
@@ -194,13 +194,25 @@ def use_up_snapshot(
     handle = os.open(incoming, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
+    return incoming
+
+
+def put_in_place(incoming: Path, folder: Path) -> None:
+    """A prepared snapshot becomes the element's file; quick.
+
+    The folder's lock is held and its connections are closed. Crash-safe: until the rename the old
+    file is there, which no longer counts itself in sync.
+    """
+    if (folder / FILE).exists():
+        with suppress(GridError):  # damaged: perhaps that is why it is replaced
+            _distrust(folder / FILE)
     for suffix in ("-wal", "-shm"):
         (folder / (FILE + suffix)).unlink(missing_ok=True)
     os.replace(incoming, folder / FILE)
     sync_folder(folder)
 
 
-def distrust(file: Path) -> None:
+def _distrust(file: Path) -> None:
     """Write into a closed element's file that it must not count itself in sync, flushed."""
     connection = connect(file, cache_bytes=1 << 20, mmap_bytes=0, read_only=False)
     try:

@@ -251,18 +251,35 @@ def test_an_open_element_takes_a_snapshot_in(tmp_path: Path) -> None:
     copy.close(clean=True)
 
 
-def test_a_snapshot_of_another_database_is_refused(tmp_path: Path) -> None:
+def test_a_snapshot_that_is_not_fit_changes_nothing(tmp_path: Path) -> None:
     other = Element.create(tmp_path / "1", identity_of(1, "db-2"), StorageSettings())
     other.snapshot_to(tmp_path / "snapshot")
     other.close(clean=True)
+    (tmp_path / "torn").write_bytes((tmp_path / "snapshot").read_bytes()[:20_000])
     copy = new_element(tmp_path / "2", 2)
     write(copy, "TERRY.CUSTOMERS", [customer(77)])
     with pytest.raises(CorruptElementError, match="db-2"):
         copy.load_snapshot(tmp_path / "snapshot")
-    assert copy.closed
-    copy = Element.open(copy.path, copy.settings)
-    assert copy.needs_recovery, "its own content is whole, but it was to be replaced"
+    with pytest.raises(CorruptElementError):
+        copy.load_snapshot(tmp_path / "torn")
     assert contents(copy)["TERRY.CUSTOMERS"] == [customer(77)]
+    copy.close(clean=False)
+    copy = Element.open(copy.path, copy.settings)
+    assert not copy.needs_recovery
+    copy.close(clean=True)
+
+
+def test_a_file_that_is_being_replaced_is_not_trusted(tmp_path: Path) -> None:
+    """As if the process was killed just before the rename."""
+    lead, copy = new_element(tmp_path / "1"), new_element(tmp_path / "2", 2)
+    lead.snapshot_to(tmp_path / "snapshot")
+    lead.close(clean=True)
+    incoming = copy.prepare_snapshot(tmp_path / "snapshot")
+    incoming.unlink()
+    with pytest.raises(FileNotFoundError):
+        copy.load_snapshot(incoming)
+    copy = Element.open(copy.path, copy.settings)
+    assert copy.needs_recovery
     copy.close(clean=True)
 
 

@@ -72,7 +72,7 @@ async def test_scans_beyond_the_pool_wait_for_their_turn(element: Element) -> No
 async def test_a_running_scan_can_be_interrupted(element: Element) -> None:
     scan = await element.scan(ENDLESS)
     fetch = asyncio.ensure_future(scan.fetch(1))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # that a query runs is no event
     scan.interrupt()
     with pytest.raises(CancelledError):
         await fetch
@@ -85,7 +85,7 @@ async def test_cancelling_the_task_that_fetches_frees_the_connection(element: El
     for _ in range(5):  # more often than there are connections
         scan = await element.scan(ENDLESS)
         fetch = asyncio.ensure_future(scan.fetch(1))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # that a query runs is no event
         fetch.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetch
@@ -115,7 +115,7 @@ async def test_long_writes_leave_the_event_loop_free(element: Element) -> None:
     endless = asyncio.ensure_future(
         element.run_long(f'UPDATE "TERRY.CUSTOMERS" SET CREDIT = ({ENDLESS}) WHERE ID = 1')
     )
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # that a query runs is no event
     element.interrupt_writer()
     with pytest.raises(CancelledError):
         await endless
@@ -148,7 +148,7 @@ async def test_a_long_query_in_a_scratch_leaves_the_event_loop_free() -> None:
     scratch = Scratch(None, 1)
     scan = await scratch.scan(ENDLESS)
     fetch = asyncio.ensure_future(scan.fetch(1))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # that a query runs is no event
     assert not fetch.done()
     scan.interrupt()
     with pytest.raises(CancelledError):
