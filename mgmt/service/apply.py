@@ -319,7 +319,7 @@ class Apply:
             shared=await installation_works(transport, installation.path),
         )
         self._placed.put_installation(placed)  # journal first
-        await place_installation(transport, installation.path)
+        await place_installation(transport, installation.path, source=installation.source)
         done = msgspec.structs.replace(
             placed, usable=True, message="", when_us=self._management.clock.wall_us()
         )

@@ -57,16 +57,21 @@ def create_installation(parent: Path) -> Path:
     return directory
 
 
-async def place_installation(transport: HostTransport, directory: str) -> None:
-    """Make the installation on a host. Repeatable. Raises OperationError if it does not run."""
+async def place_installation(transport: HostTransport, directory: str, *, source: str = "") -> None:
+    """Make the installation on a host. Repeatable. Raises OperationError if it does not run.
+
+    source: an installation on that host to take the programs from; "": those in use here.
+    """
+    programs = f"{source}/bin" if source else str(own_programs())
     if not await installation_works(transport, directory):
         await transport.make_dir(f"{directory}/bin")
         for program in PROGRAMS:
-            await transport.make_link(str(own_programs() / program), f"{directory}/bin/{program}")
+            await transport.make_link(f"{programs}/{program}", f"{directory}/bin/{program}")
         text = _README_TEXT.format(release=release())
         await transport.put_file(f"{directory}/{README}", text.encode())
     if not await installation_works(transport, directory):
-        raise OperationError(f"the installation {directory} does not run")
+        hint = f"Is {source} an installation of release {release()}?" if source else ""
+        raise OperationError(f"the installation {directory} does not run", hint=hint)
 
 
 async def installation_works(transport: HostTransport, directory: str) -> bool:

@@ -212,3 +212,34 @@ async def test_exec_reports_the_code_and_output_of_each_place(tmp_path: Path) ->
         script = schema.Execute(scope="host", script="#!/bin/sh\necho script $1\n", command=("x",))
         reply = await grid.call(script, schema.ExecuteReply)
         assert [r.output for r in reply.results] == ["script x\n", "script x\n"]
+
+
+async def test_an_instance_that_did_not_start_is_started_by_the_next_apply(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        program = home / "bin/ttDaemonAdmin"
+        original = program.read_text()
+        program.write_text("#!/bin/sh\necho no memory\nexit 1\n")
+        with pytest.raises(OperationError, match="no memory"):
+            await grid.call(schema.ModelApply())
+        listed = await grid.call(schema.ModelList(), schema.ModelListReply)
+        assert [v.version for v in listed.versions if v.state == "Current"] == [2]
+        program.write_text(f"#!/bin/sh\necho $1 >> {tmp_path}/started\n")
+        await grid.call(schema.ModelApply())
+        await grid.call(schema.ModelApply())  # what ran once is the operator's to start
+        assert (tmp_path / "started").read_text() == "-start\n"
+        program.write_text(original)
+
+
+async def test_an_installation_can_be_taken_from_a_source(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        await grid.call(host("host3", 3, 1))
+        source = Path(instance_file.load(grid.home).installation)
+        create = schema.InstallationCreate(
+            host="host3", location=str(tmp_path / "host3"), source=str(source)
+        )
+        await grid.call(create)
+        await grid.call(no_start())
+        made = tmp_path / "host3" / source.name / "bin" / "ttGridAdmin"
+        assert made.readlink() == source / "bin" / "ttGridAdmin"
