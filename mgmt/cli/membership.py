@@ -197,16 +197,19 @@ def _await_ready(home: Path, supervisor: subprocess.Popen[bytes], deadline_s: fl
 
 
 def _await_quorum(configs: list[MembershipServerConfig], deadline_s: float) -> None:
+    """Wait until all that were started serve; a majority is enough when the time is over."""
+    total = len(configs[0].servers)
     own = [config.own for config in configs]
-    majority = len(configs[0].servers) // 2 + 1
-    while sum(status.serves for status in _probe_all(own)) < majority:
+    while (serving := sum(status.serves for status in _probe_all(own))) < len(own):
         if time.monotonic() > deadline_s:
-            raise OperationError(
-                "the membership servers run but found no quorum",
-                hint="Are the addresses and ports in -servers the same for all of them?",
-            )
+            break
         time.sleep(POLL_S)
-    print(f"Quorum of {len(configs[0].servers)} membership servers reached")
+    if serving <= total // 2:
+        raise OperationError(
+            "the membership servers run but found no quorum",
+            hint="Are the addresses and ports in -servers the same for all of them?",
+        )
+    print(f"Quorum of {total} membership servers reached")
 
 
 def _stop(arguments: Arguments, homes: list[Path]) -> int:
