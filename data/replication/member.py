@@ -608,6 +608,7 @@ class ReplicaSetMember:
             peer = self._rpc.peer(self._places[action.source].instance)
             request = m.OpenSnapshot(self.db, self.rs, me, action.term)
             file = await fetch_snapshot(peer, request, self.element.path)
+            file = await asyncio.to_thread(self.element.prepare_snapshot, file)
             if machine.fetching and not self._stopped:
                 self.element.load_snapshot(file)
                 log.info("replication.snapshot_loaded", db=self.db, rs=self.rs,
