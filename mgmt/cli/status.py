@@ -15,6 +15,7 @@ from mgmt.cli.words import parse_tool, tool_help
 from protocol import instance_file
 
 STATUS_FILE = "info/status.json"  # a data instance writes there what it serves, if it does
+SPECIFICATIONS = "conf/databases/*.json"  # one per element this instance holds
 OPTIONS = (Option("json", "", "JSON"), Option("v", "", "all that is known"))
 
 
@@ -66,11 +67,12 @@ def _facts(home: Path) -> dict[str, Any]:
 
 
 def _databases(home: Path) -> list[Any]:
+    """What the daemon tells about its databases, at least their names."""
     try:
         found = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return found.get("databases", []) if isinstance(found, dict) else []
+        return list(found["databases"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [{"data store": file.stem} for file in sorted(home.glob(SPECIFICATIONS))]
 
 
 def _text(facts: dict[str, Any]) -> str:

@@ -33,9 +33,6 @@ def _group(arguments: Arguments) -> int | None:
 
 
 def _modify(arguments: Arguments) -> schema.HostModify:
-    for refused in ("address", "internalAddress", "externalAddress", "name"):
-        if arguments.has(refused):
-            raise UsageError(f"-{refused}: name and addresses of a host never change")
     return schema.HostModify(
         name=arguments.word("NAME"),
         data_space_group=_group(arguments),
@@ -75,9 +72,9 @@ COMMANDS = (
     Command(
         "hostModify",
         GROUP,
-        "Change a host's data space group or comment",
+        "Change a host's data space group or comment (name and addresses never change)",
         (Positional("NAME"),),
-        (*_GROUP_OPTIONS, *ADDRESS_OPTIONS),
+        _GROUP_OPTIONS,
         build=_modify,
         reply=schema.Done,
     ),
