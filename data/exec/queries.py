@@ -149,6 +149,8 @@ class QueryRunner:
             for t in targets
         ]
         try:
+            # all have opened before the first row is handed on: until then a retry is possible
+            await asyncio.gather(*firsts)
             for target, first in zip(targets, firsts, strict=True):
                 async for rows in self._stream(target, first):
                     yield rows

@@ -34,6 +34,7 @@ from protocol.errors import (
     StaleMapError,
     StaleSchemaError,
     TransientError,
+    WorkspaceLostError,
 )
 from protocol.ids import TxnId
 from protocol.pgwire.values import RowEncoder
@@ -133,7 +134,10 @@ class Running:
             except GridError as error:
                 if self.emitted or session.failed is not None or boottime_s() > deadline_s:
                     raise
-                if isinstance(error, TransientError):
+                if isinstance(error, WorkspaceLostError):
+                    if session.txn is not None:
+                        raise  # more than this statement is gone
+                elif isinstance(error, TransientError):
                     changed += 1
                     if changed > ROW_CHANGED_TRIES:
                         raise
