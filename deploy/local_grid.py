@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 
 from deploy.grid_plan import DATABASE, GridPlan, from_environment, taken_ports
 from deploy.sample import load
@@ -55,6 +56,9 @@ def main() -> int:
     except GridError as error:
         print(f"{error.message}", *(t for t in (error.detail, error.hint) if t), sep="\n",
               file=sys.stderr)  # fmt: skip
+        return 1
+    except psycopg.Error as error:
+        print(f"The database refused: {error.sqlstate or ''} {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted. make grid goes on or begins again.", file=sys.stderr)
@@ -234,12 +238,13 @@ def _write_client_files(plan: GridPlan, login: load.Login) -> None:
 
 def _tell(plan: GridPlan) -> None:
     first = plan.external_addresses()[0]
-    shown = os.path.relpath(plan.folder / "env.sh")
+    relative = os.path.relpath(plan.folder / "env.sh")
+    shown = str(plan.folder / "env.sh") if relative.startswith("..") else relative
     print(
         f"""
 The grid is up after {_elapsed()}: {plan.data} data instances, K={plan.k}, database {DATABASE} open.
 
-    . {shown if shown.startswith(".") else f"./{shown}"}
+    . {shown if shown[0] in "./" else f"./{shown}"}
     psql service={DATABASE} -c 'select count(*) from customers'
     ttGridAdmin dbStatus {DATABASE} -all
 

@@ -121,12 +121,14 @@ def load_readiness(database: DatabaseStatus) -> str:
     states = {ready.replica_set: ready.state for ready in database.readiness}
     rows: list[tuple[object, ...]] = []
     for number in dict.fromkeys(e.sync_replica_set for _, e in pairs):
+        shown = number or None  # on the first line of its set only
         for i, e in pairs:
             if e.sync_replica_set == number:
                 name = f"{i.host_name}.{i.instance_name}"
-                rows.append((number or None, e.data_space, name, e.state.capitalize()))
+                rows.append((shown, e.data_space, name, e.state.capitalize()))
+                shown = None
         if number:
-            rows.append((number, None, "", states.get(number, "")))
+            rows.append((None, None, "", states.get(number, "")))
     loaded, total = database.overall.n_instances_loaded, database.overall.n_instances
     body = [
         "Data Elements:",
