@@ -13,7 +13,15 @@ from data.exec.ddl import run_ddl
 from data.exec.prepared import PreparedStatement
 from data.exec.running import Running, failed_transaction
 from data.exec.utility import run_utility
-from data.session.engine import FAILED, IDLE, IN_TRANSACTION, CopyIn, Execution, ResultSink
+from data.session.engine import (
+    FAILED,
+    IDLE,
+    IN_TRANSACTION,
+    CopyIn,
+    Execution,
+    Prepared,
+    ResultSink,
+)
 from data.sql.explain import lines as explain_lines
 from data.sql.plan_types import (
     CatalogQuery,
@@ -139,15 +147,19 @@ class Session:
             raise DatabaseClosedError(f"database {self.database} is closed")
         self.space.router.check_serving()
 
+    def fail_transaction(self) -> None:
+        """A statement failed before it ran: it undoes only itself (docs/decisions/0003)."""
+
     def execute(
         self,
-        prepared: PreparedStatement,
+        prepared: Prepared,
         values: Values,
         encoder: RowEncoder | None,
         max_rows: int,
         sink: ResultSink,
     ) -> Execution | None:
         """Run a statement; None if it ended inside the call."""
+        assert isinstance(prepared, PreparedStatement)
         if prepared.literals is not None:
             values = prepared.literals
         if prepared.compiled.schema_version != self.space.catalog.version:
@@ -209,7 +221,7 @@ class Session:
         made = fast.steps(self, prepared, values)
         return made if made is not None and made[0] else None
 
-    def copy_in(self, prepared: PreparedStatement, sink: ResultSink) -> CopyIn:
+    def copy_in(self, prepared: Prepared, sink: ResultSink) -> CopyIn:
         """Start COPY FROM STDIN."""
         self.check_serving()
         if self.failed is not None:
@@ -218,12 +230,13 @@ class Session:
             self.txn = self.space.manager.begin(self.lock_wait_ms)
         return CopyingIn(self, self._current(prepared), sink)
 
-    def copy_out(self, prepared: PreparedStatement, sink: ResultSink) -> Execution | None:
+    def copy_out(self, prepared: Prepared, sink: ResultSink) -> Execution | None:
         """Run COPY TO STDOUT."""
         self.check_serving()
         return run_copy_out(self, self._current(prepared), sink)
 
-    def _current(self, prepared: PreparedStatement) -> PreparedStatement:
+    def _current(self, prepared: Prepared) -> PreparedStatement:
+        assert isinstance(prepared, PreparedStatement)
         return self.fresh(prepared)
 
     # -- transactions ------------------------------------------------------------------------------

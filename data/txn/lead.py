@@ -67,8 +67,8 @@ class Reply(Protocol):
 class Replicator(Protocol):
     """The part of replication that the writer needs (data/replication/member.py)."""
 
-    term: int
-
+    @property
+    def term(self) -> int: ...
     def next_lsn(self) -> int: ...
     def lead_ok(self) -> bool: ...
     def replicate(
