@@ -67,6 +67,7 @@ class LockTable:
     first_column: int
     key_columns: int
     has_bucket: bool
+    gather: int = 0  # which gather
 
 
 @dataclass(frozen=True, slots=True)

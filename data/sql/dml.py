@@ -1,0 +1,698 @@
+"""INSERT, UPDATE, DELETE and the row of COPY: bound and planned. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from data.catalog.catalog import Catalog
+from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
+from data.catalog.objects import Column, Distribution, Table
+from data.sql.bind_expr import ExpressionBinder, derived_source
+from data.sql.bind_query import bind_query, settle_items, table_source
+from data.sql.convert import converter, int_scale
+from data.sql.ir import (
+    Call,
+    ColumnExpr,
+    ConstExpr,
+    Expr,
+    Item,
+    ParamExpr,
+    Query,
+    Select,
+    Source,
+    SpecialExpr,
+    SubqueryExpr,
+    walk,
+)
+from data.sql.operators import call, cast, is_unknown, null, number_const, settle
+from data.sql.parse import Parsed, parse_expression, refuse
+from data.sql.placement import block_route, route_value
+from data.sql.plan import Planner, table_ids
+from data.sql.plan_types import (
+    ROUTE_ALL,
+    ROUTE_LOCAL,
+    Const,
+    CurrVal,
+    DeletePlan,
+    Fragment,
+    InsertPlan,
+    NextVal,
+    OnConflict,
+    ParamValue,
+    QueryPlan,
+    ResultColumn,
+    Returning,
+    Route,
+    RouteValue,
+    SourceColumn,
+    SpecialValue,
+    SqlValue,
+    UpdatePlan,
+    ValueSource,
+    make_fragment,
+)
+from data.sql.printer import Printer
+from data.sql.scope import Scope, Statement, column_of, folded, position_of, shown
+from protocol.errors import (
+    DefinitionError,
+    DuplicateObjectError,
+    SqlSyntaxError,
+    UnknownColumnError,
+    UnknownTableError,
+)
+from protocol.sqltypes import (
+    BIGINT,
+    INTEGER_KINDS,
+    MICROSECOND_KINDS,
+    NUMBER,
+    TEXT_KINDS,
+    TIMESTAMP,
+    VARCHAR,
+    Kind,
+    SqlType,
+)
+
+
+class Dml:
+    """Compiles one INSERT, UPDATE or DELETE."""
+
+    def __init__(self, catalog: Catalog, statement: Statement, parsed: Parsed) -> None:
+        self.catalog = catalog
+        self.statement = statement
+        self.parsed = parsed
+        self.tree = parsed.tree
+        self.planner = Planner(catalog, statement)
+        # bind_query sets the hook by which subqueries are bound
+        bind_query(statement, exp.select("1"))
+
+    def target(self, node: Any, privilege: str) -> tuple[Table, str]:
+        """The table to change and the name by which the statement calls it."""
+        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+            raise refuse("this target of a change", position_of(node))
+        parts = tuple(
+            folded(p) for p in (node.args.get("catalog"), node.args.get("db"), node.this) if p
+        )
+        found = self.catalog.resolve(self.statement.schema, parts, position_of(node))
+        if not isinstance(found, Table):
+            raise refuse(f"changing {type(found).__name__.lower()} {shown(found.name)}")
+        if found.system and self.statement.user not in ("", "SYS"):
+            raise UnknownTableError(f'table "{shown(found.name)}" cannot be changed')
+        self.statement.check_privilege(found, privilege)
+        alias = node.args.get("alias")
+        name = folded(alias.this) if alias is not None and alias.this is not None else parts[-1]
+        return found, name
+
+    # -- INSERT -------------------------------------------------------------------------------------
+    def insert(self) -> InsertPlan:
+        """INSERT … VALUES / SELECT / DEFAULT VALUES."""
+        node = self.tree.this
+        names: list[Any] = []
+        if isinstance(node, exp.Schema):
+            node, names = node.this, list(node.expressions)
+        table, alias = self.target(node, "INSERT")
+        positions = [_position(table, folded(n), n) for n in names]
+        if len(set(positions)) != len(positions):
+            raise DuplicateObjectError("a column is named twice")
+        positions = positions or list(range(len(table.columns)))
+        body = self.tree.expression
+        source: QueryPlan | None = None
+        if self.tree.args.get("default") or body is None:
+            rows = [self._row(table, {})]
+        elif isinstance(body, exp.Values) and not body.args.get("order"):
+            rows = self._value_rows(table, positions, body)
+            if rows is None:
+                source, rows = self._from_query(table, positions, body)
+        else:
+            source, rows = self._from_query(table, positions, body)
+        return InsertPlan(
+            table_id=table.id,
+            rows=tuple(rows),
+            source=source,
+            returning=self._returning(table, alias),
+            on_conflict=self._on_conflict(table, alias),
+            tables=tuple(dict.fromkeys((table.id, *(source.tables if source else ())))),
+        )
+
+    def _row(self, table: Table, given: dict[int, ValueSource]) -> tuple[ValueSource, ...]:
+        """A value source for every column: given, or the default."""
+        return tuple(
+            given[i] if i in given else self.default(column)
+            for i, column in enumerate(table.columns)
+        )
+
+    def default(self, column: Column) -> ValueSource:
+        """The DEFAULT of a column."""
+        if not column.default_sql:
+            return Const(None)
+        binder = ExpressionBinder(self.statement, Scope())
+        return self.value(binder.bind(parse_expression(column.default_sql)), column, rows=1)
+
+    def _value_rows(
+        self, table: Table, positions: list[int], body: Any
+    ) -> list[tuple[ValueSource, ...]] | None:
+        """Rows of VALUES; None if a value needs a query."""
+        binder = ExpressionBinder(self.statement, Scope())
+        rows: list[tuple[ValueSource, ...]] = []
+        for node in body.expressions:
+            values = list(node.expressions) if isinstance(node, exp.Tuple) else [node]
+            if len(values) != len(positions):
+                more = "more" if len(values) > len(positions) else "fewer"
+                raise SqlSyntaxError(f"INSERT has {more} expressions than target columns")
+            given: dict[int, ValueSource] = {}
+            for position, value in zip(positions, values, strict=True):
+                if is_default(value):
+                    continue
+                expr = binder.bind(value)
+                if any(isinstance(e, SubqueryExpr) for e in walk(expr)):
+                    return None
+                column = table.columns[position]
+                given[position] = self.value(expr, column, rows=len(body.expressions))
+            rows.append(self._row(table, given))
+        return rows
+
+    def value(self, expr: Expr, column: Column, *, rows: int) -> ValueSource:
+        """An expression without tables as a value of `column`."""
+        target = column.type
+        if isinstance(expr, ParamExpr):
+            settle(expr, parameter_type(target))
+            return ParamValue(expr.slot.index, expr.type, converter(expr.type, target))
+        if isinstance(expr, SpecialExpr):
+            convert = converter(expr.type, target)
+            if expr.special.name == "nextval":
+                return NextVal(expr.special.argument, convert)
+            if expr.special.name == "currval":
+                return CurrVal(expr.special.argument, convert)
+            return SpecialValue(expr.special, convert)
+        typed = cast(expr, target)
+        if isinstance(typed, ConstExpr):
+            return Const(typed.value)
+        if rows > 1 and any(
+            isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(typed)
+        ):
+            raise refuse("NEXTVAL inside an expression in an INSERT of several rows")
+        printer = Printer()
+        return SqlValue(printer.fragment("SELECT " + printer.expr(typed)))
+
+    def _from_query(
+        self, table: Table, positions: list[int], body: Any
+    ) -> tuple[QueryPlan, list[tuple[ValueSource, ...]]]:
+        query = bind_query(self.statement, body)
+        if len(query.items) != len(positions):
+            more = "more" if len(query.items) > len(positions) else "fewer"
+            raise SqlSyntaxError(f"INSERT has {more} expressions than target columns")
+        given: dict[int, ValueSource] = {}
+        kept: list[Item] = []
+        plain = isinstance(query, Select) and not query.distinct
+        for position, item in zip(positions, query.items, strict=True):
+            column = table.columns[position]
+            expr = item.expr
+            if plain and isinstance(expr, SpecialExpr) and expr.special.name == "nextval":
+                given[position] = NextVal(expr.special.argument, converter(BIGINT, column.type))
+                continue
+            given[position] = SourceColumn(len(kept))
+            kept.append(item)
+        targets = [
+            table.columns[p].type for p in positions if isinstance(given[p], SourceColumn)
+        ]
+        if plain:
+            query.items = kept or [Item("1", number_const("1"))]
+            for item, target in zip(kept, targets, strict=True):
+                old = item.expr
+                item.expr = cast(settle(old, parameter_type(target)), target)
+                for order in query.order:
+                    if order.expr is old and is_unknown(old):
+                        order.expr = item.expr
+        else:
+            query = self._wrap(query, targets)
+        return self.planner.plan(query), [self._row(table, given)]
+
+    def _wrap(self, query: Query, targets: list[SqlType]) -> Select:
+        """SELECT CAST(column) … FROM (query)."""
+        source = derived_source(self.statement, query, "Q")
+        outer = Select(sources=[source])
+        outer.items = [
+            Item(name, cast(column_of(source, name), target))
+            for (name, _), target in zip(source.columns, targets, strict=True)
+        ]
+        return outer
+
+    # -- RETURNING, ON CONFLICT ---------------------------------------------------------------------
+    def _returning(self, table: Table, alias: str) -> Returning | None:
+        clause = self.tree.args.get("returning")
+        if clause is None:
+            return None
+        if clause.args.get("into"):
+            raise refuse("RETURNING … INTO outside PL/SQL")
+        source = table_source(self.statement, table, alias)
+        scope = Scope(sources=[source])
+        select = exp.select(*[e.copy() for e in clause.expressions])
+        items = self._returning_items(select, scope)
+        positions = [_plain_position(table, i.expr) for i in items]
+        columns = tuple(
+            ResultColumn(shown(i.name), i.expr.type, i.table_id, i.column_number) for i in items
+        )
+        printer = RowPrinter([(source, table)])
+        fragment = printer.row_fragment([i.expr for i in items])
+        known = None if None in positions else tuple(p for p in positions if p is not None)
+        return Returning(columns, known, fragment)
+
+    def _returning_items(self, tree: Any, scope: Scope) -> list[Item]:
+        from data.sql.bind_query import QueryBinder
+
+        select = Select(sources=scope.sources)
+        binder = ExpressionBinder(self.statement, scope)
+        QueryBinder(self.statement, None)._items(list(tree.expressions), scope, select, binder)
+        settle_items(select)
+        if any(isinstance(e, SubqueryExpr) for i in select.items for e in walk(i.expr)):
+            raise refuse("a subquery in RETURNING")
+        return select.items
+
+    def _on_conflict(self, table: Table, alias: str) -> OnConflict | None:
+        clause = self.tree.args.get("conflict")
+        if clause is None:
+            return None
+        if clause.args.get("duplicate"):
+            raise refuse("ON DUPLICATE KEY")
+        names = set()
+        for key in clause.args.get("conflict_keys") or []:
+            column = key.this if isinstance(key, exp.Ordered) else key
+            names.add(folded(column.this if isinstance(column, exp.Column) else column))
+        constraint = clause.args.get("constraint")
+        ids = tuple(
+            i.id
+            for i in table.indexes
+            if i.unique
+            and (
+                (names and set(i.columns) == names)
+                or (constraint is not None and i.name == folded(constraint))
+            )
+        )
+        if (names or constraint is not None) and not ids:
+            raise DefinitionError(
+                "there is no unique constraint matching the ON CONFLICT specification"
+            )
+        action = str(getattr(clause.args.get("action"), "name", "")).upper()
+        if "NOTHING" in action:
+            return OnConflict("nothing", ids)
+        return self._conflict_update(table, alias, clause, ids)
+
+    def _conflict_update(
+        self, table: Table, alias: str, clause: Any, ids: tuple[int, ...]
+    ) -> OnConflict:
+        old = table_source(self.statement, table, alias)
+        new = table_source(self.statement, table, "EXCLUDED")
+        both = Scope(sources=[old, new])
+        unqualified = Scope(sources=[old], parent=Scope(sources=[new]))
+        binder = ExpressionBinder(self.statement, unqualified)
+        assigned, exprs = self._assignments(table, clause.expressions, binder)
+        where = clause.args.get("where")
+        tests = binder.conditions(where.this) if where is not None else []
+        flag = Call(
+            "coalesce(" + " AND ".join(f"{{{i}}}" for i in range(len(tests))) + ", 0)"
+            if tests
+            else "1",
+            tuple(tests),
+            BIGINT,
+        )
+        del both
+        if _moves(table, assigned):
+            raise refuse("ON CONFLICT DO UPDATE of distribution or reference key columns")
+        printer = RowPrinter([(old, table), (new, table)])
+        fragment = printer.row_fragment([*exprs, flag])
+        return OnConflict("update", ids, tuple(assigned), fragment)
+
+    # -- UPDATE -------------------------------------------------------------------------------------
+    def update(self) -> UpdatePlan:
+        """UPDATE t SET … [FROM …] [WHERE …]."""
+        table, alias = self.target(self.tree.this, "UPDATE")
+        scope, select, source = self._block(table, alias, self.tree.args.get("from_"))
+        binder = ExpressionBinder(self.statement, scope)
+        assigned, exprs = self._assignments(table, self.tree.expressions, binder)
+        where = self.tree.args.get("where")
+        if where is not None:
+            select.where += binder.conditions(where.this)
+        returning = self._returning(table, alias)
+        moves = _moves(table, assigned)
+        for expr in exprs:
+            self._no_sequences(expr)
+        plain = len(select.sources) == 1 and not moves and self._first() is None
+        select.items = [Item("", e) for e in exprs] or [Item("", number_const("1"))]
+        route = self._route(select) if plain else None
+        if route is None:
+            query = self._rows_query(table, source, select, exprs)
+            plan = self.planner.plan(query)
+            return UpdatePlan(
+                table.id,
+                "general",
+                ROUTE_ALL,
+                None,
+                None,
+                tuple(assigned),
+                moves_rows=moves,
+                returning=returning,
+                rows_query=plan,
+                tables=tuple(dict.fromkeys((table.id, *plan.tables))),
+                reasons=plan.reasons,
+            )
+        printer = Printer()
+        sets = ", ".join(
+            f"{quoted(table.columns[p].name)} = {printer.expr(e)}"
+            for p, e in zip(assigned, exprs, strict=True)
+        )
+        text = f"UPDATE {quoted(table_name(table))} AS {source.alias} SET {sets}"
+        fragment = printer.fragment(text + _where_text(printer, select))
+        return UpdatePlan(
+            table.id,
+            "single" if _one_place(route) else "co-located",
+            route,
+            fragment,
+            self._match(table, source, select),
+            tuple(assigned),
+            key=_key_values(table, source, select),
+            returning=returning,
+            tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
+            reasons=tuple(self.planner.reasons),
+        )
+
+    def _block(
+        self, table: Table, alias: str, extra: Any
+    ) -> tuple[Scope, Select, Source]:
+        """The scope of UPDATE and DELETE: the target and further tables."""
+        from data.sql.bind_query import QueryBinder
+
+        source = table_source(self.statement, table, alias)
+        scope = Scope(sources=[source])
+        select = Select(sources=scope.sources)
+        queries = QueryBinder(self.statement, None)
+        queries._with(self.tree)
+        scope.ctes = queries.ctes
+        select.ctes = queries.recursive
+        nodes = extra if isinstance(extra, list) else [extra.this] if extra is not None else []
+        for node in nodes:
+            joins = node.args.get("joins") or []
+            other = queries._source(node, scope)
+            other.join = "inner"
+            scope.sources.append(other)
+            for join in joins:
+                queries._join(join, scope, select)
+        for join in (extra.args.get("joins") or []) if isinstance(extra, exp.From) else []:
+            queries._join(join, scope, select)
+        return scope, select, source
+
+    def _assignments(
+        self, table: Table, nodes: list[Any], binder: ExpressionBinder
+    ) -> tuple[list[int], list[Expr]]:
+        assigned: list[int] = []
+        exprs: list[Expr] = []
+        for node in nodes:
+            if not isinstance(node, exp.EQ):
+                raise SqlSyntaxError("SET column = value is expected")
+            left, right = node.this, node.expression
+            if isinstance(left, exp.Paren):
+                left = exp.Tuple(expressions=[left.this])
+            if isinstance(left, exp.Tuple):
+                self._assign_row(table, left, right, binder, assigned, exprs)
+                continue
+            position = _position(table, folded(left.this), left)
+            assigned.append(position)
+            exprs.append(self._assigned(table.columns[position], right, binder))
+        if len(set(assigned)) != len(assigned):
+            raise DuplicateObjectError("a column is assigned twice")
+        return assigned, exprs
+
+    def _assigned(self, column: Column, node: Any, binder: ExpressionBinder) -> Expr:
+        if is_default(node):
+            if not column.default_sql:
+                return null(column.type)
+            bound = ExpressionBinder(self.statement, Scope()).bind(
+                parse_expression(column.default_sql)
+            )
+            return cast(bound, column.type)
+        expr = binder.bind(node)
+        if is_unknown(expr) and isinstance(expr, ParamExpr):
+            expr = settle(expr, parameter_type(column.type))
+        return cast(expr, column.type)
+
+    def _assign_row(
+        self,
+        table: Table,
+        left: Any,
+        right: Any,
+        binder: ExpressionBinder,
+        assigned: list[int],
+        exprs: list[Expr],
+    ) -> None:
+        """SET (a, b) = (x, y) or (SELECT …)."""
+        positions = [_position(table, folded(c.this), c) for c in left.expressions]
+        assigned += positions
+        while isinstance(right, exp.Paren):
+            right = right.this
+        if isinstance(right, exp.Tuple):
+            if len(right.expressions) != len(positions):
+                raise SqlSyntaxError("number of columns does not match number of values")
+            for position, node in zip(positions, right.expressions, strict=True):
+                exprs.append(self._assigned(table.columns[position], node, binder))
+            return
+        if not isinstance(right, exp.Query):
+            raise SqlSyntaxError("SET (columns) = (values) or (SELECT …) is expected")
+        for number, position in enumerate(positions):
+            query = binder.subquery(right.copy())
+            if len(query.items) != len(positions):
+                raise SqlSyntaxError("number of columns does not match number of values")
+            if not isinstance(query, Select):
+                raise refuse("SET (columns) = a set operation")
+            query.items = [query.items[number]]
+            value = SubqueryExpr("scalar", query, query.items[0].expr.type)
+            exprs.append(cast(value, table.columns[position].type))
+
+    # -- DELETE -------------------------------------------------------------------------------------
+    def delete(self) -> DeletePlan:
+        """DELETE [FIRST n] FROM t [USING …] [WHERE …]."""
+        table, alias = self.target(self.tree.this, "DELETE")
+        using = self.tree.args.get("using") or None
+        scope, select, source = self._block(table, alias, using)
+        where = self.tree.args.get("where")
+        if where is not None:
+            select.where += ExpressionBinder(self.statement, scope).conditions(where.this)
+        returning = self._returning(table, alias)
+        plain = len(select.sources) == 1 and self._first() is None
+        select.items = [Item("", number_const("1"))]
+        route = self._route(select) if plain else None
+        if route is None:
+            plan = self.planner.plan(self._rows_query(table, source, select, []))
+            return DeletePlan(
+                table.id,
+                "general",
+                ROUTE_ALL,
+                None,
+                None,
+                returning=returning,
+                rows_query=plan,
+                tables=tuple(dict.fromkeys((table.id, *plan.tables))),
+                reasons=plan.reasons,
+            )
+        printer = Printer()
+        text = f"DELETE FROM {quoted(table_name(table))} AS {source.alias}"
+        fragment = printer.fragment(text + _where_text(printer, select))
+        return DeletePlan(
+            table.id,
+            "single" if _one_place(route) else "co-located",
+            route,
+            fragment,
+            self._match(table, source, select),
+            key=_key_values(table, source, select),
+            returning=returning,
+            tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
+            reasons=tuple(self.planner.reasons),
+        )
+
+    # -- shared by UPDATE and DELETE ----------------------------------------------------------------
+    def _no_sequences(self, expr: Expr) -> None:
+        if any(isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(expr)):
+            raise refuse("NEXTVAL in UPDATE")
+
+    def _first(self) -> Expr | None:
+        """How many rows at most: DELETE FIRST n, LIMIT n."""
+        text = self.parsed.first
+        if text is None:
+            limit = self.tree.args.get("limit")
+            if limit is None:
+                return None
+            binder = ExpressionBinder(self.statement, Scope())
+            return settle(binder.bind(limit.expression), BIGINT)
+        if text.startswith("$"):
+            return settle(ParamExpr(self.statement.slot(int(text[1:]))), BIGINT)
+        return number_const(text)
+
+    def _route(self, select: Select) -> Route | None:
+        """Where the statement runs by itself; None: it needs rows of other places."""
+        if select.ctes:
+            return None
+        place = self.planner.placement.block(select)
+        if not place.ok:
+            self.planner.reasons.append(place.reason)
+            return None
+        if place.one:
+            return ROUTE_LOCAL
+        table = select.sources[0].table
+        assert table is not None
+        if table.distribution is Distribution.DUPLICATE:
+            return None
+        return block_route(self.catalog, place) or ROUTE_ALL
+
+    def _match(self, table: Table, source: Source, select: Select) -> Fragment:
+        printer = Printer()
+        keys = ", ".join(f"{source.alias}.{quoted(k)}" for k in key_columns(table))
+        text = f"SELECT {keys} FROM {quoted(table_name(table))} AS {source.alias}"
+        return printer.fragment(text + _where_text(printer, select))
+
+    def _rows_query(
+        self, table: Table, source: Source, select: Select, exprs: list[Expr]
+    ) -> Select:
+        """SELECT full old row, new values."""
+        types = {c.name: c.type for c in table.columns}
+        items: list[Item] = []
+        for name in full_row_columns(table):
+            source.used.add(name)
+            items.append(Item(name, ColumnExpr(source, name, types.get(name, BIGINT))))
+        items += [Item(f"NEW{n}", e) for n, e in enumerate(exprs)]
+        return Select(
+            sources=select.sources,
+            where=select.where,
+            items=items,
+            row_limit=self._first(),
+            ctes=select.ctes,
+        )
+
+
+# -- helpers ----------------------------------------------------------------------------------------
+class RowPrinter(Printer):
+    """Prints expressions over given rows: their columns are ?1..?n, other parameters follow."""
+
+    def __init__(self, rows: list[tuple[Source, Table]]) -> None:
+        super().__init__()
+        number = 0
+        for source, table in rows:
+            for column in table.columns:
+                number += 1
+                self._columns[id(source), column.name] = f"?{number}"
+        self.reserved = number
+        self.sources = [Const(None)] * number
+
+    def row_fragment(self, exprs: list[Expr]) -> Fragment:
+        """SELECT of the expressions; `params` are those after the rows' columns."""
+        sql = "SELECT " + ", ".join(self.expr(e) for e in exprs)
+        return make_fragment(sql, tuple(self.sources[self.reserved :]))
+
+
+def parameter_type(column: SqlType) -> SqlType:
+    """The type an untyped parameter takes when it is stored in a column: checked on conversion."""
+    if column.kind in INTEGER_KINDS:
+        return column
+    if column.is_scaled and column.scale == 0:
+        return BIGINT
+    if column.kind is Kind.NUMBER:
+        return NUMBER
+    if column.kind in (Kind.DATE, Kind.TIMESTAMP, Kind.TT_TIMESTAMP):
+        return TIMESTAMP
+    if column.kind in MICROSECOND_KINDS:
+        return column
+    if column.kind in TEXT_KINDS:
+        return VARCHAR
+    if column.kind in (Kind.BINARY, Kind.VARBINARY):
+        return SqlType(Kind.VARBINARY)
+    return column
+
+
+def is_default(node: Any) -> bool:
+    """The keyword DEFAULT as a value."""
+    if isinstance(node, exp.Var):
+        return str(node.name).upper() == "DEFAULT"
+    return (
+        isinstance(node, exp.Column)
+        and not node.args.get("table")
+        and isinstance(node.this, exp.Identifier)
+        and not node.this.args.get("quoted")
+        and folded(node.this) == "DEFAULT"
+    )
+
+
+def _position(table: Table, name: str, node: Any) -> int:
+    for number, column in enumerate(table.columns):
+        if column.name == name:
+            return number
+    raise UnknownColumnError(
+        f'column "{shown(name)}" of table "{shown(table.name)}" does not exist',
+        position=position_of(node),
+    )
+
+
+def _plain_position(table: Table, expr: Expr) -> int | None:
+    if not isinstance(expr, ColumnExpr):
+        return None
+    return next((n for n, c in enumerate(table.columns) if c.name == expr.name), None)
+
+
+def _moves(table: Table, assigned: list[int]) -> bool:
+    """Does changing these columns change where the row belongs?"""
+    names = {table.columns[p].name for p in assigned}
+    if table.distribution is Distribution.HASH:
+        return bool(names & set(table.distribution_key))
+    if table.distribution is Distribution.REFERENCE:
+        for key in table.foreign_keys:
+            if key.name == table.reference_key:
+                return bool(names & set(key.columns))
+    return False
+
+
+def _one_place(route: Route) -> bool:
+    return route.kind in ("local", "global_index") or (
+        route.kind == "keys" and len(route.keys) == 1
+    )
+
+
+def _where_text(printer: Printer, select: Select) -> str:
+    if not select.where:
+        return ""
+    return " WHERE " + " AND ".join(printer.expr(w) for w in select.where)
+
+
+def _key_values(table: Table, source: Source, select: Select) -> tuple[RouteValue, ...] | None:
+    """The values of the primary key if the conditions are just these equalities."""
+    if table.row_key or not table.primary_key or len(select.where) != len(table.primary_key):
+        return None
+    types = {c.name: c.type for c in table.columns}
+    found: dict[str, RouteValue] = {}
+    for condition in select.where:
+        if not isinstance(condition, Call) or condition.template not in (
+            "({0} = {1})",
+            "({0} = {1} COLLATE decimal)",
+        ):
+            return None
+        left, right = condition.args
+        if not isinstance(left, ColumnExpr):
+            left, right = right, left
+        if not isinstance(left, ColumnExpr) or left.source is not source:
+            return None
+        value = route_value(right) if not isinstance(right, Call) else None
+        if value is None or not _same_storage(value.type, types[left.name]):
+            return None
+        found[left.name] = value
+    if set(found) != set(table.primary_key):
+        return None
+    return tuple(found[name] for name in table.primary_key)
+
+
+def _same_storage(a: SqlType, b: SqlType) -> bool:
+    if int_scale(a) is not None or int_scale(b) is not None:
+        return int_scale(a) == int_scale(b)
+    if a.kind in TEXT_KINDS and b.kind in TEXT_KINDS:
+        return a.kind is b.kind or b.kind in (Kind.VARCHAR, Kind.NVARCHAR)
+    if a.kind in MICROSECOND_KINDS and b.kind in MICROSECOND_KINDS:
+        return True
+    return a.kind is b.kind
+
+
+__all__ = ["Dml", "RowPrinter", "call", "is_default", "parameter_type"]
