@@ -58,12 +58,20 @@ class SnapshotGiver:
         self._clock = clock
         self._given: dict[int, _Given] = {}
         self._next = 1
+        self._awaited: dict[int, tuple[int, float]] = {}  # element -> LSN it goes on from, until
         for old in element.path.glob("snapshot-out-*"):  # of a process that died
             old.unlink(missing_ok=True)
 
     def keep_from(self) -> int | None:
-        """LSN from which the log must be kept for those who fetch now; None: nobody does."""
-        return min((given.tail.lsn for given in self._given.values()), default=None)
+        """LSN after which the log is needed by those who fetch or have just fetched; None: nobody.
+
+        Without this a snapshot could be out of date before its reader can go on from it.
+        """
+        return min((lsn for lsn, _ in self._awaited.values()), default=None)
+
+    def reached(self, element: int) -> None:
+        """This element has caught up."""
+        self._awaited.pop(element, None)
 
     async def open(self, message: OpenSnapshot) -> SnapshotOpened:
         """Write a snapshot file. Raises UnknownObjectError when too many are open."""
@@ -76,6 +84,7 @@ class SnapshotGiver:
         path.unlink(missing_ok=True)
         tail = await asyncio.to_thread(self._element.snapshot_to, path)
         given = self._given[number] = _Given(path, tail, self._clock.now_s())
+        self._awaited[message.sender] = (tail.lsn, given.used_s + FORGOTTEN_S)
         log.info("snapshot.opened", db=message.db, rs=message.rs, bytes=given.size_bytes)
         position = (tail.term, tail.lsn)
         return SnapshotOpened(message.db, message.rs, number, given.size_bytes, position)
@@ -86,6 +95,9 @@ class SnapshotGiver:
         if given is None:
             raise UnknownObjectError("this snapshot is no longer there")
         given.used_s = self._clock.now_s()
+        for element, (lsn, _) in self._awaited.items():
+            if lsn == given.tail.lsn:
+                self._awaited[element] = (lsn, given.used_s + FORGOTTEN_S)
         if message.offset >= given.size_bytes:
             del self._given[message.snapshot]
             given.close()
@@ -99,6 +111,9 @@ class SnapshotGiver:
     def forget_old(self) -> None:
         """Remove what nobody fetches any more."""
         now_s = self._clock.now_s()
+        for element, (_, until_s) in list(self._awaited.items()):
+            if now_s > until_s:
+                del self._awaited[element]
         for number, given in list(self._given.items()):
             if now_s - given.used_s > FORGOTTEN_S:
                 del self._given[number]

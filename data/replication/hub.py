@@ -14,10 +14,10 @@ from protocol.messages import replication as m
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 
-MACHINE_REQUESTS = (
+MACHINE_REQUESTS: tuple[type, ...] = (
     m.Append, m.Beacon, m.Probe, m.Join, m.TakeSnapshot, m.HandOver, m.Leave, m.Hello, m.AskTail,
 )  # fmt: skip
-OTHER_REQUESTS = (m.Part, m.OpenSnapshot, m.FetchChunk)
+OTHER_REQUESTS: tuple[type, ...] = (m.Part, m.OpenSnapshot, m.FetchChunk)
 
 
 class Receiver(Protocol):

@@ -265,6 +265,12 @@ class Leadership:
         self._release_if_idle(now_s)
         return True
 
+    def streamed_from(self) -> int | None:
+        """The oldest LSN after which a copy is being sent the log; None: nobody is."""
+        following = (Phase.JOINING, Phase.STREAMING, Phase.SYNCED)
+        lsns = [c.acked for c in self.copies.values() if c.phase in following and c.acked >= 0]
+        return min(lsns, default=None)
+
     def best_successor(self) -> int:
         """The copy to hand over to: the preferred one, or any that is in sync; 0 none."""
         s = self.situation

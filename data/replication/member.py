@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -41,6 +41,7 @@ from protocol.topology import DistributionMap, ElementPlace
 log = structlog.get_logger(__name__)
 
 CUT_ENTRIES = 2000  # of the log, removed at a time
+HARD_SHARE = 0.8  # of the log's room: above it copies that catch up are not spared any more
 NEVER = float("-inf")
 
 
@@ -564,25 +565,28 @@ class ReplicaSetMember:
         self._send(act.Send(action.to, msgspec.structs.replace(action.message, luggage=luggage)))
 
     def _create_set(self, action: act.CreateSet) -> None:
-        self._ask(self._membership.create_set(self.db, self.rs, action.new), action.new)
+        new = action.new
+        self._ask(lambda: self._membership.create_set(self.db, self.rs, new), new)
 
     def _compare_and_set(self, action: act.CompareAndSet) -> None:
-        expected, new = action.expected, action.new
-        self._ask(self._membership.compare_and_set(self.db, self.rs, expected, new), new)
+        old, new = action.expected, action.new
+        self._ask(lambda: self._membership.compare_and_set(self.db, self.rs, old, new), new)
 
     def _read_set(self, _action: act.ReadSet) -> None:
-        self._ask(self._membership.read_set(self.db, self.rs), None)
+        self._ask(lambda: self._membership.read_set(self.db, self.rs), None)
 
-    def _ask(self, request: Coroutine[Any, Any, SetState | None], attempt: SetState | None) -> None:
+    def _ask(
+        self, request: Callable[[], Awaitable[SetState | None]], attempt: SetState | None
+    ) -> None:
         self._spawn(self._asked(request, attempt))
 
     async def _asked(
-        self, request: Coroutine[Any, Any, SetState | None], attempt: SetState | None
+        self, request: Callable[[], Awaitable[SetState | None]], attempt: SetState | None
     ) -> None:
         machine = self.machine
         assert machine is not None
         try:
-            in_force = await request
+            in_force = await request()
         except GridError as error:
             log.info("replication.set_unanswered", db=self.db, rs=self.rs, error=error.message)
             self._run(machine.set_unanswered(attempt, self._now()))
@@ -595,7 +599,7 @@ class ReplicaSetMember:
     def _force_sync(self, action: act.ForceSync) -> None:
         self.element.set_force_sync(action.forced)
 
-    # -- snapshots and the log's length -------------------------------------------------------------
+    # -- snapshots and the length of the log -------------------------------------------------------
     def _pull_snapshot(self, action: act.PullSnapshot) -> None:
         self._spawn(self._fetch_and_load(action))
 
@@ -639,7 +643,12 @@ class ReplicaSetMember:
         if element.in_batch and element.log_bytes < 1.5 * keep:
             return  # a quieter moment will come
         limits = [self._cut_limit() if self._cut_limit is not None else None]
-        limits.append(self._giver.keep_from())
+        if element.log_bytes < HARD_SHARE * element.settings.log_bytes_max:
+            for copy in machine.in_sync_elements:
+                self._giver.reached(copy)
+            limits.append(self._giver.keep_from())
+            if machine.leadership is not None:
+                limits.append(machine.leadership.streamed_from())
         limit = min((x for x in limits if x is not None), default=machine.situation.tail.lsn)
         below = copier.cut_below(element, keep, machine.situation.commit_lsn, limit)
         if below > element.log_start.lsn + 1:

@@ -140,6 +140,12 @@ class ReplicaSet:
         return state is not None and self.situation.me in state.in_sync and not self.damaged
 
     @property
+    def in_sync_elements(self) -> tuple[int, ...]:
+        """As ZooKeeper has them."""
+        state = self.situation.agreement.state
+        return () if state is None else state.in_sync
+
+    @property
     def damaged(self) -> bool:
         """It must not count itself in sync."""
         return self.situation.damaged
