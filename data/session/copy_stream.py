@@ -12,6 +12,7 @@ from typing import Protocol
 
 from data.session.engine import CopyIn, ResultSink
 from protocol.pgwire import messages
+from protocol.pgwire.copy_rows import CopyRowEncoder
 
 
 class CopyOwner(Protocol):
@@ -77,18 +78,26 @@ class _RelaySink:
 
 
 class CopyOutSink(_RelaySink):
-    """The sink of COPY TO STDOUT: CopyDone before the tag."""
+    """The sink of COPY TO STDOUT: what stands before, around and after the rows."""
 
     def __init__(
-        self, session: ResultSink, append: Callable[[bytes], None], trailer: bytes
+        self, session: ResultSink, append: Callable[[bytes], None], encoder: CopyRowEncoder
     ) -> None:
         super().__init__(session)
         self._append = append
-        self._trailer = trailer
+        self._encoder = encoder
+        self._any_rows = False
+        self.rows = self._first_rows
+        append(encoder.preamble())
+
+    def _first_rows(self, data: bytes | bytearray, count: int) -> None:
+        self._any_rows = True
+        self.rows = self._session.rows
+        self.rows(self._encoder.opened(data), count)
 
     def done(self, tag: str) -> None:
         """See ResultSink."""
-        self._append(self._trailer + messages.COPY_DONE)
+        self._append(self._encoder.trailer(self._any_rows) + messages.COPY_DONE)
         self._session.done(tag)
 
 

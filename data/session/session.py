@@ -729,9 +729,8 @@ class Session:
         self._out.append(
             messages.copy_out_response(prepared.copy.is_binary, len(prepared.copy.types))
         )
-        self._out.append(encoder.preamble())
         self._running = True
-        sink = copy_stream.CopyOutSink(self, self._out.append, encoder.trailer())
+        sink = copy_stream.CopyOutSink(self, self._out.append, encoder)
         self._settle(self._sql.copy_out(prepared, sink))
 
     # -- names ------------------------------------------------------------------------------------

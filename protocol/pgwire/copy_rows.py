@@ -414,7 +414,7 @@ _TEXT_ESCAPES = {
 
 
 class CopyRowEncoder:
-    """Rows → CopyData messages. The session sends preamble() before and trailer() after them."""
+    """Rows → CopyData messages. The session adds preamble, opened() and trailer."""
 
     __slots__ = ("_encoders", "copy", "formats", "types")
 
@@ -425,19 +425,29 @@ class CopyRowEncoder:
         self._encoders = tuple(text_encoder(type) for type in copy.types)
 
     def preamble(self) -> bytes:
-        """The binary header or the csv/text header line as a CopyData message; maybe nothing."""
-        if self.copy.is_binary:
-            return _message(_BINARY_HEADER)
-        if not self.copy.header:
+        """The header line of text and csv as a CopyData message; maybe nothing."""
+        if self.copy.is_binary or not self.copy.header:
             return b""
         names = self.copy.names
         if self.copy.format == "csv":
             return self._csv_message([self._quoted(name, False) for name in names])
         return self._text_message([self._escaped(name) for name in names])
 
-    def trailer(self) -> bytes:
+    def opened(self, rows: bytes | bytearray) -> bytes | bytearray:
+        """The first rows of all with the binary header in front, inside their first message.
+
+        PostgreSQL sends it so, and psycopg relies on it.
+        """
+        if not self.copy.is_binary:
+            return rows
+        end = 1 + int.from_bytes(rows[1:5], "big")
+        return _message(_BINARY_HEADER + rows[5:end]) + rows[end:]
+
+    def trailer(self, any_rows: bool) -> bytes:
         """What ends binary data, as a CopyData message; nothing for the others."""
-        return _message(_BINARY_TRAILER) if self.copy.is_binary else b""
+        if not self.copy.is_binary:
+            return b""
+        return _message(_BINARY_TRAILER if any_rows else _BINARY_HEADER + _BINARY_TRAILER)
 
     def __call__(self, rows: Iterable[StorageRow]) -> bytes:
         """One finished CopyData message per row."""

@@ -1,7 +1,8 @@
 """A small Engine on SQLite, so that the wire and the session can be tested without a grid.
 
-Types of result columns come from the declared types of SQLite columns, else from a `::type` behind a
-parameter. `pg_sleep(s)` and the comment /* later */ make a statement finish after execute() returned.
+Types of result columns come from the declared types of SQLite columns, else from a `::type` behind
+a parameter. `pg_sleep(s)` and the comment /* later */ make a statement finish after execute()
+returned.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from protocol.errors import (
     UnknownDatabaseError,
     UnknownTableError,
 )
-from protocol.sqltypes import Kind, SqlType, StorageRow, StorageValue
+from protocol.sqltypes import INTEGER_KINDS, Kind, SqlType, StorageRow, StorageValue
 
 _NAMES = {
     "int": Kind.INTEGER, "int4": Kind.INTEGER, "integer": Kind.INTEGER, "tt_integer": Kind.INTEGER,
     "int2": Kind.SMALLINT, "smallint": Kind.SMALLINT, "tt_smallint": Kind.SMALLINT,
-    "tt_tinyint": Kind.TINYINT, "bigint": Kind.BIGINT, "int8": Kind.BIGINT, "tt_bigint": Kind.BIGINT,
-    "numeric": Kind.NUMBER, "number": Kind.NUMBER, "float4": Kind.BINARY_FLOAT,
+    "tt_tinyint": Kind.TINYINT, "bigint": Kind.BIGINT, "int8": Kind.BIGINT, "tt_bigint":
+    Kind.BIGINT, "numeric": Kind.NUMBER, "number": Kind.NUMBER, "float4": Kind.BINARY_FLOAT,
     "binary_float": Kind.BINARY_FLOAT, "float8": Kind.BINARY_DOUBLE,
     "binary_double": Kind.BINARY_DOUBLE, "char": Kind.CHAR, "text": Kind.VARCHAR,
     "varchar": Kind.VARCHAR, "varchar2": Kind.VARCHAR, "nchar": Kind.NCHAR,
@@ -45,7 +46,7 @@ _NAMES = {
 _TYPE = re.compile(r"(\w+)\s*(?:\((\d+)\s*(?:,\s*(-?\d+))?\))?")
 _PARAMETER = re.compile(r"\$(\d+)(?:::(\w+(?:\s*\(\s*\d+\s*(?:,\s*-?\d+)?\s*\))?))?")
 _COPY = re.compile(
-    r"\s*COPY\s+(?:\((?P<query>.+)\)|(?P<table>\w+)(?:\s*\((?P<columns>[^)]*)\))?)\s+"
+    r'\s*COPY\s+(?:\((?P<query>.+)\)|"?(?P<table>\w+)"?(?:\s*\((?P<columns>[^)]*)\))?)\s+'
     r"(?P<direction>FROM\s+STDIN|TO\s+STDOUT)(?:\s+WITH)?(?:\s*\((?P<options>.*)\))?"
     r"(?:\s+(?P<csv>CSV))?\s*",
     re.IGNORECASE | re.DOTALL,
@@ -54,7 +55,7 @@ _COPY = re.compile(
 
 def type_named(text: str) -> SqlType:
     """The type of a declaration such as NUMBER(10,2)."""
-    match = _TYPE.fullmatch(text.strip())
+    match = _TYPE.fullmatch(text.strip().lower().removeprefix("blob_"))
     assert match is not None, text
     kind = _NAMES[match[1].lower()]
     first, second = match[2], match[3]
@@ -63,6 +64,11 @@ def type_named(text: str) -> SqlType:
     if kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         return SqlType(kind, precision=int(first or 6))
     return SqlType(kind, length=int(first)) if first else SqlType(kind)
+
+
+def _alike(one: SqlType, other: SqlType) -> bool:
+    """True: the same bytes are a value of both types."""
+    return one.kind is other.kind or {one.kind, other.kind} <= INTEGER_KINDS
 
 
 @dataclass
@@ -236,7 +242,9 @@ class FakeSession:
         cast: dict[int, SqlType] = {}
         for number, name in _PARAMETER.findall(sql):
             known = declared[int(number) - 1] if int(number) <= len(declared) else None
-            chosen = known or (type_named(name) if name else cast.get(int(number)))
+            chosen = type_named(name) if name else cast.get(int(number))
+            if known is not None and (chosen is None or not _alike(known, chosen)):
+                chosen = known
             cast[int(number)] = chosen or SqlType(Kind.VARCHAR)
         types = tuple(cast[n] for n in range(1, len(cast) + 1))
         kinds = [type_named(name) if name else None for _, name in _PARAMETER.findall(sql)]
