@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import apsw
+import structlog
 from msgspec.structs import replace
 
 from data.catalog.catalog import Catalog
@@ -41,6 +42,8 @@ from protocol.errors import (
 )
 from protocol.ids import LogPosition, TxnId
 from protocol.sqltypes import StorageRow
+
+logger = structlog.get_logger()
 
 __all__ = ["Element", "ReadSnapshot", "RunResult", "Scan"]
 
@@ -316,9 +319,15 @@ class Element(BatchWriter):
                 self._keeper.help_now()
         if self._batch_catalog is not self.catalog:
             self.catalog = self._batch_catalog
-            self._exists_texts.clear()
-            for callback in self._callbacks:
+            self._catalog_changed()
+
+    def _catalog_changed(self) -> None:
+        self._exists_texts.clear()
+        for callback in self._callbacks:
+            try:
                 callback(self.catalog)
+            except Exception:  # the commit stands whatever its listeners do
+                logger.exception("catalog.listener_failed", db=self._database)
 
     async def run_long(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
         """`run` on the writer's thread. Until it is done nothing else of the batch may be used."""
@@ -521,7 +530,5 @@ class Element(BatchWriter):
             self.closed = True
             self._lock.release()
             raise
-        self._exists_texts.clear()
         if self.catalog is not before:
-            for callback in self._callbacks:
-                callback(self.catalog)
+            self._catalog_changed()
