@@ -179,16 +179,10 @@ def run_copy_out(
         await draw_sequences(session, query, specials)
         runner = QueryRunner(session.space, specials, session.txn)
         count = 0
-        start = encoder.preamble()
-        if start:
-            sink.rows(start, 0)
         async for batch in runner.batches(query, ()):
             await running.writable()
             count += len(batch)
             sink.rows(encoder(batch), len(batch))
-        end = encoder.trailer()
-        if end:
-            sink.rows(end, 0)
         return f"COPY {count}"
 
     return running.start(copy)

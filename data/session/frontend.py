@@ -42,7 +42,7 @@ _PEER_CREDENTIALS = struct.Struct("iII")
 
 
 class Frontend:
-    """All client connections of one data instance. Implements session.Host."""
+    """All client connections of one data instance. Implements host.Host."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Frontend:
             self._socket_path.unlink(missing_ok=True)
             self._socket_path = None
 
-    # -- session.Host -----------------------------------------------------------------------------
+    # -- host.Host -----------------------------------------------------------------------------
     def verifier(self, user: str, text: str | None) -> Verifier:
         """See Host."""
         if text is not None:
@@ -206,7 +206,7 @@ class Frontend:
 
 
 class Client(asyncio.Protocol):
-    """One client's socket. Implements session.Link."""
+    """One client's socket. Implements host.Link."""
 
     def __init__(self, frontend: Frontend) -> None:
         self._frontend = frontend
@@ -262,7 +262,7 @@ class Client(asyncio.Protocol):
         self.session.lost()
         self._frontend.gone(self)
 
-    # -- session.Link (write is an attribute: the transport's own method) -------------------------
+    # -- host.Link (write is an attribute: the transport's own method) -------------------------
     def close(self) -> None:
         """See Link."""
         self._transport.close()

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
 
 from data.session import commands, copy_stream
-from data.session.engine import Engine, Execution, Prepared, SqlSession
+from data.session.engine import Execution, Prepared, SqlSession
+from data.session.host import REPORTED, Host, Link
 from data.session.statements import (
     ALL_TEXT,
     Portal,
@@ -42,21 +42,6 @@ from protocol.sqltypes import StorageValue
 FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has gathered
 INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
 
-REPORTED = {  # ParameterStatus at the start, with the values before the engine has its say
-    "server_version": "15.0 (TenGrid)",
-    "server_encoding": "UTF8",
-    "client_encoding": "UTF8",
-    "application_name": "",
-    "default_transaction_read_only": "off",
-    "in_hot_standby": "off",
-    "is_superuser": "off",
-    "session_authorization": "",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "integer_datetimes": "on",
-    "standard_conforming_strings": "on",
-}
 _REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
 _COMPLETE = messages.command_complete
 _READY = messages.READY
@@ -70,48 +55,6 @@ class Mode(IntEnum):
     RUN = 1  # Bind to Sync in one: ReadyForQuery
     QUERY = 2  # a simple query: the next statement of it
     ENDING = 3  # the end of an implicit transaction: ReadyForQuery
-
-
-class Link(Protocol):
-    """The transport under a session, given by the frontend."""
-
-    def write(self, data: bytes | bytearray) -> None: ...
-
-    def close(self) -> None:
-        """Close after what was written has gone out."""
-        ...
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def call_soon(self, callback: Callable[[], None]) -> None: ...
-
-
-class Host(Protocol):
-    """What a session needs of the frontend: identity, limits, cancel, logging."""
-
-    engine: Engine
-
-    def verifier(self, user: str, text: str | None) -> Verifier:
-        """The stored verifier, or a mock one when there is none."""
-        ...
-
-    def is_administrator(self, peer_uid: int | None, user: str) -> bool:
-        """True: the instance administrator over the local socket."""
-        ...
-
-    def admit(self, session: Session) -> tuple[int, int]:
-        """Count it in and give it (pid, cancel secret). Raises TooManyConnectionsError."""
-        ...
-
-    def cancel(self, pid: int, secret: int) -> None:
-        """Cancel what the session of that pid runs, if the secret is its own."""
-        ...
-
-    def fault(self, session: Session, error: Exception) -> GridError:
-        """Log a fault; what the client is told."""
-        ...
 
 
 class Session:
