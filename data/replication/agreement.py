@@ -26,6 +26,7 @@ class Agreement:
         self._expected: SetState | None = None  # by the attempt
         self.must_read = False
         self.reading = False
+        self.changes = 0  # counts changes of what is below and above
         self.needed: frozenset[int] = frozenset()  # other elements whose acknowledgement counts
         self._me = me
         self._incarnation = incarnation
@@ -105,4 +106,5 @@ class Agreement:
 
     def _count(self) -> None:
         values = [v for v in (self.state, self.attempt, *self.unsettled) if v is not None]
+        self.changes += 1
         self.needed = frozenset(e for v in values for e in v.in_sync) - {self._me}

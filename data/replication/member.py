@@ -142,6 +142,7 @@ class ReplicaSetMember:
         self._since_us = clock.wall_us()
         self._changed = asyncio.Event()
         self._stopped = False
+        self._report_due = False
         self._performers: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
             act.Reply: self._reply,
@@ -341,7 +342,8 @@ class ReplicaSetMember:
         span = (entries[0].term, entries[0].lsn, entries[-1].lsn)
         self._on_done = on_done
         self._batch_last = span[2]
-        self._run(machine.batch_appended(span, copier.encode_entries(entries), self._now()))
+        body = copier.encode_entries(entries)
+        self._run(machine.batch_appended(span, body, self._now()), hot=True)
 
     # -- events -----------------------------------------------------------------------------------
     def received(self, message: Any, request: Request) -> None:
@@ -351,7 +353,7 @@ class ReplicaSetMember:
         if type(message) is m.Append and message.parts:
             message = self._assembly.take(message)
         self._request = request
-        self._run(machine.arrived(message, self._now()))
+        self._run(machine.arrived(message, self._now()), hot=type(message) is m.Append)
 
     def received_other(self, message: Any, request: Request) -> None:
         """A request that the machine need not know (called by the hub)."""
@@ -392,13 +394,17 @@ class ReplicaSetMember:
         if machine is None or self._stopped:
             return
         if error is None:
-            self._run(machine.arrived(reply, self._now()))
+            self._run(machine.arrived(reply, self._now()), hot=type(reply) is m.Acked)
         else:
             self._run(machine.unsent(to, self._now()))
 
     # -- actions ----------------------------------------------------------------------------------
-    def _run(self, actions: list[act.Action]) -> None:
-        """Carry actions out in order; events that arise meanwhile add theirs behind."""
+    def _run(self, actions: list[act.Action], *, hot: bool = False) -> None:
+        """Carry actions out in order; events that arise meanwhile add theirs behind.
+
+        hot: the event was part of a batch's way and hardly ever changes what `status` shows.
+        """
+        self._report_due = self._report_due or not hot
         self._todo.extend(actions)
         if self._draining:
             return
@@ -413,7 +419,9 @@ class ReplicaSetMember:
             todo.clear()
             self._draining = False
             self._note_lease()
-            self._report()
+            if self._report_due:
+                self._report_due = False
+                self._report()
 
     def _report(self) -> None:
         machine = self.machine
@@ -546,18 +554,21 @@ class ReplicaSetMember:
 
     def _lead_gained(self, action: act.LeadGained) -> None:
         self._note_lease()
+        self._report_due = True
         if self._luggage is not None and action.luggage:
             self._luggage.unpack(action.luggage)
         self._listener.became_lead(action.term, action.in_sync)
 
     def _lead_lost(self, _action: act.LeadLost) -> None:
         self._ok_until_s = NEVER
+        self._report_due = True
         self._listener.lost_lead()
         if self.element.in_batch:
             self.element.rollback()
 
     def _release(self, action: act.Release) -> None:
         self._ok_until_s = NEVER
+        self._report_due = True
         luggage = self._luggage.pack() if self._luggage is not None else b""
         self._listener.lost_lead()
         if self.element.in_batch:

@@ -105,6 +105,7 @@ class ReplicaSet:
         self._hello_s = float("-inf")
         self._session = 0
         self._forced = False
+        self._forced_for = (-1, damaged)
         self._handlers = {
             Append: self._on_append,
             Beacon: self._on_beacon,
@@ -705,10 +706,13 @@ class ReplicaSet:
             self.leadership = None
             self._handed_over_term = lead.term
             self._stand_not_before_s = now_s + s.pace.settle_s
-        forced = self.in_sync and s.agreement.alone
-        if forced != self._forced:
-            self._forced = forced
-            s.out.insert(0, ForceSync(forced))
+        seen = (s.agreement.changes, s.damaged)
+        if seen != self._forced_for:
+            self._forced_for = seen
+            forced = self.in_sync and s.agreement.alone
+            if forced != self._forced:
+                self._forced = forced
+                s.out.insert(0, ForceSync(forced))
         out = s.out
         s.out = []
         return out
