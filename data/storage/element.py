@@ -38,6 +38,7 @@ from data.storage.writer import BatchWriter, RunResult
 from protocol.errors import (
     CorruptElementError,
     DuplicateObjectError,
+    GridError,
     TransactionStateError,
 )
 from protocol.ids import LogPosition, TxnId
@@ -207,17 +208,19 @@ class Element(BatchWriter):
 
     def _alone(self, work: Callable[[], None], *, flushed: bool = False) -> None:
         """Do bookkeeping in the open batch, or in a transaction of its own."""
-        if self.in_batch:
-            work()
-            self._done.append(work)
-            return
-        self.begin()
+        alone = not self.in_batch
+        if alone:
+            self.begin()
         try:
             self._open_reserve()
             work()
-        except BaseException:
-            self.rollback()
-            raise
+        except (apsw.Error, GridError) as error:
+            if alone:
+                self.rollback()
+            raise grid_error(error) from error.__cause__
+        if not alone:
+            self._done.append(work)
+            return
         self.commit()
         if flushed:
             self._keeper.flush_now()
@@ -288,7 +291,8 @@ class Element(BatchWriter):
     def _switch_sync(self) -> None:
         """Commit with the mark of the new way, and flush: all that is committed is on disk then."""
         wanted = self._full_wanted
-        files.put_mark(self._execute, "forced", int(wanted))
+        self._need_batch()
+        self._alone(lambda: files.put_mark(self._execute, "forced", int(wanted)))
         self._commit_sqlite()
         self._keeper.flush_now()
         self._writer.pragma("synchronous", "full" if wanted else "normal")

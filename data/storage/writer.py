@@ -317,18 +317,21 @@ class BatchWriter:
 
         Keeps the prepared transactions and the decisions. Raises LogGapError unless its lsn follows
         the tail and its term is not older, CorruptElementError for a COMMIT of a transaction whose
-        ABORT is recorded or a PREPARE of one that is decided or prepared.
+        ABORT is recorded or a PREPARE of one that is decided or prepared, OutOfPermSizeError if
+        there is no room to promise what a PREPARE promises.
         """
         self._need_batch()
-        self._append(entry)
-        self._done.append(entry)
+        bounded = entry.kind == EntryKind.PREPARE
+        if bounded and self._reserve_open:
+            self._close_reserve()
+        self._append(entry, bounded)
 
-    def _append(self, entry: LogEntry) -> None:
+    def _append(self, entry: LogEntry, bounded: bool) -> None:
         state = self._log.check_next(entry)
         try:
             self._log.append(entry, state)
         except apsw.FullError as error:
-            if entry.kind == EntryKind.PREPARE and not self._reserve_open:
+            if bounded:
                 self._prepare_refused(entry, error)
             if not self._writer.in_transaction:
                 self._make_again()
@@ -341,6 +344,7 @@ class BatchWriter:
                 raise grid_error(second) from second
         except apsw.Error as error:
             raise grid_error(error) from error
+        self._done.append(entry)
         if state is not None or entry.kind == EntryKind.PREPARE:
             self._reserve_for_prepared()
 
@@ -368,7 +372,7 @@ class BatchWriter:
                 self.apply_changes(row_changes.decode(payload.changes))
         elif entry.kind in _OWNERSHIP:
             self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.OWN)
-        self.append(entry)
+        self._append(entry, bounded=False)
 
     def undo_entry(self, entry: LogEntry) -> None:
         """Take back the newest entry with its effect. Raises LogGapError if it is not the tail.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +11,29 @@ import pytest
 
 from data.storage.changes import RowChange
 from data.storage.element import Element
+from data.storage.entry import EntryKind
 from data.storage.settings import StorageSettings
 from protocol.errors import (
     CancelledError,
     CheckViolationError,
     CorruptElementError,
+    DiskFullError,
     LogGapError,
     NotNullError,
     OutOfPermSizeError,
     TransactionStateError,
     UniqueViolationError,
 )
-from tests.support.elements import commit_entry, contents, customer, new_element, write
+from tests.support.elements import (
+    commit_entry,
+    contents,
+    customer,
+    decision_entry,
+    new_element,
+    prepare_entry,
+    txn,
+    write,
+)
 
 UPDATE = 'UPDATE "TERRY.CUSTOMERS" SET NAME = ?2 WHERE ID = ?1'
 
@@ -236,3 +248,68 @@ def test_a_full_element_says_so_and_goes_on(tmp_path: Path) -> None:
     element.rollback()
     element.close(clean=True)
     copy.close(clean=True)
+
+
+def test_a_full_disk_fails_the_commit_and_nothing_else(element: Element) -> None:
+    """No file may grow any further: what a full file system does, without one."""
+    write(element, "TERRY.CUSTOMERS", [customer(1)])
+    before = contents(element)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wal_bytes = (element.path / "element.db-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal_bytes + 30_000, limits[1]))
+    try:
+        element.begin()
+        element.append(
+            commit_entry(
+                element,
+                element.insert_rows("TERRY.CUSTOMERS", [customer(n) for n in range(2, 2000)]),
+            )
+        )
+        with pytest.raises(DiskFullError):
+            element.commit()
+        assert not element.in_batch
+        assert contents(element) == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    write(element, "TERRY.CUSTOMERS", [customer(2)])
+    assert len(contents(element)["TERRY.CUSTOMERS"]) == 2
+    assert element.tail == element.committed_tail
+
+
+def test_prepared_transactions_keep_the_room_they_will_need(tmp_path: Path) -> None:
+    settings = StorageSettings(perm_size_mb=8, log_bytes_max=1 << 20)
+    element = new_element(tmp_path / "small", settings=settings)
+    big = "x" * 3000
+    rows = [(n, big, None, 0, 0) for n in range(400)]
+    element.begin()
+    changes = element.insert_rows("TERRY.CUSTOMERS", rows)
+    element.rollback()
+    element.begin()
+    element.append(prepare_entry(element, changes, 7))
+    element.commit()
+
+    def fill(start: int) -> int:
+        element.begin()
+        done = 0
+        with pytest.raises(OutOfPermSizeError):
+            for number in range(start, start + 5000):
+                done += len(element.insert_rows("TERRY.CUSTOMERS", [(number, big, None, 0, 0)]))
+        element.commit()
+        return done
+
+    held_back = fill(10_000)
+    element.begin()
+    element.apply_entry(decision_entry(element, EntryKind.COMMIT, 7))
+    element.commit()
+    assert element.read('SELECT COUNT(*) FROM "TERRY.CUSTOMERS" WHERE ID < 400') == [(400,)]
+    assert 500 < held_back < 2000
+    file_bytes = (element.path / "element.db").stat().st_size
+    assert file_bytes <= 9 << 20, "the COMMIT used the room that had been kept for it"
+    element.begin()
+    with pytest.raises(OutOfPermSizeError):
+        changes = [RowChange("TERRY.CUSTOMERS", None, (n, big, None, 0, 0)) for n in range(900)]
+        element.append(prepare_entry(element, changes, 8))
+    assert element.outcome(prepare_entry(element, [], 8).txn or txn(0)) is None
+    element.append(prepare_entry(element, [], 8))
+    element.commit()
+    element.close(clean=True)
