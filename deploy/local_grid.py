@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +92,8 @@ def _make(plan: GridPlan) -> None:
     _write(plan, ready=False)
     with _step("Membership servers"):
         for number in (1, 2, 3):
-            _tool(plan, "ttMembership", "create", *plan.membership_words(number))
-        _tool(plan, "ttMembership", "start", *map(str, plan.membership_homes()))
+            _tool("ttMembership", "create", *plan.membership_words(number))
+        _tool("ttMembership", "start", *map(str, plan.membership_homes()))
     installation = create_installation(plan.folder / "install")
     for name, text in plan.files(installation).items():
         _private(plan.folder / name, text)
@@ -132,7 +131,7 @@ def start(plan: GridPlan) -> int:
     with _step("Membership servers"):
         homes = [h for h in plan.membership_homes() if not _supervised(h)]
         if homes:
-            _tool(plan, "ttMembership", "start", *map(str, homes))
+            _tool("ttMembership", "start", *map(str, homes))
     with _step("Management instance"):
         _start_daemons([plan.management_home()])
         _admin(plan, "mgmtActiveStart")
@@ -206,17 +205,43 @@ def _supervised(home: Path) -> bool:
 
 
 def _start_daemons(homes: Sequence[Path]) -> None:
-    idle = [home for home in homes if not _supervised(home)]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(daemon_control.start, idle))
+    _control([home for home in homes if not _supervised(home)], "-start")
 
 
 def _stop_processes(plan: GridPlan, *, force: bool) -> None:
     """Data instances first, then management, membership servers last."""
-    for homes in (plan.data_homes(), (plan.management_home(),), plan.membership_homes()):
-        there = [home for home in homes if home.exists()]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(lambda home: daemon_control.stop(home, force=force), there))
+    words = ("-stop", "-force") if force else ("-stop",)
+    _control([home for home in plan.data_homes() if _runs(home)], *words)
+    _control([home for home in (plan.management_home(),) if _runs(home)], *words)
+    running = [str(home) for home in plan.membership_homes() if _runs(home)]
+    if running:
+        _tool("ttMembership", "stop", *running, *words[1:])
+
+
+def _runs(home: Path) -> bool:
+    return _supervised(home) or bool(daemon_control.read_pid(home, daemon_control.PID_FILE))
+
+
+def _control(homes: Sequence[Path], *words: str) -> None:
+    """ttDaemonAdmin in several homes at once. Raises OperationError with all that failed."""
+    running = [
+        subprocess.Popen(
+            [str(home / "bin" / "ttDaemonAdmin"), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for home in homes
+    ]
+    outputs = [process.communicate()[0] for process in running]
+    failed = [
+        f"{home}: {output.strip()}"
+        for home, process, output in zip(homes, running, outputs, strict=True)
+        if process.returncode
+    ]
+    if failed:
+        raise OperationError("\n".join(failed))
 
 
 def _write_client_files(plan: GridPlan, login: load.Login) -> None:
@@ -313,7 +338,7 @@ def _admin(plan: GridPlan, *words: str) -> str:
     return _capture(_command(plan, "ttGridAdmin", *words))
 
 
-def _tool(plan: GridPlan, program: str, *words: str) -> str:
+def _tool(program: str, *words: str) -> str:
     """A tool before there is an instance: from the virtual environment."""
     return _capture([str(Path(sys.executable).parent / program), *words])
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import queue
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -55,7 +53,7 @@ def create_user(socket_folder: Path, port: int, administrator: str, login: Login
 
 def create_schema(address: Address, login: Login) -> None:
     """The tables, the sequence, and the rows of the two small tables."""
-    with _connect(address, login) as connection:
+    with psycopg.connect(**_words(address, login)) as connection:
         for statement in statements(SCHEMA_FILE.read_text(encoding="utf-8")):
             connection.execute(statement.encode())
 
@@ -68,7 +66,7 @@ def load(addresses: list[Address], login: Login, progress: Progress) -> dict[str
         ("transactions", generate.transactions, generate.TRANSACTIONS),
     )
     for table, rows, count in tables:
-        _load_table(addresses, login, table, rows(), count, progress)
+        asyncio.run(_load_table(addresses, login, table, rows(), count, progress))
     return {table: count for table, _, count in tables}
 
 
@@ -78,19 +76,20 @@ def statements(text: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
 
 
-def _connect(address: Address, login: Login) -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(
-        host=address.host,
-        port=address.port,
-        user=login.user,
-        password=login.password,
-        dbname=login.database,
-        autocommit=True,
-        connect_timeout=10,
-    )
+def _words(address: Address, login: Login) -> dict[str, Any]:
+    """What both kinds of connection are opened with."""
+    return {
+        "host": address.host,
+        "port": address.port,
+        "user": login.user,
+        "password": login.password,
+        "dbname": login.database,
+        "autocommit": True,
+        "connect_timeout": 10,
+    }
 
 
-def _load_table(
+async def _load_table(
     addresses: list[Address],
     login: Login,
     table: str,
@@ -99,43 +98,33 @@ def _load_table(
     progress: Progress,
 ) -> None:
     """One connection per data instance; each takes the next batch when it is done with its last."""
-    batches: queue.Queue[str | None] = queue.Queue(maxsize=2 * len(addresses))
-    failures: list[BaseException] = []
     done = itertools.count(1)
 
-    def work(address: Address) -> None:
-        try:
-            with _connect(address, login) as connection:
-                while (batch := batches.get()) is not None:
-                    if not failures:
-                        _copy(connection, table, batch)
-                        progress(f"{table}: {min(next(done) * BATCH_ROWS, count):,} of {count:,}")
-        except Exception as error:
-            failures.append(error)
-            while batches.get() is not None:
-                continue  # let the producer go on to its end
+    async def work(address: Address) -> None:
+        async with await psycopg.AsyncConnection.connect(**_words(address, login)) as connection:
+            while batch := "".join(itertools.islice(rows, BATCH_ROWS)):
+                await _copy(connection, table, batch)
+                progress(f"{table}: {min(next(done) * BATCH_ROWS, count):,} of {count:,}")
 
-    workers = [threading.Thread(target=work, args=(address,)) for address in addresses]
-    for worker in workers:
-        worker.start()
-    while not failures and (batch := "".join(itertools.islice(rows, BATCH_ROWS))):
-        batches.put(batch)
-    for _ in workers:
-        batches.put(None)
-    for worker in workers:
-        worker.join()
-    if failures:
-        raise failures[0]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for address in addresses:
+                group.create_task(work(address))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
-def _copy(connection: psycopg.Connection[tuple[object, ...]], table: str, batch: str) -> None:
+async def _copy(connection: psycopg.AsyncConnection[Any], table: str, batch: str) -> None:
     for attempt in itertools.count(1):
         try:
-            with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                copy.write(batch)
+            async with (
+                connection.cursor() as cursor,
+                cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy,
+            ):
+                await copy.write(batch)
             return
         except psycopg.Error as error:
             code = error.sqlstate or ""
             if attempt == ATTEMPTS or not code.startswith(RETRIABLE):
                 raise
-            time.sleep(AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
