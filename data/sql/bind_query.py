@@ -390,6 +390,7 @@ class QueryBinder:
             raise DefinitionError(f'view "{shown(view.name)}" refers to itself')
         schema, statement.schema = statement.schema, view.schema
         statement.views_open.append(view.id)
+        statement.views_used[view.id] = None
         try:
             query = QueryBinder(statement, None).bind(parse_query(view.sql).tree)
         finally:

@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import re
+
 from data.catalog.catalog import Catalog
-from data.sql.plan_types import CompiledStatement
-from protocol.sqltypes import SqlType
+from data.sql.bind_query import bind_query, settle_items
+from data.sql.catalog_refs import asks_catalog
+from data.sql.copying import plan_copy
+from data.sql.dml import Dml
+from data.sql.parse import Parsed, parse_statement, refuse
+from data.sql.plan import Planner
+from data.sql.plan_types import (
+    CatalogQuery,
+    CompiledStatement,
+    DdlText,
+    DeletePlan,
+    ExplainPlan,
+    InsertPlan,
+    Plan,
+    QueryPlan,
+    ResultColumn,
+    UpdatePlan,
+)
+from data.sql.scope import Statement
+from data.sql.utility import plan_utility
+from protocol.errors import SqlSyntaxError
+from protocol.sqltypes import VARCHAR, Kind, SqlType
+
+_EXPLAIN = re.compile(
+    r"\s*explain\s+(?:\((?P<options>[^)]*)\)|(?P<words>(?:(?:analyze|verbose|plan\s+for)\b\s*)*))\s*",
+    re.IGNORECASE,
+)
+_DDL_TAG = re.compile(
+    r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*(?P<verb>\w+)\s+(?:(?:or\s+replace|global|local|temporary|temp|unique"
+    r"|hash|materialized|public|private|bitmap|force|editionable)\s+)*(?P<object>\w+)?",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Compiler:
@@ -12,6 +44,10 @@ class Compiler:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        # names users gave that look like catalog views (USER_…, ALL_…): not for the catalog
+        self._names = frozenset(name for _, name in catalog.relations) | frozenset(
+            column.name for table in catalog.tables() for column in table.columns
+        )
 
     def compile(
         self,
@@ -25,4 +61,112 @@ class Compiler:
         Raises SqlSyntaxError, UnknownTableError, UnknownColumnError, TypeMismatchError, … and
         NotSupportedError for what is refused by name.
         """
-        raise NotImplementedError
+        statement = Statement(self.catalog, schema or user, user, _declared(param_types))
+        try:
+            return self._compile(text, statement)
+        except RecursionError:
+            raise refuse("a statement nested so deeply") from None
+
+    def _compile(self, text: str, statement: Statement) -> CompiledStatement:
+        if asks_catalog(text, self._names.__contains__) and _may_ask(text):
+            return self._catalog_query(text, statement)
+        parsed = parse_statement(text)
+        for _ in range(parsed.param_count):
+            if len(statement.slots) < parsed.param_count:
+                statement.slot(len(statement.slots) + 1)
+        statement.hints = parsed.hints
+        plan, tag, read_only = self._plan(parsed, statement)
+        for slot in statement.slots:
+            if slot.type.kind is Kind.UNKNOWN:
+                slot.type = VARCHAR
+        return CompiledStatement(
+            plan=plan,
+            param_types=tuple(s.type for s in statement.slots),
+            columns=_columns_of(plan),
+            tag=tag,
+            read_only=read_only,
+            schema_version=self.catalog.version,
+            hints=parsed.hints,
+        )
+
+    def _catalog_query(self, text: str, statement: Statement) -> CompiledStatement:
+        numbers = [int(n) for n in re.findall(r"\$(\d+)", text)]
+        count = max([*numbers, len(statement.slots), 0])
+        types = [s.type for s in statement.slots] + [VARCHAR] * (count - len(statement.slots))
+        known = tuple(VARCHAR if t.kind is Kind.UNKNOWN else t for t in types)
+        return CompiledStatement(
+            CatalogQuery(text, None), known, None, "SELECT", True, self.catalog.version
+        )
+
+    def _plan(self, parsed: Parsed, statement: Statement) -> tuple[Plan | None, str, bool]:
+        """(plan, command tag, reads only)."""
+        kind = parsed.kind
+        if kind == "empty":
+            return None, "EMPTY", True
+        if kind == "query":
+            plan = self._query(parsed, statement)
+            return plan, "SELECT", plan.locking is None and not statement.draws_sequence
+        if kind in ("insert", "update", "delete"):
+            dml = Dml(self.catalog, statement, parsed)
+            made = getattr(dml, kind)()
+            return made, kind.upper(), False
+        if kind == "explain":
+            return self._explain(parsed, statement), "EXPLAIN", True
+        if kind == "copy":
+            copy = plan_copy(statement, parsed)
+            return copy, "COPY_IN" if copy.direction == "in" else "COPY_OUT", copy.direction == "out"
+        if kind == "ddl":
+            return self._ddl(parsed, statement)
+        if kind == "utility":
+            utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
+            return utility, tag, True
+        if kind == "merge":
+            raise refuse("MERGE")
+        raise refuse("a PL/SQL block")
+
+    def _query(self, parsed: Parsed, statement: Statement) -> QueryPlan:
+        query = bind_query(statement, parsed.tree)
+        settle_items(query)
+        return Planner(self.catalog, statement).plan(query)
+
+    def _ddl(self, parsed: Parsed, statement: Statement) -> tuple[Plan, str, bool]:
+        if re.match(r"\s*alter\s+session\b", parsed.text, re.IGNORECASE):
+            utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
+            return utility, tag, True
+        match = _DDL_TAG.match(parsed.text)
+        verb = parsed.first_word
+        thing = (match["object"] or "").upper() if match is not None else ""
+        tag = verb if verb in ("GRANT", "REVOKE", "COMMENT") else f"{verb} {thing}".strip()
+        return DdlText(parsed.text, None, tag), tag, False
+
+    def _explain(self, parsed: Parsed, statement: Statement) -> ExplainPlan:
+        match = _EXPLAIN.match(parsed.text)
+        if match is None:
+            raise SqlSyntaxError("EXPLAIN of what?", position=1)
+        inner = parsed.text[match.end() :]
+        plan, _, _ = self._plan(_shifted(inner), statement)
+        if plan is None:
+            raise SqlSyntaxError("EXPLAIN of what?", position=len(parsed.text))
+        return ExplainPlan(plan)
+
+
+def _shifted(text: str) -> Parsed:
+    return parse_statement(text)
+
+
+def _declared(types: tuple[SqlType | None, ...]) -> tuple[SqlType | None, ...]:
+    return tuple(None if t is None or t.kind is Kind.UNKNOWN else t for t in types)
+
+
+def _may_ask(text: str) -> bool:
+    return re.match(r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|with|values)\b", text, re.I | re.S) is not None
+
+
+def _columns_of(plan: Plan | None) -> tuple[ResultColumn, ...] | None:
+    if isinstance(plan, QueryPlan):
+        return plan.columns
+    if isinstance(plan, InsertPlan | UpdatePlan | DeletePlan) and plan.returning is not None:
+        return plan.returning.columns
+    if isinstance(plan, ExplainPlan):
+        return (ResultColumn("QUERY PLAN", VARCHAR),)
+    return None

@@ -98,6 +98,7 @@ class Statement:
         self.aliases = 0
         self.tables: dict[int, None] = {}  # ids read, in order
         self.views_open: list[int] = []
+        self.views_used: dict[int, None] = {}
         self.bind_query: Callable[[Any, Scope | None], Query] | None = None
         self.draws_sequence = False
 

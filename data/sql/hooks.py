@@ -1,0 +1,146 @@
+"""What DDL planning asks the compiler: CHECK conditions, view columns, DEFAULT values. Pure."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from data.catalog.catalog import Catalog
+from data.catalog.objects import Column, Table
+from data.sql.bind_expr import ExpressionBinder
+from data.sql.bind_query import bind_query, settle_items, table_source
+from data.sql.compiler import Compiler
+from data.sql.functions import register
+from data.sql.ir import ConstExpr, SpecialExpr, SubqueryExpr, all_sources, deep_exprs, walk
+from data.sql.operators import cast
+from data.sql.parse import parse_expression, parse_query, refuse
+from data.sql.plan_types import Const, Special
+from data.sql.printer import Printer
+from data.sql.scope import Scope, Statement
+from protocol.errors import DefinitionError, GridError
+from protocol.sqltypes import SqlType, StorageValue
+
+
+class CompilerHooks:
+    """The DdlHooks of data/sql/ddl_build.py."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._catalog = compiler.catalog
+
+    def compile_check(self, table: Table, condition: str) -> str:
+        """A CHECK condition as SQLite text over the bare columns of the table."""
+        statement = Statement(self._catalog, table.schema, "", ())
+        source = table_source(statement, table, table.name)
+        binder = ExpressionBinder(statement, Scope(sources=[source]))
+        expr = binder.condition(parse_expression(condition))
+        for node in walk(expr):
+            if isinstance(node, SubqueryExpr | SpecialExpr):
+                raise refuse("a CHECK with a subquery or the time or user")
+        printer = Printer()
+        printer.names[id(source)] = ""
+        text = printer.expr(expr)
+        for number, value in reversed(list(enumerate(printer.sources, 1))):
+            assert isinstance(value, Const)
+            text = text.replace(f"?{number}", _long_literal(value.value))
+        return text
+
+    def describe_query(
+        self, text: str, schema: str, user: str, catalog: Catalog
+    ) -> tuple[tuple[Column, ...], tuple[int, ...]]:
+        """Result columns of a query, and the ids of the tables, views and sequences it names."""
+        statement = Statement(catalog, schema, user, ())
+        query = bind_query(statement, parse_query(text).tree)
+        settle_items(query)
+        if statement.slots:
+            raise DefinitionError("a view or CREATE TABLE AS cannot have parameters")
+        columns = tuple(Column(i.name, i.expr.type) for i in query.items)
+        used = {s.table.id: None for s in all_sources(query) if s.table is not None}
+        used.update(dict.fromkeys(statement.views_used))
+        for expr in deep_exprs(query):
+            if isinstance(expr, SpecialExpr) and expr.special.name in ("nextval", "currval"):
+                used[expr.special.argument] = None
+        return columns, tuple(used)
+
+    def constant(self, text: str, sql_type: SqlType) -> StorageValue:
+        """The value of an expression without columns; None for one that draws a sequence."""
+        statement = Statement(self._catalog, "", "", ())
+        bind = ExpressionBinder(statement, Scope())
+        try:
+            expr = cast(bind.bind(parse_expression(text)), sql_type)
+        except GridError as error:
+            if "nextval" in text.lower():
+                return None
+            raise error
+        if isinstance(expr, ConstExpr):
+            return expr.value
+        printer = Printer()
+        sql = "SELECT " + printer.expr(expr)
+        specials = [s for s in printer.sources if isinstance(s, Special)]
+        if any(s.name in ("nextval", "currval") for s in specials):
+            return None
+        values = [_special_now(s) if isinstance(s, Special) else None for s in printer.sources]
+        return _evaluate(sql, values)
+
+
+def _long_literal(value: StorageValue) -> str:
+    if isinstance(value, str) and "\0" not in value:
+        return "'" + value.replace("'", "''") + "'"
+    raise refuse("such a literal in a CHECK")
+
+
+def _special_now(special: Special) -> StorageValue:
+    now = time.time_ns() // 1000
+    known = {
+        "sysdate": now - now % 1_000_000,
+        "systimestamp": now,
+        "today": now - now % 86_400_000_000,
+    }
+    return known.get(special.name, "")
+
+
+class _Registrar:
+    """Lets data/sql/functions.py register on Python's own sqlite3: enough to evaluate a DEFAULT."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.error: GridError | None = None
+
+    def create_scalar_function(
+        self, name: str, function: Callable[..., Any], numargs: int = -1, **_options: Any
+    ) -> None:
+        def guarded(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except GridError as error:
+                self.error = error
+                raise
+
+        self._connection.create_function(name, numargs, guarded)
+
+    def create_window_function(self, *_args: Any) -> None:
+        """Not needed for one value."""
+
+    create_aggregate_function = create_window_function
+
+    def create_collation(self, name: str, compare: Callable[[str, str], int]) -> None:
+        self._connection.create_collation(name, compare)
+
+    def execute(self, sql: str) -> Any:
+        return self._connection.execute(sql)
+
+
+def _evaluate(sql: str, values: list[StorageValue]) -> StorageValue:
+    connection = sqlite3.connect(":memory:")
+    try:
+        registrar = _Registrar(connection)
+        register(registrar)
+        try:
+            row = connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise registrar.error or DefinitionError(f"the value cannot be computed: {error}") from None
+        result: StorageValue = row[0]
+        return result
+    finally:
+        connection.close()
