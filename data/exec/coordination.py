@@ -12,6 +12,7 @@ from pathlib import Path
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import key_columns
 from data.catalog.objects import Sequence
+from data.exec.catalog_answers import CatalogAnswers
 from data.exec.placement import PlacementCache
 from data.exec.prepared import PreparedStatement, compile_statement, normalised_statement
 from data.exec.router import LocalServer, Router
@@ -62,6 +63,7 @@ class Coordination:
         self._scratch_dir = scratch_dir
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
         self._statements: dict[tuple[str, tuple[SqlType | None, ...], str], PreparedStatement] = {}
+        self.catalog_queries = CatalogAnswers(self)
         self._catalog_changed(element.catalog)
         element.on_catalog(self._catalog_changed)
 
@@ -141,3 +143,4 @@ class Coordination:
         await asyncio.gather(*self.background, return_exceptions=True)
         await self.manager.close()
         await self.expressions.close()
+        self.catalog_queries.close()

@@ -96,9 +96,12 @@ def compile_statement(
 ) -> PreparedStatement:
     """Compile a text against the present catalog. Raises GridError."""
     compiled = space.compiler.compile(sql, declared, schema, user)
-    statement = PreparedStatement(
-        sql, declared, schema, user, compiled, _columns(space, compiled, schema, user), None
-    )
+    if isinstance(compiled.plan, CatalogQuery):
+        shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)
+        statement = PreparedStatement(sql, declared, schema, user, compiled, shown)
+        statement.param_types = param_types
+        return statement
+    statement = PreparedStatement(sql, declared, schema, user, compiled, _columns(compiled))
     if isinstance(compiled.plan, CopyPlan):
         statement.copy = _copy_format(space, compiled.plan)
     _choose_fast_path(space, statement)
@@ -123,12 +126,8 @@ def normalised_statement(
         return None  # compiled as it was written: the error then tells the right position
 
 
-def _columns(
-    space: Coordination, compiled: CompiledStatement, schema: str, user: str
-) -> tuple[ResultColumn, ...] | None:
+def _columns(compiled: CompiledStatement) -> tuple[ResultColumn, ...] | None:
     plan = compiled.plan
-    if isinstance(plan, CatalogQuery):
-        return space.catalog_query_columns(plan.text, schema, user)
     if isinstance(plan, ExplainPlan):
         return (ResultColumn("QUERY PLAN", VARCHAR),)
     if isinstance(plan, UtilityPlan) and plan.kind == "show":

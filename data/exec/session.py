@@ -204,7 +204,7 @@ class Session:
         return running.start()
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
-        rows = self.space.catalog_rows(plan.text, values, self)
+        rows = self.space.catalog_queries.run(plan.text, values, self)
         return await self._show(running, rows)
 
     async def _show(self, running: Running, rows: list[StorageRow]) -> str:

@@ -228,3 +228,8 @@ async def _until_done(future: asyncio.Future[Any], connection: apsw.Connection) 
         if not future.cancelled():
             future.exception()
         raise
+
+
+def connect_plain() -> apsw.Connection:
+    """A private database in memory without our functions, for the catalog's own views."""
+    return apsw.Connection(":memory:")

@@ -1,0 +1,69 @@
+"""Queries of pg_catalog, information_schema and SYS views, with what is alive filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from data.catalog.pg_catalog import CatalogQueries
+from data.catalog.pg_functions import SessionFacts
+from data.storage.scratch import connect_plain
+from protocol.pgwire.values import ResultColumn
+from protocol.sqltypes import SqlType, StorageRow, StorageValue
+
+if TYPE_CHECKING:
+    from data.exec.coordination import Coordination
+
+
+class Asking(Protocol):
+    """What is asked of the session."""
+
+    user: str
+    schema: str
+    session_id: int
+    settings: dict[str, str]
+
+
+class CatalogAnswers:
+    """The catalog queries of one database."""
+
+    def __init__(self, space: Coordination) -> None:
+        self._space = space
+        self._queries = CatalogQueries(connect_plain, self._live)
+
+    def describe(
+        self, sql: str, user: str, schema: str
+    ) -> tuple[tuple[ResultColumn, ...], tuple[SqlType, ...]]:
+        """Columns and parameter types."""
+        facts = SessionFacts(user=user, database=self._space.name, schema=schema)
+        columns, params = self._queries.describe(sql, self._space.catalog, facts)
+        return tuple(ResultColumn(name, kind) for name, kind in columns), params
+
+    def run(self, sql: str, values: Sequence[StorageValue], session: Asking) -> list[StorageRow]:
+        """Rows, as storage values of the columns' types."""
+
+        def set_setting(name: str, value: str, is_local: bool) -> None:
+            session.settings[name] = value
+
+        facts = SessionFacts(
+            user=session.user,
+            database=self._space.name,
+            schema=session.schema,
+            settings=session.settings,
+            backend_pid=session.session_id,
+            set_setting=set_setting,
+        )
+        _columns, rows = self._queries.run(sql, values, self._space.catalog, facts)
+        return rows
+
+    def _live(self, view: str, session: SessionFacts) -> Sequence[StorageRow] | None:
+        """Rows of a V$ view; None: nothing is known of it."""
+        space = self._space
+        if view == "v$xact_id":
+            newest = max((t.id.counter for t in space.manager.open.values()), default=0)
+            return [(space.element.identity.element, 1, newest)]
+        return None
+
+    def close(self) -> None:
+        """Give the private database up."""
+        self._queries.close()
