@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from data.catalog.catalog import Catalog
 from data.catalog.pg_functions import CatalogFunctions, SessionFacts, array_literal, to_list
-from data.catalog.pg_rows import Row, Rows, pg_rows
+from data.catalog.pg_rows import Row, Rows, fixed_rows, pg_rows
 from data.catalog.pg_schema import PG_RELATIONS, SYS_RELATIONS, Relation, owner_column
 from data.catalog.views import information_rows, sys_rows
 from data.sql.catalog_rewrite import CatalogSql, rewrite
+from protocol.clock import Clock, SystemClock
 from protocol.errors import (
     GridError,
     NotSupportedError,
@@ -42,6 +43,8 @@ Live = Callable[[str, SessionFacts], Iterable[Sequence[StorageValue]] | None]
 
 _CACHED_QUERIES_MAX = 300
 _ROWS_MAX = 1_000_000
+_QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops, and it runs on the event loop
+_STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine
 _SMALLINT = SqlType(Kind.SMALLINT)
 _TIMESTAMPTZ = SqlType(Kind.TIMESTAMPTZ, precision=6)
 
@@ -87,6 +90,10 @@ class Connection(Protocol):
 
     def cursor(self) -> Any: ...
 
+    def set_progress_handler(
+        self, callable: Callable[[], bool] | None, nsteps: int = ..., /
+    ) -> None: ...
+
     def create_scalar_function(
         self, name: str, callable: Callable[..., Any] | None, numargs: int = ..., /
     ) -> None: ...
@@ -95,13 +102,21 @@ class Connection(Protocol):
 class CatalogQueries:
     """One private database of catalog tables, for all sessions of a database (one thread)."""
 
-    def __init__(self, connect: Callable[[], Connection], live: Live | None = None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        live: Live | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
         self._connect = connect
         self._live = live
         self._connection: Connection | None = None
         self._catalog: Catalog | None = None
         self._databases: tuple[str, ...] = ()
-        self._functions = CatalogFunctions()
+        self._functions = CatalogFunctions(self._clock)
+        self._fixed_until: dict[str, int] = {}  # table → rowid of the last row of fixed_rows
+        self._deadline_s = 0.0
         self._rewritten: OrderedDict[str, CatalogSql] = OrderedDict()
 
     # -- what others call -------------------------------------------------------------------------
@@ -154,6 +169,7 @@ class CatalogQueries:
 
     def _ready(self, catalog: Catalog, session: SessionFacts) -> Connection:
         """The connection with tables as of this catalog; functions set to this session."""
+        self._deadline_s = self._clock.now_s() + _QUERY_SECONDS_MAX
         connection = self._connection
         if connection is None:
             connection = self._open()
@@ -181,7 +197,17 @@ class CatalogQueries:
                 connection.execute(_create_view(relation))
             else:
                 connection.execute(_create_table(relation))
+        fixed = fixed_rows()
+        for relation in PG_RELATIONS:
+            if found := fixed.get(relation.name) if relation.schema == "pg_catalog" else None:
+                _insert(connection, relation, found)
+                self._fixed_until[_place(relation)] = len(found)
+        connection.set_progress_handler(self._too_long, _STEPS_BETWEEN_LOOKS)
         return connection
+
+    def _too_long(self) -> bool:
+        """SQLite asks while a query runs; True interrupts it."""
+        return self._clock.now_s() > self._deadline_s
 
     def _fill(
         self,
@@ -194,14 +220,19 @@ class CatalogQueries:
         rows |= information_rows(catalog, database)
         rows |= sys_rows(catalog)
         connection.execute("BEGIN")
-        for relation in (*PG_RELATIONS, *SYS_RELATIONS):
-            if relation.name.startswith(("all_", "user_", "v__", "gv__")):
-                continue
-            table = _place(relation)
-            connection.execute(f"DELETE FROM {table}")
-            if found := rows.get(table):
-                _insert(connection, relation, found)
-        connection.execute("COMMIT")
+        try:
+            for relation in (*PG_RELATIONS, *SYS_RELATIONS):
+                if relation.name.startswith(("all_", "user_", "v__", "gv__")):
+                    continue
+                table = _place(relation)
+                kept = self._fixed_until.get(table, 0)
+                connection.execute(f"DELETE FROM {table} WHERE rowid > {kept}")
+                if found := rows.get(table):
+                    _insert(connection, relation, found)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
     def _fill_live(self, connection: Connection, sql: str, session: SessionFacts) -> None:
         """V$ views (and SYS.MONITOR and the like) named in the text get their rows now."""
@@ -229,6 +260,7 @@ class CatalogQueries:
         only_describe: bool,
     ) -> tuple[list[_Column], list[StorageRow]]:
         cursor = connection.cursor()
+        self._deadline_s = self._clock.now_s() + _QUERY_SECONDS_MAX
         described: list[Sequence[Any]] = []
 
         def before(using: Any, _sql: str, _bindings: Any) -> bool:
@@ -331,6 +363,8 @@ def _translated(error: Exception) -> GridError:
         return UnknownColumnError(f'column "{match[1]}" does not exist')
     if match := re.search(r"no such function: (\S+)", text):
         return UnknownFunctionError(f"function {match[1].lower()} does not exist")
+    if "interrupted" in text.lower():
+        return NotSupportedError(f"a catalog query runs longer than {_QUERY_SECONDS_MAX:g} s")
     if "not authorized" in text or "readonly" in text:
         return PrivilegeError("system tables can only be read")
     return NotSupportedError(f"this catalog query is not supported: {text}")

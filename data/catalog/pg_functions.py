@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +25,7 @@ from data.catalog.pg_texts import (
     index_text,
     quote_ident,
 )
+from protocol.clock import Clock
 from protocol.errors import ParameterError, UnknownObjectError, UnknownTableError
 from protocol.sqltypes import StorageValue
 
@@ -226,7 +226,8 @@ def _regexp_replace(text: Value, pattern: Value, by: Value = "", flags: Value = 
 class CatalogFunctions:
     """Registered once on the connection; `use` sets what they answer about."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.catalog = Catalog.initial()
         self.session = SessionFacts("SYS", "")
         self._names: dict[int, tuple[str, str]] = {}  # oid → (schema, name) of relations, indexes
@@ -288,6 +289,10 @@ class CatalogFunctions:
         if oid is None:
             raise UnknownTableError(f'relation "{text}" does not exist')
         return oid
+
+    def to_regclass(self, value: Value) -> Value:
+        """to_regclass(text): NULL for what does not exist."""
+        return None if value is None else self._find_relation(str(value))
 
     def regclass_name(self, value: Value) -> Value:
         """oid::regclass::text."""
@@ -460,6 +465,7 @@ class CatalogFunctions:
     def _of_catalog(self) -> dict[str, Callable[..., Value]]:
         return {
             "pg_regclass_oid": self.regclass_oid,
+            "to_regclass": self.to_regclass,
             "pg_regclass_name": self.regclass_name,
             "pg_regtype_oid": self.regtype_oid,
             "pg_regtype_name": self.regtype_name,
@@ -481,6 +487,7 @@ class CatalogFunctions:
 
     def _of_session(self) -> dict[str, Callable[..., Value]]:
         return {
+            **dict.fromkeys(_NOW, self._clock.wall_us),
             "tg_user": lambda: shown(self.session.user),
             "tg_owner": lambda: self.session.user,
             "tg_database": lambda: self.session.database,
@@ -494,10 +501,6 @@ class CatalogFunctions:
         }
 
 
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
 def _constant(value: Value) -> Callable[..., Value]:
     return lambda *_: value
 
@@ -507,6 +510,14 @@ def _null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
     return lambda first, *more: None if first is None else function(first, *more)
 
 
+_NOW = (
+    "now",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "pg_postmaster_start_time",
+    "pg_conf_load_time",
+)
 _ONE = (
     "pg_function_is_visible",
     "pg_collation_is_visible",
@@ -578,12 +589,6 @@ _PLAIN: dict[str, Callable[..., Value]] = {
     "pg_get_expr": lambda text, *_: text,
     "format_type": lambda oid, modifier=None: format_type(oid, modifier),
     "version": lambda: settings.VERSION_TEXT,
-    "now": _now,
-    "clock_timestamp": _now,
-    "statement_timestamp": _now,
-    "transaction_timestamp": _now,
-    "pg_postmaster_start_time": _now,
-    "pg_conf_load_time": _now,
     "pg_encoding_to_char": lambda number: "UTF8" if number == _ENCODING_UTF8 else "",
     "pg_char_to_encoding": lambda name: _ENCODING_UTF8 if str(name).upper() == "UTF8" else -1,
     "getdatabaseencoding": lambda: "UTF8",

@@ -55,14 +55,28 @@ def user_tables(catalog: Catalog) -> Iterator[Table]:
     return iter(sorted(tables, key=lambda t: (t.schema, t.name)))
 
 
-def pg_rows(catalog: Catalog, databases: Sequence[str]) -> Rows:
-    """Rows of the pg_catalog relations that have any."""
-    rows: Rows = {}
-
+def _adder(rows: Rows) -> Add:
     def add(relation: str, **values: StorageValue) -> None:
         rows.setdefault(relation, []).append(values)
 
-    _fixed(add, databases)
+    return add
+
+
+def fixed_rows() -> Rows:
+    """Rows of pg_catalog that are the same in every database."""
+    rows: Rows = {}
+    add = _adder(rows)
+    _fixed(add)
+    _types(add)
+    _own_relations(add)
+    return rows
+
+
+def pg_rows(catalog: Catalog, databases: Sequence[str]) -> Rows:
+    """Rows of the pg_catalog relations, those of `fixed_rows` left out."""
+    rows: Rows = {}
+    add = _adder(rows)
+    _databases(add, databases)
     owners = {user.name: user.id for user in catalog.users.values()}
     for user in catalog.users.values():
         _user(add, user)
@@ -77,8 +91,7 @@ def pg_rows(catalog: Catalog, databases: Sequence[str]) -> Rows:
     return rows
 
 
-def _fixed(add: Add, databases: Sequence[str]) -> None:
-    """What is the same in every database."""
+def _databases(add: Add, databases: Sequence[str]) -> None:
     for number, name in enumerate(databases):
         add(
             "pg_database",
@@ -93,6 +106,9 @@ def _fixed(add: Add, databases: Sequence[str]) -> None:
             datcollate="C.UTF-8",
             datctype="C.UTF-8",
         )
+
+
+def _fixed(add: Add) -> None:
     add("pg_namespace", oid=PG_CATALOG_OID, nspname="pg_catalog", nspowner=10)
     add("pg_namespace", oid=INFORMATION_SCHEMA_OID, nspname="information_schema", nspowner=10)
     add("pg_tablespace", oid=1663, spcname="pg_default", spcowner=10)
@@ -113,6 +129,9 @@ def _fixed(add: Add, databases: Sequence[str]) -> None:
             collcollate=name if oid != _DEFAULT_COLLATION else "",
             collctype=name if oid != _DEFAULT_COLLATION else "",
         )
+
+
+def _types(add: Add) -> None:
     for builtin in BUILTIN_TYPES:
         add(
             "pg_type",
@@ -136,6 +155,10 @@ def _fixed(add: Add, databases: Sequence[str]) -> None:
             typtypmod=-1,
             typcollation=builtin.collation,
         )
+
+
+def _own_relations(add: Add) -> None:
+    """The catalogs themselves, and the settings."""
     for relation in _CATALOGS:
         add(
             "pg_class",

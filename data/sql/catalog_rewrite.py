@@ -49,6 +49,8 @@ def rewrite(text: str) -> CatalogSql:
     _name_columns(tree)
     shapes = result_shapes(tree)
     rewrite_sets(tree)
+    for select in tree.find_all(exp.Select):
+        _rownum(select)
     tree = _rewrite_tree(tree)
     try:
         sql = tree.sql(dialect="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
@@ -303,10 +305,10 @@ _RENAMED: dict[str, str] = {
     "bool_and": "min",
     "bool_or": "max",
     "every": "min",
+    "nvl": "ifnull",
     "json_build_object": "json_object",
     "jsonb_build_object": "json_object",
     "json_agg": "json_group_array",
-    "to_regclass": "pg_regclass_oid",
     "to_regtype": "pg_regtype_oid",
     "to_regnamespace": "pg_regnamespace_oid",
     "to_regrole": "pg_regrole_oid",
@@ -321,6 +323,20 @@ _RENAMED: dict[str, str] = {
     "repeat": "pg_repeat",
     "reverse": "pg_reverse",
 }
+
+
+def _rownum(select: exp.Select) -> None:
+    """WHERE … AND ROWNUM <= n as LIMIT n, as it is meant for SYS views."""
+    where = select.args.get("where")
+    if where is None:
+        return
+    for condition in list(where.find_all(exp.LTE, exp.LT)):
+        column, literal = condition.this, condition.expression
+        is_rownum = isinstance(column, exp.Column) and column.name.lower() == "rownum"
+        if is_rownum and isinstance(literal, exp.Literal) and not literal.is_string:
+            most = int(literal.this) - isinstance(condition, exp.LT)
+            condition.replace(exp.Boolean(this=True))
+            select.set("limit", exp.Limit(expression=exp.Literal.number(most)))
 
 
 def _rewrite_tree(node: exp.Expr) -> exp.Expr:

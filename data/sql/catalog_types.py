@@ -204,13 +204,14 @@ def _column(node: exp.Column, depth: int) -> tuple[SqlType | None, bool]:
     for source in _sources(select):
         if node.table and source.alias_or_name.lower() != node.table.lower():
             continue
-        inner = source.this if isinstance(source, exp.Subquery) else _cte(source)
+        inner, names = _derived(source)
         while isinstance(inner, (exp.SetOperation, exp.Subquery)):
             inner = inner.this
         if not isinstance(inner, exp.Select):
             continue
-        for projection in inner.expressions:
-            if projection.alias_or_name.lower() == node.name.lower():
+        for number, projection in enumerate(inner.expressions):
+            name = names[number] if number < len(names) else projection.alias_or_name
+            if name.lower() == node.name.lower():
                 return _type_of(projection, depth + 1)
     return None, False
 
@@ -221,17 +222,25 @@ def _sources(select: exp.Select) -> list[exp.Expr]:
     return [start.this, *joins] if start is not None else joins
 
 
-def _cte(source: exp.Expr) -> exp.Expr | None:
-    """The query of a common table expression that a table name stands for."""
+def _derived(source: exp.Expr) -> tuple[exp.Expr | None, list[str]]:
+    """The query a derived table, LATERAL or common table expression stands for; column names
+    given in its alias."""
+    if isinstance(source, exp.Lateral):
+        return source.this, _alias_columns(source)
+    if isinstance(source, exp.Subquery):
+        return source, _alias_columns(source)
     if not isinstance(source, exp.Table) or source.db:
-        return None
+        return None, []
     ancestor: exp.Expr | None = source
     while ancestor is not None:
         clause = ancestor.args.get("with_")
-        if clause is not None:
-            for item in clause.expressions:
-                if item.alias.lower() == source.name.lower():
-                    query = item.this
-                    return query if isinstance(query, exp.Expr) else None
+        for item in clause.expressions if clause is not None else []:
+            if item.alias.lower() == source.name.lower():
+                return item.this, _alias_columns(item)
         ancestor = ancestor.parent
-    return None
+    return None, []
+
+
+def _alias_columns(node: exp.Expr) -> list[str]:
+    alias = node.args.get("alias")
+    return [c.name for c in (alias.args.get("columns") or [])] if alias is not None else []

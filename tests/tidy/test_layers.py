@@ -65,6 +65,7 @@ DATA_LEVELS = {
     "data.storage": 3,
     "data.catalog": 1,  # values and texts; DDL is planned with them
     "data.catalog.views": 3,
+    "data.catalog.pg_catalog": 3,  # answers catalog queries: rewrites SQL, drives a connection
     "data.sql": 2,
     "data.config": 1,
     "data.access": 3,
