@@ -24,6 +24,7 @@ from data.sql.ddl_ast import (
     DistributionDef,
 )
 from data.sql.ddl_build import RESERVED_COLUMNS, Backfill, Builder, check_name, sql_name
+from data.sql.ddl_lexer import tokenize
 from data.sql.type_names import INLINE_LENGTH_MAX, type_text
 from protocol.errors import (
     DefinitionError,
@@ -79,6 +80,8 @@ def check_default(builder: Builder, text: str, sql_type: SqlType, position: int)
     """Raises the error of a DEFAULT that can never be stored."""
     if not text or "NEXTVAL" in text.upper():  # drawing a value only to look at it would lose it
         return
+    if any(token.value == "SELECT" for token in tokenize(text)):
+        raise NotSupportedError("a DEFAULT cannot be a query", position=position)
     try:
         builder.hooks.constant(text, sql_type)
     except GridError as error:

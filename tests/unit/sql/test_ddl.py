@@ -219,6 +219,13 @@ def test_columns_grow_but_do_not_change_their_storage(grid: Dictionary) -> None:
         grid.run("alter table accounts alter column current_balance type number(12,4)")
 
 
+def test_a_default_is_no_query_and_must_fit_its_column(grid: Dictionary) -> None:
+    with pytest.raises(NotSupportedError):
+        grid.run("create table t (a int default (select 1 from dual))")
+    plan = grid.run("create table t (a int default txn_seq.nextval)")  # not drawn to be looked at
+    assert plan.change is not None
+
+
 def test_reserved_and_repeated_column_names_are_refused(grid: Dictionary) -> None:
     for columns in ('"_BUCKET" int', "a int, A int"):
         with pytest.raises(DefinitionError):
