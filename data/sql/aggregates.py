@@ -107,7 +107,7 @@ class Aggregate:
             return self.primitive("sum", (value,), value.type, "sum")
         scale = int_scale(value.type)
         if scale is None:
-            return self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
+            return self._decimal_sum(value)
         if int_digits(value.type) <= SUM_DIGITS_SAFE:
             total = self.primitive("sum", (value,), BIGINT, "sum")
             if value.type.kind in INTEGER_KINDS:
@@ -115,12 +115,16 @@ class Aggregate:
             text = "CAST({0} AS TEXT)" if scale == 0 else f"tg_dec({{0}}, {scale})"
             return call(text, total, type_=NUMBER)
         if self.distinct:
-            return self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
+            return self._decimal_sum(value)
         high = self.primitive("sum", (call("({0} >> 32)", value, type_=BIGINT),), BIGINT, "sum")
         low = self.primitive(
             "sum", (call("({0} & 4294967295)", value, type_=BIGINT),), BIGINT, "sum"
         )
         return call(f"tg_join_sum({{0}}, {{1}}, {scale})", high, low, type_=NUMBER)
+
+    def _decimal_sum(self, value: Expr) -> Expr:
+        total = self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
+        return call("tg_num({0})", total, type_=NUMBER)
 
     def _average(self, value: Expr) -> Expr:
         count = self.primitive("count", (value,), BIGINT, "sum")

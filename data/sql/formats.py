@@ -295,7 +295,7 @@ def number_to_char(value: Decimal, model: str) -> str:
     whole_form, _, fraction_form = body.partition(".")
     rounded = round_decimal(value, len(fraction_form))
     negative = rounded < 0
-    whole, _, fraction = format(abs(rounded), "f").partition(".")
+    whole, _, fraction = format(rounded.copy_abs(), "f").partition(".")
     text = _whole_text(whole, whole_form, has_fraction=bool(fraction_form))
     if text is None:
         return "#" * (len(model) + (1 if fill else 0))
@@ -386,4 +386,4 @@ def parse_number(text: str, model: str) -> Decimal:
     cleaned = body.strip("-+<> ").replace("$", "").replace(",", "")
     if not re.fullmatch(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+", cleaned):
         raise InvalidTextError(f'invalid number: "{text}"')
-    return -Decimal(cleaned) if negative else Decimal(cleaned)
+    return Decimal(cleaned).copy_negate() if negative else Decimal(cleaned)

@@ -17,10 +17,11 @@ from typing import Any
 from data.sql import datetimes, formats, numbers
 from data.sql.convert import converter, text_of
 from data.sql.datetimes import DAY_US
-from data.sql.numbers import EXACT, canonical, to_decimal
+from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
 from data.sql.strings import STRING_FUNCTIONS, replace
 from data.sql.type_codes import type_of_code
 from protocol.errors import CardinalityError, DivisionByZeroError, OutOfRangeError, ParameterError
+from protocol.sqltypes import canonical_number
 
 Function = Callable[..., Any]
 INT_MAX = 2**63 - 1
@@ -153,14 +154,14 @@ NUMBER_FUNCTIONS: dict[str, Function] = {
     "tg_sub": lambda a, b: canonical(EXACT.subtract(to_decimal(a), to_decimal(b))),
     "tg_mul": lambda a, b: canonical(EXACT.multiply(to_decimal(a), to_decimal(b))),
     "tg_div": lambda a, b: canonical(numbers.divide(to_decimal(a), to_decimal(b))),
-    "tg_neg": lambda a: canonical(-to_decimal(a)),
+    "tg_neg": lambda a: canonical(to_decimal(a).copy_negate()),
     "tg_mod": _mod,
     "tg_power": _power,
     "tg_sqrt": _sqrt,
     "tg_exp": lambda a: canonical(EXACT.exp(to_decimal(a))),
     "tg_ln": _ln,
     "tg_log": _log,
-    "tg_abs": lambda a: canonical(abs(to_decimal(a))),
+    "tg_abs": lambda a: canonical(to_decimal(a).copy_abs()),
     "tg_sign": _sign,
     "tg_floor": lambda a: canonical(numbers.floor_decimal(to_decimal(a))),
     "tg_ceil": lambda a: canonical(numbers.ceil_decimal(to_decimal(a))),
@@ -192,14 +193,14 @@ def _width_bucket(value: Any, low: Any, high: Any, count: Any) -> int:
         return 0
     if (v >= b) if a < b else (v <= b):
         return n + 1
-    return int(EXACT.divide((v - a) * n, b - a)) + 1
+    return int(EXACT.divide(EXACT.multiply(EXACT.subtract(v, a), Decimal(n)), EXACT.subtract(b, a))) + 1
 
 
 # -- moments --------------------------------------------------------------------------------------
 def _days_us(days: Any, scale: int) -> int:
     """A number of days (a scaled int, or decimal text with scale 0) → microseconds."""
     number = numbers.scaled_decimal(days, scale) if type(days) is int else to_decimal(days)
-    us = int(numbers.round_decimal(number * DAY_US, 0))
+    us = int(numbers.round_decimal(EXACT.multiply(number, Decimal(DAY_US)), 0))
     if abs(us) > 2**61:
         raise datetimes.DatetimeError("date out of range: year must be between 1 and 9999")
     return us
@@ -211,7 +212,8 @@ def _months_between(left: int, right: int) -> str:
     whole = a_months - b_months
     if a_day == b_day or (a_last and b_last):
         return str(whole)
-    part = Decimal((a_day - b_day) * DAY_US + a_rest - b_rest) / Decimal(31 * DAY_US)
+    rest = Decimal((a_day - b_day) * DAY_US + a_rest - b_rest)
+    part = EXACT.divide(rest, Decimal(31 * DAY_US))
     return canonical(EXACT.add(Decimal(whole), part))
 
 
@@ -233,8 +235,8 @@ MOMENT_FUNCTIONS: dict[str, Function] = {
     "tg_date_char": formats.moment_to_char,
     "tg_to_date": lambda text, model, today: formats.parse_moment(text, model, today_us=today),
     "tg_seconds": lambda us: canonical(EXACT.divide(Decimal(us), Decimal(1_000_000))),
-    "tg_interval": lambda n, unit: int(to_decimal(n) * unit),
-    "tg_months": lambda n, unit: int(to_decimal(n) * unit),
+    "tg_interval": lambda n, unit: int(EXACT.multiply(to_decimal(n), Decimal(unit))),
+    "tg_months": lambda n, unit: int(EXACT.multiply(to_decimal(n), Decimal(unit))),
 }
 
 
@@ -289,7 +291,8 @@ class DecimalSum:
             self.count -= 1
 
     def value(self) -> str | None:
-        return canonical(self.total) if self.count else None
+        """All digits: what is rounded to NUMBER's is the final sum, not a partial one."""
+        return canonical_number(self.total) if self.count else None
 
     final = value
 
@@ -316,8 +319,12 @@ class Spread:
         sample = not self.mode.endswith("pop")
         if sample and count == 1:
             return None if self.mode.endswith("samp") else "0"
-        mean = EXACT.divide(sum(self.seen, Decimal(0)), Decimal(count))
-        squares = sum((EXACT.power(x - mean, Decimal(2)) for x in self.seen), Decimal(0))
+        total = squares = Decimal(0)
+        for x in self.seen:
+            total = WIDE.add(total, x)
+            squares = WIDE.add(squares, WIDE.multiply(x, x))
+        # Σ(x - mean)² = Σx² - (Σx)²/n: exact but for the last division, whatever the order
+        squares = WIDE.subtract(squares, WIDE.divide(WIDE.multiply(total, total), Decimal(count)))
         spread = EXACT.divide(squares, Decimal(count - 1 if sample else count))
         if self.mode.startswith("stddev"):
             spread = EXACT.sqrt(spread)
@@ -343,7 +350,7 @@ class Median:
         middle = len(self.seen) // 2
         if len(self.seen) % 2:
             return canonical(self.seen[middle])
-        return canonical(EXACT.divide(self.seen[middle - 1] + self.seen[middle], Decimal(2)))
+        return canonical(EXACT.divide(EXACT.add(self.seen[middle - 1], self.seen[middle]), Decimal(2)))
 
 
 class SingleValue:

@@ -58,9 +58,9 @@ def canonical(value: Decimal) -> str:
     if digits > 38:
         even = (value.adjusted() + 1) % 2 == 0
         value = (_ROUND_40 if even else _ROUND_39).plus(value)
-    if not value.is_finite() or abs(value) >= _LIMIT:
+    if not value.is_finite() or value.copy_abs() >= _LIMIT:
         raise OutOfRangeError("numeric overflow")
-    if value and abs(value) < _TINY:
+    if value and value.copy_abs() < _TINY:
         return "0"
     return canonical_number(value)
 
@@ -137,7 +137,7 @@ def store_decimal(value: Decimal, target: SqlType) -> Number:
     if not target.precision:
         return canonical(value)
     rounded = round_decimal(value, target.scale)
-    if abs(rounded) >= Decimal(1).scaleb(target.precision - target.scale, WIDE):
+    if rounded.copy_abs() >= Decimal(1).scaleb(target.precision - target.scale, WIDE):
         raise OutOfRangeError(
             f"value larger than specified precision allowed for type {_type_name(target)}"
         )

@@ -311,7 +311,7 @@ def days_us(days: Expr) -> Expr:
     days = to_number(settle(days, NUMBER))
     if isinstance(days, ConstExpr) and days.value is not None:
         number = Decimal(str(cast(days, NUMBER).value))  # type: ignore[attr-defined]
-        return ConstExpr(int(numbers.round_decimal(number * DAY_US, 0)), SqlType(Kind.INTERVAL_DS))
+        return ConstExpr(int(numbers.round_decimal(numbers.EXACT.multiply(number, Decimal(DAY_US)), 0)), SqlType(Kind.INTERVAL_DS))
     scale = int_scale(days.type)
     if scale is None:
         days, scale = to_dec(days), 0
@@ -390,7 +390,7 @@ def negate(expr: Expr) -> Expr:
     expr = to_number(settle(expr, NUMBER))
     if isinstance(expr, ConstExpr) and expr.value is not None:
         if isinstance(expr.value, str):
-            return ConstExpr(canonical_number(-Decimal(expr.value)), expr.type)
+            return ConstExpr(canonical_number(Decimal(expr.value).copy_negate()), expr.type)
         return ConstExpr(-expr.value, expr.type)  # type: ignore[operator]
     if expr.type.kind is Kind.NUMBER and not expr.type.is_scaled:
         return call("tg_neg({0})", expr, type_=NUMBER)

@@ -73,6 +73,7 @@ class MiniGrid:
         self.sets = sets
         self.duplicate = duplicate
         self.catalog = Catalog.initial()
+        self.declared = self.catalog  # as the DDL statements said
         self.compiler = Compiler(self.catalog)
         self.connections = [connect() for _ in range(sets)]
         for number, connection in enumerate(self.connections, 1):
@@ -90,9 +91,10 @@ class MiniGrid:
             self.run(statement)
 
     def ddl(self, text: str) -> None:
-        plan = plan_ddl(text, self.catalog, "TERRY", CompilerHooks(self.compiler), schema="TERRY")
+        plan = plan_ddl(text, self.declared, "TERRY", CompilerHooks(self.compiler), schema="TERRY")
         assert plan.change is not None
         change = plan.change
+        self.declared = self.declared.apply(change)
         if self.duplicate:
             change = _all_duplicate(change)
         self.catalog = self.catalog.apply(change)
@@ -108,7 +110,7 @@ class MiniGrid:
 
         user = User(50, "TERRY", admin=True)
         change = CatalogChange(self.catalog.version + 1, (row_of(user),))
-        self.catalog = self.catalog.apply(change)
+        self.catalog = self.declared = self.catalog.apply(change)
         self.compiler = Compiler(self.catalog)
 
     # -- statements ---------------------------------------------------------------------------------
