@@ -274,6 +274,8 @@ def _table(add: Add, catalog: Catalog, table: Table, owners: Mapping[str, int]) 
         relkind="r",
         relnatts=len(table.columns),
         relchecks=len(table.checks),
+        # psql looks for foreign keys only where PostgreSQL would have the triggers that keep them
+        relhastriggers=int(bool(table.foreign_keys or catalog.children(table.id))),
         relispopulated=1,
         relreplident="d",
         relacl=_acl(catalog, table.id, table.schema, _OWNER_LETTERS),

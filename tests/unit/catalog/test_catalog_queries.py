@@ -172,6 +172,15 @@ def test_psql_d_shows_indexes_and_foreign_keys(asker: Asker) -> None:
     ]
 
 
+def test_psql_looks_for_foreign_keys_where_it_is_told_of_triggers(asker: Asker) -> None:
+    sql = "select relname from pg_class where relkind = 'r' and relhastriggers order by 1"
+    names = [row[0] for row in asker.rows(sql)]
+    assert names == ["account_status", "account_type", "accounts", "customers", "transactions"]
+    asker.dictionary.run("create table lonely (a int)")
+    assert [row[0] for row in asker.rows(sql)] == names
+    asker.dictionary.run("drop table lonely")
+
+
 def test_psql_l_du_dn_dp(asker: Asker) -> None:
     assert asker.rows(
         """SELECT d.datname as "Name", pg_catalog.pg_get_userbyid(d.datdba) as "Owner",
