@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from protocol.errors import SqlSyntaxError
+from protocol.names import folded_quoted
 
 
 class TokenKind(Enum):
@@ -67,7 +68,7 @@ def tokenize(text: str) -> list[Token]:
         elif group == "word":
             tokens.append(Token(TokenKind.WORD, match[0].upper(), at, end))
         elif group == "quoted":
-            tokens.append(Token(TokenKind.QUOTED, match[0][1:-1].replace('""', '"'), at, end))
+            tokens.append(Token(TokenKind.QUOTED, folded_quoted(match[0][1:-1].replace('""', '"')), at, end))
         elif group == "string":
             body = match[0][match[0].index("'") + 1 : -1].replace("''", "'")
             tokens.append(Token(TokenKind.STRING, body, at, end))

@@ -19,6 +19,7 @@ from protocol.errors import (
     UnknownColumnError,
     UnknownTableError,
 )
+from protocol.names import folded_quoted
 from protocol.sqltypes import BIGINT, INTEGER, SqlType
 
 PARAMS_MAX = 65_535
@@ -30,11 +31,11 @@ PSEUDO_COLUMNS = {
 
 
 def folded(identifier: Any) -> str:
-    """The name of a sqlglot identifier: upper case unless quoted."""
+    """The stored form of a sqlglot identifier."""
     if isinstance(identifier, str):
         return identifier.upper()
     name = str(identifier.this)
-    return name if identifier.args.get("quoted") else name.upper()
+    return folded_quoted(name) if identifier.args.get("quoted") else name.upper()
 
 
 def shown(name: str) -> str:

@@ -9,6 +9,7 @@ from data.catalog.objects import Table
 from data.sql.parse import refuse
 from data.sql.plan_types import UtilityPlan
 from protocol.errors import SqlSyntaxError
+from protocol.names import folded_quoted
 
 _TOKEN = re.compile(
     r"\s+|--[^\n]*|/\*.*?\*/|(?P<quoted>\"(?:[^\"]|\"\")*\")|(?P<string>'(?:[^']|'')*')"
@@ -75,7 +76,8 @@ class Words:
         kind, text, _ = self.items[self.at]
         if kind == "quoted":
             self.at += 1
-            return text[1:-1].replace('""', '"')
+            name = text[1:-1].replace('""', '"')
+            return folded_quoted(name) if fold else name
         if kind != "word":
             raise self.error()
         self.at += 1

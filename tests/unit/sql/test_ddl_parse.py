@@ -38,10 +38,10 @@ def test_ddl_is_told_by_its_first_words(text: str, expected: bool) -> None:
 
 
 def test_names_fold_and_quoted_names_stay() -> None:
-    statement = parse_ddl('create table Terry."Odd Name" (Id int, "lower" int)')
+    statement = parse_ddl('create table Terry."Odd Name" (Id int, "Mixed" int, "lower" int)')
     assert isinstance(statement, CreateTableStatement)
     assert statement.name.parts == ("TERRY", "Odd Name")
-    assert [c.name for c in statement.columns] == ["ID", "lower"]
+    assert [c.name for c in statement.columns] == ["ID", "Mixed", "LOWER"]
 
 
 def test_column_clauses_come_in_any_order() -> None:
