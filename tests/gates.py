@@ -7,6 +7,9 @@ gate that fails ends the run. `--only NAME...` chooses gates, `--match WORDS` te
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN_VARIABLE = "TENGRID_GATE_RUN"
+SLOWER = 20  # the limits of a run with the slow tests or many seeds, times this
 NO_TESTS = 5  # pytest's exit code when nothing was collected
 
 
@@ -25,6 +30,7 @@ class Gate:
     command: tuple[str, ...]
     cheap: bool = False
     tests: str = ""  # folder of its tests; a folder without tests is passed over
+    limit_s: float = 300.0  # a hung gate is ended; pytest's own timeout can be caught by a task
 
 
 GATES = (
@@ -36,9 +42,9 @@ GATES = (
     Gate("sim", ("pytest",), tests="tests/sim"),
     Gate("contract", ("pytest",), tests="tests/contract"),
     Gate("integration", ("pytest",), tests="tests/integration"),
-    Gate("cluster", ("pytest",), tests="tests/cluster"),
-    Gate("faults", ("pytest",), tests="tests/faults"),
-    Gate("clients", ("pytest",), tests="tests/clients"),
+    Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
+    Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),
+    Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
 )
 
 
@@ -85,11 +91,46 @@ def _run(gate: Gate, arguments: argparse.Namespace) -> tuple[str, float]:
         command += ["-k", arguments.match] if arguments.match else []
         command += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
     began = time.monotonic()
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    limit_s = gate.limit_s * (SLOWER if arguments.full or arguments.seeds else 1)
+    code = _run_within(command, limit_s, f"{gate.name}-{os.getpid()}-{time.monotonic_ns()}")
     elapsed_s = time.monotonic() - began
+    if code is None:
+        print(f"gate {gate.name} did not end within {limit_s:.0f} s", flush=True)
+        return "FAILED", elapsed_s
     if gate.tests and code == NO_TESTS:
         return "no tests", elapsed_s
     return ("passed" if code == 0 else "FAILED"), elapsed_s
+
+
+def _run_within(command: list[str], limit_s: float, run_id: str) -> int | None:
+    """The exit code; None if it had to be ended, with all that it started."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, RUN_VARIABLE: run_id})
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # pytest then shows where it hangs
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # it got the signal too
+        raise
+    for pid in _started_by(run_id):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return None
+
+
+def _started_by(run_id: str) -> list[int]:
+    """Processes whose environment says that this run started them, directly or not."""
+    wanted = f"{RUN_VARIABLE}={run_id}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if entry.isdigit() and wanted in Path("/proc", entry, "environ").read_bytes():
+                found.append(int(entry))
+    return found
 
 
 if __name__ == "__main__":
