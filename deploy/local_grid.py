@@ -31,6 +31,7 @@ from protocol.errors import GridError, ModelError, OperationError, ParameterErro
 PLAN_FILE = "grid.json"
 USER = "terry"
 STEP_TIMEOUT_S = 300
+POLL_S = 0.3
 BEGAN_S = time.monotonic()
 ACTIONS = ("up", "stop", "start", "status", "logs", "destroy")
 
@@ -137,13 +138,13 @@ def start(plan: GridPlan) -> int:
         _admin(plan, "mgmtActiveStart")
     with _step(f"{plan.data} data instances"):
         _start_daemons(plan.data_homes())
-    with _step("Loading and opening the database"):
-        wait = ("-wait", str(STEP_TIMEOUT_S))
-        words = _words_of(plan)
-        if words[1] != "loaded-complete":
-            _admin(plan, "dbLoad", DATABASE, *wait)
-        if words[2] != "open":
-            _admin(plan, "dbOpen", DATABASE, *wait)
+    with _step("Loading and opening the database") as show:
+        if _words_of(plan)[1] == "unloaded":
+            _admin(plan, "dbLoad", DATABASE)
+        _await_word(plan, 1, "loaded-complete", show)
+        if _words_of(plan)[2] == "closed":
+            _admin(plan, "dbOpen", DATABASE, "-wait", str(STEP_TIMEOUT_S))
+        _await_word(plan, 2, "open", show)
     _tell(plan)
     return 0
 
@@ -185,6 +186,19 @@ def _put_to_rest(plan: GridPlan) -> None:
         _admin(plan, "dbClose", DATABASE, *wait)
     if words[1] != "unloaded":
         _admin(plan, "dbUnload", DATABASE, "-force", *wait)
+
+
+def _await_word(plan: GridPlan, index: int, word: str, show: Callable[[str], None]) -> None:
+    """After a crash the elements load and open by themselves; that takes a moment."""
+    deadline_s = time.monotonic() + STEP_TIMEOUT_S
+    while (words := _words_of(plan))[index] != word:
+        if time.monotonic() > deadline_s:
+            raise OperationError(
+                f"{DATABASE} is {','.join(words)} after {STEP_TIMEOUT_S} s",
+                hint=f"ttGridAdmin dbStatus {DATABASE} -all says more.",
+            )
+        show(",".join(words))
+        time.sleep(POLL_S)
 
 
 def _words_of(plan: GridPlan) -> Sequence[str]:
