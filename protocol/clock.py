@@ -13,6 +13,11 @@ def boottime_s() -> float:
     return time.clock_gettime(_BOOTTIME)
 
 
+def wall_us() -> int:
+    """Microseconds since 1970-01-01 UTC on the machine's clock. For users' eyes and SYSDATE only."""
+    return time.time_ns() // 1000
+
+
 class Clock(Protocol):
     """What the rest of the code may ask about time."""
 
@@ -34,4 +39,4 @@ class SystemClock:
 
     def wall_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""
-        return time.time_ns() // 1000
+        return wall_us()

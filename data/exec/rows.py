@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from data.catalog.objects import Sequence, Table
@@ -19,6 +18,7 @@ from data.sql.plan_types import (
     ValueSource,
 )
 from data.storage.scratch import Scratch
+from protocol.clock import wall_us
 from protocol.errors import InternalError
 from protocol.sqltypes import StorageRow, StorageValue
 
@@ -37,7 +37,7 @@ class RowKeys:
 
     def next(self) -> int:
         """A new key."""
-        now = (time.time_ns() // 1_000_000 - 1_577_836_800_000) << 12
+        now = (wall_us() // 1000 - 1_577_836_800_000) << 12
         self._last = max(self._last + 1, now)
         return self._high | (self._last & ((1 << 53) - 1))
 

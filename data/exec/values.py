@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol
 
 from data.distribution.route import Special
+from protocol.clock import wall_us
 from protocol.errors import InternalError, SequenceError
 from protocol.sqltypes import StorageValue
 
@@ -62,7 +62,7 @@ class Specials:
     def now_us(self) -> int:
         """Microseconds since 1970 when the statement first asked."""
         if not self._now_us:
-            self._now_us = time.time_ns() // 1000
+            self._now_us = wall_us()
         return self._now_us
 
     def current_value(self, sequence_id: int) -> int:
