@@ -345,6 +345,15 @@ class ReplicaSetMember:
         body = copier.encode_entries(entries)
         self._run(machine.batch_appended(span, body, self._now()), hot=True)
 
+    def trust(self) -> None:
+        """Let this element lead again although it may lack entries: an operator accepts the loss.
+
+        For a set all of whose copies lost power with Durability=0. It still has to be one of the
+        last in-sync copies. Do it on one element only: the one with the newest log.
+        """
+        if self.machine is not None:
+            self._run(self.machine.trusted(self._now()))
+
     # -- events -----------------------------------------------------------------------------------
     def received(self, message: Any, request: Request) -> None:
         """A request of another member for the machine (called by the hub)."""

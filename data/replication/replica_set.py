@@ -286,6 +286,15 @@ class ReplicaSet:
         self._consider(now_s)
         return self._finish(now_s)
 
+    def trusted(self, now_s: float) -> list[Action]:
+        """An operator decided that this damaged copy is good enough to lead (loss is accepted)."""
+        s = self.situation
+        if s.damaged and self.leadership is None and not self.fetching:
+            s.damaged = False
+            s.out.append(MarkInSync())
+        self._consider(now_s)
+        return self._finish(now_s)
+
     def hand_over(self, now_s: float) -> bool:
         """Start a planned hand-over to the best copy; call `flush` for the actions."""
         lead = self.leadership

@@ -149,6 +149,7 @@ class Site:
         await self._silence()
         await self.rpc.close(0)
         self.sites.ensemble.cut(self.name)
+        self.sites.ensemble.members.remove(self.membership)  # its session still has to expire
         self.writer.lost_lead()  # its clients' connections break
         self.element.close(clean=False)
         if proof:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.replication.test_replica_set import Load, all_equal, ids
+from tests.integration.replication.test_replication_members import Load, all_equal, ids
 from tests.support.replication_sites import TIMEOUT_S, Sites
 
 FAULTS = 6
