@@ -129,7 +129,7 @@ def _edit_cast(tokens: list[Token], at: int) -> tuple[str, int] | None:
     if tokens[name].value.upper() == "PG_CATALOG" and _is_op(tokens[name + 1], "."):
         name += 2
     token = tokens[name]
-    if token.kind is TokenKind.QUOTED and token.value == "char":
+    if token.kind is TokenKind.QUOTED and token.value.upper() == "CHAR":
         return "::text", name + 1
     array = (
         len(tokens) > name + 2 and _is_op(tokens[name + 1], "[") and _is_op(tokens[name + 2], "]")

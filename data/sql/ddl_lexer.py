@@ -68,7 +68,8 @@ def tokenize(text: str) -> list[Token]:
         elif group == "word":
             tokens.append(Token(TokenKind.WORD, match[0].upper(), at, end))
         elif group == "quoted":
-            tokens.append(Token(TokenKind.QUOTED, folded_quoted(match[0][1:-1].replace('""', '"')), at, end))
+            name = folded_quoted(match[0][1:-1].replace('""', '"'))
+            tokens.append(Token(TokenKind.QUOTED, name, at, end))
         elif group == "string":
             body = match[0][match[0].index("'") + 1 : -1].replace("''", "'")
             tokens.append(Token(TokenKind.STRING, body, at, end))

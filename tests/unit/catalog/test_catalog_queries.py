@@ -444,6 +444,13 @@ def test_token_edits_leave_strings_alone() -> None:
     assert edit_tokens(text) == "select 'pg_catalog.x', a::text[], f(b) "[:-1]
 
 
+def test_the_one_byte_char_type_is_text(asker: Asker) -> None:
+    assert edit_tokens("select 'a'::\"char\"") == "select 'a'::text"
+    assert asker.rows("select relkind::\"char\" from pg_class where relname = 'customers'") == [
+        ("r",)
+    ]
+
+
 def test_arrays_in_their_three_writings() -> None:
     assert to_list("[1, 2]") == [1, 2]
     assert to_list('{a,"b, c",NULL,3}') == ["a", "b, c", None, 3]
