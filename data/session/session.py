@@ -205,10 +205,13 @@ class Session:
         self.user = parameters["user"]
         self.database = parameters.get("database") or self.user
         self._parameters = commands.startup_settings(parameters)
-        info = self._host.engine.authenticate_info(self.database, self.user)
         self._superuser = self._host.is_administrator(self._peer_uid, self.user)
-        self.is_admin = info.is_admin or self._superuser
-        if self._superuser or info.trust:
+        if self._superuser:  # also of a closed database; open_session checks what there is
+            self.is_admin = True
+            return None
+        info = self._host.engine.authenticate_info(self.database, self.user)
+        self.is_admin = info.is_admin
+        if info.trust:
             return None
         return self._host.verifier(self.user, info.verifier)
 

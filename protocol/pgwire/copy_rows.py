@@ -225,12 +225,14 @@ class CsvRowDecoder(_LineDecoder):
         escape = (copy.escape or copy.quote).encode()
         self._quote, self._escape = quote, escape
         q, e, d = re.escape(quote), re.escape(escape), re.escape(self._delimiter)
-        inside = rb"(?:[^" + q + rb"]|" + q + q + rb")*"
+        # possessive (*+): hostile data cannot make it backtrack
+        inside = rb"(?:[^" + q + rb"]|" + q + q + rb")*+"
         if e != q:
-            inside = rb"(?:[^" + q + e + rb"]|" + e + rb"[\s\S]|" + e + rb"(?!" + q + rb"))*"
-        piece = rb"(?:" + q + inside + q + rb"|[^" + q + d + rb"])*"
+            inside = rb"(?:[^" + q + e + rb"]|" + e + rb"[\s\S])*+"
+        piece = rb"(?:" + q + inside + q + rb"|[^" + q + d + rb"])*+"
         self._field = re.compile(rb"(" + piece + rb")(" + d + rb"|\Z)")
         self._quoted = re.compile(q + rb"(" + inside + rb")" + q)
+        self._quote_or_escape = re.compile(q + rb"|" + e)
         self._escaped_pair = re.compile(e + rb"([" + q + e + rb"])")
 
     def _records(self, lines: list[bytes], last: bool = False) -> list[StorageRow]:
@@ -239,15 +241,12 @@ class CsvRowDecoder(_LineDecoder):
         for line in lines:
             if self._ended:
                 break
-            if held:
+            if self._ends_quoted(line, bool(held)):
                 held.append(line)
-                if not self._opens(line):
-                    continue
-                line = b"\n".join(held)
-                held = []
-            elif self._opens(line):
-                held = [line]
                 continue
+            if held:
+                line = b"\n".join([*held, line])
+                held = []
             if line.endswith(b"\r"):
                 line = line[:-1]
             if self._skip_header:
@@ -265,14 +264,18 @@ class CsvRowDecoder(_LineDecoder):
             self._rest = bytearray(b"\n".join(held) + b"\n")
         return rows
 
-    def _opens(self, line: bytes) -> bool:
-        """True: an odd number of quotes, so a quoted field begins or ends in this line."""
-        count = line.count(self._quote)
-        if count and self._escape != self._quote:
-            count -= len(re.findall(re.escape(self._escape) + b".", line)) and line.count(
-                self._escape + self._quote
-            )
-        return count % 2 == 1
+    def _ends_quoted(self, line: bytes, quoted: bool) -> bool:
+        """True: the line's end is inside a quoted field; `quoted`: so is its beginning."""
+        if self._escape == self._quote:
+            return quoted ^ (line.count(self._quote) % 2 == 1)
+        at = 0
+        while (match := self._quote_or_escape.search(line, at)) is not None:
+            at = match.end()
+            if match[0] == self._quote:
+                quoted = not quoted
+            elif quoted and line[at : at + 1] in (self._quote, self._escape):
+                at += 1  # an escaped character
+        return quoted
 
     def _fields(self, line: bytes) -> list[bytes | None]:
         if self._quote not in line:

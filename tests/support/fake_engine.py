@@ -98,12 +98,11 @@ class FakeExecution:
         self._tag = tag
         self._batch = batch
         self._at = 0
-        self._limit = 0
         self._over = False
         self.delay_s = 0.0
 
     def start(self, max_rows: int) -> None:
-        self._limit = self._at + max_rows if max_rows else 0
+        self._session.engine.started += 1
         asyncio.get_running_loop().call_later(self.delay_s, self._step)
 
     def resume(self, max_rows: int) -> None:
@@ -475,6 +474,7 @@ class FakeEngine:
         self.users = {name.lower(): verifier for name, verifier in users.items()}
         self.admins = admins
         self.open_sessions = 0
+        self.started = 0  # executions that went on after execute() returned
         self.cancels = 0
         self.stalls = 0
         self.closed_executions = 0

@@ -26,6 +26,13 @@ TYPED = """CREATE TABLE typed (
     b boolean, cl clob)"""
 
 
+async def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait until something in this process, which announces it to nobody, is so."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)  # polls: see above
+
+
 @dataclass
 class Server:
     """What tests need to connect."""

@@ -13,7 +13,7 @@ import pytest
 from psycopg import pq
 from psycopg.rows import tuple_row
 
-from tests.integration.session.conftest import PASSWORD, Server
+from tests.integration.session.conftest import PASSWORD, Server, eventually
 
 ROW = {
     "id": 1,
@@ -284,9 +284,7 @@ async def _chunks(rows: list[tuple[int, str]]):  # type: ignore[no-untyped-def]
 async def test_cancel_stops_a_running_statement(server: Server) -> None:
     async with await server.psycopg() as connection:
         running = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
-        while server.engine.last_session is None or not server.engine.last_session.cache:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.05)  # the statement must be on its way when the cancel comes
+        await eventually(lambda: server.engine.started == 1)
         await connection.cancel_safe()
         with pytest.raises(psycopg.errors.QueryCanceled):
             await running
@@ -297,15 +295,13 @@ async def test_cancel_stops_a_running_statement(server: Server) -> None:
 async def test_a_client_that_leaves_stops_its_statement(server: Server) -> None:
     connection = await server.psycopg()
     running = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: server.engine.started == 1)
     closed = server.engine.closed_executions
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await connection.close()
-    async with asyncio.timeout(5):
-        while server.engine.open_sessions:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not server.engine.open_sessions)
     assert server.engine.closed_executions > closed or server.engine.cancels
 
 
@@ -344,9 +340,7 @@ async def test_connection_limit_keeps_places_for_administrators(server: Server) 
         await server.psycopg(user="boss")
     for connection in connections:
         await connection.close()
-    async with asyncio.timeout(5):
-        while server.frontend.session_count:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not server.frontend.session_count)
     await (await server.psycopg()).close()
 
 
@@ -360,8 +354,7 @@ async def test_slow_reader_stops_the_engine_and_gets_everything(server: Server) 
         pg.send_query(b"SELECT * FROM t /* later */")
         pg.flush()
         async with asyncio.timeout(20):
-            while not server.engine.stalls:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: server.engine.stalls > 0)
             while pg.is_busy():
                 pg.consume_input()
                 await asyncio.sleep(0)
@@ -411,9 +404,7 @@ async def test_drain_ends_idle_sessions_and_lets_transactions_finish(server: Ser
     idle, busy = await server.psycopg(), await server.psycopg()
     await busy.execute("BEGIN")
     draining = asyncio.create_task(server.frontend.drain(10))
-    async with asyncio.timeout(5):
-        while server.frontend.session_count > 1:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: server.frontend.session_count <= 1)
     with pytest.raises(psycopg.OperationalError):
         await idle.execute("SELECT 1")
     await busy.execute("INSERT INTO t VALUES (1, 'kept')")
