@@ -14,7 +14,7 @@ def boottime_s() -> float:
 
 
 def wall_us() -> int:
-    """Microseconds since 1970-01-01 UTC on the machine's clock. For users' eyes and SYSDATE only."""
+    """Microseconds since 1970-01-01 UTC. For users' eyes and SYSDATE only."""
     return time.time_ns() // 1000
 
 
