@@ -1,4 +1,4 @@
-"""Key bytes → bucket: xxHash64 modulo the number of buckets. Pure; stored on disk, so never changed."""
+"""Key bytes → bucket: xxHash64 modulo the number of buckets. Pure; on disk, so never changed."""
 
 from __future__ import annotations
 

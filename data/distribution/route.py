@@ -16,7 +16,7 @@ from protocol.sqltypes import SqlType, StorageValue
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """Statement parameter `index` (from 0), as a storage value of `CompiledStatement.param_types`."""
+    """Statement parameter `index` (from 0): a storage value of `CompiledStatement.param_types`."""
 
     index: int
 
@@ -34,8 +34,9 @@ class Special:
 
     name: "sysdate" (µs UTC, whole seconds), "systimestamp" (µs UTC), "today" (µs of midnight),
     "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
-    "database", "session_id", "nextval" and "currval" (argument: sequence id; drawn once per
-    statement), "scalar" (argument: position in `QueryPlan.scalars`; its one value).
+    "database", "session_id", "uid" (int: the user's id), "element_map" (the lead's element id of
+    each bucket, 4096 numbers separated by commas), "nextval" and "currval" (argument: sequence
+    id; drawn once per statement), "scalar" (argument: position in `QueryPlan.scalars`; its one value).
     """
 
     name: str

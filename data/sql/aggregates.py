@@ -23,8 +23,28 @@ from protocol.sqltypes import (
 
 SUM_DIGITS_SAFE = 10  # SUM of so many digits cannot pass 64 bits before 9 * 10**8 rows
 AGGREGATES = frozenset(
-    "COUNT SUM AVG MIN MAX LISTAGG STRING_AGG GROUP_CONCAT WM_CONCAT MEDIAN VARIANCE VAR_SAMP VAR_POP "
-    "STDDEV STDDEV_SAMP STDDEV_POP EVERY BOOL_AND BOOL_OR ANY_VALUE".split()
+    [
+        "COUNT",
+        "SUM",
+        "AVG",
+        "MIN",
+        "MAX",
+        "LISTAGG",
+        "STRING_AGG",
+        "GROUP_CONCAT",
+        "WM_CONCAT",
+        "MEDIAN",
+        "VARIANCE",
+        "VAR_SAMP",
+        "VAR_POP",
+        "STDDEV",
+        "STDDEV_SAMP",
+        "STDDEV_POP",
+        "EVERY",
+        "BOOL_AND",
+        "BOOL_OR",
+        "ANY_VALUE",
+    ]
 )
 _SPREADS = frozenset({"VARIANCE", "VAR_SAMP", "VAR_POP", "STDDEV", "STDDEV_SAMP", "STDDEV_POP"})
 
@@ -48,7 +68,13 @@ class Aggregate:
         self.star = star
 
     def primitive(
-        self, name: str, args: tuple[Expr, ...], type_: SqlType, merge: str = "", *, ordered: bool = False
+        self,
+        name: str,
+        args: tuple[Expr, ...],
+        type_: SqlType,
+        merge: str = "",
+        *,
+        ordered: bool = False,
     ) -> Agg:
         """An aggregate SQLite has, or one of ours."""
         return Agg(

@@ -19,6 +19,7 @@ from data.sql.ir import (
     Query,
     Select,
     Source,
+    SpecialExpr,
     SubqueryExpr,
     WindowExpr,
     transform,
@@ -40,6 +41,7 @@ from data.sql.operators import (
     unify,
 )
 from data.sql.parse import PREFIX, refuse
+from data.sql.plan_types import Special
 from data.sql.retype import retype_query
 from data.sql.scope import (
     Scope,
@@ -50,6 +52,7 @@ from data.sql.scope import (
     resolve_column,
     sequence_value,
 )
+from data.sql.type_codes import type_code
 from data.sql.type_names import type_from_name
 from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
 from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, UNKNOWN, VARCHAR, Kind, SqlType
@@ -57,8 +60,19 @@ from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, UNKNOWN, VARCHAR, Kind, S
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
 _WINDOW_ONLY = frozenset(
-    "ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST NTILE LAG LEAD FIRST_VALUE LAST_VALUE "
-    "NTH_VALUE".split()
+    [
+        "ROW_NUMBER",
+        "RANK",
+        "DENSE_RANK",
+        "PERCENT_RANK",
+        "CUME_DIST",
+        "NTILE",
+        "LAG",
+        "LEAD",
+        "FIRST_VALUE",
+        "LAST_VALUE",
+        "NTH_VALUE",
+    ]
 )
 DEPTH_MAX = 200
 
@@ -85,7 +99,7 @@ class ExpressionBinder:
         self.depth = 0
         self.grouping: Callable[[Expr], Expr] | None = None
 
-    # -- entry points -------------------------------------------------------------------------------
+    # -- entry points ------------------------------------------------------------------------------
     def bind(self, node: Any) -> Expr:
         """Any expression. Raises the errors of SQL; NotSupportedError for what is not known."""
         self.depth += 1
@@ -130,7 +144,7 @@ class ExpressionBinder:
             return self._scalar(node)
         raise refuse(f"{name.upper()} in an expression", position_of(node))
 
-    # -- leaves -------------------------------------------------------------------------------------
+    # -- leaves ------------------------------------------------------------------------------------
     def _literal(self, node: Any) -> Expr:
         if node.is_string:
             return ConstExpr(str(node.this) or None, UNKNOWN if node.this else VARCHAR)
@@ -154,9 +168,9 @@ class ExpressionBinder:
     def _column(self, node: Any) -> Expr:
         if isinstance(node.this, exp.Star):
             raise SqlSyntaxError("* is not allowed here", position=position_of(node))
-        if not node.args.get("table") and not node.this.args.get("quoted"):
-            if folded(node.this) == "ROWNUM" and not self.scope.find("ROWNUM"):
-                return self._row_number(node)
+        plain = not node.args.get("table") and not node.this.args.get("quoted")
+        if plain and folded(node.this) == "ROWNUM" and not self.scope.find("ROWNUM"):
+            return self._row_number(node)
         return resolve_column(node, self.scope, self.statement)
 
     def _row_number(self, node: Any) -> Expr:
@@ -177,7 +191,7 @@ class ExpressionBinder:
     def _var(self, node: Any) -> Expr:
         return resolve_column(exp.column(exp.to_identifier(node.name)), self.scope, self.statement)
 
-    # -- operators ----------------------------------------------------------------------------------
+    # -- operators ---------------------------------------------------------------------------------
     def _comparison(self, op: str, left: Any, right: Any) -> Expr:
         left, right = _unparen(left), _unparen(right)
         if isinstance(right, exp.Any | exp.All):
@@ -207,7 +221,9 @@ class ExpressionBinder:
             value = self.bind(left)
             parts = tuple(compare(op, value, self.bind(i)) for i in items)
             word = " AND " if is_all else " OR "
-            return Call("(" + word.join(f"{{{i}}}" for i in range(len(parts))) + ")", parts, BOOLEAN)
+            return Call(
+                "(" + word.join(f"{{{i}}}" for i in range(len(parts))) + ")", parts, BOOLEAN
+            )
         if not isinstance(inner, exp.Query):
             raise refuse("ANY or ALL of an array", position_of(node))
         if op == "=" and not is_all:
@@ -241,7 +257,9 @@ class ExpressionBinder:
 
     def _and(self, node: Any) -> Expr:
         parts = [self.condition(p) for p in conjuncts(node)]
-        return Call("(" + " AND ".join(f"{{{i}}}" for i in range(len(parts))) + ")", tuple(parts), BOOLEAN)
+        return Call(
+            "(" + " AND ".join(f"{{{i}}}" for i in range(len(parts))) + ")", tuple(parts), BOOLEAN
+        )
 
     def _or(self, node: Any) -> Expr:
         parts: list[Any] = []
@@ -321,7 +339,7 @@ class ExpressionBinder:
             new_lefts.append(a)
             types.append(b.type)
         if any(
-            a.type.kind is Kind.NUMBER and not a.type.is_scaled or a.key() != left.key()
+            (a.type.kind is Kind.NUMBER and not a.type.is_scaled) or a.key() != left.key()
             for a, left in zip(new_lefts, lefts, strict=True)
         ):
             typed = [unify([a, i.expr]) for a, i in zip(lefts, query.items, strict=True)]
@@ -357,7 +375,7 @@ class ExpressionBinder:
     def _bitwiseand(self, node: Any) -> Expr:
         return calls.build_call("BITAND", [self.bind(node.this), self.bind(node.expression)])
 
-    # -- calls --------------------------------------------------------------------------------------
+    # -- calls -------------------------------------------------------------------------------------
     def _case(self, node: Any) -> Expr:
         base = self.bind(node.this) if node.this is not None else None
         tests: list[Expr] = []
@@ -441,14 +459,13 @@ class ExpressionBinder:
         return sequence_value(parts, name, self.statement)
 
     def _element_of(self, arguments: list[Any]) -> Expr:
-        """ELEMENTIDCOMPUTE(key, …): the lead element of the replica set of that key."""
-        from data.sql.type_codes import type_code
-
+        """ELEMENTIDCOMPUTE(key, …): an element of the replica set that key belongs to."""
         args = [settle(self.bind(a), NUMBER) for a in arguments]
         codes = ",".join(type_code(a.type) for a in args)
-        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
-        text = f"tg_element_of('{codes}', {marks})"
-        return Call(text, tuple(args), SqlType(Kind.INTEGER), volatile=True)
+        elements = SpecialExpr(Special("element_map"), VARCHAR)
+        marks = "".join(f", {{{i + 1}}}" for i in range(len(args)))
+        text = f"tg_element_of({{0}}, '{codes}'{marks})"
+        return Call(text, (elements, *args), SqlType(Kind.INTEGER))
 
     def _aggregate(
         self,
@@ -505,13 +522,12 @@ class ExpressionBinder:
             for o in node.expressions
         )
 
-    # -- windows ------------------------------------------------------------------------------------
+    # -- windows -----------------------------------------------------------------------------------
     def _window(self, node: Any) -> Expr:
         if not self.allow_windows:
             raise GroupingError("window functions are not allowed here", position=position_of(node))
         partition, order, frame = self._window_parts(node)
         function = node.this
-        nulls = ""
         if isinstance(function, exp.IgnoreNulls):
             raise refuse("IGNORE NULLS", position_of(node))
         if isinstance(function, exp.RespectNulls):
@@ -534,8 +550,9 @@ class ExpressionBinder:
             )
         if name not in _WINDOW_ONLY:
             raise refuse(f"{name} OVER", position_of(node))
-        del nulls
-        return WindowExpr(self._window_function(name, function.expressions), partition, order, frame)
+        return WindowExpr(
+            self._window_function(name, function.expressions), partition, order, frame
+        )
 
     def _window_parts(self, node: Any) -> tuple[tuple[Expr, ...], tuple[OrderItem, ...], str]:
         alias = node.args.get("alias")
@@ -545,7 +562,9 @@ class ExpressionBinder:
                 raise SqlSyntaxError(f'window "{alias.name}" does not exist')
             node = named
         inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
-        partition = tuple(settle(inner.bind(p), VARCHAR) for p in node.args.get("partition_by") or [])
+        partition = tuple(
+            settle(inner.bind(p), VARCHAR) for p in node.args.get("partition_by") or []
+        )
         ordered = node.args.get("order")
         order = self.order_items(ordered) if ordered is not None else ()
         spec = node.args.get("spec")
@@ -594,7 +613,7 @@ class ExpressionBinder:
             return Call("nth_value({0}, {1})", (value, settle(args[1], BIGINT)), value.type)
         return Call(f"{lower}({{0}})", (value,), value.type)
 
-    # -- subqueries ---------------------------------------------------------------------------------
+    # -- subqueries --------------------------------------------------------------------------------
     def _exists(self, node: Any) -> Expr:
         return SubqueryExpr("exists", self.subquery(node.this), BOOLEAN)
 
@@ -661,7 +680,9 @@ def type_of_node(node: Any) -> SqlType:
         if unit is not None:
             args.append(str(unit.name).upper())
     kind = node.args.get("kind")
-    name = str(kind if kind is not None and not isinstance(kind, exp.Expression) else node.this.value)
+    name = str(
+        kind if kind is not None and not isinstance(kind, exp.Expression) else node.this.value
+    )
     name = " ".join(name.upper().split())
     name = _TYPE_WORDS.get(name, name)
     if name in ("VARCHAR2", "VARCHAR", "NVARCHAR", "NVARCHAR2") and not args:

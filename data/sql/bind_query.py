@@ -90,7 +90,7 @@ class QueryBinder:
         query.ctes = self.recursive + query.ctes
         return query
 
-    # -- WITH ---------------------------------------------------------------------------------------
+    # -- WITH --------------------------------------------------------------------------------------
     def _with(self, tree: Any) -> None:
         clause = tree.args.get("with_")
         if clause is None:
@@ -114,9 +114,9 @@ class QueryBinder:
             raise SqlSyntaxError(f'WITH "{shown(definition.name)}": another number of columns')
         for item in first.items:
             item.expr = settle(item.expr, VARCHAR)
-            if isinstance(item.expr, ConstExpr) and item.expr.type.kind is Kind.NUMBER:
-                if item.expr.type.is_scaled and item.expr.type.scale == 0:
-                    item.expr = ConstExpr(item.expr.value, BIGINT)
+            kind = item.expr.type
+            if isinstance(item.expr, ConstExpr) and kind.is_scaled and kind.scale == 0:
+                item.expr = ConstExpr(item.expr.value, BIGINT)
         types = [i.expr.type for i in first.items]
         cte = Cte(self.statement.new_alias(), list(zip(names, types, strict=True)))
         definition.recursive = cte
@@ -138,7 +138,7 @@ class QueryBinder:
         child.ctes = dict(environment)
         return child
 
-    # -- set operations, VALUES, parentheses --------------------------------------------------------
+    # -- set operations, VALUES, parentheses -------------------------------------------------------
     def _parenthesised(self, tree: Any) -> Query:
         inner = self._child(self.ctes).bind(tree.this)
         extra = any(tree.args.get(k) for k in ("order", "limit", "offset"))
@@ -216,7 +216,7 @@ class QueryBinder:
             )
         self._limits(tree, query, ExpressionBinder(self.statement, Scope(parent=self.parent)))
 
-    # -- SELECT -------------------------------------------------------------------------------------
+    # -- SELECT ------------------------------------------------------------------------------------
     def _select(self, tree: Any) -> Query:
         _refuse_clauses(tree)
         scope = Scope(parent=self.parent, ctes=self.ctes)
@@ -344,7 +344,8 @@ class QueryBinder:
             if len(columns) > len(source.columns):
                 raise SqlSyntaxError(f'"{shown(source.name)}" has fewer columns than its alias')
             renamed = [
-                (columns[i] if i < len(columns) else n, t) for i, (n, t) in enumerate(source.columns)
+                (columns[i] if i < len(columns) else n, t)
+                for i, (n, t) in enumerate(source.columns)
             ]
             source.columns = renamed
         return source
@@ -365,9 +366,7 @@ class QueryBinder:
         if parts[-1] == "DUAL" and (len(parts) == 1 or parts[-2] == "SYS"):
             dummy = ("DUMMY", SqlType(Kind.VARCHAR, length=1))
             return Source(self.statement.new_alias(), name, "dual", [dummy])
-        relation = self.statement.catalog.resolve(
-            self.statement.schema, parts, position_of(node)
-        )
+        relation = self.statement.catalog.resolve(self.statement.schema, parts, position_of(node))
         if isinstance(relation, Sequence):
             raise refuse(f'selecting from sequence "{shown(relation.name)}"', position_of(node))
         self.statement.check_privilege(relation, "SELECT")
@@ -402,7 +401,7 @@ class QueryBinder:
         source.schema = view.schema
         return self._named(source, columns)
 
-    # -- WHERE, with ROWNUM and (+) -----------------------------------------------------------------
+    # -- WHERE, with ROWNUM and (+) ----------------------------------------------------------------
     def _where(self, tree: Any, scope: Scope, select: Select) -> None:
         clause = tree.args.get("where")
         if clause is None:
@@ -451,10 +450,12 @@ class QueryBinder:
         if op == "=":
             return call("({0} = 1)", value, type_=BIGINT)
         if op == ">=":
-            return call("CASE WHEN {0} <= 1 THEN 9223372036854775807 ELSE 0 END", value, type_=BIGINT)
+            return call(
+                "CASE WHEN {0} <= 1 THEN 9223372036854775807 ELSE 0 END", value, type_=BIGINT
+            )
         return call("CASE WHEN {0} < 1 THEN 9223372036854775807 ELSE 0 END", value, type_=BIGINT)
 
-    # -- items --------------------------------------------------------------------------------------
+    # -- items -------------------------------------------------------------------------------------
     def _projection_nodes(self, tree: Any, select: Select, binder: ExpressionBinder) -> list[Any]:
         nodes = list(tree.expressions)
         if nodes and isinstance(nodes[0], exp.Anonymous) and nodes[0].this == PREFIX + "ROWS":
@@ -478,9 +479,7 @@ class QueryBinder:
             return None
         select.grouped = True
         inner = ExpressionBinder(self.statement, scope)
-        aliases = {
-            folded(n.args["alias"]): n.this for n in nodes if isinstance(n, exp.Alias)
-        }
+        aliases = {folded(n.args["alias"]): n.this for n in nodes if isinstance(n, exp.Alias)}
 
         def bind_one(node: Any) -> Expr:
             if isinstance(node, exp.Literal) and not node.is_string:
@@ -536,7 +535,7 @@ class QueryBinder:
             raise refuse("DISTINCT ON")
         select.distinct = True
 
-    # -- ORDER BY, LIMIT, FOR UPDATE ----------------------------------------------------------------
+    # -- ORDER BY, LIMIT, FOR UPDATE ---------------------------------------------------------------
     def _order_and_limit(self, tree: Any, select: Select, binder: ExpressionBinder) -> None:
         ordered = tree.args.get("order")
         for part in ordered.expressions if ordered is not None else []:
@@ -567,10 +566,14 @@ class QueryBinder:
         inner = ExpressionBinder(self.statement, Scope(parent=None))
         if isinstance(limit, exp.Fetch):
             options = limit.args.get("limit_options")
-            if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
+            if options is not None and (
+                options.args.get("percent") or options.args.get("with_ties")
+            ):
                 raise refuse("FETCH FIRST … PERCENT or WITH TIES")
             count = limit.args.get("count")
-            query.limit = settle(inner.bind(count), BIGINT) if count is not None else number_const("1")
+            query.limit = (
+                settle(inner.bind(count), BIGINT) if count is not None else number_const("1")
+            )
         elif limit is not None:
             if limit.args.get("expressions"):
                 raise refuse("LIMIT BY")
@@ -607,9 +610,7 @@ def table_source(statement: Statement, table: Table, name: str) -> Source:
     """A base table as a source."""
     statement.tables[table.id] = None
     columns = [(c.name, c.type) for c in table.columns]
-    return Source(
-        statement.new_alias(), name, "table", columns, table=table, schema=table.schema
-    )
+    return Source(statement.new_alias(), name, "table", columns, table=table, schema=table.schema)
 
 
 def columns_refused(columns: list[str]) -> list[str]:
@@ -628,7 +629,11 @@ def _alias_of(node: Any) -> tuple[str, list[str]]:
 
 
 def _names_table(node: Any, name: str) -> bool:
-    return not node.args.get("db") and isinstance(node.this, exp.Identifier) and folded(node.this) == name
+    return (
+        not node.args.get("db")
+        and isinstance(node.this, exp.Identifier)
+        and folded(node.this) == name
+    )
 
 
 def _unique_columns(source: Source) -> list[tuple[str, SqlType]]:
@@ -650,10 +655,8 @@ def _source_of(expr: Expr) -> Source:
     return expr.source
 
 
-def _apply_marks(
-    scope: Scope, select: Select, marked: list[tuple[Source, Expr]]
-) -> None:
-    """Conditions with (+) → ON conditions of LEFT joins, ordered so that what they need stands before."""
+def _apply_marks(scope: Scope, select: Select, marked: list[tuple[Source, Expr]]) -> None:
+    """Conditions with (+) → ON conditions of LEFT joins; what they need is placed before them."""
     if any(s.join not in ("", "inner") for s in scope.sources):
         raise refuse("(+) together with outer joins")
     outer: dict[int, Source] = {}
@@ -704,10 +707,14 @@ def settle_items(query: Query) -> None:
         expr = item.expr
         if is_unknown(expr):
             item.expr = settle(expr, VARCHAR)
-        elif isinstance(expr, ConstExpr) and type(expr.value) is int and expr.type.is_scaled:
-            if expr.type.scale == 0:
-                small = abs(expr.value) < 2**31
-                item.expr = ConstExpr(expr.value, INTEGER if small else BIGINT)
+        elif (
+            isinstance(expr, ConstExpr)
+            and type(expr.value) is int
+            and expr.type.is_scaled
+            and expr.type.scale == 0
+        ):
+            small = abs(expr.value) < 2**31
+            item.expr = ConstExpr(expr.value, INTEGER if small else BIGINT)
         if isinstance(query, Select):
             for order in query.order:
                 if order.expr is expr:

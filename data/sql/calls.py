@@ -1,6 +1,6 @@
 """SQL functions: name → how a call with these typed arguments is written in SQLite. Pure.
 
-Aggregates are in data/sql/aggregates.py. A function that is not here is refused (UnknownFunctionError).
+Aggregates are in data/sql/aggregates.py. Others are refused.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def _same_length(function: str) -> Builder:
 
     def build(args: list[Expr]) -> Expr:
         text = to_text(args[0])
-        return call(f"{function}({{0}})", text, type_=SqlType(Kind.VARCHAR, length=text.type.length))
+        return call(
+            f"{function}({{0}})", text, type_=SqlType(Kind.VARCHAR, length=text.type.length)
+        )
 
     return build
 
@@ -222,7 +224,7 @@ def _rounding(function: str, moment_function: str) -> Builder:
         if value.type.kind in FLOAT_KINDS:
             text = f"CAST({function}(tg_fdec({{0}}), {{1}}) AS REAL)"
             return call(text, value, digits, type_=DOUBLE)
-        if scale is not None and known is not None and 0 <= known:
+        if scale is not None and known is not None and known >= 0:
             if known >= scale:
                 return value
             if function == "tg_round":
@@ -243,9 +245,7 @@ def _round_moment(function: str, args: list[Expr]) -> Expr:
     type_ = value.type if value.type.kind is Kind.TT_DATE else DATE
     if function == "tg_date_trunc" and const_text(model) in ("DD", "DDD"):
         # SQLite's % takes the sign of the left side: shift into the positive first
-        return call(
-            f"({{0}} - (({{0}} % {DAY_US} + {DAY_US}) % {DAY_US}))", value, type_=type_
-        )
+        return call(f"({{0}} - (({{0}} % {DAY_US} + {DAY_US}) % {DAY_US}))", value, type_=type_)
     return call(f"{function}({{0}}, {{1}})", value, model, type_=type_)
 
 
@@ -280,7 +280,9 @@ def _to_char(args: list[Expr]) -> Expr:
         return to_text(value)
     if is_text(value) and not is_unknown(value):
         value = cast(value, NUMBER)
-    return call("tg_num_char({0}, {1})", to_dec(to_number(settle(value, NUMBER))), model, type_=VARCHAR)
+    return call(
+        "tg_num_char({0}, {1})", to_dec(to_number(settle(value, NUMBER))), model, type_=VARCHAR
+    )
 
 
 def _to_number(args: list[Expr]) -> Expr:
@@ -317,7 +319,7 @@ def _num_to_interval(units: dict[str, int], type_: SqlType) -> Builder:
     def build(args: list[Expr]) -> Expr:
         unit = (const_text(args[1]) or "").upper()
         if unit not in units:
-            raise ParameterError(f'interval unit must be one of {", ".join(units)}')
+            raise ParameterError(f"interval unit must be one of {', '.join(units)}")
         number = to_dec(to_number(settle(args[0], NUMBER)))
         name = "tg_interval" if type_ is SPAN else "tg_months"
         return call(f"{name}({{0}}, {units[unit]})", number, type_=type_)
@@ -368,9 +370,7 @@ def extract(part: str, value: Expr) -> Expr:
         value = cast(value, TIMESTAMP)
     if part == "SECOND" and value.type.kind in (Kind.TIMESTAMP, Kind.TT_TIMESTAMP):
         minute = 60_000_000
-        return call(
-            f"tg_seconds(({{0}} % {minute} + {minute}) % {minute})", value, type_=NUMBER
-        )
+        return call(f"tg_seconds(({{0}} % {minute} + {minute}) % {minute})", value, type_=NUMBER)
     return call(f"tg_extract({{0}}, '{part}')", value, type_=INTEGER)
 
 
@@ -388,7 +388,7 @@ def _extract_span(part: str, value: Expr) -> Expr:
 
 
 def _moment_arg(expr: Expr) -> Expr:
-    return expr if is_moment(expr) else cast(expr, TIMESTAMP if is_unknown(expr) else TIMESTAMP)
+    return expr if is_moment(expr) else cast(expr, TIMESTAMP)
 
 
 def _date_part(args: list[Expr]) -> Expr:
@@ -509,8 +509,13 @@ FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
     "BITAND": (2, 2, _decimals("tg_bitand", BIGINT)),
     "BITOR": (2, 2, _decimals("tg_bitor", BIGINT)),
     "WIDTH_BUCKET": (4, 4, _decimals("tg_width_bucket", INTEGER)),
-    **{n.upper(): (1, 1, _float_function(n)) for n in ("sin", "cos", "tan", "asin", "acos", "atan")},
-    **{n.upper(): (1, 1, _float_function(n)) for n in ("sinh", "cosh", "tanh", "radians", "degrees")},
+    **{
+        n.upper(): (1, 1, _float_function(n)) for n in ("sin", "cos", "tan", "asin", "acos", "atan")
+    },
+    **{
+        n.upper(): (1, 1, _float_function(n))
+        for n in ("sinh", "cosh", "tanh", "radians", "degrees")
+    },
     # conversions
     "TO_CHAR": (1, 3, _to_char),
     "TO_NCHAR": (1, 2, _to_char),
@@ -604,4 +609,3 @@ def build_call(name: str, args: list[Expr], position: int = 0) -> Expr:
             f"function {name.lower()} does not take {len(args)} arguments", position=position
         )
     return builder(args)
-

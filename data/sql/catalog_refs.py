@@ -1,4 +1,4 @@
-"""Does a query ask the catalog (pg_catalog, information_schema, SYS, ALL_…)? Told from its text. Pure."""
+"""Does a query ask the catalog (pg_catalog, information_schema, SYS, ALL_…)? Pure."""
 
 from __future__ import annotations
 

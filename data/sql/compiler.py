@@ -114,7 +114,11 @@ class Compiler:
             return self._explain(parsed, statement), "EXPLAIN", True
         if kind == "copy":
             copy = plan_copy(statement, parsed)
-            return copy, "COPY_IN" if copy.direction == "in" else "COPY_OUT", copy.direction == "out"
+            return (
+                copy,
+                "COPY_IN" if copy.direction == "in" else "COPY_OUT",
+                copy.direction == "out",
+            )
         if kind == "ddl":
             return self._ddl(parsed, statement)
         if kind == "utility":
@@ -159,7 +163,12 @@ def _declared(types: tuple[SqlType | None, ...]) -> tuple[SqlType | None, ...]:
 
 
 def _may_ask(text: str) -> bool:
-    return re.match(r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|with|values)\b", text, re.I | re.S) is not None
+    return (
+        re.match(
+            r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|with|values)\b", text, re.I | re.S
+        )
+        is not None
+    )
 
 
 def _columns_of(plan: Plan | None) -> tuple[ResultColumn, ...] | None:

@@ -164,7 +164,19 @@ def _with_options(plan: CopyPlan, words: Words) -> CopyPlan:
 
 
 _KNOWN = frozenset(
-    "FORMAT FREEZE DELIMITER NULL HEADER QUOTE ESCAPE ENCODING OIDS DEFAULT FORCE_QUOTE".split()
+    [
+        "FORMAT",
+        "FREEZE",
+        "DELIMITER",
+        "NULL",
+        "HEADER",
+        "QUOTE",
+        "ESCAPE",
+        "ENCODING",
+        "OIDS",
+        "DEFAULT",
+        "FORCE_QUOTE",
+    ]
 )
 
 

@@ -18,10 +18,21 @@ DAY_US = 86_400 * SECOND_US
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MIN_DAY = date.min.toordinal() - _EPOCH_ORDINAL
 _MAX_DAY = date.max.toordinal() - _EPOCH_ORDINAL
-MONTHS = (
-    "JANUARY FEBRUARY MARCH APRIL MAY JUNE JULY AUGUST SEPTEMBER OCTOBER NOVEMBER DECEMBER"
-).split()
-DAYS = "MONDAY TUESDAY WEDNESDAY THURSDAY FRIDAY SATURDAY SUNDAY".split()
+MONTHS = [
+    "JANUARY",
+    "FEBRUARY",
+    "MARCH",
+    "APRIL",
+    "MAY",
+    "JUNE",
+    "JULY",
+    "AUGUST",
+    "SEPTEMBER",
+    "OCTOBER",
+    "NOVEMBER",
+    "DECEMBER",
+]
+DAYS = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"]
 
 
 def check(us: int) -> int:
@@ -109,7 +120,9 @@ def parse_moment(text: str) -> int:
         return us
     if match := _ORACLE.match(text):
         day, name, year, hour, minute, second = match.groups()
-        return to_us(full_year(year), month_number(name), int(day), _clock_us(hour, minute, second, ""))
+        return to_us(
+            full_year(year), month_number(name), int(day), _clock_us(hour, minute, second, "")
+        )
     raise DatetimeError(f'not a date or timestamp: "{text[:60]}"')
 
 
@@ -137,7 +150,7 @@ _PART_US = {
 
 
 def parse_interval(text: str) -> int:
-    """"3 04:05:06.7", "2 days 3 hours" → microseconds. Raises DatetimeError."""
+    """ "3 04:05:06.7", "2 days 3 hours" → microseconds. Raises DatetimeError."""
     match = _INTERVAL.match(text)
     if match is not None and text.strip():
         sign, days, hours, minutes, seconds, fraction = match.groups()
@@ -157,7 +170,7 @@ def parse_interval(text: str) -> int:
 
 
 def parse_months(text: str) -> int:
-    """"1-02" → months. Raises DatetimeError."""
+    """ "1-02" → months. Raises DatetimeError."""
     match = re.match(r"\s*([+-])?(\d+)(?:-(\d{1,2}))?\s*$", text)
     if match is None:
         raise DatetimeError(f'not a year to month interval: "{text[:60]}"')

@@ -104,7 +104,7 @@ class Dml:
         name = folded(alias.this) if alias is not None and alias.this is not None else parts[-1]
         return found, name
 
-    # -- INSERT -------------------------------------------------------------------------------------
+    # -- INSERT ------------------------------------------------------------------------------------
     def insert(self) -> InsertPlan:
         """INSERT … VALUES / SELECT / DEFAULT VALUES."""
         node = self.tree.this
@@ -118,6 +118,7 @@ class Dml:
         positions = positions or list(range(len(table.columns)))
         body = self.tree.expression
         source: QueryPlan | None = None
+        rows: list[tuple[ValueSource, ...]] | None
         if self.tree.args.get("default") or body is None:
             rows = [self._row(table, {})]
         elif isinstance(body, exp.Values) and not body.args.get("order"):
@@ -213,9 +214,7 @@ class Dml:
                 continue
             given[position] = SourceColumn(len(kept))
             kept.append(item)
-        targets = [
-            table.columns[p].type for p in positions if isinstance(given[p], SourceColumn)
-        ]
+        targets = [table.columns[p].type for p in positions if isinstance(given[p], SourceColumn)]
         if plain:
             query.items = kept or [Item("1", number_const("1"))]
             for item, target in zip(kept, targets, strict=True):
@@ -238,7 +237,7 @@ class Dml:
         ]
         return outer
 
-    # -- RETURNING, ON CONFLICT ---------------------------------------------------------------------
+    # -- RETURNING, ON CONFLICT --------------------------------------------------------------------
     def _returning(self, table: Table, alias: str) -> Returning | None:
         clause = self.tree.args.get("returning")
         if clause is None:
@@ -323,7 +322,7 @@ class Dml:
         fragment = printer.row_fragment([*exprs, flag])
         return OnConflict("update", ids, tuple(assigned), fragment)
 
-    # -- UPDATE -------------------------------------------------------------------------------------
+    # -- UPDATE ------------------------------------------------------------------------------------
     def update(self) -> UpdatePlan:
         """UPDATE t SET … [FROM …] [WHERE …]."""
         table, alias = self.target(self.tree.this, "UPDATE")
@@ -376,9 +375,7 @@ class Dml:
             reasons=tuple(self.planner.reasons),
         )
 
-    def _block(
-        self, table: Table, alias: str, extra: Any
-    ) -> tuple[Scope, Select, Source]:
+    def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:
         """The scope of UPDATE and DELETE: the target and further tables."""
         from data.sql.bind_query import QueryBinder
 
@@ -467,7 +464,7 @@ class Dml:
             value = SubqueryExpr("scalar", query, query.items[0].expr.type)
             exprs.append(cast(value, table.columns[position].type))
 
-    # -- DELETE -------------------------------------------------------------------------------------
+    # -- DELETE ------------------------------------------------------------------------------------
     def delete(self) -> DeletePlan:
         """DELETE [FIRST n] FROM t [USING …] [WHERE …]."""
         table, alias = self.target(self.tree.this, "DELETE")
@@ -508,7 +505,7 @@ class Dml:
             reasons=tuple(self.planner.reasons),
         )
 
-    # -- shared by UPDATE and DELETE ----------------------------------------------------------------
+    # -- shared by UPDATE and DELETE ---------------------------------------------------------------
     def _no_sequences(self, expr: Expr) -> None:
         if any(isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(expr)):
             raise refuse("NEXTVAL in UPDATE")
@@ -558,16 +555,21 @@ class Dml:
             source.used.add(name)
             items.append(Item(name, ColumnExpr(source, name, types.get(name, BIGINT))))
         items += [Item(f"NEW{n}", e) for n, e in enumerate(exprs)]
+        group: list[Expr] = []
+        if len(select.sources) > 1:  # a row that several others match is changed once
+            group = [ColumnExpr(source, k, types.get(k, BIGINT)) for k in key_columns(table)]
         return Select(
             sources=select.sources,
             where=select.where,
+            group=group,
+            grouped=bool(group),
             items=items,
             row_limit=self._first(),
             ctes=select.ctes,
         )
 
 
-# -- helpers ----------------------------------------------------------------------------------------
+# -- helpers ---------------------------------------------------------------------------------------
 class RowPrinter(Printer):
     """Prints expressions over given rows: their columns are ?1..?n, other parameters follow."""
 
@@ -584,6 +586,7 @@ class RowPrinter(Printer):
     def row_fragment(self, exprs: list[Expr]) -> Fragment:
         """SELECT of the expressions; `params` are those after the rows' columns."""
         sql = "SELECT " + ", ".join(self.expr(e) for e in exprs)
+        sql += f" WHERE ?{self.reserved} IS ?{self.reserved}"  # so that all are parameters
         return make_fragment(sql, tuple(self.sources[self.reserved :]))
 
 

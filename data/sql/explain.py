@@ -48,13 +48,17 @@ def _query(plan: QueryPlan, catalog: Catalog, indent: str) -> list[str]:
     for gather in plan.gathers:
         what = "Run" if plan.final is None else f"Gather {gather.name}"
         tables = _tables(catalog, gather.tables)
-        lines.append(f"{indent}  {what} at {route_text(gather.route)}" + (f": {tables}" if tables else ""))
+        lines.append(
+            f"{indent}  {what} at {route_text(gather.route)}" + (f": {tables}" if tables else "")
+        )
         lines.append(f"{indent}    {gather.fragment.sql}")
     if plan.final is not None:
         lines.append(f"{indent}  Finish at the coordinator")
         lines.append(f"{indent}    {plan.final.sql}")
     if plan.locking is not None:
-        lines.append(f"{indent}  Lock rows of {_tables(catalog, tuple(t.table_id for t in plan.locking.tables))}")
+        lines.append(
+            f"{indent}  Lock rows of {_tables(catalog, tuple(t.table_id for t in plan.locking.tables))}"
+        )
     lines += [f"{indent}  Not more local because: {reason}" for reason in plan.reasons]
     return lines
 

@@ -49,9 +49,7 @@ def _elements(model: str) -> tuple[_Element, ...]:
         elif match["el"]:
             text = match["el"]
             ordinal = bool(match["th"])
-            found.append(
-                _Element(text.upper(), text, literal=False, fill=fill, ordinal=ordinal)
-            )
+            found.append(_Element(text.upper(), text, literal=False, fill=fill, ordinal=ordinal))
         else:
             text = match["quoted"] if match["quoted"] is not None else match["other"]
             found.append(_Element("", text, literal=True, fill=fill, ordinal=False))
@@ -187,9 +185,9 @@ def parse_moment(text: str, model: str, *, today_us: int) -> int:
             if at < len(text) and element.text.isspace():
                 while at < len(text) and text[at].isspace():
                     at += 1
-            elif at < len(text) and not text[at].isalnum():
-                at += len(element.text)
-            elif at < len(text) and text[at : at + len(element.text)] == element.text:
+            elif (at < len(text) and not text[at].isalnum()) or (
+                at < len(text) and text[at : at + len(element.text)] == element.text
+            ):
                 at += len(element.text)
             continue
         while at < len(text) and text[at].isspace():

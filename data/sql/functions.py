@@ -14,13 +14,21 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from data.distribution.hashing import bucket_of
+from data.distribution.keys import key_bytes
 from data.sql import datetimes, formats, numbers
 from data.sql.convert import converter, text_of
 from data.sql.datetimes import DAY_US
 from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
 from data.sql.strings import STRING_FUNCTIONS, replace
 from data.sql.type_codes import type_of_code
-from protocol.errors import CardinalityError, DivisionByZeroError, OutOfRangeError, ParameterError
+from protocol.errors import (
+    CardinalityError,
+    DatetimeError,
+    DivisionByZeroError,
+    OutOfRangeError,
+    ParameterError,
+)
 from protocol.sqltypes import canonical_number
 
 Function = Callable[..., Any]
@@ -108,7 +116,7 @@ def _compare_scale(value: int, from_scale: int, to_scale: int) -> int | float:
 def _compare_decimal(value: Any, to_scale: int) -> int | float:
     """The same for any NUMBER; out of reach becomes an infinity."""
     scaled = numbers.WIDE.scaleb(to_decimal(value), to_scale)
-    if abs(scaled) >= 2**62:
+    if abs(scaled) >= 2**63:
         return math.inf if scaled > 0 else -math.inf
     whole = int(numbers.floor_decimal(scaled))
     return whole if whole == scaled else whole + 0.5
@@ -193,7 +201,10 @@ def _width_bucket(value: Any, low: Any, high: Any, count: Any) -> int:
         return 0
     if (v >= b) if a < b else (v <= b):
         return n + 1
-    return int(EXACT.divide(EXACT.multiply(EXACT.subtract(v, a), Decimal(n)), EXACT.subtract(b, a))) + 1
+    return (
+        int(EXACT.divide(EXACT.multiply(EXACT.subtract(v, a), Decimal(n)), EXACT.subtract(b, a)))
+        + 1
+    )
 
 
 # -- moments --------------------------------------------------------------------------------------
@@ -202,7 +213,7 @@ def _days_us(days: Any, scale: int) -> int:
     number = numbers.scaled_decimal(days, scale) if type(days) is int else to_decimal(days)
     us = int(numbers.round_decimal(EXACT.multiply(number, Decimal(DAY_US)), 0))
     if abs(us) > 2**61:
-        raise datetimes.DatetimeError("date out of range: year must be between 1 and 9999")
+        raise DatetimeError("date out of range: year must be between 1 and 9999")
     return us
 
 
@@ -270,6 +281,20 @@ TYPE_FUNCTIONS: dict[str, Function] = {
     "tg_text": lambda value, code: _text_function(code)(value) or None,
     "tg_single": _single_value,
 }
+
+
+@lru_cache(maxsize=4)
+def _element_list(elements: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in elements.split(","))
+
+
+def _element_of(elements: str, codes: str, *key: Any) -> int:
+    """Element of a key; `elements`: of each bucket, separated by commas."""
+    types = [type_of_code(code) for code in codes.split(",")]
+    return _element_list(elements)[bucket_of(key_bytes(key, types))]
+
+
+TYPE_FUNCTIONS["tg_element_of"] = _element_of
 
 
 # -- aggregates -----------------------------------------------------------------------------------
@@ -350,7 +375,9 @@ class Median:
         middle = len(self.seen) // 2
         if len(self.seen) % 2:
             return canonical(self.seen[middle])
-        return canonical(EXACT.divide(EXACT.add(self.seen[middle - 1], self.seen[middle]), Decimal(2)))
+        return canonical(
+            EXACT.divide(EXACT.add(self.seen[middle - 1], self.seen[middle]), Decimal(2))
+        )
 
 
 class SingleValue:

@@ -165,18 +165,14 @@ def expand_group_sets(select: Select, sets: list[list[int]]) -> Query:
     query: Query = branches[0]
     for branch in branches[1:]:
         union = SetOp(op="UNION ALL", left=query, right=branch)
-        union.items = [
-            Item(i.name, SetColumn(n, i.expr.type)) for n, i in enumerate(select.items)
-        ]
+        union.items = [Item(i.name, SetColumn(n, i.expr.type)) for n, i in enumerate(select.items)]
         query = union
     if isinstance(query, Select):
         query.order, query.limit, query.offset = select.order, select.limit, select.offset
         return query
     keys = [i.expr.key() for i in select.items]
     query.order = [
-        OrderItem(
-            SetColumn(keys.index(o.expr.key()), o.expr.type), o.descending, o.nulls_first
-        )
+        OrderItem(SetColumn(keys.index(o.expr.key()), o.expr.type), o.descending, o.nulls_first)
         for o in select.order
     ]
     query.limit, query.offset = select.limit, select.offset

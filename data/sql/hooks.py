@@ -139,7 +139,9 @@ def _evaluate(sql: str, values: list[StorageValue]) -> StorageValue:
         try:
             row = connection.execute(sql, values).fetchone()
         except sqlite3.Error as error:
-            raise registrar.error or DefinitionError(f"the value cannot be computed: {error}") from None
+            raise registrar.error or DefinitionError(
+                f"the value cannot be computed: {error}"
+            ) from None
         result: StorageValue = row[0]
         return result
     finally:

@@ -92,7 +92,7 @@ def divide(left: Decimal, right: Decimal) -> Decimal:
 def rescale_int(value: int, from_scale: int, to_scale: int) -> int:
     """Scaled integer to another scale, half away from zero."""
     if to_scale >= from_scale:
-        return value * POW10[to_scale - from_scale]
+        return value * int(POW10[to_scale - from_scale])
     unit = POW10[from_scale - to_scale]
     if value >= 0:
         return (value + unit // 2) // unit

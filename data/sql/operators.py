@@ -142,7 +142,7 @@ def _fits(source: SqlType, target: SqlType) -> bool:
     return False
 
 
-# -- representations of numbers ---------------------------------------------------------------------
+# -- representations of numbers --------------------------------------------------------------------
 def to_dec(expr: Expr) -> Expr:
     """As canonical decimal text."""
     if isinstance(expr, ConstExpr) and not is_unknown(expr):
@@ -221,7 +221,7 @@ def align(expr: Expr, scale: int, digits: int) -> Expr:
     return call(f"({{0}} * {POW10[scale - own]})", expr, type_=type_)
 
 
-# -- arithmetic -------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------
 _INT_RESULT = {3: Kind.INTEGER, 5: Kind.INTEGER}
 
 
@@ -311,7 +311,10 @@ def days_us(days: Expr) -> Expr:
     days = to_number(settle(days, NUMBER))
     if isinstance(days, ConstExpr) and days.value is not None:
         number = Decimal(str(cast(days, NUMBER).value))  # type: ignore[attr-defined]
-        return ConstExpr(int(numbers.round_decimal(numbers.EXACT.multiply(number, Decimal(DAY_US)), 0)), SqlType(Kind.INTERVAL_DS))
+        return ConstExpr(
+            int(numbers.round_decimal(numbers.EXACT.multiply(number, Decimal(DAY_US)), 0)),
+            SqlType(Kind.INTERVAL_DS),
+        )
     scale = int_scale(days.type)
     if scale is None:
         days, scale = to_dec(days), 0
@@ -400,7 +403,7 @@ def negate(expr: Expr) -> Expr:
     return call("(- {0})", expr, type_=type_)
 
 
-# -- comparison -------------------------------------------------------------------------------------
+# -- comparison ------------------------------------------------------------------------------------
 def compare(op: str, left: Expr, right: Expr) -> Expr:
     """left op right; op: = <> < > <= >= IS, "IS NOT". Raises TypeMismatchError."""
     left, right, collate = comparable(left, right)
@@ -552,7 +555,7 @@ def _const_at_scale(expr: ConstExpr, scale: int) -> Expr:
     assert isinstance(dec, ConstExpr)
     scaled = numbers.WIDE.scaleb(Decimal(str(dec.value)), scale)
     type_ = SqlType(Kind.NUMBER, SCALED_DIGITS_MAX, scale)
-    if abs(scaled) >= 2**62:
+    if abs(scaled) >= 2**63:
         return ConstExpr(9.3e18 if scaled > 0 else -9.3e18, type_)
     whole = int(numbers.floor_decimal(scaled))
     if whole == scaled:
@@ -562,7 +565,7 @@ def _const_at_scale(expr: ConstExpr, scale: int) -> Expr:
     return call(f"tg_cmp_dec({{0}}, {scale})", dec, type_=type_)
 
 
-# -- texts ------------------------------------------------------------------------------------------
+# -- texts -----------------------------------------------------------------------------------------
 def concat(left: Expr, right: Expr) -> Expr:
     """|| as Oracle has it: NULL counts as empty, an empty result is NULL."""
     left, right = to_text(left), to_text(right)
@@ -580,7 +583,7 @@ def concat(left: Expr, right: Expr) -> Expr:
     return call("nullif(coalesce({0}, '') || coalesce({1}, ''), '')", left, right, type_=type_)
 
 
-# -- one type for several ---------------------------------------------------------------------------
+# -- one type for several --------------------------------------------------------------------------
 def common_type(types: list[SqlType]) -> SqlType:
     """The type of CASE branches, COALESCE arguments, set operands. Raises TypeMismatchError."""
     known = [t for t in types if t.kind is not Kind.UNKNOWN]

@@ -21,19 +21,82 @@ from protocol.errors import NotSupportedError, SqlSyntaxError
 
 PREFIX = "TG_F_"
 _DIALECT = Oracle()
-_HINTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL)
+_HINTS = re.compile(
+    r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL
+)
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
 # calls with a grammar of their own, left to sqlglot
 _SYNTAX_CALLS = frozenset(
-    "CAST TRY_CAST EXTRACT TRIM POSITION SUBSTRING OVERLAY EXISTS VALUES ROLLUP CUBE GROUPING ANY "
-    "SOME ALL ARRAY ROW OVER FILTER WITHIN KEEP USING ON IN AND OR NOT SETS AS GROUP BY WHEN THEN "
-    "ELSE LATERAL TABLE SELECT UNION MINUS WITH PARTITION XMLTABLE JSON_TABLE UNNEST PIVOT UNPIVOT".split()
+    [
+        "CAST",
+        "TRY_CAST",
+        "EXTRACT",
+        "TRIM",
+        "POSITION",
+        "SUBSTRING",
+        "OVERLAY",
+        "EXISTS",
+        "VALUES",
+        "ROLLUP",
+        "CUBE",
+        "GROUPING",
+        "ANY",
+        "SOME",
+        "ALL",
+        "ARRAY",
+        "ROW",
+        "OVER",
+        "FILTER",
+        "WITHIN",
+        "KEEP",
+        "USING",
+        "ON",
+        "IN",
+        "AND",
+        "OR",
+        "NOT",
+        "SETS",
+        "AS",
+        "GROUP",
+        "BY",
+        "WHEN",
+        "THEN",
+        "ELSE",
+        "LATERAL",
+        "CONFLICT",
+        "TABLE",
+        "SELECT",
+        "UNION",
+        "MINUS",
+        "WITH",
+        "PARTITION",
+        "XMLTABLE",
+        "JSON_TABLE",
+        "UNNEST",
+        "PIVOT",
+        "UNPIVOT",
+    ]
 )
 _NILADIC = frozenset(
-    "SYSDATE SYSTIMESTAMP TT_SYSDATE ORA_SYSDATE CURRENT_TIMESTAMP CURRENT_DATE CURRENT_TIME "
-    "LOCALTIMESTAMP LOCALTIME USER CURRENT_USER SESSION_USER CURRENT_SCHEMA CURRENT_CATALOG UID "
-    "CURRENT_ROLE".split()
+    [
+        "SYSDATE",
+        "SYSTIMESTAMP",
+        "TT_SYSDATE",
+        "ORA_SYSDATE",
+        "CURRENT_TIMESTAMP",
+        "CURRENT_DATE",
+        "CURRENT_TIME",
+        "LOCALTIMESTAMP",
+        "LOCALTIME",
+        "USER",
+        "CURRENT_USER",
+        "SESSION_USER",
+        "CURRENT_SCHEMA",
+        "CURRENT_CATALOG",
+        "UID",
+        "CURRENT_ROLE",
+    ]
 )
 _KEYWORD_CALLS = frozenset({"LEFT", "RIGHT", "REPLACE", "TRUNCATE", "CHAR", "DATE", "TIMESTAMP"})
 _DATE_LITERALS = frozenset(
@@ -55,13 +118,74 @@ _NO_CALL_AFTER = frozenset(
     }
 )
 _WORDS_BEFORE_CALLS = frozenset(
-    "PRIOR BOTH LEADING TRAILING DISTINCT UNIQUE RETURNING BY CONNECT_BY_ROOT SET LIKE".split()
+    [
+        "PRIOR",
+        "BOTH",
+        "LEADING",
+        "TRAILING",
+        "DISTINCT",
+        "UNIQUE",
+        "RETURNING",
+        "BY",
+        "CONNECT_BY_ROOT",
+        "SET",
+        "LIKE",
+    ]
 )
-_DDL = frozenset("CREATE ALTER DROP GRANT REVOKE TRUNCATE COMMENT RENAME ANALYZE_TABLE PURGE".split())
+_DDL = frozenset(
+    [
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "GRANT",
+        "REVOKE",
+        "TRUNCATE",
+        "COMMENT",
+        "RENAME",
+        "ANALYZE_TABLE",
+        "PURGE",
+    ]
+)
 _UTILITY = frozenset(
-    "BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE SET SHOW RESET DISCARD DEALLOCATE LOCK "
-    "CALL PREPARE EXECUTE EXEC DECLARE FETCH MOVE CLOSE LISTEN UNLISTEN NOTIFY VACUUM ANALYZE CHECKPOINT "
-    "CLUSTER REINDEX REFRESH LOAD UNLOAD FLUSH SECURITY DO USE".split()
+    [
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "SAVEPOINT",
+        "RELEASE",
+        "SET",
+        "SHOW",
+        "RESET",
+        "DISCARD",
+        "DEALLOCATE",
+        "LOCK",
+        "CALL",
+        "PREPARE",
+        "EXECUTE",
+        "EXEC",
+        "DECLARE",
+        "FETCH",
+        "MOVE",
+        "CLOSE",
+        "LISTEN",
+        "UNLISTEN",
+        "NOTIFY",
+        "VACUUM",
+        "ANALYZE",
+        "CHECKPOINT",
+        "CLUSTER",
+        "REINDEX",
+        "REFRESH",
+        "LOAD",
+        "UNLOAD",
+        "FLUSH",
+        "SECURITY",
+        "DO",
+        "USE",
+    ]
 )
 
 
@@ -119,9 +243,7 @@ def parse_statement(text: str) -> Parsed:
         return Parsed("block", text, word)
     if word in _UTILITY:
         return Parsed("utility", text, word)
-    raise SqlSyntaxError(
-        f'syntax error at or near "{match.group(1)}"', position=match.start(1) + 1
-    )
+    raise SqlSyntaxError(f'syntax error at or near "{match.group(1)}"', position=match.start(1) + 1)
 
 
 def parse_query(text: str) -> Parsed:
@@ -204,9 +326,7 @@ class _Rewriter:
         return self.tokens[index] if index < len(self.tokens) else None
 
     def _emit(self, kind: TokenType, text: str, like: Token) -> None:
-        self.out.append(
-            Token(kind, text, like.line, like.col, like.start, like.end, like.comments)
-        )
+        self.out.append(Token(kind, text, like.line, like.col, like.start, like.end, like.comments))
 
     def _emit_call(self, name: str, arguments: list[str], like: Token) -> None:
         self._emit(TokenType.VAR, PREFIX + name, like)
@@ -247,9 +367,7 @@ class _Rewriter:
             return token.text
         if self._parameter():
             return self.out.pop().text
-        raise SqlSyntaxError(
-            "a number is expected after FIRST or ROWS", position=token.start + 1
-        )
+        raise SqlSyntaxError("a number is expected after FIRST or ROWS", position=token.start + 1)
 
     def _step(self) -> None:
         token = self.tokens[self.at]
@@ -311,7 +429,9 @@ class _Rewriter:
         if token.text.startswith("$") and token.text[1:].isdigit():
             number = int(token.text[1:])
             if not 1 <= number <= 65535:
-                raise SqlSyntaxError(f"there is no parameter {token.text}", position=token.start + 1)
+                raise SqlSyntaxError(
+                    f"there is no parameter {token.text}", position=token.start + 1
+                )
             self.parsed.param_count = max(self.parsed.param_count, number)
             self._emit(TokenType.VAR, token.text, token)
             self.at += 1
@@ -456,8 +576,29 @@ class _Rewriter:
 
 
 _OTHER_CALLS = frozenset(
-    "RANK DENSE_RANK ROW_NUMBER FIRST LAST FORMAT IF CONVERT COLLATE INTERVAL TIME RANGE MAP LIST "
-    "INSERT MOD DIV XOR GLOB RLIKE LOCALTIME".split()
+    [
+        "RANK",
+        "DENSE_RANK",
+        "ROW_NUMBER",
+        "FIRST",
+        "LAST",
+        "FORMAT",
+        "IF",
+        "CONVERT",
+        "COLLATE",
+        "INTERVAL",
+        "TIME",
+        "RANGE",
+        "MAP",
+        "LIST",
+        "INSERT",
+        "MOD",
+        "DIV",
+        "XOR",
+        "GLOB",
+        "RLIKE",
+        "LOCALTIME",
+    ]
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 

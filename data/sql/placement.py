@@ -1,4 +1,4 @@
-"""Which parts of a query can run where the rows are: co-location of tables and of query blocks. Pure.
+"""Which parts of a query can run where the rows are: co-location of tables and queries. Pure.
 
 A *locator* of a source says what fixes the place (bucket) of its rows: ("hash", …) with the columns
 that are hashed, or ("row", table id, key columns) with the columns that name a row of that table in
@@ -46,6 +46,8 @@ def table_locators(catalog: Catalog, table: Table) -> dict[LocatorId, tuple[str,
     found: dict[LocatorId, tuple[str, ...]] = {}
     if table.distribution is Distribution.DUPLICATE:
         return found
+    if table.row_key:
+        found["row", table.id, ("_ROWKEY",)] = ("_ROWKEY",)
     for index in table.indexes:
         if index.unique:
             found["row", table.id, tuple(sorted(index.columns))] = tuple(sorted(index.columns))
@@ -154,7 +156,7 @@ def _holds_int(type_: SqlType) -> bool:
     return int_scale(type_) is not None
 
 
-# -- places of queries ------------------------------------------------------------------------------
+# -- places of queries -----------------------------------------------------------------------------
 @dataclass(slots=True)
 class Place:
     """Where a query can run.
@@ -183,7 +185,7 @@ class Placement:
         self.catalog = catalog
         self._derived: dict[int, Place] = {}
 
-    # -- sources ------------------------------------------------------------------------------------
+    # -- sources -----------------------------------------------------------------------------------
     def source_place(self, source: Source) -> Place:
         """Place of a FROM item; locators are members ("col", id(source), name)."""
         known = self._derived.get(id(source))
@@ -200,11 +202,11 @@ class Placement:
             assert source.table is not None
             if source.table.distribution is Distribution.DUPLICATE:
                 return Place(ok=True, one=True)
-            locators = {
+            locators: dict[LocatorId, tuple[Member, ...]] = {
                 key: tuple(("col", id(source), c) for c in columns)
                 for key, columns in table_locators(self.catalog, source.table).items()
             }
-            return Place(ok=True, locators=dict(locators))
+            return Place(ok=True, locators=locators)
         if source.kind == "cte":
             assert source.cte is not None and source.cte.query is not None
             if reads_no_parts(source.cte.query):
@@ -215,7 +217,7 @@ class Placement:
         if not inner.ok:
             return inner
         names = [n for n, _ in source.columns]
-        mapped = {
+        mapped: dict[LocatorId, tuple[Member, ...]] = {
             key: tuple(("col", id(source), names[m[1]]) for m in members)  # type: ignore[call-overload]
             for key, members in inner.locators.items()
         }
@@ -277,7 +279,7 @@ class Placement:
                 found[key] = tuple(("item", positions[r]) for r in roots)
         return found
 
-    # -- blocks -------------------------------------------------------------------------------------
+    # -- blocks ------------------------------------------------------------------------------------
     def block(self, query: Select, outer: Place | None = None) -> Place:
         """Place of a SELECT's FROM and WHERE, with its subqueries; `outer`: the block around it."""
         base = Classes(outer.classes if outer is not None else None)
@@ -327,8 +329,6 @@ class Placement:
                 step.add(condition)
             if not groups.attach(source, before, step):
                 return Place.no(_not_together(source, before))
-            base_members = places[id(source)].locators
-            del base_members
         first = parts[0]
         for source in parts[1:]:
             if not groups.together(first, source):
@@ -426,11 +426,12 @@ class _Groups:
         return self._find(id(source)) == self._find(0)
 
 
-# -- questions about blocks -------------------------------------------------------------------------
+# -- questions about blocks ------------------------------------------------------------------------
 def reads_no_parts(query: Query) -> bool:
     """Only DUPLICATE tables or none, however deep."""
     return all(
-        s.table is None or s.table.distribution is Distribution.DUPLICATE for s in all_sources(query)
+        s.table is None or s.table.distribution is Distribution.DUPLICATE
+        for s in all_sources(query)
     )
 
 
@@ -518,7 +519,9 @@ def index_value(text: str, from_type: SqlType, to_type: SqlType) -> str:
 
 def _plain_text(expr: Expr) -> str:
     assert isinstance(expr, Call)
-    return expr.template.format(*[_plain_text(a) for a in expr.args]) if expr.args else expr.template
+    return (
+        expr.template.format(*[_plain_text(a) for a in expr.args]) if expr.args else expr.template
+    )
 
 
 __all__ = [

@@ -74,16 +74,15 @@ class Planner:
         self.reasons: list[str] = []
         self.gathers: list[Gather] = []
 
-    # -- entry --------------------------------------------------------------------------------------
+    # -- entry -------------------------------------------------------------------------------------
     def plan(self, query: Query) -> QueryPlan:
         """The plan of a top-level query. Raises NotSupportedError."""
         self._check_sequences(query)
         hint = self.statement.hints.get("TT_GRIDQUERYEXEC")
         if hint == "LOCAL":
             return self._whole(query, ROUTE_HERE)
-        if reads_no_parts(query):
-            if hint is None or query.lock is not None:
-                return self._whole(query, ROUTE_LOCAL)
+        if reads_no_parts(query) and (hint is None or query.lock is not None):
+            return self._whole(query, ROUTE_LOCAL)
         force = ROUTE_EVERYWHERE if hint is not None else None
         plan = self._co_located(query, force)
         if plan is None:
@@ -124,7 +123,7 @@ class Planner:
             reasons=tuple(dict.fromkeys(self.reasons)),
         )
 
-    # -- single -------------------------------------------------------------------------------------
+    # -- single ------------------------------------------------------------------------------------
     def _whole(self, query: Query, route: Route) -> QueryPlan:
         """The whole query as one fragment."""
         locking = None
@@ -136,12 +135,10 @@ class Planner:
         gather = Gather("g1", fragment, route, _columns(query), tables=table_ids(query))
         plan = self._finish(query, "single", (gather,), None, locking)
         if locking is not None:
-            return QueryPlan(
-                "single", (gather,), None, visible, locking, plan.tables, plan.reasons
-            )
+            return QueryPlan("single", (gather,), None, visible, locking, plan.tables, plan.reasons)
         return plan
 
-    # -- co-located ---------------------------------------------------------------------------------
+    # -- co-located --------------------------------------------------------------------------------
     def _co_located(self, query: Query, force: Route | None) -> QueryPlan | None:
         if isinstance(query, SetOp):
             return self._set_operation(query, force)
@@ -260,9 +257,7 @@ class Planner:
             tables=table_ids(query),
             ordered_limit=query.limit is not None,
         )
-        return self._finish(
-            query, "co-located", (gather,), _final(final, source, "g1"), locking
-        )
+        return self._finish(query, "co-located", (gather,), _final(final, source, "g1"), locking)
 
     def _partial_groups(self, query: Select, route: Route) -> QueryPlan | None:
         """Partial aggregates at every place, merged here."""
@@ -285,11 +280,9 @@ class Planner:
         columns = tuple((i.name, i.expr.type) for i in merge.items)
         final = merge.final()
         gather = Gather("g1", fragment, route, columns, tables=table_ids(query))
-        return self._finish(
-            query, "co-located", (gather,), _final(final, merge.source, "g1")
-        )
+        return self._finish(query, "co-located", (gather,), _final(final, merge.source, "g1"))
 
-    # -- general ------------------------------------------------------------------------------------
+    # -- general -----------------------------------------------------------------------------------
     def _general(self, query: Query) -> QueryPlan:
         """Base tables, or derived tables that run where their rows are, are gathered."""
         gathered: dict[int, str] = {}
@@ -386,12 +379,10 @@ class Planner:
             own = self.placement.source_place(source)
             place = Place(ok=True, classes=classes, locators=own.locators)
             route = block_route(self.catalog, place) or ROUTE_ALL
-        gather = Gather(
-            name, printer.fragment(sql), route, tuple(columns), tables=(table.id,)
-        )
+        gather = Gather(name, printer.fragment(sql), route, tuple(columns), tables=(table.id,))
         return gather, lock_table
 
-    # -- FOR UPDATE ---------------------------------------------------------------------------------
+    # -- FOR UPDATE --------------------------------------------------------------------------------
     def _locked_sources(self, query: Query) -> list[Source]:
         if not isinstance(query, Select) or query.grouped or query.distinct:
             raise refuse("FOR UPDATE with grouping, DISTINCT or set operations")
@@ -526,7 +517,7 @@ def _own_conditions(source: Source, block: Select) -> list[Expr]:
     return own
 
 
-# -- merging partial aggregates -----------------------------------------------------------------------
+# -- merging partial aggregates --------------------------------------------------------------------
 def _cannot_merge(query: Select) -> str:
     """Why the groups cannot be made of partial groups; "" if they can."""
     tops = [i.expr for i in query.items] + [o.expr for o in query.order] + query.having

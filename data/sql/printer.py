@@ -78,7 +78,7 @@ class Printer:
             number = self._numbers[source] = len(self.sources)
         return f"?{number}"
 
-    # -- expressions --------------------------------------------------------------------------------
+    # -- expressions -------------------------------------------------------------------------------
     def expr(self, expr: Expr) -> str:
         """The text of an expression."""
         if isinstance(expr, ColumnExpr):
@@ -163,7 +163,7 @@ class Printer:
             return f'(SELECT tg_only("V") FROM ({self.query(expr.query, ["V"])}))'
         return f"(NOT {text})" if expr.negated else f"({text})"
 
-    # -- queries ------------------------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------------------
     def query(self, query: Query, names: Sequence[str] | None = None) -> str:
         """The text of a query; its columns are called `names`."""
         prefix = self._ctes(query.ctes)
@@ -210,7 +210,7 @@ class Printer:
         return f"SELECT * FROM ({self.query(query, names)})"
 
     def _values(self, query: Values, names: Sequence[str] | None) -> str:
-        rows = []
+        rows: list[str] = []
         for row in query.rows:
             texts = [self.expr(e) for e in row]
             if names is not None and not rows:

@@ -10,7 +10,17 @@ from sqlglot import exp
 
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
-from data.sql.ir import Call, ColumnExpr, Cte, Expr, ParamExpr, ParamSlot, Query, Source, SpecialExpr
+from data.sql.ir import (
+    Call,
+    ColumnExpr,
+    Cte,
+    Expr,
+    ParamExpr,
+    ParamSlot,
+    Query,
+    Source,
+    SpecialExpr,
+)
 from data.sql.plan_types import Special
 from protocol.errors import (
     AmbiguousColumnError,

@@ -17,7 +17,17 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _NOTHING = frozenset(
-    "LISTEN UNLISTEN NOTIFY VACUUM ANALYZE CHECKPOINT CLUSTER REINDEX SECURITY".split()
+    [
+        "LISTEN",
+        "UNLISTEN",
+        "NOTIFY",
+        "VACUUM",
+        "ANALYZE",
+        "CHECKPOINT",
+        "CLUSTER",
+        "REINDEX",
+        "SECURITY",
+    ]
 )
 _REFUSED = {
     "REFRESH": "REFRESH (materialized views are kept current)",
@@ -298,7 +308,9 @@ def _cursor_or_call(words: Words, first: str) -> tuple[UtilityPlan, str]:
             types = words.text[start : words.items[words.at][2]]
             words.expect(")")
         words.expect("AS")
-        return UtilityPlan("prepare", {"name": name, "types": types, "text": words.rest()}), "PREPARE"
+        return UtilityPlan(
+            "prepare", {"name": name, "types": types, "text": words.rest()}
+        ), "PREPARE"
     if first == "EXECUTE":
         return UtilityPlan("execute", {"name": words.name(), "arguments": words.rest()}), "EXECUTE"
     if first == "DECLARE":

@@ -84,7 +84,7 @@ class MiniGrid:
         self.row_key = 0
         self.kinds: dict[str, int] = {}
 
-    # -- DDL ----------------------------------------------------------------------------------------
+    # -- DDL ---------------------------------------------------------------------------------------
     def script(self, text: str) -> None:
         """Run DDL and DML statements."""
         for statement in split(text):
@@ -113,7 +113,7 @@ class MiniGrid:
         self.catalog = self.declared = self.catalog.apply(change)
         self.compiler = Compiler(self.catalog)
 
-    # -- statements ---------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------
     def compile(self, sql: str, types: tuple[SqlType | None, ...] = ()) -> CompiledStatement:
         return self.compiler.compile(sql, types, "TERRY", "TERRY")
 
@@ -150,6 +150,7 @@ class MiniGrid:
             "element": 10,
             "replica_set": 1,
             "data_space": 1,
+            "element_map": ",".join(str(self.set_of(b) * 10 + 10) for b in range(BUCKET_COUNT)),
         }
         return known[special.name]
 
@@ -187,14 +188,12 @@ class MiniGrid:
                 gathered += rows
                 if plan.final is not None and rows:
                     marks = ", ".join("?" * len(gather.columns))
-                    scratch.executemany(
-                        f"INSERT INTO {quoted(gather.name)} VALUES ({marks})", rows
-                    )
+                    scratch.executemany(f"INSERT INTO {quoted(gather.name)} VALUES ({marks})", rows)
         if plan.final is None:
             return gathered
         return list(scratch.execute(plan.final.sql, plan.final.bind(values, self.special)))
 
-    # -- changes ------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
     def insert(self, plan: InsertPlan, values: Row) -> Any:
         table = self.catalog.table_by_id(plan.table_id)
         source = self.query(plan.source, values) if plan.source is not None else [()]

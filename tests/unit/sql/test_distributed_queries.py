@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - queries stand on one line each
 """The same queries over 1, 2 and 3 replica sets, compared with one database that has all rows."""
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def fill(grid: MiniGrid) -> MiniGrid:
                 rng.choice([None, *range(1, 45)]),
                 f"{rng.randint(1, 10**13)}.{rng.randint(0, 9999):04}",
                 rng.randint(-5, 50),
-                rng.choice([None, "0.1", "0.2", "3.333333333333333333333333", "-12345678901234567890"]),
+                rng.choice(
+                    [None, "0.1", "0.2", "3.333333333333333333333333", "-12345678901234567890"]
+                ),
                 rng.randint(0, 100) / 8,
                 rng.choice([None, "x", "Y", "long note"]),
                 str(i),
