@@ -27,6 +27,7 @@ from protocol.messages.txn import AskOutcome, Decide, Outcome
 from protocol.rpc.node import RpcNode
 from protocol.topology import DistributionMap
 
+SCRATCH_FOLDER = "scratch"  # in the folder of the element: temporary files of queries
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_S = 1.0
@@ -74,7 +75,7 @@ class Database:
         )
         self.writer.attach(self.member)
         self.shard = Shard(element, self.writer, self.member)
-        scratch = Path(spec.data_store) / "scratch"
+        scratch = Path(spec.data_store) / SCRATCH_FOLDER
         scratch.mkdir(parents=True, exist_ok=True)
         self.space = Coordination(
             element, self.shard, rpc, membership, server, incarnation, scratch

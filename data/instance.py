@@ -7,6 +7,7 @@ SQL listener refuses, leads are handed over, elements close clean, membership la
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import structlog
 from data.admin import handlers
 from data.admin.keeper import ElementKeeper
 from data.admin.port import ElementFacts
-from data.database import Database, create_element, storage_settings
+from data.database import SCRATCH_FOLDER, Database, create_element, storage_settings
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
@@ -23,7 +24,7 @@ from data.session.frontend import Frontend
 from data.storage.element import Element
 from membership.port import ClusterView, InstanceInfo, Membership
 from protocol.clock import SystemClock
-from protocol.errors import DatabaseClosedError, UnknownDatabaseError
+from protocol.errors import DatabaseClosedError, DuplicateObjectError, UnknownDatabaseError
 from protocol.instance_file import InstanceSettings
 from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
 from protocol.rpc.node import RpcNode
@@ -102,6 +103,7 @@ class DataInstance:
         """Make the element's files."""
         path = Path(spec.data_store)
         if await asyncio.to_thread(Element.exists, path):
+            await asyncio.to_thread(_check_leftover, path, spec)
             return
         element = await asyncio.to_thread(create_element, spec, str(self._info.name))
         element.close(clean=True)
@@ -154,6 +156,7 @@ class DataInstance:
     async def destroy(self, spec: ElementSpec) -> None:
         """Remove the files."""
         path = Path(spec.data_store)
+        await asyncio.to_thread(shutil.rmtree, path / SCRATCH_FOLDER, ignore_errors=True)
         if await asyncio.to_thread(Element.exists, path):
             await asyncio.to_thread(Element.destroy, path)
 
@@ -175,3 +178,15 @@ class DataInstance:
         if found is None:
             raise UnknownDatabaseError(f"database {database} is not loaded here")
         return found
+
+
+def _check_leftover(path: Path, spec: ElementSpec) -> None:
+    """A repeated create finds its own element; another one's is never taken over."""
+    element = Element.open(path, storage_settings(spec))
+    found = element.identity.database_id
+    element.close(clean=True)
+    if found != spec.database_id:
+        raise DuplicateObjectError(
+            f"{path} holds an element of another database ({element.identity.database})",
+            hint="Move it away, or choose another DataStore.",
+        )

@@ -1,0 +1,263 @@
+"""The documented sessions T09 to T13, T36, T42 and T50, replayed with real processes.
+
+Two replica sets instead of three, ports and folders of the test. T35 (an element that recovers)
+lasts too short to be caught here: tests/unit/mgmt/test_rollup.py has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mgmt.cli import daemon_control
+from protocol import instance_file
+from tests.support.commands import CommandGrid
+from tests.support.zookeeper import ZooKeeperProcess, free_ports
+
+pytestmark = pytest.mark.timeout(300)
+DATE = r"\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \S+ \d{4}"
+EVENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+HOSTS = ("host3", "host4", "host5", "host6")
+ELEMENTS = ("element level status", "Host  Instance  Elem Status Date/Time of Event  Message")
+REPLICA_SETS = (
+    "Replica Set status",
+    "RS DS Elem Host  Instance  Status Date/Time of Event  Message",
+)
+DATA_SPACES = (
+    "Data Space Group status",
+    "DS RS Elem Host  Instance  Status Date/Time of Event  Message",
+)
+
+
+@pytest.fixture(scope="module")
+def zookeeper() -> Iterator[ZooKeeperProcess]:
+    folder = Path(tempfile.mkdtemp(prefix="tg-"))
+    server = ZooKeeperProcess(folder / "zookeeper")
+    server.start()
+    try:
+        asyncio.run(server.ready())
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def grid(zookeeper: ZooKeeperProcess) -> Iterator[CommandGrid]:
+    """Four data instances in two groups, started; no database."""
+    folder = Path(tempfile.mkdtemp(prefix="tg-"))  # pytest's own folders have too long paths
+    grid = CommandGrid(folder, zookeeper.hosts)
+    try:
+        assert grid.create_instance().code == 0
+        grid.create_grid(2)
+        grid.add_first_data_host()
+        for number, group in ((4, 2), (5, 1), (6, 2)):
+            grid.add_host(number, group, "-like", "host3", "-cascade")
+        file = folder / "database1.dbdef"
+        file.write_text(
+            f"DataStore={folder}/!!INSTANCE_NAME!!/databases/database1\n"
+            "DatabaseCharacterSet=AL32UTF8\nPermSize=256\nTempSize=128\n"
+        )
+        assert grid.admin("dbdefCreate", str(file)) == ["Database Definition database1 created."]
+        grid.admin("modelApply")
+        yield grid
+    finally:
+        grid.stop_all()
+        assert grid.running() == []
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def summary(grid: CommandGrid) -> list[str]:
+    """Lines of the summary below its title."""
+    lines = grid.admin("dbStatus", "database1")
+    assert re.fullmatch(f"Database database1 summary status as of {DATE}", lines[0])
+    assert lines[1] == ""
+    return lines[2:]
+
+
+def until_words(grid: CommandGrid, words: str) -> None:
+    """Wait for the asynchronous command."""
+    deadline_s = time.monotonic() + 30
+    while summary(grid)[0] != words:
+        assert time.monotonic() < deadline_s, summary(grid)
+        time.sleep(0.1)  # other processes cannot be awaited, only asked
+
+
+def administrator(grid: CommandGrid) -> psycopg.Connection[tuple[object, ...]]:
+    home = grid.folder / "host3" / "instance1"
+    return connect_local(home, "database1")
+
+
+def connect_local(home: Path, database: str) -> psycopg.Connection[tuple[object, ...]]:
+    """Direct mode: the instance administrator through the local socket."""
+    port = instance_file.load(home).cs_port
+    owner = home.owner()
+    return psycopg.connect(
+        host=str(home / "info"), port=port, user=owner, dbname=database, autocommit=True
+    )
+
+
+def test_t10_create_the_database(grid: CommandGrid) -> None:
+    assert grid.admin("dbCreate", "database1") == ["Database database1 creation started"]
+    until_words(grid, "created,loaded,closed")
+    assert summary(grid) == [
+        "created,loaded,closed",
+        "Completely created elements: 4 (of 4)",
+        "Completely loaded elements: 4 (of 4)",
+        "",
+        "Open elements: 0 (of 4)",
+    ]
+    assert "exists already" in grid.refused("dbCreate", "database1")
+
+
+def test_t11_open_before_a_map_exists(grid: CommandGrid) -> None:
+    assert "distribution map" in grid.refused("dbOpen", "database1")
+    with administrator(grid) as connection, pytest.raises(psycopg.Error) as refused:
+        connection.execute("CREATE USER appuser IDENTIFIED BY 'appuser'")
+    assert refused.value.sqlstate == "55000"
+
+
+def test_t12_distribution_map_and_open(grid: CommandGrid) -> None:
+    assert "-apply" in grid.refused("dbDistribute", "database1", "-add", "all")
+    lines = grid.admin("dbDistribute", "database1", "-add", "all", "-apply")
+    assert lines == [
+        *(f"Element {host}.instance1 is added" for host in HOSTS),
+        "Distribution map updated",
+    ]
+    assert grid.admin("dbOpen", "database1") == ["Database database1 open started"]
+    until_words(grid, "created,loaded-complete,open")
+    assert summary(grid) == [
+        "created,loaded-complete,open",
+        "Completely created elements: 4 (of 4)",
+        "Completely loaded elements: 4 (of 4)",
+        "Completely created replica sets: 2 (of 2)",
+        "Completely loaded replica sets: 2 (of 2)",
+        "",
+        "Open elements: 4 (of 4)",
+    ]
+    with administrator(grid) as connection:
+        connection.execute("CREATE USER appuser IDENTIFIED BY 'appuser'")
+        connection.execute("CREATE TABLE appuser.t (c NUMBER)")
+
+
+def test_t13_full_status(grid: CommandGrid) -> None:
+    text = "\n".join(grid.admin("dbStatus", "database1", "-all"))
+    parts = text.split("\n\nDatabase ")
+    assert len(parts) == 4
+    element = "".join(
+        rf"\n{host} instance1    {number} opened {EVENT}" for number, host in enumerate(HOSTS, 1)
+    )
+    sets = (
+        rf"\n 1  1    1 host3 instance1 opened {EVENT}\n    2    2 host4 instance1 opened {EVENT}"
+        rf"\n 2  1    3 host5 instance1 opened {EVENT}\n    2    4 host6 instance1 opened {EVENT}"
+    )
+    spaces = (
+        rf"\n 1  1    1 host3 instance1 opened {EVENT}\n    2    3 host5 instance1 opened {EVENT}"
+        rf"\n 2  1    2 host4 instance1 opened {EVENT}\n    2    4 host6 instance1 opened {EVENT}"
+    )
+    expected = ((ELEMENTS, element), (REPLICA_SETS, sets), (DATA_SPACES, spaces))
+    for part, ((title, headings), rows) in zip(parts[1:], expected, strict=True):
+        assert re.fullmatch(
+            rf"database1 {title} as of {DATE}\n\n{re.escape(headings)}\n[- ]+{rows}", part
+        ), part
+    assert grid.admin("dbList")[2].split() == ["database1", "Y", "Y"]
+
+
+def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
+    only = ("instanceExec", "-only", "host4.instance1", "ttDaemonAdmin")
+    grid.admin(*only, "-stop")
+    lines = grid.admin("dbStatus", "database1", "-element")
+    assert lines[5] == "host4 instance1    2 down"
+    assert summary(grid)[0] == "created,loaded-functional,open"
+    assert summary(grid)[2] == "Completely loaded elements: 3 (of 4)"
+    waiting = grid.run("ttGridAdmin", "dbClose", "database1", "-wait", "1")
+    assert waiting.code == 4, waiting
+    assert "has not finished after 1 s" in waiting.errors
+    grid.admin("dbOpen", "database1")
+    assert grid.admin(*only, "-start")[:2] == ["Overall return code: 0", "Commands executed on:"]
+    until_words(grid, "created,loaded-complete,open")
+
+
+def test_t42_orderly_shutdown_and_destroy(grid: CommandGrid) -> None:
+    assert "loaded" in grid.refused("dbDestroy", "database1")
+    assert "Close it first" in grid.refused("dbUnload", "database1")
+    assert grid.admin("dbClose", "database1") == ["Database database1 close started"]
+    until_words(grid, "created,loaded-complete,closed")
+    assert grid.admin("dbUnload", "database1") == ["Database database1 unload started"]
+    until_words(grid, "created,unloaded,closed")
+    assert grid.admin("dbStatus", "database1", "-loadReadiness")[-2:] == [
+        "database1 load state: Loadable",
+        "Total Elements Loaded:0/4",
+    ]
+    assert "exists" in grid.refused("dbdefDelete", "database1")
+    lines = grid.admin("dbDestroy", "database1", "-wait", "30")
+    assert lines == ["Database DATABASE1 destroy started"]
+    assert "does not exist" in grid.refused("dbStatus", "database1")
+    for host in HOSTS:
+        assert not (grid.folder / f"{host}.instance1" / "databases" / "database1").exists()
+    deleted = grid.admin("dbdefDelete", "database1")
+    assert deleted == ["Database Definition database1 deleted"]
+    assert grid.admin("modelApply")[-1] == "ttGridAdmin modelApply complete"
+
+
+def test_t41_one_copy_and_durability_0_do_not_go_together(zookeeper: ZooKeeperProcess) -> None:
+    """And T50: ttGridRollout walks the whole way from one file, the init script included."""
+    folder = Path(tempfile.mkdtemp(prefix="tg-"))
+    try:
+        tools = CommandGrid(folder, zookeeper.hosts)
+        refused = tools.tool("ttGridRollout", str(rollout_file(tools, durability=0)))
+        assert refused.code != 0
+        assert "Durability=0 needs K of at least 2" in refused.errors + refused.output
+        tools.stop_all()
+        shutil.rmtree(folder / "home")
+        done = tools.tool("ttGridRollout", str(rollout_file(tools, durability=1)))
+        assert done.code == 0, done.output + done.errors
+        assert "Running init.sql" in done.output
+        homes = sorted((folder / "home").glob("host*/instance1"))
+        assert len(homes) == 2
+        for home in homes:
+            with connect_local(home, "sampledb") as connection:
+                rows = connection.execute("SELECT count(*) FROM appuser.t").fetchall()
+                assert rows == [(2,)]
+    finally:
+        for file in folder.glob("home/**/conf/instance.toml"):
+            daemon_control.stop(file.parent.parent, force=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def rollout_file(tools: CommandGrid, *, durability: int) -> Path:
+    """A grid of one copy on two data instances."""
+    folder = tools.folder
+    daemon, sql, api = free_ports(3)
+    ports = f'"daemonport":{daemon}, "csport":{sql}, "mgmtport":{api}'
+    (folder / "sampledb.dbdef").write_text(
+        f"DataStore={folder}/home/!!INSTANCE_NAME!!/sampledb\nDatabaseCharacterSet=AL32UTF8\n"
+        f"Durability={durability}\nPermSize=128\nTempSize=128\nLogBufMB=64\n"
+    )
+    (folder / "init.sql").write_text(
+        "-- run by ttGridRollout\nCREATE USER appuser IDENTIFIED BY 'appuser';\n"
+        "CREATE TABLE appuser.t (a NUMBER NOT NULL PRIMARY KEY);\n"
+        "INSERT INTO appuser.t VALUES (1);\nINSERT INTO appuser.t VALUES (2);\n"
+    )
+    instances = ",\n".join(
+        f'  {{"host":"host{n}", "internalAddress":"127.0.0.{10 + n}",'
+        f' "externalAddress":"127.0.1.{10 + n}", {ports}}}'
+        for n in (3, 4)
+    )
+    file = folder / f"rollout{durability}.conf"
+    file.write_text(
+        f"grid_name = rolled{durability}\nk = 1\nzoo_conf = membership.conf\n"
+        f"instance_location = {folder}/home\nmgmt_location = {folder}/home/management\n"
+        f"dbdef_file = sampledb.dbdef\ninit_script = init.sql\n"
+        f'mgmt_instances = [\n  {{"host":"host1", "address":"127.0.0.11", {ports}}}\n]\n'
+        f"data_instances = [\n{instances}\n]\n"
+    )
+    return file
