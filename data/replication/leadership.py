@@ -295,6 +295,7 @@ class Leadership:
         overdue = now_s >= copy.retry_s
         if copy.phase is not Phase.SYNCED:
             if overdue:
+                self._lose(copy)
                 copy.phase = Phase.PROBING
                 copy.retry_s = now_s + s.pace.retry_s
                 head = (s.db, s.rs, s.me, self.term, s.incarnation, _us(now_s))

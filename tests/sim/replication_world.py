@@ -123,6 +123,7 @@ class World:
         self.cut_links: set[tuple[int, int]] = set()
         self.loss = self.rng.choice([0.0, 0.01, 0.1])
         self.repeat = self.rng.choice([0.0, 0.05])
+        self.chunk = self.rng.choice([2, 20])  # entries a copy that catches up gets at a time
         self.durable = self.rng.random() < 0.5
         self.faults_until = self.now + 30.0
         self.fault_rate = fault_rate
@@ -443,7 +444,7 @@ class World:
             assert node.machine is not None
             chunk: tuple[Entry, ...] = ()
             if after >= store.cut:
-                chunk = tuple(store.log[after : after + self.rng.randint(1, 20)])
+                chunk = tuple(store.log[after : after + self.rng.randint(1, self.chunk)])
             shape = node.machine.situation.shape
             spans = shape.spans_between(after, chunk[-1].lsn) if chunk else ()
             self.perform(

@@ -12,7 +12,7 @@ from data.replication.leadership import Leadership
 from data.replication.replica_set import ReplicaSet
 from tests.sim.replication_world import Violation, play
 
-SEEDS = 150
+SEEDS = 100
 
 
 def test_faults_break_no_guarantee_and_service_returns(seed: int) -> None:
