@@ -36,7 +36,7 @@ class Special:
     "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
     "database", "session_id", "uid" (int: the user's id), "element_map" (the lead's element id of
     each bucket, 4096 numbers separated by commas), "nextval" and "currval" (argument: sequence
-    id; drawn once per statement), "scalar" (argument: position in `QueryPlan.scalars`; its one value).
+    id; drawn once per statement), "scalar" (argument: position in `QueryPlan.scalars`).
     """
 
     name: str

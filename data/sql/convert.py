@@ -252,7 +252,7 @@ def _to_number(source: SqlType, target: SqlType) -> Convert | None:
             return None
         if scale is not None:
             unit = numbers.POW10[scale]
-            return lambda v: v / unit  # type: ignore[operator]
+            return lambda v: v / unit
         return lambda v: float(v)  # type: ignore[arg-type]
     if scale is not None and not target.precision:
         return lambda v: numbers.from_scaled(v, scale)  # type: ignore[arg-type]

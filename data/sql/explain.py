@@ -56,9 +56,8 @@ def _query(plan: QueryPlan, catalog: Catalog, indent: str) -> list[str]:
         lines.append(f"{indent}  Finish at the coordinator")
         lines.append(f"{indent}    {plan.final.sql}")
     if plan.locking is not None:
-        lines.append(
-            f"{indent}  Lock rows of {_tables(catalog, tuple(t.table_id for t in plan.locking.tables))}"
-        )
+        locked = _tables(catalog, tuple(t.table_id for t in plan.locking.tables))
+        lines.append(f"{indent}  Lock rows of {locked}")
     lines += [f"{indent}  Not more local because: {reason}" for reason in plan.reasons]
     return lines
 

@@ -167,8 +167,8 @@ _SIMPLE: dict[str, Callable[[int], str]] = {
 }
 
 _WIDTHS = {
-    "YYYY": 4, "RRRR": 4, "SYYYY": 5, "YYY": 3, "YY": 2, "RR": 4, "Y": 1, "MM": 2, "DD": 2, "DDD": 3,
-    "HH24": 2, "HH12": 2, "HH": 2, "MI": 2, "SS": 2, "SSSSS": 5, "J": 7, "FF": 9, "D": 1,
+    "YYYY": 4, "RRRR": 4, "SYYYY": 5, "YYY": 3, "YY": 2, "RR": 4, "Y": 1, "MM": 2, "DD": 2,
+    "DDD": 3, "HH24": 2, "HH12": 2, "HH": 2, "MI": 2, "SS": 2, "SSSSS": 5, "J": 7, "FF": 9, "D": 1,
     "MS": 3, "US": 6, "TZM": 2,
 }  # fmt: skip
 
@@ -294,9 +294,10 @@ def number_to_char(value: Decimal, model: str) -> str:
     rounded = round_decimal(value, len(fraction_form))
     negative = rounded < 0
     whole, _, fraction = format(rounded.copy_abs(), "f").partition(".")
-    text = _whole_text(whole, whole_form, has_fraction=bool(fraction_form))
-    if text is None:
+    shown = _whole_text(whole, whole_form, has_fraction=bool(fraction_form))
+    if shown is None:
         return "#" * (len(model) + (1 if fill else 0))
+    text = shown
     if "." in body:
         fraction = fraction.ljust(len(fraction_form), "0")
         if not fill:

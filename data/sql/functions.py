@@ -110,7 +110,7 @@ def _compare_scale(value: int, from_scale: int, to_scale: int) -> int | float:
     """A scaled int at a smaller scale, for comparisons only: between two integers if inexact."""
     unit = numbers.POW10[from_scale - to_scale]
     whole, rest = divmod(value, unit)
-    return whole + 0.5 if rest else whole
+    return whole + 0.5 if rest else int(whole)
 
 
 def _compare_decimal(value: Any, to_scale: int) -> int | float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import combinations, product
+from collections.abc import Callable, Iterable
+from itertools import chain, combinations, product
 from typing import Any
 
 from sqlglot import exp
@@ -21,7 +21,6 @@ from data.sql.ir import (
     SetOp,
     Source,
     SubqueryExpr,
-    all_sources,
     transform,
 )
 from data.sql.parse import refuse
@@ -100,12 +99,12 @@ def read_group_sets(
     for node in nodes:
         if isinstance(node, exp.Rollup):
             parts = [members(e) for e in node.expressions]
-            factors.append([sum(parts[:n], []) for n in range(len(parts), -1, -1)])
+            factors.append([_joined(parts[:n]) for n in range(len(parts), -1, -1)])
             plain = False
         elif isinstance(node, exp.Cube):
             parts = [members(e) for e in node.expressions]
             sets = [c for n in range(len(parts), -1, -1) for c in combinations(parts, n)]
-            factors.append([sum(c, []) for c in sets])
+            factors.append([_joined(c) for c in sets])
             plain = False
         elif isinstance(node, exp.GroupingSets):
             factors.append([_set_members(e, members) for e in node.expressions])
@@ -114,11 +113,15 @@ def read_group_sets(
             factors.append([members(node)])
     if plain:
         return None
-    sets_ = [sorted(set(sum(choice, []))) for choice in product(*factors)]
+    sets_ = [sorted(set(_joined(choice))) for choice in product(*factors)]
     if len(sets_) > GROUP_SETS_MAX:
         raise refuse(f"more than {GROUP_SETS_MAX} grouping sets")
     binder.grouping = lambda expr: _GroupingMark(expr)
     return sets_
+
+
+def _joined(lists: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
 
 
 def _set_members(node: Any, members: Callable[[Any], list[int]]) -> list[int]:
@@ -159,8 +162,6 @@ def expand_group_sets(select: Select, sets: list[list[int]]) -> Query:
     hidden = [o for o in select.order if all(o.expr.key() != i.expr.key() for i in select.items)]
     if hidden:
         raise refuse("ORDER BY of grouping sets by anything but the select list")
-    if any(s.query is not None and list(all_sources(s.query)) for s in select.sources):
-        pass  # derived tables are printed again in each branch
     branches = [_branch(select, members) for members in sets]
     query: Query = branches[0]
     for branch in branches[1:]:

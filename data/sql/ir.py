@@ -131,9 +131,9 @@ class OrderItem:
 
 class Agg(Expr):
     """An aggregate that SQLite computes. `merge`: the aggregate that combines its partial results
-    ("" if it has none). `collate`: for MIN and MAX of decimal texts."""
+    ("" if it has none)."""
 
-    __slots__ = ("args", "distinct", "filter", "merge", "name", "order", "separator")
+    __slots__ = ("args", "distinct", "filter", "merge", "name", "order")
 
     def __init__(
         self,
@@ -232,8 +232,8 @@ class SubqueryExpr(Expr):
 class Source:
     """One item of a FROM clause. `alias` is its name in the printed text, unique in a statement.
 
-    kind: "table", "query" (derived table, view, CTE), "cte" (a recursive CTE's reference), "values",
-    "dual" (one row, no columns).
+    kind: "table", "query" (derived table, view, CTE), "cte" (a recursive CTE's reference),
+    "dual" (one row), "gather" (rows brought to the coordinator).
     join: "" (first), "inner", "left", "right", "full"; `on`: conjuncts.
     """
 
@@ -320,7 +320,7 @@ class Select(Query):
 
 @dataclass(slots=True, eq=False)
 class SetOp(Query):
-    """left op right; op: "UNION", "UNION ALL", "INTERSECT", "EXCEPT". Items: SetColumns, by place."""
+    """left op right; op: "UNION", "UNION ALL", "INTERSECT", "EXCEPT". Items: SetColumns."""
 
     op: str = "UNION"
     left: Query = field(default_factory=Query)

@@ -93,7 +93,7 @@ def rescale_int(value: int, from_scale: int, to_scale: int) -> int:
     """Scaled integer to another scale, half away from zero."""
     if to_scale >= from_scale:
         return value * int(POW10[to_scale - from_scale])
-    unit = POW10[from_scale - to_scale]
+    unit = int(POW10[from_scale - to_scale])
     if value >= 0:
         return (value + unit // 2) // unit
     return -((-value + unit // 2) // unit)

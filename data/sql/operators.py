@@ -1,4 +1,4 @@
-"""Typed operators: how two typed expressions are compared, added, concatenated in SQLite text. Pure.
+"""Typed operators: how typed expressions are compared, added, concatenated in SQLite. Pure.
 
 Number representations: *int* (integers and scaled NUMBERs), *dec* (canonical text), *float*. What
 can overflow 18 digits of an int goes to dec; so results are exact at any size.
@@ -325,9 +325,9 @@ def _moment_arithmetic(op: str, left: Expr, right: Expr) -> Expr | None:
     a, b = left.type.kind, right.type.kind
     spans = (Kind.INTERVAL_DS, Kind.INTERVAL_YM)
     if a not in MICROSECOND_KINDS and a not in spans:
-        if op == "+" and (b in MICROSECOND_KINDS or b in spans):
-            if a in NUMERIC_KINDS or a in TEXT_KINDS:
-                return _moment_arithmetic(op, right, left)
+        counts = a in NUMERIC_KINDS or a in TEXT_KINDS
+        if op == "+" and counts and (b in MICROSECOND_KINDS or b in spans):
+            return _moment_arithmetic(op, right, left)
         if op == "*" and b in spans:
             return _moment_arithmetic(op, right, left)
         return None
@@ -362,13 +362,12 @@ def _span_arithmetic(op: str, left: Expr, right: Expr) -> Expr:
         return result
     if op in "*/" and (right.type.kind in NUMERIC_KINDS or is_unknown(right)):
         name = "tg_mul" if op == "*" else "tg_div"
-        product = call(
+        return call(
             f"CAST({name}({{0}}, {{1}}) AS INTEGER)",
             left,
             to_dec(settle(right, NUMBER)),
             type_=left.type,
         )
-        return product
     raise TypeMismatchError(f"{type_text(left.type)} {op} {type_text(right.type)} has no meaning")
 
 
@@ -522,7 +521,7 @@ def _digits_ok(expr: Expr) -> bool:
 
 
 def _aligned(left: Expr, right: Expr, a: int, b: int) -> tuple[Expr, Expr] | None:
-    """Raise the smaller scale to the larger, unless that disturbs an indexed column or overflows."""
+    """Raise the smaller scale to the larger, unless it overflows or hides an indexed column."""
     small, scale = (left, b) if a < b else (right, a)
     own = min(a, b)
     digits = int_digits(small.type) + scale - own

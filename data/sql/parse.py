@@ -2,8 +2,8 @@
 
 sqlglot is used unsubclassed (its compiled build refuses subclasses): its Oracle tokenizer, a pass
 over the tokens, its parser. The pass renames function calls to TG_F_<NAME> so that sqlglot keeps
-them as they are written, numbers the parameters ($1 …), and turns what its grammar lacks into calls:
-TimesTen's FIRST n / ROWS m TO n, typed literals, SYSDATE and its like.
+them as they are written, numbers the parameters ($1 …), and turns what its grammar lacks into
+calls: TimesTen's FIRST n / ROWS m TO n, typed literals, SYSDATE and its like.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ _UTILITY = frozenset(
 
 @dataclass(slots=True)
 class Parsed:
-    """A statement. `kind`: empty query insert update delete merge explain copy utility ddl block."""
+    """A statement; kind: empty query insert update delete merge explain copy utility ddl block."""
 
     kind: str
     text: str
@@ -364,9 +364,9 @@ class _Rewriter:
             raise SqlSyntaxError("a number is missing after FIRST or ROWS")
         if token.token_type is TokenType.NUMBER:
             self.at += 1
-            return token.text
+            return str(token.text)
         if self._parameter():
-            return self.out.pop().text
+            return str(self.out.pop().text)
         raise SqlSyntaxError("a number is expected after FIRST or ROWS", position=token.start + 1)
 
     def _step(self) -> None:
@@ -390,7 +390,7 @@ class _Rewriter:
             self.at += 1
 
     def _select_head(self, token: Token) -> None:
-        """SELECT [FIRST n | ROWS m TO n] [ALL | DISTINCT] list → SELECT [DISTINCT] TG_F_ROWS(m, n), list."""
+        """SELECT [FIRST n | ROWS m TO n] [ALL | DISTINCT] → SELECT [DISTINCT] TG_F_ROWS(m, n),"""
         self.out.append(token)
         self.at += 1
         following = self._peek(1)
@@ -489,10 +489,14 @@ class _Rewriter:
     def _is_function(self, word: str, token: Token, before: Token | None) -> bool:
         if word in _SYNTAX_CALLS:
             return False
-        if token.token_type is not TokenType.VAR and word not in _KEYWORD_CALLS:
-            # other keywords that are functions too (e.g. RANK, INSERT) come as calls only here
-            if not token.token_type.name.startswith("CURRENT") and word not in _OTHER_CALLS:
-                return False
+        may_be = (
+            token.token_type is TokenType.VAR
+            or word in _KEYWORD_CALLS
+            or word in _OTHER_CALLS
+            or token.token_type.name.startswith("CURRENT")
+        )
+        if not may_be:
+            return False
         if before is None:
             return False
         if before.token_type in _NO_CALL_AFTER:

@@ -41,7 +41,7 @@ class ResultColumn:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """A fragment whose rows come to the coordinator, into temporary table `name` if there is a final.
+    """Rows brought to the coordinator, into temporary table `name` if there is a final.
 
     `columns` name and type the fragment's result columns in order, all of them.
     `indexes`: column name tuples worth an index on the temporary table.
@@ -60,7 +60,7 @@ class Gather:
 @dataclass(frozen=True, slots=True)
 class LockTable:
     """Rows of `table_id` to lock: their keys (primary key or `_ROWKEY`, then `_BUCKET` if the table
-    has one) stand in each row of the gather at `first_column` .. + `key_columns` (bucket not counted).
+    has one) stand in each row of the gather from `first_column` on (`key_columns` without bucket).
     """
 
     table_id: int
@@ -88,8 +88,8 @@ PlanKind = Literal["single", "co-located", "general"]
 class QueryPlan:
     """A query.
 
-    `final` None: exactly one gather; its rows, concatenated in any order, are the answer (columns as
-    in `columns`, then the hidden ones of `locking`). Otherwise all gathers are filled into the
+    `final` None: exactly one gather; its rows, concatenated in any order, are the answer (columns
+    as in `columns`, then the hidden ones of `locking`). Otherwise all gathers are filled into the
     scratch database and `final` runs there. `scalars`: one-row one-column queries to run first,
     for Special("scalar", i) (a query giving more than one row: CardinalityError).
     """
@@ -174,8 +174,8 @@ class Returning:
 class OnConflict:
     """ON CONFLICT. `index_ids`: the unique indexes whose violation is forgiven (() all).
 
-    action "update": `fragment` is a SELECT giving the new values of row positions `assigned`, and as
-    last column 1 or 0: whether to update at all. ?1..?n: the old row's catalog columns,
+    action "update": `fragment` is a SELECT giving the new values of row positions `assigned`, and
+    as last column 1 or 0: whether to update at all. ?1..?n: the old row's catalog columns,
     ?n+1..?2n: those of the row proposed for insertion, then further parameters.
     """
 
@@ -220,7 +220,7 @@ class UpdatePlan:
     match: Fragment | None
     assigned: tuple[int, ...]
     key: tuple[RouteValue, ...] | None = None
-    moves_rows: bool = False  # the distribution key, reference key or primary key is assigned
+    moves_rows: bool = False  # the distribution or reference key is assigned
     returning: Returning | None = None
     rows_query: QueryPlan | None = None
     tables: tuple[int, ...] = ()
@@ -252,8 +252,8 @@ class UtilityPlan:
     "reset" (name or "ALL"), "discard" (what), "deallocate" (name or "ALL"), "lock_table"
     (table_id, mode, nowait), "call" (name, arguments), "prepare_transaction"…,
     "set_transaction" (isolation, read_only), "set_schema" (name), "prepare" (name, types, text),
-    "execute" (name, arguments), "declare" (name, query text), "fetch" (name, count), "close" (name),
-    "listen"/"unlisten"/"notify" (no-ops), "vacuum"/"analyze" (no-ops), "do_nothing".
+    "execute" (name, arguments), "declare" (name, query text), "fetch" (name, count),
+    "close" (name); no-ops: "listen", "unlisten", "notify", "vacuum", "analyze", "do_nothing".
     """
 
     kind: str
@@ -278,7 +278,7 @@ class DdlText:
 
 @dataclass(frozen=True, slots=True)
 class CatalogQuery:
-    """A query of pg_catalog, information_schema, SYS.*, …: answered by data/catalog/pg_catalog.py."""
+    """A query of pg_catalog, information_schema, SYS, …: for data/catalog/pg_catalog.py."""
 
     text: str
     tree: object

@@ -112,9 +112,9 @@ class Printer:
         stands_for = self._columns.get((id(expr.source), expr.name))
         if stands_for is not None:
             return stands_for
-        if expr.name in PSEUDO_COLUMNS and expr.source.kind == "table":
-            if self.gathered is None or id(expr.source) not in self.gathered:
-                return PSEUDO_COLUMNS[expr.name][0]
+        gathered = self.gathered is not None and id(expr.source) in self.gathered
+        if expr.name in PSEUDO_COLUMNS and expr.source.kind == "table" and not gathered:
+            return PSEUDO_COLUMNS[expr.name][0]
         alias = self.names.get(id(expr.source), expr.source.alias)
         return f"{alias}.{quoted(expr.name)}" if alias else quoted(expr.name)
 

@@ -1,4 +1,4 @@
-"""Make a bound query give columns of other types: set operands, IN subqueries, INSERT … SELECT. Pure."""
+"""Make a bound query give columns of other types: set operands, IN subqueries. Pure."""
 
 from __future__ import annotations
 

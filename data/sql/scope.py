@@ -1,4 +1,4 @@
-"""Name resolution: the sources visible at a place of a statement, and what a name means there. Pure."""
+"""Name resolution: the sources visible at a place, and what a name means there. Pure."""
 
 from __future__ import annotations
 
@@ -136,9 +136,8 @@ class Statement:
         if not self.user or self.views_open:
             return
         if not self.catalog.has_privilege(self.user, relation, privilege):
-            raise PrivilegeError(
-                f'permission denied: {privilege} on "{shown(relation.schema)}.{shown(relation.name)}"'
-            )
+            name = f"{shown(relation.schema)}.{shown(relation.name)}"
+            raise PrivilegeError(f'permission denied: {privilege} on "{name}"')
 
 
 def resolve_column(node: Any, scope: Scope, statement: Statement) -> Expr:

@@ -1,4 +1,4 @@
-"""Oracle's string functions over Python strings; "" stands for NULL and is given back as None. Pure."""
+"""Oracle's string functions over Python strings; "" is NULL: None is given back. Pure."""
 
 from __future__ import annotations
 

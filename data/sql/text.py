@@ -1,4 +1,4 @@
-"""SQL text before it is parsed: statements of a simple query, literals taken out for the plan cache.
+"""SQL text before it is parsed: statements of a simple query; literals out for the plan cache.
 
 Pure. `normalise` is on the hot path of clients that send literals (simple protocol): one compiled
 regular expression cuts the text at literals, comments and the few words after which a literal must
@@ -125,7 +125,7 @@ _BEGIN_TAILS = frozenset({"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "
 def split(text: str) -> list[str]:
     """The statements of one simple query, without their semicolons; empty ones are left out.
 
-    Comments, quoted names, strings ('…', E'…', q'[…]', $tag$…$tag$) and PL/SQL blocks are respected.
+    Comments, quoted names, strings ('…', E'…', q'[…]', $tag$…$tag$), PL/SQL blocks are respected.
     A block (BEGIN …, DECLARE …, CREATE PROCEDURE …) ends with its last END; or a line of "/".
     """
     if ";" not in text and "\n/" not in text:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,9 @@ class MiniGrid:
         self.compiler = Compiler(self.catalog)
         self.connections = [connect() for _ in range(sets)]
         for number, connection in enumerate(self.connections, 1):
-            connection.create_scalar_function("tg_element_id", lambda n=number: n * 10, 0)
-            connection.create_scalar_function("tg_replica_set_id", lambda n=number: n, 0)
-            connection.create_scalar_function("tg_data_space_id", lambda: 1, 0)
+            facts = {"element": number * 10, "replica_set": number, "data_space": 1}
+            for name, fact in facts.items():
+                connection.create_scalar_function(f"tg_{name}_id", partial(int, fact), 0)
         self.sequences: dict[int, int] = {}
         self.row_key = 0
         self.kinds: dict[str, int] = {}
@@ -228,7 +229,9 @@ class MiniGrid:
             return given[source.position]
         if isinstance(source, SqlValue):
             bound = source.fragment.bind(values, self.special)
-            return connect().execute(source.fragment.sql, bound).fetchone()[0]
+            found = connect().execute(source.fragment.sql, bound).fetchone()
+            assert found is not None
+            return found[0]
         if isinstance(source, ParamValue):
             value = values[source.index]
         elif isinstance(source, NextVal):
