@@ -15,6 +15,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Protocol
 
+from protocol import trace
 from protocol.errors import (
     AuthenticationError,
     GridError,
@@ -203,6 +204,8 @@ class Connection:
 
     def take_output(self) -> bytes | bytearray:
         """What is to be written now."""
+        if trace.listener is not None:
+            trace.step("protocol/pgwire/connection.py")
         if len(self.out) == 1:
             return self.out.pop()
         data = b"".join(self.out)
@@ -242,6 +245,8 @@ class Connection:
 
     # -- the loop ---------------------------------------------------------------------------------
     def _process(self, data: bytes, at: int) -> None:
+        if trace.listener is not None:
+            trace.step("protocol/pgwire/connection.py")
         self._processing = True
         try:
             if self.phase < Phase.READY:

@@ -452,7 +452,7 @@ class CopyRowEncoder:
             return b""
         return _message(_BINARY_TRAILER if any_rows else _BINARY_HEADER + _BINARY_TRAILER)
 
-    def __call__(self, rows: Iterable[StorageRow]) -> bytes:
+    def __call__(self, rows: Iterable[StorageRow], /) -> bytes:
         """One finished CopyData message per row."""
         if self.copy.is_binary:
             return b"".join([self._binary_row(row) for row in rows])

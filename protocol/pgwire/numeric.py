@@ -18,6 +18,7 @@ EXPONENT_MIN = -130  # smaller values are zero
 
 _POSITIVE, _NEGATIVE = 0x0000, 0x4000
 _HEAD = struct.Struct("!HhHH")  # digit count, weight, sign, display scale
+_PACKERS = tuple(struct.Struct(f"!HhHH{count}H").pack for count in range(12))
 _BASE = 10_000
 _POWERS = tuple(10**n for n in range(64))
 _CONTEXT = Context(prec=PRECISION_MAX, rounding=ROUND_HALF_UP)
@@ -26,8 +27,11 @@ _DIGITS_MAX = 40_000  # a numeric of more base-10000 digits than this is refused
 
 def scaled_to_text(units: int, scale: int) -> str:
     """A scaled integer as text with exactly `scale` digits after the point."""
+    digits = str(units)
     if scale == 0:
-        return str(units)
+        return digits
+    if len(digits) > scale + 1:  # a digit before the point, also behind a sign
+        return f"{digits[:-scale]}.{digits[-scale:]}"
     whole, part = divmod(abs(units), _POWERS[scale])
     sign = "-" if units < 0 else ""
     return f"{sign}{whole}.{part:0{scale}d}"
@@ -52,7 +56,8 @@ def encode_numeric(units: int, scale: int) -> bytes:
         digits.append(digit)
     digits.reverse()
     count = len(digits)
-    return struct.pack(f"!HhHH{count}H", count, weight + count - 1, sign, scale, *digits)
+    pack = _PACKERS[count] if count < len(_PACKERS) else struct.Struct(f"!HhHH{count}H").pack
+    return pack(count, weight + count - 1, sign, scale, *digits)
 
 
 def decode_numeric(data: bytes) -> tuple[int, int]:

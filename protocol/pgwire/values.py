@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from protocol.errors import (
     DatetimeError,
@@ -19,13 +19,16 @@ from protocol.errors import (
     InvalidTextError,
     OutOfRangeError,
     PeerProtocolError,
+    TooLargeError,
 )
 from protocol.pgwire import datetimes as dt
 from protocol.pgwire import numeric
+from protocol.pgwire.row_code import CellCode, compiled
 from protocol.sqltypes import (
     ANY_SCALE,
     BOOLEAN,
     BYTES_KINDS,
+    MICROSECOND_KINDS,
     PADDED_KINDS,
     TEXT_KINDS,
     Kind,
@@ -597,77 +600,61 @@ def binary_encoder(type: SqlType) -> CellEncoder:
     return lambda value: as_text(value).encode()
 
 
-_NULL = b"\xff\xff\xff\xff"
-_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(1024))
-_COUNTS = tuple(count.to_bytes(2, "big") for count in range(1665))
-COLUMNS_MAX = len(_COUNTS) - 1  # of one result, as in PostgreSQL
+COLUMNS_MAX = 1664  # of one result, as in PostgreSQL
+_WHOLE = {format: struct.Struct("!i" + format).pack for format in "hiqfd"}  # length and value
 
 
-def _cell(type: SqlType, format: int) -> Callable[[StorageValue], bytes]:
-    """Value or None → the cell of a DataRow, its length in front."""
-    if format:
-        fixed = size(type)
-        binary = binary_encoder(type)
-        if fixed > 0:
-            prefix = _LENGTHS[fixed]
-            return lambda value: _NULL if value is None else prefix + binary(value)
-
-        def binary_cell(value: StorageValue) -> bytes:
-            if value is None:
-                return _NULL
-            data = binary(value)
-            return len(data).to_bytes(4, "big") + data
-
-        return binary_cell
-    as_text = text_encoder(type)
-    plain = as_text is str
-
-    def text_cell(value: StorageValue) -> bytes:
-        if value is None:
-            return _NULL
-        data = (value if value.__class__ is str else as_text(value)).encode()
-        length = len(data)
-        return (_LENGTHS[length] if length < 1024 else length.to_bytes(4, "big")) + data
-
-    def formatted_cell(value: StorageValue) -> bytes:
-        if value is None:
-            return _NULL
-        data = as_text(value).encode()
-        length = len(data)
-        return (_LENGTHS[length] if length < 1024 else length.to_bytes(4, "big")) + data
-
-    return text_cell if plain else formatted_cell
+def _cell_code(type: SqlType, format: int) -> CellCode:
+    """How a column of `type` is encoded in `format`."""
+    kind = type.kind
+    if not format:
+        as_text = text_encoder(type)
+        if as_text is str:  # integers, and what is text already
+            return CellCode("({v} if {v}.__class__ is str else str({v})).encode()")
+        return CellCode("{f}({v}).encode()", as_text)
+    if kind in _INTEGER_RANGES or kind is Kind.TT_TIME:
+        width = size(type)
+        return CellCode(f"{{f}}({width}, {{v}})", _WHOLE[{2: "h", 4: "i", 8: "q"}[width]], True)
+    if kind in MICROSECOND_KINDS and kind is not Kind.TT_DATE:
+        return CellCode(f"{{f}}(8, {{v}} - {dt.POSTGRES_EPOCH_US})", _WHOLE["q"], True)
+    if kind is Kind.BINARY_DOUBLE:
+        return CellCode("{f}(8, {v})", _WHOLE["d"], True)
+    if kind is Kind.BINARY_FLOAT:
+        return CellCode("{f}(4, {v})", _WHOLE["f"], True)
+    if kind in BYTES_KINDS:
+        return CellCode("{v}")
+    if text_encoder(type) is str and kind is not Kind.NUMBER:
+        return CellCode("{v}.encode()")
+    return CellCode("{f}({v})", binary_encoder(type))
 
 
-class RowEncoder:
-    """Rows of storage values → DataRow messages. Call it. Immutable; get one from row_encoder()."""
+class RowEncoder(Protocol):
+    """Rows of storage values → finished wire messages. Call it; get one from row_encoder().
 
-    __slots__ = ("_cells", "_count", "formats", "types")
+    A row must have exactly one value per type.
+    """
 
-    def __init__(self, types: tuple[SqlType, ...], formats: tuple[int, ...]) -> None:
-        assert len(types) == len(formats) <= COLUMNS_MAX
-        self.types = types
-        self.formats = formats  # one per type, 0 text or 1 binary: travels with the fragment
-        self._cells = tuple(_cell(*pair) for pair in zip(types, formats, strict=True))
-        self._count = _COUNTS[len(types)]
+    types: tuple[SqlType, ...]
+    formats: tuple[int, ...]  # one per type, 0 text or 1 binary: travels with the fragment
 
-    def __call__(self, rows: Iterable[StorageRow]) -> bytes:
-        """The rows as finished wire messages. A row must have one value per type."""
-        cells, count = self._cells, self._count
-        out = []
-        for row in rows:
-            body = b"".join([cell(value) for cell, value in zip(cells, row, strict=True)])
-            out.append(b"D%b%b%b" % ((len(body) + 6).to_bytes(4, "big"), count, body))
-        return b"".join(out)
+    def __call__(self, rows: Iterable[StorageRow], /) -> bytes:
+        """The messages, one per row."""
+        ...
 
 
 @lru_cache(maxsize=4096)
 def row_encoder(types: tuple[SqlType, ...], formats: tuple[int, ...] = ()) -> RowEncoder:
     """The encoder for these columns; formats as in Bind: none (all text), one for all, or one each.
 
-    Raises PeerProtocolError for a wrong number of formats or an unknown one.
+    Raises PeerProtocolError for a wrong number of formats or an unknown one, TooLargeError.
     """
-    return RowEncoder(types, spread_formats(formats, len(types)))
+    if len(types) > COLUMNS_MAX:
+        raise TooLargeError(f"a result of {len(types)} columns, limit {COLUMNS_MAX}")
+    spread = spread_formats(formats, len(types))
+    encode = compiled([_cell_code(*column) for column in zip(types, spread, strict=True)])
+    made = cast(RowEncoder, encode)  # functions carry attributes: no call in between
+    made.types, made.formats = types, spread
+    return made
 
 
 def spread_formats(formats: Sequence[int], count: int) -> tuple[int, ...]:
