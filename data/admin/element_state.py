@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from protocol import trace
 from protocol.errors import ElementStateError
 
 
@@ -77,6 +78,8 @@ DONE: dict[Verb, frozenset[State]] = {  # states in which the verb's work is don
 
 def begins(state: State, verb: Verb) -> bool:
     """True: the verb is to be performed; False: its work is done. Raises ElementStateError."""
+    if trace.listener is not None:
+        trace.step("data/admin/element_state.py")
     if state in STARTS[verb]:
         return True
     if state in DONE[verb]:

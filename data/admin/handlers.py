@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.admin.element_state import Verb
 from data.admin.keeper import ElementKeeper
+from protocol import trace
 from protocol.messages import admin
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
@@ -16,6 +17,8 @@ def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
         return admin.ElementDone(await keeper.create(message.spec))
 
     async def load(message: admin.LoadElement, request: Request) -> admin.ElementDone:
+        if trace.listener is not None:
+            trace.step("data/admin/handlers.py", message)
         state = await keeper.perform(
             message.database, message.database_id, Verb.LOAD, message.attributes
         )

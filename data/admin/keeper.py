@@ -22,6 +22,7 @@ from data.admin.port import DatabaseHost, ElementFacts
 from data.admin.settings import merged
 from data.admin.spec_store import SpecStore
 from membership.port import ClusterView, Membership
+from protocol import trace
 from protocol.clock import Clock
 from protocol.errors import ElementStateError, GridError, InternalError, UnknownDatabaseError
 from protocol.messages.admin import (
@@ -153,6 +154,8 @@ class ElementKeeper:
         return await asyncio.shield(work)
 
     async def _perform(self, kept: _Kept, verb: Verb) -> State:
+        if trace.listener is not None:
+            trace.step("data/admin/keeper.py")
         async with kept.lock:
             if not element_state.begins(kept.state, verb):
                 return kept.state

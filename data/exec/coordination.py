@@ -25,6 +25,7 @@ from data.storage.scratch import Scratch
 from data.txn.facts import FactsCache
 from data.txn.manager import TransactionManager
 from membership.port import Membership
+from protocol import trace
 from protocol.errors import InternalError
 from protocol.messages.sql import TakeSequence
 from protocol.rpc.node import RpcNode
@@ -93,6 +94,8 @@ class Coordination:
         self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
     ) -> PreparedStatement:
         """A statement ready to run, from the cache if it was seen before. Raises GridError."""
+        if trace.listener is not None:
+            trace.step("data/exec/coordination.py")
         key = (sql, param_types, schema)
         found = self._statements.get(key)
         if found is not None:

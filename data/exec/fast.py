@@ -26,6 +26,7 @@ from data.sql.plan_types import (
     SpecialValue,
     UpdatePlan,
 )
+from protocol import trace
 from protocol.errors import (
     CancelledError,
     DeadlineError,
@@ -63,6 +64,8 @@ def read(
     sink: ResultSink,
 ) -> Execution | None:
     """A SELECT by distribution key."""
+    if trace.listener is not None:
+        trace.step("data/exec/fast.py")
     space = session.space
     plan = prepared.compiled.plan
     assert isinstance(plan, QueryPlan)
@@ -105,6 +108,8 @@ def write(
     session: Session, prepared: PreparedStatement, values: Values, sink: ResultSink
 ) -> Execution | None:
     """An autocommit write at one replica set."""
+    if trace.listener is not None:
+        trace.step("data/exec/fast.py")
     made = steps(session, prepared, values)
     if made is None:
         return Running(session, prepared, values, None, 0, sink).start()
@@ -217,6 +222,8 @@ class _Waiting:
 
     def rows_came(self, reply: Rows | None, error: GridError | None) -> None:
         """The answer to a read."""
+        if trace.listener is not None:
+            trace.step("data/exec/fast.py")
         if self.finished:
             return
         self.finished = True
@@ -233,6 +240,8 @@ class _Waiting:
 
     def written(self, reply: Ran | None, error: GridError | None) -> None:
         """The answer to a write."""
+        if trace.listener is not None:
+            trace.step("data/exec/fast.py")
         if self.finished:
             return
         self.finished = True

@@ -9,6 +9,7 @@ import structlog
 
 from data.exec.shard import Shard
 from data.txn.lead import Reply
+from protocol import trace
 from protocol.errors import GridError, InternalError, NotServingError
 from protocol.messages import sql, txn
 from protocol.rpc.node import RpcNode
@@ -111,6 +112,8 @@ class FragmentServer:
             reply.fail(InternalError(f"{type(error).__name__}: {error}"))
 
     def _dispatch(self, message: Any, reply: Any, owner: str) -> None:
+        if trace.listener is not None:
+            trace.step("data/exec/fragments.py", message)
         shard = self._shards.get(message.db)
         if shard is None:
             raise NotServingError(

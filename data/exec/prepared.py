@@ -25,6 +25,7 @@ from data.sql.plan_types import (
 )
 from data.sql.text import normalise
 from data.txn.facts import TableFacts
+from protocol import trace
 from protocol.errors import GridError
 from protocol.pgwire.copy_rows import CopyFormat
 from protocol.pgwire.values import ResultColumn
@@ -95,6 +96,8 @@ def compile_statement(
     user: str,
 ) -> PreparedStatement:
     """Compile a text against the present catalog. Raises GridError."""
+    if trace.listener is not None:
+        trace.step("data/exec/prepared.py")
     compiled = space.compiler.compile(sql, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):
         shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)

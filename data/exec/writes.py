@@ -33,6 +33,7 @@ from data.exec.rows import RowMaker
 from data.sql.plan_types import DeletePlan, InsertPlan, Returning, UpdatePlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
+from protocol import trace
 from protocol.errors import (
     DefinitionError,
     ForeignKeyError,
@@ -97,6 +98,8 @@ class Writer:
         return self._space.catalog.table_by_id(table_id)
 
     async def _run(self, rs: int, *steps: Step) -> Ran:
+        if trace.listener is not None:
+            trace.step("data/exec/writes.py")
         return await self._space.manager.run(self._txn, rs, steps, self._schema)
 
     # -- INSERT ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import msgspec
 from data.replication.log_shape import LogShape
 from data.storage.element import Element
 from data.storage.entry import LogEntry
+from protocol import trace
 from protocol.errors import CorruptElementError, LogGapError
 from protocol.ids import LogPosition
 from protocol.limits import KIB, MIB
@@ -54,6 +55,8 @@ def _term_at(element: Element, lsn: int) -> int:
 
 def store(element: Element, body: bytes, after: int, commit_lsn: int) -> None:
     """Apply and commit the entries of `body` beyond LSN `after`. Raises what Element raises."""
+    if trace.listener is not None:
+        trace.step("data/replication/copier.py")
     entries = decode_entries(body)
     if element.in_batch:  # left over from this element's own time as lead
         element.rollback()

@@ -25,6 +25,7 @@ from data.replication.replica_set import ReplicaSet
 from data.storage.element import Element
 from data.storage.entry import LogEntry
 from membership.port import ClusterView, Membership, SetState
+from protocol import trace
 from protocol.clock import Clock, SystemClock
 from protocol.errors import (
     CorruptElementError,
@@ -167,6 +168,8 @@ class ReplicaSetMember:
     # -- life -------------------------------------------------------------------------------------
     async def start(self, distribution: DistributionMap) -> None:
         """Take part. Without a place in the map the member is idle until `map_changed`."""
+        if trace.listener is not None:
+            trace.step("data/replication/member.py")
         self._undo_subscriptions.append(self._membership.subscribe(self._view_changed))
         self.map_changed(distribution)
         self._tick()
@@ -333,6 +336,8 @@ class ReplicaSetMember:
         on_done(NotLeadError): this element does not lead; nothing was sent. on_done(other error):
         the term is over, the outcome is unknown. One batch at a time.
         """
+        if trace.listener is not None:
+            trace.step("data/replication/member.py")
         machine = self.machine
         if machine is None or not machine.leads:
             error = NotLeadError(f"this element does not lead replica set {self.rs} of {self.db}")
@@ -357,6 +362,8 @@ class ReplicaSetMember:
     # -- events -----------------------------------------------------------------------------------
     def received(self, message: Any, request: Request) -> None:
         """A request of another member for the machine (called by the hub)."""
+        if trace.listener is not None:
+            trace.step("data/replication/member.py", message)
         machine = self.machine
         assert machine is not None
         if type(message) is m.Append and message.parts:
@@ -536,6 +543,8 @@ class ReplicaSetMember:
         self._run(machine.log_read(action.to, action.after, spans, body, self._now()))
 
     def _commit_batch(self, _action: act.CommitBatch) -> None:
+        if trace.listener is not None:
+            trace.step("data/replication/member.py")
         assert self.machine is not None
         on_done, self._on_done = self._on_done, None
         if on_done is None:

@@ -21,6 +21,7 @@ import structlog
 
 from data.session.engine import Engine
 from data.session.session import Session
+from protocol import trace
 from protocol.errors import (
     GridError,
     InternalError,
@@ -238,6 +239,8 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if trace.listener is not None:
+            trace.step("data/session/frontend.py")
         self.session.received(data)
         if self._greeting is not None:
             self._look_at_greeting()

@@ -22,6 +22,7 @@ from data.session.statements import (
     make_layout,
     text_layout,
 )
+from protocol import trace
 from protocol.errors import (
     DuplicatePortalError,
     DuplicateStatementError,
@@ -58,8 +59,7 @@ class Mode(IntEnum):
 
 
 class Session:
-    """See the module's text. The frontend calls received(), end_turn(), pause, resume and
-    lost()."""
+    """See the module's text. The frontend calls received(), drain(), pause, resume, lost()."""
 
     def __init__(self, host: Host, link: Link, *, offers_tls: bool, peer_uid: int | None) -> None:
         self.connection = Connection(self, offers_tls=offers_tls)
@@ -103,6 +103,8 @@ class Session:
     # -- called by the frontend -------------------------------------------------------------------
     def received(self, data: bytes) -> None:
         """Bytes came from the client: handle them, write once."""
+        if trace.listener is not None:
+            trace.step("data/session/session.py")
         connection = self.connection
         connection.receive(data)
         if self._out:
@@ -178,9 +180,8 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """True: nothing runs and no transaction is open."""
-        if self._sql is None:
-            return True
-        return not (self._waiting or self._implicit or self._sql.transaction_status != b"I")
+        busy = self._waiting or self._implicit
+        return self._sql is None or not (busy or self._sql.transaction_status != b"I")
 
     def cancel(self) -> None:
         """Cancel what runs; without effect if nothing does."""
@@ -500,6 +501,8 @@ class Session:
 
     def done(self, tag: str) -> None:
         """See ResultSink."""
+        if trace.listener is not None:
+            trace.step("data/session/session.py")
         self._running = False
         if self._fetch_tag:
             tag, self._fetch_tag = f"{self._fetch_tag} {self._row_count}", ""
@@ -722,8 +725,7 @@ class Session:
         """Run a statement of the engine for a session command and answer with another tag."""
         self._running = True
         prepared = self._sql.prepare(sql, ())
-        sink = copy_stream.TagSink(self, tag)
-        self._settle(self._sql.execute(prepared, (), None, 0, sink))
+        self._settle(self._sql.execute(prepared, (), None, 0, copy_stream.TagSink(self, tag)))
 
     def command_done(self, tag: str) -> None:
         """A session command that returns nothing is finished."""

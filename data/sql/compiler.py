@@ -25,6 +25,7 @@ from data.sql.plan_types import (
 )
 from data.sql.scope import Statement
 from data.sql.utility import plan_utility
+from protocol import trace
 from protocol.errors import SqlSyntaxError
 from protocol.sqltypes import VARCHAR, Kind, SqlType
 
@@ -61,6 +62,8 @@ class Compiler:
         Raises SqlSyntaxError, UnknownTableError, UnknownColumnError, TypeMismatchError, … and
         NotSupportedError for what is refused by name.
         """
+        if trace.listener is not None:
+            trace.step("data/sql/compiler.py")
         statement = Statement(self.catalog, schema or user, user, _declared(param_types))
         try:
             return self._compile(text, statement)

@@ -23,6 +23,7 @@ from data.storage.entry import (
     decode_txns,
     encode_txn,
 )
+from protocol import trace
 from protocol.errors import CorruptElementError, LogGapError
 from protocol.ids import LogPosition, TxnId
 
@@ -195,6 +196,8 @@ class Log:
 
     def append(self, entry: LogEntry, state: TxnState | None) -> None:
         """Write an entry that `check_next` allowed. Raises apsw.Error."""
+        if trace.listener is not None:
+            trace.step("data/storage/log.py")
         term, lsn, kind, txn, payload = entry.term, entry.lsn, entry.kind, entry.txn, entry.payload
         key = None if txn is None else encode_txn(txn)
         self._execute(_INSERT, (lsn, term, kind, key, payload, self.commit_point))

@@ -23,6 +23,7 @@ from data.storage.sqlite import (
     connect_memory,
     scratch_threads,
 )
+from protocol import trace
 from protocol.limits import MIB
 from protocol.sqltypes import SqlType, StorageRow
 
@@ -84,6 +85,8 @@ class Scratch:
 
     async def insert(self, name: str, rows: Sequence[StorageRow]) -> None:
         """Add rows; several inserts may wait for one another."""
+        if trace.listener is not None:
+            trace.step("data/storage/scratch.py")
         text = self._tables[name]
         async with self._lock:
             if len(rows) <= INLINE_ROWS_MAX:
@@ -113,6 +116,8 @@ class Scratch:
 
     async def scan(self, sql: str, params: Params = ()) -> ScratchScan:
         """A query of any length; one at a time."""
+        if trace.listener is not None:
+            trace.step("data/storage/scratch.py")
         return ScratchScan(self._connection, self._lock, sql, params)
 
     async def close(self) -> None:

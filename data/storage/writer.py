@@ -26,6 +26,7 @@ from data.storage.faults import (
 from data.storage.log import Log, Mark
 from data.storage.sqlite import PAGE_BYTES, Params
 from data.storage.tables import PartlyAppliedError, Tables, apply_all
+from protocol import trace
 from protocol.errors import (
     CorruptElementError,
     GridError,
@@ -198,6 +199,8 @@ class BatchWriter:
         Raises UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError,
         DiskFullError, CancelledError (after interrupt_writer), other GridErrors.
         """
+        if trace.listener is not None:
+            trace.step("data/storage/writer.py")
         self._need_batch()
         if self._reserve_open:
             self._close_reserve()
@@ -216,6 +219,8 @@ class BatchWriter:
 
     def insert_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
         """Insert full rows, all or none. Raises as `run` does."""
+        if trace.listener is not None:
+            trace.step("data/storage/writer.py")
         self._need_batch()
         if self._reserve_open:
             self._close_reserve()
@@ -362,6 +367,8 @@ class BatchWriter:
         What a copy does; and a lead for the COMMIT of a prepared transaction and for DDL. On an
         error the batch must be rolled back.
         """
+        if trace.listener is not None:
+            trace.step("data/storage/writer.py")
         self._need_batch()
         state = self._log.check_next(entry)
         if entry.kind == EntryKind.COMMIT:

@@ -25,6 +25,7 @@ from data.txn.facts import (
     exists_sql,
 )
 from data.txn.locks import Mode, Resource
+from protocol import trace
 from protocol.errors import ForeignKeyError, InternalError
 from protocol.messages.sql import (
     AddRows,
@@ -72,6 +73,8 @@ class StepRunner:
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
         """Raises the GridError of the first step that fails; the caller undoes all of them."""
+        if trace.listener is not None:
+            trace.step("data/txn/steps.py")
         result = StepsResult()
         for step in steps:
             _RUN[type(step)](self, step, result)

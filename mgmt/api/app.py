@@ -13,6 +13,7 @@ from aiohttp import web
 
 from mgmt.api import schema
 from mgmt.ops.runner import Progress
+from protocol import trace
 from protocol.errors import (
     AuthenticationError,
     GridError,
@@ -52,6 +53,8 @@ class Api:
         return app
 
     async def _answer(self, http: web.Request) -> web.StreamResponse:
+        if trace.listener is not None:
+            trace.step("mgmt/api/app.py")
         path = http.match_info["path"]
         try:
             self._authenticate(http)

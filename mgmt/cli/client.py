@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mgmt.api import schema
-from protocol import instance_file
+from protocol import instance_file, trace
 from protocol.errors import (
     GridError,
     ModelError,
@@ -47,6 +47,8 @@ class Client:
 
         PeerUnreachableError: no management instance answers at this instance's address.
         """
+        if trace.listener is not None:
+            trace.step("mgmt/cli/client.py", request)
         settings = self.settings()
         if settings.kind != "mgmt":
             raise ModelError(

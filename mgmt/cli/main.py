@@ -14,6 +14,7 @@ from mgmt.cli import render
 from mgmt.cli.client import Client, home_from_environment
 from mgmt.cli.command import Arguments, Command, check_required, help_text, parse
 from mgmt.cli.commands import COMMANDS, find
+from protocol import trace
 from protocol.errors import GridError, UsageError
 
 HELP_WORDS = ("-h", "-help", "--help", "-?", "help")
@@ -62,6 +63,8 @@ def run(words: list[str]) -> int:
 
 
 def _execute(command: Command, arguments: Arguments) -> int:
+    if trace.listener is not None:
+        trace.step("mgmt/cli/main.py")
     form = arguments.value("o", "verbose").lower()
     if form not in ("json", "verbose", "text"):
         raise UsageError(f"-o {form}: use json or verbose")
@@ -77,6 +80,8 @@ def _execute(command: Command, arguments: Arguments) -> int:
             reply = client.call(command.build(arguments), command.reply, show)
     finally:
         show.end_line()
+    if trace.listener is not None:
+        trace.step("mgmt/cli/main.py")
     code = command.exit_code(reply) if command.exit_code is not None else schema.EXIT_OK
     if form == "json":
         fields = msgspec.to_builtins(reply)

@@ -12,6 +12,7 @@ import structlog
 from mgmt.model.store import Delete, Put, Store
 from mgmt.ops import operation
 from mgmt.ops.operation import Finish, Perform, Record, State, Step
+from protocol import trace
 from protocol.clock import Clock
 from protocol.errors import GridError, InternalError, ModelError, OperationError
 
@@ -89,6 +90,8 @@ class Runner:
         self, kind: str, subject: str, steps: list[Step], progress: Progress = silent
     ) -> Running:
         """Journal and start an operation. Raises ModelError if one runs on the subject."""
+        if trace.listener is not None:
+            trace.step("mgmt/ops/runner.py")
         for other in self._running.values():
             if subject and other.record.subject == subject:
                 raise ModelError(
@@ -180,6 +183,8 @@ class Runner:
                 return self._finish(running, running.record.state)
 
     async def _perform(self, running: Running, action: Perform) -> operation.Event:
+        if trace.listener is not None:
+            trace.step("mgmt/ops/runner.py", action)
         step, number = action.step, running.record.id
         await running.tell("step", step.title)
         context = StepContext(number, action.index, action.attempt, running.tell)
@@ -205,6 +210,8 @@ class Runner:
         return operation.StepFailed(failure.to_wire())
 
     def _finish(self, running: Running, state: State) -> Record:
+        if trace.listener is not None:
+            trace.step("mgmt/ops/runner.py")
         running.record = msgspec.structs.replace(running.record, ended_us=self._clock.wall_us())
         self._journal(running.record)
         self._running.pop(running.record.id, None)

@@ -23,6 +23,7 @@ from mgmt.service.database_records import (
     hosts_of,
     paths_at,
 )
+from protocol import trace
 from protocol.errors import (
     DeadlineError,
     GridError,
@@ -76,6 +77,8 @@ class Reach:
 
         Raises OperationError naming every element that failed.
         """
+        if trace.listener is not None:
+            trace.step("mgmt/service/database_reach.py")
         alive = self.alive()
         chosen = [e for e in record.elements if e.element in set(elements) and e.instance in alive]
         outcomes = await asyncio.gather(
@@ -117,6 +120,8 @@ class Reach:
     # -- membership ------------------------------------------------------------------------------
     async def set_intent(self, name: str, word: str) -> None:
         """Remember the intended state and make it known; whoever is away follows later."""
+        if trace.listener is not None:
+            trace.step("mgmt/service/database_reach.py")
         record = msgspec.structs.replace(self.databases.get(name), intent=word)
         self.databases.put(record)
         await self._membership().put_state(

@@ -30,6 +30,7 @@ from mgmt.service.database_records import (
     new_database_id,
     paths_at,
 )
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import DeadlineError, GridError, ModelError, UnknownModelObjectError
 from protocol.messages.admin import INTENT_CREATED, INTENT_DESTROYED, INTENT_LOADED, INTENT_OPEN
@@ -99,6 +100,8 @@ class DatabaseService:
 
     async def load(self, request: requests.DbLoad, progress: Progress) -> schema.Done:
         """dbLoad: also takes the database definition that is in force now."""
+        if trace.listener is not None:
+            trace.step("mgmt/service/databases.py")
         record, elements = await self._look(request.name)
         self._refuse_destroyed(record)
         if record.intent != INTENT_CREATED and all(e.loaded for e in elements):
@@ -313,11 +316,15 @@ class DatabaseService:
     # -- performers ------------------------------------------------------------------------------
     async def perform_intent(self, body: dict[str, Any], context: StepContext) -> str:
         """Make the intended state known."""
+        if trace.listener is not None:
+            trace.step("mgmt/service/databases.py")
         await self.reach.set_intent(str(body["name"]), str(body["intent"]))
         return "OK"
 
     async def perform_command(self, body: dict[str, Any], context: StepContext) -> str:
         """Tell the elements (none named: all)."""
+        if trace.listener is not None:
+            trace.step("mgmt/service/databases.py")
         record = self.reach.databases.get(str(body["name"]))
         elements = body["elements"] or [e.element for e in record.elements]
         await self.reach.command(record, str(body["verb"]), elements)

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import DeadlineError, GridError, PeerBusyError, PeerUnreachableError
 from protocol.limits import RPC_IN_FLIGHT_MAX
@@ -49,6 +50,8 @@ class RpcPeer:
         PeerLostError (outcome unknown), DeadlineError (outcome unknown), TooLargeError, or what the
         handler there failed with. Returns an id for `cancel`, 0 when it was not sent.
         """
+        if trace.listener is not None:
+            trace.step("protocol/rpc/client.py", message)
         connection = self.connection
         if connection is not None:
             return connection.request(message, on_reply, timeout_s)

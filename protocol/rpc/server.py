@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from protocol import trace
 from protocol.errors import (
     CancelledError,
     DeadlineError,
@@ -68,6 +69,8 @@ class Request:
 
     def reply(self, message: Any) -> None:
         """Answer with a declared message."""
+        if trace.listener is not None:
+            trace.step("protocol/rpc/server.py", message)
         self._path.answer(self.id, message)
 
     def fail(self, error: GridError) -> None:
@@ -122,6 +125,8 @@ class HandlerTable:
 
     def dispatch(self, message: Any, request: Request) -> None:
         """Run the handler; whatever it raises becomes the answer. Never raises."""
+        if trace.listener is not None:
+            trace.step("protocol/rpc/server.py", message)
         handler = self.by_type.get(type(message))
         try:
             if handler is None:

@@ -21,6 +21,7 @@ BASE = (
     "protocol.sqltypes",
     "protocol.instance_file",
     "protocol.metrics",
+    "protocol.trace",
 )
 MEMBERSHIP_PORT = ("membership.port", "membership.election")
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -37,6 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.errors",
         "protocol.instance_file",
         "protocol.limits",
+        "protocol.trace",
     ),
     # The tool of the membership servers; it knows no grid (decision 0005).
     "mgmt.cli.membership": (
