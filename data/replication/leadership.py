@@ -432,6 +432,8 @@ class Leadership:
         if s.agreement.busy or state is None or state.term != self.term or self.released:
             return
         keep = {e for e in state.in_sync if e == s.me or not self._must_go(e, now_s)}
+        for element in set(state.in_sync) - keep:
+            self._give_up(element)
         ready = {c.element for c in self.copies.values() if self._may_come(c, now_s)}
         wanted = tuple(sorted(keep | (ready if self.serving else set())))
         if wanted == state.in_sync and not s.agreement.unsettled:
@@ -442,6 +444,12 @@ class Leadership:
         s.out.append(CompareAndSet(state, new))
         self._count_missing()
         self._renew_lease()
+
+    def _give_up(self, element: int) -> None:
+        """A copy that is being removed has to come in again by the door, unless it is there now."""
+        copy = self.copies.get(element)
+        if copy is not None and not copy.expelled and not copy.fetching:
+            self._lose(copy)
 
     def _must_go(self, element: int, now_s: float) -> bool:
         s = self.situation
@@ -463,7 +471,7 @@ class Leadership:
             and copy.element in s.members
             and not copy.leaving
             and copy.element not in s.agreement.needed
-            and not self._too_late(copy, now_s)
+            and not self._must_go(copy.element, now_s)
         )
 
     def _renew_lease(self) -> None:

@@ -310,10 +310,10 @@ class ReplicaSet:
         self._end_term()
         self.standing = None
         state = s.agreement.state
-        if state is not None and state.lead != s.me and s.alive(state.lead):
+        lead = self.heard_lead if state is None or self.heard_term > state.term else state.lead
+        if lead not in (0, s.me) and s.alive(lead):
             us = int(now_s * 1e6)
-            leave = Leave(s.db, s.rs, s.me, self.term, s.incarnation, us)
-            s.out.append(Send(state.lead, leave))
+            s.out.append(Send(lead, Leave(s.db, s.rs, s.me, self.term, s.incarnation, us)))
         return self._finish(now_s)
 
     def flush(self, now_s: float) -> list[Action]:

@@ -143,6 +143,32 @@ async def test_a_silent_lead_is_replaced_after_its_lease(make: Make) -> None:
     assert load.acknowledged <= ids(sites[2])
 
 
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_a_copy_that_is_known_to_be_gone_costs_no_waiting(make: Make, how: str) -> None:
+    sites = await make(2)
+    await sites.until_whole()
+    async with Load(sites) as load:
+        await sites.until(lambda: len(load.acknowledged) > 50)
+        if how == "kill":
+            await sites[2].kill(proof=True)
+        else:
+            await sites[2].stop(hand_over=True)
+        before = len(load.acknowledged)
+        await sites.until(lambda: len(load.acknowledged) > before + 50)
+    assert load.longest_s < TIMEOUT_S / 4, "not the time after which a silent copy is removed"
+
+
+async def test_a_lead_that_stops_is_not_waited_for_as_a_copy(make: Make) -> None:
+    sites = await make(2)
+    lead = await sites.until_whole()
+    async with Load(sites) as load:
+        await sites.until(lambda: len(load.acknowledged) > 50)
+        await lead.stop(hand_over=True)
+        before = len(load.acknowledged)
+        await sites.until(lambda: len(load.acknowledged) > before + 50)
+    assert load.longest_s < TIMEOUT_S / 4, "not the time after which a silent copy is removed"
+
+
 async def test_a_dead_copy_stops_the_writes_only_for_a_moment(make: Make) -> None:
     sites = await make(3)
     await sites.until_whole()
