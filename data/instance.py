@@ -23,6 +23,7 @@ from data.exec.shard import Shard
 from data.session.frontend import Frontend
 from data.storage.element import Element
 from membership.port import ClusterView, InstanceInfo, Membership
+from protocol import trace
 from protocol.clock import SystemClock
 from protocol.errors import DatabaseClosedError, DuplicateObjectError, UnknownDatabaseError
 from protocol.instance_file import InstanceSettings
@@ -94,6 +95,8 @@ class DataInstance:
                 self._rpc.set_peer(
                     info.name, info.address, info.port, info.incarnation, kind=info.kind
                 )
+        for name in self._peers - present:  # stopped or cut off: nobody waits for its answers
+            self._rpc.disconnect(name)
         self._peers = present
         for database in list(self._databases.values()):
             database.view_changed(view)
@@ -110,6 +113,8 @@ class DataInstance:
 
     async def load(self, spec: ElementSpec) -> None:
         """Open the files and join the replica set."""
+        if trace.listener is not None:
+            trace.step("data/instance.py")
         key = spec.database.lower()
         if key in self._databases:
             return

@@ -89,6 +89,21 @@ def up(plan: GridPlan) -> int:
 
 
 def _make(plan: GridPlan) -> None:
+    login = _roll_out(plan)
+    _load_sample(plan, login)
+    _write(plan, ready=True)
+
+
+def make(plan: GridPlan) -> load.Login:
+    """A grid with the sample's user and tables but no rows (tests fill them). Raises GridError."""
+    login = _roll_out(plan)
+    _make_schema(plan, login)
+    _write(plan, ready=True)
+    return login
+
+
+def _roll_out(plan: GridPlan) -> load.Login:
+    """Everything up to the open, empty database."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     _write(plan, ready=False)
     with _step("Membership servers"):
@@ -101,16 +116,21 @@ def _make(plan: GridPlan) -> None:
     _run([str(installation / "bin" / "ttGridRollout"), str(plan.folder / "rollout.conf")])
     login = load.Login(DATABASE, USER, secrets.token_urlsafe(18))
     _write_client_files(plan, login)
-    _load_sample(plan, login)
-    _write(plan, ready=True)
+    return login
 
 
-def _load_sample(plan: GridPlan, login: load.Login) -> None:
+def _make_schema(plan: GridPlan, login: load.Login) -> list[load.Address]:
+    """User and tables; returns where SQL clients connect."""
     with _step(f"Sample: user {USER}, tables"):
         info = plan.data_homes()[0] / "info"
         load.create_user(info, plan.cs_port, getpass.getuser(), login)
         addresses = [load.Address(host, plan.cs_port) for host in plan.external_addresses()]
         load.create_schema(addresses[0], login)
+    return addresses
+
+
+def _load_sample(plan: GridPlan, login: load.Login) -> None:
+    addresses = _make_schema(plan, login)
     with _step("Sample: rows") as show:
         counts = load.load(addresses, login, show)
     _say("  " + ", ".join(f"{count:,} {table}" for table, count in counts.items()))

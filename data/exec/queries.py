@@ -14,6 +14,7 @@ from data.exec.values import Specials
 from data.sql.plan_types import Gather, Locking, QueryPlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
+from protocol import trace
 from protocol.errors import CardinalityError, NotSupportedError
 from protocol.ids import TxnId
 from protocol.messages.sql import CloseCursor, FetchRows, LockKeys, ReadRows, Rows, SelectRows
@@ -90,8 +91,10 @@ class QueryRunner:
         self, target: Target, sql: str, params: Values, encoding: bytes, short: bool
     ) -> ReadRows:
         txn: TxnId | None = None
-        if self._txn is not None and target.rs in self._txn.participants:
-            txn = self._txn.id
+        if self._txn is not None:
+            enlisted = self._txn.participants.get(target.rs)
+            if enlisted is not None and enlisted.statements:
+                txn = self._txn.id
         return ReadRows(
             self._space.name,
             target.rs,
@@ -141,6 +144,8 @@ class QueryRunner:
 
     async def stream(self, gather: Gather, values: Values, encoding: bytes) -> AsyncIterator[Rows]:
         """The batches of a gather from all its targets, asked at the same time, in any order."""
+        if trace.listener is not None:
+            trace.step("data/exec/queries.py")
         targets = await self.targets(gather.route, values)
         params = gather.fragment.bind(values, self.specials)
         short = gather.route.kind in ("keys", "global_index") and len(gather.route.keys) == 1

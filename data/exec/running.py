@@ -21,6 +21,7 @@ from data.exec.writes import Writer, Written
 from data.session.engine import ResultSink
 from data.sql.plan_types import DeletePlan, InsertPlan, QueryPlan, UpdatePlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     CancelledError,
@@ -107,6 +108,8 @@ class Running:
 
     # -- the statement -----------------------------------------------------------------------------
     async def _main(self, body: Callable[[], object] | None) -> None:
+        if trace.listener is not None:
+            trace.step("data/exec/running.py")
         try:
             tag = await (body() if body is not None else self._attempts())  # type: ignore[misc]
         except asyncio.CancelledError:
@@ -136,6 +139,7 @@ class Running:
                     raise
                 if isinstance(error, WorkspaceLostError):
                     if session.txn is not None:
+                        session.txn.failed = error
                         raise  # more than this statement is gone
                 elif isinstance(error, TransientError):
                     changed += 1

@@ -15,6 +15,7 @@ import structlog
 from data.exec import encoders
 from data.storage.element import Element, Scan
 from data.txn.lead import LeadWriter, Reply
+from protocol import trace
 from protocol.errors import (
     GridError,
     InternalError,
@@ -22,6 +23,7 @@ from protocol.errors import (
     StaleMapError,
     StaleSchemaError,
     UnknownPortalError,
+    WorkspaceLostError,
 )
 from protocol.limits import RPC_BATCH_BYTES
 from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
@@ -101,7 +103,14 @@ class Shard:
 
     def read(self, message: ReadRows, reply: Reply, owner: str) -> None:
         """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
-        if message.txn is not None and self._read_in_txn(message, reply):
+        if trace.listener is not None:
+            trace.step("data/exec/shard.py", message)
+        if message.txn is not None:  # it has written here: without its changes no answer is right
+            if not self._read_in_txn(message, reply):
+                raise WorkspaceLostError(
+                    "the transaction's changes are gone with the lead of their replica set",
+                    hint="Roll back and run the transaction again.",
+                )
             return
         if message.short:
             rows = self.read_inline(message)
@@ -119,6 +128,8 @@ class Shard:
 
         def read(element: Element) -> None:
             rows = element.read_in_batch(message.sql, message.params)
+            if not self._lease.lead_ok():
+                raise self._not_lead()
             reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
 
         return self.writer.read_in_txn(message.txn, message.schema, read, reply)

@@ -19,11 +19,12 @@ import structlog
 
 from data.storage import changes as row_changes
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry, TxnPayload
+from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn.facts import FactsCache
 from data.txn.locks import LockTable, Mode, Resource, Waiter
 from data.txn.steps import StepRunner, StepsResult
 from data.txn.workspace import Workspace
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlockError,
@@ -197,12 +198,33 @@ class LeadWriter:
         self._resident = None
         self._element.rollback()
 
-    def _append(self, kind: EntryKind, txn: TxnId, payload: TxnPayload, *, apply: bool) -> LogEntry:
+    def _append(self, kind: EntryKind, txn: TxnId, payload: TxnPayload) -> LogEntry:
+        """Log what is in the SQLite transaction already; the caller undoes it if this fails."""
         entry = LogEntry(self.term, self._next_lsn, int(kind), txn, _ENCODER.encode(payload))
-        if apply:
-            self._element.apply_entry(entry)
-        else:
-            self._element.append(entry)
+        self._element.append(entry)
+        self._next_lsn += 1
+        return entry
+
+    def _append_whole(
+        self, kind: EntryKind, txn: TxnId | None, payload: bytes, *, apply: bool
+    ) -> LogEntry:
+        """Log an entry, with its effect if `apply`; if that fails nothing of it stays."""
+        element = self._element
+        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
+        guard = bool(self._batch)
+        if guard:
+            element.savepoint("entry")
+        try:
+            (element.apply_entry if apply else element.append)(entry)
+        except BaseException:
+            if guard:
+                element.rollback_to("entry")
+                element.release("entry")
+            else:
+                element.rollback()
+            raise
+        if guard:
+            element.release("entry")
         self._next_lsn += 1
         return entry
 
@@ -215,10 +237,10 @@ class LeadWriter:
         if self._in_flight or not self.leading:
             return
         entries = [entry for entry, _ in self._batch if entry is not None]
-        if not entries:
-            self._finish_batch(None)
-            return
         assert self._replicator is not None
+        if not entries:  # statements that changed nothing: reads, so the lease must hold
+            self._finish_batch(None if self._replicator.lead_ok() else self._not_lead())
+            return
         self._in_flight = True
         generation = self._generation
 
@@ -229,6 +251,8 @@ class LeadWriter:
         self._replicator.replicate(entries, done)
 
     def _batch_done(self, error: GridError | None) -> None:
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py")
         if error is None:
             try:
                 self._element.commit()
@@ -253,6 +277,12 @@ class LeadWriter:
             self._guarded(work, reply)
         self._queue.extendleft(reversed(queue))
 
+    def _check_lease(self) -> None:
+        """After a read, before its answer. Raises NotLeadError."""
+        assert self._replicator is not None
+        if not self._replicator.lead_ok():
+            raise self._not_lead()
+
     def _runner(self, schema: int) -> StepRunner:
         version = self._element.schema_version
         if schema != version:
@@ -272,6 +302,8 @@ class LeadWriter:
     # -- statements --------------------------------------------------------------------------------
     def run(self, message: RunStatement, reply: Reply) -> None:
         """One statement; answers Ran or fails the reply."""
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py", message)
         if message.commit and message.number == 1:
             self._submit(lambda: self._run_autocommit(message, reply), reply)
         else:
@@ -293,6 +325,10 @@ class LeadWriter:
             if self.locks:
                 wanted = runner.row_locks(result.changes) + result.locks
                 conflict = self.locks.first_conflict(None, wanted)
+            entry = None
+            if result.changes and conflict is None:
+                payload = TxnPayload(row_changes.encode(result.changes))
+                entry = self._append(EntryKind.COMMIT, message.txn, payload)
         except BaseException:
             self._undo(guard)
             raise
@@ -308,10 +344,6 @@ class LeadWriter:
             )
             return
         answer = Ran(self.term, tuple(result.counts), result.rows)
-        entry = None
-        if result.changes:
-            payload = TxnPayload(row_changes.encode(result.changes))
-            entry = self._append(EntryKind.COMMIT, message.txn, payload, apply=False)
         if guard:
             element.release("statement")
         self._add(entry, lambda error: reply.reply(answer) if error is None else reply.fail(error))
@@ -341,6 +373,7 @@ class LeadWriter:
             result = runner.run(message.steps)
             wanted = runner.row_locks(result.changes) + result.locks
             conflict = self.locks.first_conflict(message.txn, wanted)
+            self._check_lease()
         except BaseException:
             element.rollback_to("statement")
             element.release("statement")
@@ -521,6 +554,8 @@ class LeadWriter:
 
     def commit_single(self, message: CommitSingle, reply: Reply) -> None:
         """Commit a transaction whose only participant this is."""
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py", message)
 
         def work() -> None:
             workspace = self._workspace(message.txn, message.term, message.statements)
@@ -530,16 +565,18 @@ class LeadWriter:
 
     def _commit(self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any) -> None:
         if not workspace.changes and not ddl:
+            self._check_lease()  # what it read under its locks was true until now
             self._forget(workspace)
             reply.reply(answer)
             return
-        payload = TxnPayload(row_changes.encode(workspace.changes), ddl)
+        payload = _ENCODER.encode(TxnPayload(row_changes.encode(workspace.changes), ddl))
         in_place = self._resident is workspace and not self._batch and not ddl
         if in_place:
             self._resident = None
         else:
             self._open_batch()
-        entry = self._append(EntryKind.COMMIT, workspace.txn, payload, apply=not in_place)
+        kind = EntryKind.COMMIT
+        entry = self._append_whole(kind, workspace.txn, payload, apply=not in_place)
         self._add(entry, lambda error: self._ended(workspace, error, reply, answer))
 
     def _ended(self, workspace: Workspace, error: GridError | None, reply: Reply, ok: Any) -> None:
@@ -557,6 +594,8 @@ class LeadWriter:
 
     def prepare(self, message: Prepare, reply: Reply) -> None:
         """Write PREPARE; the locks stay until the decision."""
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py", message)
 
         def work() -> None:
             known = self._workspaces.get(message.txn)
@@ -571,7 +610,9 @@ class LeadWriter:
                 message.participants,
                 _encode_locks(self.locks.held_by(message.txn)),
             )
-            entry = self._append(EntryKind.PREPARE, message.txn, payload, apply=False)
+            entry = self._append_whole(
+                EntryKind.PREPARE, message.txn, _ENCODER.encode(payload), apply=False
+            )
             workspace.prepared = True
             workspace.participants = message.participants
             workspace.ddl = message.ddl
@@ -590,6 +631,8 @@ class LeadWriter:
 
     def decide(self, message: Decide, reply: Reply) -> None:
         """Write the decision; repeats are answered from the log."""
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py", message)
 
         def work() -> None:
             if self._batch:  # an earlier copy of this message may be in it
@@ -623,8 +666,8 @@ class LeadWriter:
     def _write_decision(self, workspace: Workspace, commit: bool, finish: Finish) -> None:
         self._open_batch()
         kind = EntryKind.COMMIT if commit else EntryKind.ABORT
-        payload = TxnPayload(b"", b"", workspace.participants)
-        entry = self._append(kind, workspace.txn, payload, apply=True)
+        payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
+        entry = self._append_whole(kind, workspace.txn, payload, apply=True)
 
         def done(error: GridError | None) -> None:
             if error is None:
@@ -659,6 +702,8 @@ class LeadWriter:
 
     def ask_outcome(self, message: AskOutcome, reply: Reply) -> None:
         """What became of a transaction; writes ABORT first if nothing is known of it."""
+        if trace.listener is not None:
+            trace.step("data/txn/lead.py", message)
         waiting = self._pending.get(message.txn)
         if waiting is not None:
             waiting(WorkspaceLostError("the coordinator asked for the outcome"))
@@ -688,16 +733,13 @@ class LeadWriter:
         self._submit(work, reply)
 
     def forget(self, message: Forget) -> None:
-        """Drop decisions that nobody will ask for any more."""
+        """Drop decisions that nobody will ask for any more, on all copies."""
 
         def work() -> None:
-            if self._batch:
-                self._after_batch(work, _Nobody())
-                return
             self._open_batch()
-            for txn in message.txns:
-                self._element.forget_decision(txn)
-            self._element.commit()
+            payload = encode_txns(message.txns)
+            entry = self._append_whole(EntryKind.FORGET, None, payload, apply=True)
+            self._add(entry, _ignore_end)
 
         self._submit(work, _Nobody())
 
@@ -724,6 +766,10 @@ class _Nobody:
 
     def fail(self, error: GridError) -> None:
         """Ignored."""
+
+
+def _ignore_end(error: GridError | None) -> None:
+    """For entries that nobody waits for."""
 
 
 def _workspace_lost(txn: TxnId) -> WorkspaceLostError:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlineError,
@@ -118,7 +119,8 @@ class TransactionManager:
         """Run one statement's steps at a replica set.
 
         Retries at the next lead while nothing of the transaction is there yet; afterwards a lost
-        lead makes the transaction fail with WorkspaceLostError (class 40).
+        lead makes the transaction fail with WorkspaceLostError (class 40). A lead that has run the
+        statement already repeats its answer, so a lost answer is no reason to give up.
         """
         enlisted = txn.participants.setdefault(rs, Enlisted())
         number = enlisted.statements + 1
@@ -138,10 +140,13 @@ class TransactionManager:
                 steps,
                 wait_ms,
             )
+            if trace.listener is not None:
+                trace.step("data/txn/manager.py", message)
             try:
                 ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
             except GridError as error:
-                if not routes.may_repeat(error):
+                lost = isinstance(error, (PeerLostError, DeadlineError))
+                if not lost and not routes.may_repeat(error):
                     if isinstance(error, (WorkspaceLostError, OutcomeUnknownError)):
                         txn.failed = error
                     raise
@@ -244,6 +249,8 @@ class TransactionManager:
     async def _commit_single(self, txn: Transaction, rs: int, ddl: bytes) -> None:
         enlisted = txn.participants[rs]
         message = CommitSingle(self._db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
+        if trace.listener is not None:
+            trace.step("data/txn/manager.py", message)
         try:
             await self._routes.call(rs, message, DECISION_WAIT_S)
         except (PeerLostError, DeadlineError, OutcomeUnknownError):
@@ -266,6 +273,8 @@ class TransactionManager:
     async def outcome(self, rs: int, txn: TxnId) -> Outcome:
         """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
         message = AskOutcome(self._db, rs, txn)
+        if trace.listener is not None:
+            trace.step("data/txn/manager.py", message)
         deadline_s = boottime_s() + DECISION_WAIT_S
         while True:
             try:
@@ -306,10 +315,14 @@ class TransactionManager:
     ) -> Voted:
         enlisted = txn.participants[rs]
         message = Prepare(self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
+        if trace.listener is not None:
+            trace.step("data/txn/manager.py", message)
         voted: Voted = await self._routes.call(rs, message, FAILOVER_WAIT_S)
         return voted
 
     async def _decide_at_anchor(self, decision: Decide) -> None:
+        if trace.listener is not None:
+            trace.step("data/txn/manager.py", decision)
         deadline_s = boottime_s() + DECISION_WAIT_S
         while True:
             try:

@@ -149,6 +149,20 @@ class RpcNode:
             peer.dialling = None
         self._detach(peer)
 
+    def disconnect(self, name: str) -> None:
+        """End the connection to a peer that is taken for dead: its calls end with PeerLostError.
+
+        For a process that is stopped, whose kernel still answers. It may come back: it dials again
+        by itself, or we do after the next `set_peer`.
+        """
+        peer = self._peers.get(name)
+        if peer is None or peer is self._local:
+            return
+        if peer.dialling is not None:
+            peer.dialling.cancel()
+            peer.dialling = None
+        self._detach(peer)
+
     def peer(self, name: str) -> RpcPeer:
         """The peer of that name, connected or not; always the same object until dropped."""
         peer = self._peers.get(name)

@@ -1,0 +1,281 @@
+"""A small real grid for tests: three ZooKeeper servers, management, four data instances, K = 2.
+
+Made with the code behind `make grid`, without the sample's rows. Faults are done to its processes,
+by pid; what became of it is read from ZooKeeper, as the instances do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy import local_grid
+from deploy.grid_plan import DATABASE, GridPlan, taken_ports
+from deploy.sample import load
+from membership.port import ClusterView, SetState
+from membership.zookeeper import ZooKeeperMembership
+from mgmt.cli import daemon_control
+from protocol import instance_file
+from protocol.topology import DistributionMap
+
+FIRST_BASE, LAST_BASE, BASE_STEP = 12_000, 28_000, 100
+COMMAND_TIMEOUT_S = 120
+
+
+class RealGrid:
+    """One grid. Hosts are known by their numbers: host3 is 3."""
+
+    def __init__(self, plan: GridPlan, login: load.Login) -> None:
+        self.plan = plan
+        self.login = login
+        self._settings = instance_file.load(plan.management_home())
+
+    # -- life -----------------------------------------------------------------------------------
+    @classmethod
+    def make(cls, folder: Path, *, k: int = 2, data: int = 4) -> RealGrid:
+        """A grid with an open database, user and empty tables of the sample; about 15 s."""
+        plan = next(plan for plan in _plans(folder, k, data) if not taken_ports(plan))
+        login = local_grid.make(plan)
+        return cls(plan, login)
+
+    def destroy(self) -> None:
+        """Nothing is left."""
+        for host in self.hosts:
+            self.resume(host)  # a stopped process would not end
+        local_grid.destroy(self.plan)
+
+    def restart(self) -> None:
+        """`make grid-stop` and `make grid-start`."""
+        assert local_grid.stop(self.plan) == 0
+        assert local_grid.start(self.plan) == 0
+
+    # -- places ---------------------------------------------------------------------------------
+    @property
+    def hosts(self) -> list[int]:
+        """Numbers of the data hosts."""
+        return self.plan.hosts()
+
+    def home(self, host: int) -> Path:
+        """Of the data instance on a host."""
+        return self.plan.folder / f"host{host}" / "instance1"
+
+    def addresses(self) -> list[str]:
+        """External addresses, in the order of the hosts."""
+        return self.plan.external_addresses()
+
+    def address(self, host: int) -> str:
+        """External address of a host."""
+        return dict(zip(self.hosts, self.addresses(), strict=True))[host]
+
+    def words(self, address: str) -> dict[str, Any]:
+        """What psycopg.connect needs for one data instance."""
+        return {
+            "host": address,
+            "port": self.plan.cs_port,
+            "user": self.login.user,
+            "password": self.login.password,
+            "dbname": self.login.database,
+            "autocommit": True,
+            "connect_timeout": 2,
+        }
+
+    def element_file(self, host: int) -> Path:
+        """The SQLite file of the element on a host."""
+        return self.plan.folder / "databases" / f"host{host}.instance1" / DATABASE / "element.db"
+
+    # -- commands -------------------------------------------------------------------------------
+    def admin(self, *words: str) -> str:
+        """Run ttGridAdmin, which must succeed; its output."""
+        return self._tool(self.plan.management_home(), "ttGridAdmin", *words)
+
+    def status(self) -> dict[str, Any]:
+        """`dbStatus -details` of the database."""
+        reply = json.loads(self.admin("dbStatus", DATABASE, "-details", "-o", "json"))
+        found: dict[str, Any] = reply["databases"][0]
+        return found
+
+    def summary(self) -> str:
+        """`created,loaded-complete,open` when all is well."""
+        return ",".join(self.status()["overall"]["summary"])
+
+    def start_instance(self, host: int) -> None:
+        """ttDaemonAdmin -start."""
+        self._tool(self.home(host), "ttDaemonAdmin", "-start")
+
+    def stop_instance(self, host: int) -> None:
+        """ttDaemonAdmin -stop."""
+        self._tool(self.home(host), "ttDaemonAdmin", "-stop")
+
+    def _tool(self, home: Path, program: str, *words: str) -> str:
+        done = subprocess.run(
+            [str(home / "bin" / program), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program} {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    # -- faults ---------------------------------------------------------------------------------
+    def daemon_pid(self, host: int) -> int:
+        """0 if it does not run."""
+        return daemon_control.read_pid(self.home(host), daemon_control.PID_FILE)
+
+    def kill_daemon(self, host: int) -> None:
+        """SIGKILL to the daemon alone: its supervisor sees it."""
+        os.kill(self.daemon_pid(host), signal.SIGKILL)
+
+    def kill_instance(self, host: int) -> None:
+        """SIGKILL to daemon and supervisor, as if the machine had gone: nobody reports a death."""
+        supervisor = daemon_control.read_pid(self.home(host), daemon_control.SUPERVISOR_PID_FILE)
+        os.kill(supervisor, signal.SIGSTOP)  # else it might report, or SIGTERM reach the daemon
+        os.kill(self.daemon_pid(host), signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
+
+    def suspend(self, host: int) -> None:
+        """SIGSTOP to the daemon: its connections stay open and nothing answers."""
+        os.kill(self.daemon_pid(host), signal.SIGSTOP)
+
+    def resume(self, host: int) -> None:
+        """SIGCONT."""
+        pid = self.daemon_pid(host)
+        if pid:
+            os.kill(pid, signal.SIGCONT)
+
+    def kill_membership_server(self, number: int) -> None:
+        """SIGKILL to one ZooKeeper server and to what supervises it."""
+        home = self.plan.membership_homes()[number - 1]
+        supervisor = daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE)
+        daemon = daemon_control.read_pid(home, daemon_control.PID_FILE)
+        for pid in (supervisor, daemon):
+            if pid:
+                os.kill(pid, signal.SIGKILL)  # the JVM ends with its parent
+
+    def start_membership_server(self, number: int) -> None:
+        """ttMembership start."""
+        home = self.plan.membership_homes()[number - 1]
+        local_grid._tool("ttMembership", "start", str(home))
+
+    # -- looking --------------------------------------------------------------------------------
+    def observer(self) -> Observer:
+        """An `async with` view of what ZooKeeper holds."""
+        return Observer(self)
+
+    def membership(self) -> ZooKeeperMembership:
+        """A session with the membership servers that registers nothing."""
+        servers = ",".join(self._settings.membership.servers)
+        return ZooKeeperMembership(servers, self._settings.grid, self._settings.secret(), None)
+
+
+class Observer:
+    """Who leads, who is in sync, who runs: events, no polling."""
+
+    def __init__(self, grid: RealGrid) -> None:
+        self._grid = grid
+        self._membership = grid.membership()
+
+    async def __aenter__(self) -> Observer:
+        await self._membership.start()
+        await self._until("the map", lambda view: DATABASE in view.maps and len(view.sets) > 0, 20)
+        new = DistributionMap.decode(self._membership.view().maps[DATABASE])
+        self.replica_sets = {
+            number: tuple(_host(place.instance) for place in places)
+            for number, places in new.replica_sets().items()
+        }
+        self._hosts = {place.element: _host(place.instance) for place in new.elements}
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._membership.stop()
+
+    def state(self, rs: int) -> SetState:
+        """What is agreed on a replica set."""
+        return self._membership.view().sets[(DATABASE, rs)]
+
+    def lead(self, rs: int) -> int:
+        """Host of the lead."""
+        return self._hosts[self.state(rs).lead]
+
+    def copy(self, rs: int) -> int:
+        """The first host of the replica set that does not lead."""
+        return next(host for host in self.replica_sets[rs] if host != self.lead(rs))
+
+    async def whole(self, timeout_s: float = 40) -> None:
+        """All data instances are registered and every copy counts."""
+
+        def is_whole(view: ClusterView) -> bool:
+            names = {str(info.name) for info in view.instances.values() if info.kind == "data"}
+            wanted = {f"host{host}.instance1" for host in self._grid.hosts}
+            states = [view.sets.get((DATABASE, rs)) for rs in self.replica_sets]
+            return names >= wanted and all(
+                state is not None and state.lead and len(state.in_sync) == self._grid.plan.k
+                for state in states
+            )
+
+        await self._until("every copy in sync", is_whole, timeout_s)
+
+    async def new_lead(self, rs: int, old_host: int, timeout_s: float = 10) -> None:
+        """Until a replica set is led by another host."""
+
+        def is_led(view: ClusterView) -> bool:
+            state = view.sets.get((DATABASE, rs))
+            return state is not None and state.lead != 0 and self._hosts[state.lead] != old_host
+
+        await self._until(f"another lead of replica set {rs}", is_led, timeout_s)
+
+    async def gone(self, host: int, timeout_s: float = 10) -> None:
+        """Until a data instance is not registered any more."""
+        name = f"host{host}.instance1"
+
+        def is_gone(view: ClusterView) -> bool:
+            found = [info for info in view.instances.values() if str(info.name) == name]
+            return not found or found[0].incarnation in view.dead
+
+        await self._until(f"{name} is gone", is_gone, timeout_s)
+
+    async def _until(
+        self, what: str, is_true: Callable[[ClusterView], bool], timeout_s: float
+    ) -> None:
+        happened = asyncio.Event()
+
+        def look(view: ClusterView) -> None:
+            if is_true(view):
+                happened.set()
+
+        unsubscribe = self._membership.subscribe(look)
+        try:
+            look(self._membership.view())
+            async with asyncio.timeout(timeout_s):
+                await happened.wait()
+        except TimeoutError:
+            view = self._membership.view()
+            raise AssertionError(
+                f"not within {timeout_s} s: {what}; {dict(view.sets)} {list(view.instances)}"
+            ) from None
+        finally:
+            unsubscribe()
+
+
+def wait_for_summary(grid: RealGrid, wanted: str, timeout_s: float = 30) -> None:
+    """Until dbStatus says so."""
+    deadline_s = time.monotonic() + timeout_s
+    while (found := grid.summary()) != wanted:
+        assert time.monotonic() < deadline_s, f"dbStatus says {found} after {timeout_s} s"
+
+
+def _plans(folder: Path, k: int, data: int) -> Any:
+    for base in range(FIRST_BASE + os.getpid() % 50 * BASE_STEP, LAST_BASE, BASE_STEP):
+        yield GridPlan(folder=folder, k=k, data=data, port_base=base)
+
+
+def _host(instance: str) -> int:
+    return int(instance.partition(".")[0].removeprefix("host"))
