@@ -15,3 +15,9 @@ def bucket_of(key: bytes) -> int:
 def bucket_of_int(value: int) -> int:
     """The bucket of a key of one integer, as `bucket_of(key_bytes((value,), (BIGINT,)))`."""
     return xxh64_intdigest(b"n%d" % value) % BUCKET_COUNT
+
+
+def bucket_of_two_ints(first: int, second: int) -> int:
+    """The bucket of a key of two integers, as `bucket_of(key_bytes((first, second), ...))`."""
+    one, two = b"n%d" % first, b"n%d" % second
+    return xxh64_intdigest(b"%d:%b%d:%b" % (len(one), one, len(two), two)) % BUCKET_COUNT

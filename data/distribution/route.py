@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from data.distribution.hashing import bucket_of, bucket_of_int
+from data.distribution.hashing import bucket_of, bucket_of_int, bucket_of_two_ints
 from data.distribution.keys import is_plain_integer, key_bytes
 from protocol.sqltypes import SqlType, StorageValue
 
@@ -149,16 +149,41 @@ def buckets_of(
 
 
 def fast_bucket(route: Route) -> Callable[[tuple[StorageValue, ...]], int] | None:
-    """For a route of one key of one integer parameter: values → bucket (-1: NULL). Else None."""
-    if len(route.keys) != 1 or len(route.keys[0]) != 1:
-        return None
-    only = route.keys[0][0]
-    if type(only.source) is not Param or not is_plain_integer(only.type):
-        return None
-    index = only.source.index
+    """For a route of one key of parameters and constants: values → bucket (-1: NULL). Else None.
 
+    Gives what `buckets_of` gives, without looking at the plan again for each execution.
+    """
+    if len(route.keys) != 1:
+        return None
+    key = route.keys[0]
+    if any(type(part.source) is Special for part in key):
+        return None
+    plain = all(type(part.source) is Param and is_plain_integer(part.type) for part in key)
+    indexes = tuple(part.source.index for part in key if type(part.source) is Param)
+    if plain and len(key) == 1:
+        return _bucket_of_integer(indexes[0])
+    if plain and len(key) == 2:
+        return _bucket_of_two_integers(*indexes)
+    return lambda values: key_bucket(key, values, _no_special)
+
+
+def _no_special(special: Special) -> StorageValue:
+    raise AssertionError(f"{special} in a key of parameters and constants")
+
+
+def _bucket_of_integer(index: int) -> Callable[[tuple[StorageValue, ...]], int]:
     def bucket(values: tuple[StorageValue, ...]) -> int:
         value = values[index]
         return -1 if value is None else bucket_of_int(value)  # type: ignore[arg-type]
+
+    return bucket
+
+
+def _bucket_of_two_integers(first: int, second: int) -> Callable[[tuple[StorageValue, ...]], int]:
+    def bucket(values: tuple[StorageValue, ...]) -> int:
+        one, two = values[first], values[second]
+        if one is None or two is None:
+            return -1
+        return bucket_of_two_ints(one, two)  # type: ignore[arg-type]
 
     return bucket
