@@ -113,8 +113,6 @@ class Database:
                 await self.member.start(new)
             else:
                 self.member.map_changed(new)
-        first = {rs: places[0].element for rs, places in new.replica_sets().items()}
-        self.element.bucket_elements = tuple(first.get(rs, 0) for rs in new.bucket_table())
         self.shard.map_version = new.version
         self.space.router.map_changed(new)
         log.info("map.taken", database=self.spec.database, version=new.version)

@@ -52,6 +52,7 @@ class Router:
         self.replica_sets: tuple[int, ...] = ()
         self._instances: dict[int, str] = {}
         self.leads: dict[int, str] = {}  # replica set → instance of its lead element
+        self._element_map = ""
         self._changed = asyncio.Event()
 
     def map_changed(self, new: DistributionMap) -> None:
@@ -70,6 +71,7 @@ class Router:
             if state is not None and state.lead:
                 leads[number] = self._instances.get(state.lead, "")
         self.leads = leads
+        self._element_map = ""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -98,6 +100,21 @@ class Router:
         """Raise NoMapError (3493) unless the database has a distribution map."""
         if not self.replica_sets or not self.buckets:
             raise no_map(self._db)
+
+    def element_map(self) -> str:
+        """Element of each bucket, separated by commas: its set's lead, or any copy without one."""
+        self.need_map()
+        if not self._element_map:
+            element = {
+                place.replica_set: place.element
+                for place in reversed(self.map.elements)
+                if place.replica_set
+            }
+            for place in self.map.elements:
+                if self.leads.get(place.replica_set) == place.instance:
+                    element[place.replica_set] = place.element
+            self._element_map = ",".join(str(element[rs]) for rs in self.buckets)
+        return self._element_map
 
     def is_local(self, rs: int) -> bool:
         """True if this instance leads the replica set, as far as membership told."""

@@ -103,6 +103,11 @@ class Session:
         """Of the connection's own element."""
         return self.space.element.identity.data_space
 
+    @property
+    def element_map(self) -> str:
+        """For ELEMENTIDCOMPUTE: the lead's element of each bucket."""
+        return self.space.router.element_map()
+
     # -- SqlSession --------------------------------------------------------------------------------
     @property
     def transaction_status(self) -> bytes:

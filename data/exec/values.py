@@ -26,6 +26,8 @@ class Facts(Protocol):
     def replica_set(self) -> int: ...
     @property
     def data_space(self) -> int: ...
+    @property
+    def element_map(self) -> str: ...
 
 
 class Specials:
@@ -84,4 +86,5 @@ _FACTS = {
     "data_space": "data_space",
     "database": "database",
     "session_id": "session_id",
+    "element_map": "element_map",
 }

@@ -14,14 +14,12 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from data.distribution.hashing import bucket_of
-from data.distribution.keys import key_bytes
 from data.sql import datetimes, formats, numbers
 from data.sql.convert import converter, text_of
 from data.sql.datetimes import DAY_US
 from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
 from data.sql.strings import STRING_FUNCTIONS, replace
-from data.sql.type_codes import type_of_code
+from data.sql.type_codes import bucket_of_key, type_of_code
 from protocol.errors import (
     CardinalityError,
     DatetimeError,
@@ -290,8 +288,7 @@ def _element_list(elements: str) -> tuple[int, ...]:
 
 def _element_of(elements: str, codes: str, *key: Any) -> int:
     """Element of a key; `elements`: of each bucket, separated by commas."""
-    types = [type_of_code(code) for code in codes.split(",")]
-    return _element_list(elements)[bucket_of(key_bytes(key, types))]
+    return _element_list(elements)[bucket_of_key(key, codes)]
 
 
 TYPE_FUNCTIONS["tg_element_of"] = _element_of

@@ -137,14 +137,13 @@ class Element(BatchWriter):
         self._writer_thread: ThreadPoolExecutor | None = None
         self._long = False  # run_long is on: the writer's connection is not ours
         self.closed = False
-        self.bucket_elements: tuple[int, ...] = ()  # by bucket, of the map in force
         self._open_files(check=settings.check_on_open)
 
     def _open_files(self, *, check: bool) -> None:
         file = self.path / files.FILE
         connection = files.open_writer(file, self.settings)
         try:
-            register_functions(connection, lambda: self.identity, self._element_of)
+            register_functions(connection, lambda: self.identity)
             files.check_file(connection, file, whole=check)
             connection.pragma("journal_mode", "wal")
             BatchWriter.__init__(
@@ -178,11 +177,8 @@ class Element(BatchWriter):
             mmap_bytes=4 * (self.settings.perm_size_mb << 20),
             read_only=True,
         )
-        register_functions(connection, lambda: self.identity, self._element_of)
+        register_functions(connection, lambda: self.identity)
         return connection
-
-    def _element_of(self, bucket: int) -> int:
-        return self.bucket_elements[bucket] if self.bucket_elements else self.identity.element
 
     def _disk_room_bytes(self) -> int:
         room = os.statvfs(self.path)

@@ -43,16 +43,10 @@ CUT_SQL = "SELECT value FROM _meta WHERE key = 'cut'"
 
 # -- connections -----------------------------------------------------------------------------------
 def register_functions(
-    connection: apsw.Connection,
-    identity: Callable[[], ElementIdentity] | None = None,
-    element_of: Callable[[int], int] | None = None,
+    connection: apsw.Connection, identity: Callable[[], ElementIdentity] | None = None
 ) -> None:
-    """Everything SQL texts of data/sql may call, and the functions that say where a row is.
-
-    element_of: the element that a bucket's rows are in (ELEMENTIDCOMPUTE), by the map in force.
-    """
+    """Everything SQL texts of data/sql may call, and the functions that say where a row is."""
     from data.sql.functions import register
-    from data.sql.type_codes import bucket_of_key
 
     apsw.sqlite_extra.load(connection, "decimal")
     register(connection)
@@ -64,12 +58,6 @@ def register_functions(
         }
         for name, function in place.items():
             connection.create_scalar_function(name, function, 0)
-    if element_of is not None:
-        connection.create_scalar_function(
-            "tg_element_of",
-            lambda codes, *key: element_of(bucket_of_key(key, codes)),
-            -1,
-        )
 
 
 def connect(file: Path, *, cache_bytes: int, mmap_bytes: int, read_only: bool) -> apsw.Connection:
