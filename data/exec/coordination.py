@@ -29,7 +29,7 @@ from protocol import trace
 from protocol.errors import InternalError
 from protocol.messages.sql import TakeSequence
 from protocol.rpc.node import RpcNode
-from protocol.sqltypes import SqlType
+from protocol.sqltypes import SqlType, StorageValue
 
 STATEMENTS_MAX = 4000  # cached plans per database; beyond, the oldest go
 SCRATCH_CACHE_MB = 64  # of one statement's temporary tables; beyond, they spill to disk
@@ -84,6 +84,11 @@ class Coordination:
     def new_scratch(self) -> Scratch:
         """Temporary tables for one statement; the caller closes it."""
         return Scratch(self._scratch_dir, SCRATCH_CACHE_MB)
+
+    def evaluate(self, sql: str, params: tuple[StorageValue, ...]) -> StorageValue:
+        """The one value of a SELECT without tables, with all SQL functions."""
+        rows = self.expressions.query(sql, params)
+        return rows[0][0] if rows else None
 
     def key_columns(self, table_id: int) -> tuple[str, ...]:
         """The columns that identify a row of a table."""

@@ -17,7 +17,7 @@ from data.sql.ddl_build import Backfill, DataCheck, DdlPlan
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
-from protocol.clock import boottime_s
+from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     GridError,
     InternalError,
@@ -75,7 +75,7 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
             ddl.text,
             space.catalog,
             session.user,
-            CompilerHooks(space.compiler),
+            CompilerHooks(space.compiler, space.evaluate, wall_us),
             schema=session.schema,
         )
         if plan.change is None:

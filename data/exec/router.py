@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from membership.port import ClusterView, Membership
+from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlineError,
@@ -122,6 +123,8 @@ class Router:
 
     def send(self, rs: int, message: Any, on_reply: OnReply, timeout_s: float) -> None:
         """Send to the lead of a replica set; `on_reply` is called exactly once."""
+        if trace.listener is not None:
+            trace.step("data/exec/router.py", message)
         lead = self.leads.get(rs)
         if lead == self.instance:
             self._server.serve_local(message, on_reply)

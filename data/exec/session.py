@@ -31,6 +31,7 @@ from data.sql.plan_types import (
 )
 from data.sql.text import split
 from data.txn.manager import Transaction
+from protocol import trace
 from protocol.errors import (
     DatabaseClosedError,
     GridError,
@@ -164,6 +165,8 @@ class Session:
         sink: ResultSink,
     ) -> Execution | None:
         """Run a statement; None if it ended inside the call."""
+        if trace.listener is not None:
+            trace.step("data/exec/session.py")
         assert isinstance(prepared, PreparedStatement)
         if prepared.literals is not None:
             values = prepared.literals

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Callable
-from typing import Any
 
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Column, Table
 from data.sql.bind_expr import ExpressionBinder
 from data.sql.bind_query import bind_query, settle_items, table_source
 from data.sql.compiler import Compiler
-from data.sql.functions import register
 from data.sql.ir import ConstExpr, SpecialExpr, SubqueryExpr, all_sources, deep_exprs, walk
 from data.sql.operators import cast
 from data.sql.parse import parse_expression, parse_query, refuse
@@ -22,12 +18,17 @@ from data.sql.scope import Scope, Statement
 from protocol.errors import DefinitionError, GridError
 from protocol.sqltypes import SqlType, StorageValue
 
+Evaluate = Callable[[str, tuple[StorageValue, ...]], StorageValue]
+
 
 class CompilerHooks:
     """The DdlHooks of data/sql/ddl_build.py."""
 
-    def __init__(self, compiler: Compiler) -> None:
+    def __init__(self, compiler: Compiler, evaluate: Evaluate, now_us: Callable[[], int]) -> None:
+        """evaluate: runs a SELECT of one value with all SQL functions; now_us: the wall clock."""
         self._catalog = compiler.catalog
+        self._evaluate = evaluate
+        self._now_us = now_us
 
     def compile_check(self, table: Table, condition: str) -> str:
         """A CHECK condition as SQLite text over the bare columns of the table."""
@@ -80,8 +81,11 @@ class CompilerHooks:
         specials = [s for s in printer.sources if isinstance(s, Special)]
         if any(s.name in ("nextval", "currval") for s in specials):
             return None
-        values = [_special_now(s) if isinstance(s, Special) else None for s in printer.sources]
-        return _evaluate(sql, values)
+        now_us = self._now_us()
+        values = tuple(
+            _special_now(s, now_us) if isinstance(s, Special) else None for s in printer.sources
+        )
+        return self._evaluate(sql, values)
 
 
 def _long_literal(value: StorageValue) -> str:
@@ -90,59 +94,10 @@ def _long_literal(value: StorageValue) -> str:
     raise refuse("such a literal in a CHECK")
 
 
-def _special_now(special: Special) -> StorageValue:
-    now = time.time_ns() // 1000
+def _special_now(special: Special, now: int) -> StorageValue:
     known = {
         "sysdate": now - now % 1_000_000,
         "systimestamp": now,
         "today": now - now % 86_400_000_000,
     }
     return known.get(special.name, "")
-
-
-class _Registrar:
-    """Lets data/sql/functions.py register on Python's own sqlite3: enough to evaluate a DEFAULT."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.error: GridError | None = None
-
-    def create_scalar_function(
-        self, name: str, function: Callable[..., Any], numargs: int = -1, **_options: Any
-    ) -> None:
-        def guarded(*args: Any) -> Any:
-            try:
-                return function(*args)
-            except GridError as error:
-                self.error = error
-                raise
-
-        self._connection.create_function(name, numargs, guarded)
-
-    def create_window_function(self, *_args: Any) -> None:
-        """Not needed for one value."""
-
-    create_aggregate_function = create_window_function
-
-    def create_collation(self, name: str, compare: Callable[[str, str], int]) -> None:
-        self._connection.create_collation(name, compare)
-
-    def execute(self, sql: str) -> Any:
-        return self._connection.execute(sql)
-
-
-def _evaluate(sql: str, values: list[StorageValue]) -> StorageValue:
-    connection = sqlite3.connect(":memory:")
-    try:
-        registrar = _Registrar(connection)
-        register(registrar)
-        try:
-            row = connection.execute(sql, values).fetchone()
-        except sqlite3.Error as error:
-            raise registrar.error or DefinitionError(
-                f"the value cannot be computed: {error}"
-            ) from None
-        result: StorageValue = row[0]
-        return result
-    finally:
-        connection.close()

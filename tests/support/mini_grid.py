@@ -51,9 +51,10 @@ from data.sql.plan_types import (
     UpdatePlan,
 )
 from data.sql.text import split
+from data.storage.scratch import Scratch
 from protocol.errors import CardinalityError, ForeignKeyError, UniqueViolationError
 from protocol.limits import BUCKET_COUNT
-from protocol.sqltypes import SqlType
+from protocol.sqltypes import SqlType, StorageValue
 
 NOW_US = 1_700_000_000_123_456
 Row = tuple[Any, ...]
@@ -92,7 +93,8 @@ class MiniGrid:
             self.run(statement)
 
     def ddl(self, text: str) -> None:
-        plan = plan_ddl(text, self.declared, "TERRY", CompilerHooks(self.compiler), schema="TERRY")
+        hooks = CompilerHooks(self.compiler, _evaluate, lambda: NOW_US)
+        plan = plan_ddl(text, self.declared, "TERRY", hooks, schema="TERRY")
         assert plan.change is not None
         change = plan.change
         self.declared = self.declared.apply(change)
@@ -388,3 +390,8 @@ def sample_schema() -> str:
 
 def is_select(sql: str) -> bool:
     return re.match(r"\s*(select|with)", sql, re.IGNORECASE) is not None
+
+
+def _evaluate(sql: str, params: tuple[StorageValue, ...]) -> StorageValue:
+    rows = Scratch(None, 1).query(sql, params)
+    return rows[0][0] if rows else None
