@@ -32,6 +32,8 @@ _TOKENS = re.compile(
 )
 _STOP_WORDS = frozenset({"order", "limit", "offset", "fetch"})  # literals after these stay
 _DML = re.compile(r"\s*(?:select|insert|update|delete)\b", re.IGNORECASE)
+# few classes of digits, so that statements share plans and money times a literal stays an int
+_TINY = tuple(SqlType(Kind.NUMBER, 4, s) for s in range(5))
 _SMALL = tuple(SqlType(Kind.NUMBER, 9, s) for s in range(10))
 _LARGE = tuple(SqlType(Kind.NUMBER, 18, s) for s in range(19))
 _UNSCALED = SqlType(Kind.NUMBER, 0, ANY_SCALE)
@@ -54,6 +56,8 @@ def number_literal(text: str) -> tuple[StorageValue, SqlType]:
     whole, _, fraction = text.partition(".")
     scale = len(fraction)
     digits = max(len(whole), 1) + scale
+    if digits <= 4:
+        return int(whole + fraction), _TINY[scale]
     if digits <= 9:
         return int(whole + fraction), _SMALL[scale]
     if digits <= 18:
@@ -63,12 +67,100 @@ def number_literal(text: str) -> tuple[StorageValue, SqlType]:
     return canonical_number(Decimal(text)), _UNSCALED
 
 
+# Words after which a literal may have to stay, or that make the quick scan unsafe. Found anywhere,
+# even inside a name, they only mean that the careful scan is used.
+_CAREFUL = [
+    "order",
+    "group",
+    "limit",
+    "offset",
+    "fetch",
+    "first",
+    "rows",
+    "over",
+    "cast",
+    "interval",
+    "escape",
+    "with",
+    "union",
+    "minus",
+    "except",
+    "intersect",
+    '"',
+    "--",
+    "/*",
+    "$",
+    "?",
+    ":",
+    "[",
+    "''",
+]
+_QUICK = re.compile(r"('[^']*'|(?<![\w.#])\d+(?:\.\d+)?(?![\w.#]))")
+_BEFORE_STRING = frozenset(
+    [
+        "like",
+        "select",
+        "and",
+        "or",
+        "then",
+        "else",
+        "when",
+        "between",
+        "returning",
+        "in",
+        "set",
+        "not",
+        "values",
+    ]
+)
+
+
 def normalise(text: str) -> Normalised:
     """Take the literals out of a SELECT, INSERT, UPDATE or DELETE.
 
     Where that could change the meaning (grouping, ordinals, typed literals, existing parameters, …)
     the text comes back as it is, without values.
     """
+    lower = text.lower()
+    for word in _CAREFUL:
+        if word in lower:
+            return _normalise_carefully(text)
+    if text.count("'") % 2:
+        return Normalised(text, (), ())  # a string that does not end
+    parts = _QUICK.split(text)
+    if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
+        return Normalised(text, (), ())
+    values: list[StorageValue] = []
+    types: list[SqlType] = []
+    for i in range(1, len(parts), 2):
+        token = parts[i]
+        if token[0] == "'":
+            if _is_prefixed(parts[i - 1]):
+                return _normalise_carefully(text)
+            values.append(token[1:-1])
+            types.append(UNKNOWN)
+        elif "." not in token and len(token) <= 9:
+            values.append(int(token))
+            types.append(_TINY[0] if len(token) <= 4 else _SMALL[0])
+        else:
+            value, type_ = number_literal(token)
+            values.append(value)
+            types.append(type_)
+        parts[i] = f"${len(values)}"
+    return Normalised("".join(parts), tuple(values), tuple(types))
+
+
+def _is_prefixed(before: str) -> bool:
+    """Does a word that belongs to the string stand before it: DATE '…', N'…'?"""
+    last = before[-1:]
+    if last.isalnum() or last in "_'":
+        return True
+    word = before.rstrip()[-12:]
+    return word[-1:].isalnum() and word.split()[-1].lower() not in _BEFORE_STRING
+
+
+def _normalise_carefully(text: str) -> Normalised:
+    """The same by the full scan."""
     parts = _TOKENS.split(text)
     if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
         return Normalised(text, (), ())
@@ -117,7 +209,9 @@ _SPLIT = re.compile(
     | \n\s*/\s*(?:\n|$)""",
     re.VERBOSE | re.DOTALL,
 )
-_BLOCK_HEADS = frozenset({"DECLARE", "BEGIN", "CREATE"})
+_PLAIN = re.compile(
+    r"\s*(?:select|insert|update|delete|begin|commit|end|rollback)\b", re.IGNORECASE
+)
 _UNIT_WORDS = frozenset({"PROCEDURE", "FUNCTION", "PACKAGE", "TRIGGER"})
 _BEGIN_TAILS = frozenset({"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "NOT", "DEFERRABLE"})
 
@@ -130,6 +224,8 @@ def split(text: str) -> list[str]:
     """
     if ";" not in text and "\n/" not in text:
         return [text] if _has_content(text) else []
+    if text.find(";") == len(text) - 1 and _PLAIN.match(text):
+        return [text[:-1]]
     statements: list[str] = []
     start = position = 0
     while position <= len(text):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - statements stand on one line each
 """Random queries over three replica sets against one database: whatever the plan, the same rows."""
 
 from __future__ import annotations
@@ -85,9 +86,11 @@ class Maker:
                     )
                 where = f"where {alias}.{inner} is not null{extra}"
                 return f"{outer}.{column} {negation}in (select {alias}.{inner} from {table} {alias} {where})"
-        return f"{self.number()} < (select max({alias}.{TABLES[table][0]}) from {table} {alias}) or 1 = 1" if (
-            TABLES[table][0] in NUMBERS
-        ) else "1 = 1"
+        return (
+            f"{self.number()} < (select max({alias}.{TABLES[table][0]}) from {table} {alias}) or 1 = 1"
+            if (TABLES[table][0] in NUMBERS)
+            else "1 = 1"
+        )
 
     def link(self, table: str, alias: str = "") -> str:
         """An equality between `table` (as `alias`) and a source before it."""
