@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from data.exec.shard import Shard
-from data.txn.lead import Reply
+from data.txn.ports import Reply
 from protocol import trace
 from protocol.errors import GridError, InternalError, NotServingError
 from protocol.messages import sql, txn

@@ -14,7 +14,8 @@ import structlog
 
 from data.exec import encoders
 from data.storage.element import Element, Scan
-from data.txn.lead import LeadWriter, Reply
+from data.txn.lead import LeadWriter
+from data.txn.ports import Reply
 from protocol import trace
 from protocol.errors import (
     GridError,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
@@ -22,6 +22,15 @@ from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn.facts import FactsCache
 from data.txn.locks import LockTable, Mode, Resource, Waiter
+from data.txn.ports import (
+    Nobody,
+    Replicator,
+    Reply,
+    decode_locks,
+    encode_locks,
+    ignore_end,
+    workspace_lost,
+)
 from data.txn.steps import StepRunner, StepsResult
 from data.txn.workspace import Workspace
 from protocol import trace
@@ -55,26 +64,6 @@ from protocol.messages.txn import (
 log = structlog.get_logger()
 
 _ENCODER = msgspec.msgpack.Encoder()
-_LOCKS = msgspec.msgpack.Decoder(list[tuple[Any, int]])
-
-
-class Reply(Protocol):
-    """Where an answer goes: an RPC request or a local caller."""
-
-    def reply(self, message: Any) -> None: ...
-    def fail(self, error: GridError) -> None: ...
-
-
-class Replicator(Protocol):
-    """The part of replication that the writer needs (data/replication/member.py)."""
-
-    @property
-    def term(self) -> int: ...
-    def next_lsn(self) -> int: ...
-    def lead_ok(self) -> bool: ...
-    def replicate(
-        self, entries: list[LogEntry], on_done: Callable[[GridError | None], None]
-    ) -> None: ...
 
 
 Work = Callable[[], None]
@@ -94,10 +83,12 @@ class LeadWriter:
         self.locks = LockTable()
         self._workspaces: dict[TxnId, Workspace] = {}
         self._resident: Workspace | None = None
-        self._queue: deque[tuple[Work, Reply]] = deque()
+        self._queue: deque[tuple[Work, Reply]] = deque()  # what came while a batch was on its way
+        self._between: deque[tuple[Work, Reply]] = deque()  # what runs only while no batch gathers
         self._batch: list[tuple[LogEntry | None, Finish]] = []
         self._next_lsn = 0
         self._in_flight = False
+        self._draining = False  # what waited for a batch is being worked off: newcomers queue up
         self._flush_scheduled = False
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
         self._pending: dict[TxnId, Callable[[GridError], None]] = {}  # work that waits for locks
@@ -123,7 +114,7 @@ class LeadWriter:
             workspace.participants = payload.participants
             workspace.ddl = payload.ddl
             self._workspaces[prepared.txn] = workspace
-            self.locks.take(prepared.txn, _decode_locks(payload.locks))
+            self.locks.take(prepared.txn, decode_locks(payload.locks))
         self.leading = True
         log.info("lead.serving", db=self._db, rs=self.rs, term=term, prepared=len(self._workspaces))
 
@@ -139,7 +130,9 @@ class LeadWriter:
         if self._element.in_batch:
             self._element.rollback()
         batch, self._batch = self._batch, []
-        queue, self._queue = self._queue, deque()
+        queue = [*self._between, *self._queue]
+        self._between.clear()
+        self._queue.clear()
         pending, self._pending = self._pending, {}
         self._resident = None
         self._in_flight = False
@@ -162,14 +155,23 @@ class LeadWriter:
     def _submit(self, work: Work, reply: Reply) -> None:
         if not self.leading:
             reply.fail(self._not_lead())
-        elif self._in_flight:
+        elif self._in_flight or self._draining:
             self._queue.append((work, reply))
+        else:
+            self._guarded(work, reply)
+
+    def _submit_between(self, work: Work, reply: Reply) -> None:
+        """For work that needs the last committed state: it goes before what adds to a batch."""
+        if not self.leading:
+            reply.fail(self._not_lead())
+        elif self._in_flight or self._draining:
+            self._between.append((work, reply))
         else:
             self._guarded(work, reply)
 
     def _after_batch(self, work: Work, reply: Reply) -> None:
         """Run when the batch that gathers now is committed (or at once, if there is none)."""
-        self._queue.append((work, reply))
+        self._between.append((work, reply))
         self._schedule_flush()
 
     def _guarded(self, work: Work, reply: Reply) -> None:
@@ -269,13 +271,19 @@ class LeadWriter:
         batch, self._batch = self._batch, []
         if self._element.in_batch and self._resident is None:
             self._element.rollback()  # nothing was written, or everything is committed
-        for _, finish in batch:
-            finish(error)
-        queue, self._queue = self._queue, deque()
-        while queue and self.leading and not self._in_flight:
-            work, reply = queue.popleft()
-            self._guarded(work, reply)
-        self._queue.extendleft(reversed(queue))
+        self._draining = True
+        try:
+            for _, finish in batch:
+                finish(error)
+            while self.leading and not self._in_flight:
+                if self._between and not self._batch:
+                    self._guarded(*self._between.popleft())
+                elif self._queue:
+                    self._guarded(*self._queue.popleft())
+                else:
+                    break
+        finally:
+            self._draining = False
 
     def _check_lease(self) -> None:
         """After a read, before its answer. Raises NotLeadError."""
@@ -307,7 +315,7 @@ class LeadWriter:
         if message.commit and message.number == 1:
             self._submit(lambda: self._run_autocommit(message, reply), reply)
         else:
-            self._submit(lambda: self._run_in_txn(message, reply), reply)
+            self._submit_between(lambda: self._run_in_txn(message, reply), reply)
 
     def _run_autocommit(self, message: RunStatement, reply: Reply) -> None:
         runner = self._runner(message.schema)
@@ -387,7 +395,7 @@ class LeadWriter:
                 message.txn,
                 conflict,
                 message.lock_wait_ms,
-                lambda: self._submit(lambda: self._run_in_txn(message, reply), reply),
+                lambda: self._submit_between(lambda: self._run_in_txn(message, reply), reply),
                 reply,
             )
             return
@@ -402,14 +410,14 @@ class LeadWriter:
         workspace = self._workspaces.get(message.txn)
         if workspace is None:
             if message.number != 1 or message.term not in (0, self.term):
-                raise _workspace_lost(message.txn)
+                raise workspace_lost(message.txn)
             workspace = Workspace(message.txn, boottime_s())
             self._workspaces[message.txn] = workspace
         elif workspace.prepared or message.number not in (
             workspace.statements,
             workspace.statements + 1,
         ):
-            raise _workspace_lost(message.txn)
+            raise workspace_lost(message.txn)
         return workspace
 
     def _keep(
@@ -454,7 +462,7 @@ class LeadWriter:
             self._bring_in(workspace)
             read(self._element)
 
-        self._submit(work, reply)
+        self._submit_between(work, reply)
         return True
 
     # -- waiting for locks -------------------------------------------------------------------------
@@ -528,7 +536,7 @@ class LeadWriter:
     def _workspace(self, txn: TxnId, term: int, statements: int) -> Workspace:
         workspace = self._workspaces.get(txn)
         if workspace is None or term != self.term or workspace.statements != statements:
-            raise _workspace_lost(txn)
+            raise workspace_lost(txn)
         return workspace
 
     def undo_statement(self, message: UndoStatement, reply: Reply) -> None:
@@ -543,7 +551,7 @@ class LeadWriter:
                 if message.number == 0:
                     reply.reply(Acknowledged(self.term))
                     return
-                raise _workspace_lost(message.txn)
+                raise workspace_lost(message.txn)
             if workspace.cut(message.number) and self._resident is workspace:
                 self._park()
             if message.number == 0:
@@ -600,7 +608,10 @@ class LeadWriter:
         def work() -> None:
             known = self._workspaces.get(message.txn)
             if known is not None and known.prepared:
-                reply.reply(Voted(self.term))
+                if known.in_batch:
+                    self._after_batch(work, reply)
+                else:
+                    reply.reply(Voted(self.term))
                 return
             workspace = self._workspace(message.txn, message.term, message.statements)
             self._open_batch()
@@ -608,17 +619,18 @@ class LeadWriter:
                 row_changes.encode(workspace.changes),
                 message.ddl,
                 message.participants,
-                _encode_locks(self.locks.held_by(message.txn)),
+                encode_locks(self.locks.held_by(message.txn)),
             )
             entry = self._append_whole(
                 EntryKind.PREPARE, message.txn, _ENCODER.encode(payload), apply=False
             )
-            workspace.prepared = True
+            workspace.prepared = workspace.in_batch = True
             workspace.participants = message.participants
             workspace.ddl = message.ddl
             term = self.term
 
             def finish(error: GridError | None) -> None:
+                workspace.in_batch = False
                 if error is None:
                     reply.reply(Voted(term))
                 else:
@@ -635,10 +647,11 @@ class LeadWriter:
             trace.step("data/txn/lead.py", message)
 
         def work() -> None:
-            if self._batch:  # an earlier copy of this message may be in it
+            workspace = self._workspaces.get(message.txn)
+            known = workspace is not None and workspace.prepared and not workspace.in_batch
+            if self._batch and not known:  # an earlier copy of this message may be in it
                 self._after_batch(work, reply)
                 return
-            workspace = self._workspaces.get(message.txn)
             if workspace is None or not workspace.prepared:
                 self._answer_decided(message, workspace, reply)
                 return
@@ -668,8 +681,10 @@ class LeadWriter:
         kind = EntryKind.COMMIT if commit else EntryKind.ABORT
         payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
         entry = self._append_whole(kind, workspace.txn, payload, apply=True)
+        workspace.in_batch = True
 
         def done(error: GridError | None) -> None:
+            workspace.in_batch = False
             if error is None:
                 self._forget(workspace)
             finish(error)
@@ -681,7 +696,7 @@ class LeadWriter:
         waiting = self._pending.get(message.txn)
         if waiting is not None:
             waiting(WorkspaceLostError("the transaction was rolled back"))
-        self._submit(lambda: self._drop(message.txn), _Nobody())
+        self._submit(lambda: self._drop(message.txn), Nobody())
 
     def _drop(self, txn: TxnId) -> None:
         workspace = self._workspaces.get(txn)
@@ -739,9 +754,9 @@ class LeadWriter:
             self._open_batch()
             payload = encode_txns(message.txns)
             entry = self._append_whole(EntryKind.FORGET, None, payload, apply=True)
-            self._add(entry, _ignore_end)
+            self._add(entry, ignore_end)
 
-        self._submit(work, _Nobody())
+        self._submit(work, Nobody())
 
     def transactions(self) -> tuple[TransactionState, ...]:
         """Open and prepared transactions here, for operators."""
@@ -756,39 +771,3 @@ class LeadWriter:
             )
             for w in self._workspaces.values()
         )
-
-
-class _Nobody:
-    """A reply that nobody waits for."""
-
-    def reply(self, message: Any) -> None:
-        """Ignored."""
-
-    def fail(self, error: GridError) -> None:
-        """Ignored."""
-
-
-def _ignore_end(error: GridError | None) -> None:
-    """For entries that nobody waits for."""
-
-
-def _workspace_lost(txn: TxnId) -> WorkspaceLostError:
-    return WorkspaceLostError(
-        "the transaction's changes are gone with the lead of their replica set",
-        detail=f"Transaction {'.'.join(map(str, txn))} (TimesTen TT57005).",
-        hint="Roll back and run the transaction again.",
-    )
-
-
-def _encode_locks(held: list[tuple[Resource, Mode]]) -> bytes:
-    return _ENCODER.encode([(resource, int(mode)) for resource, mode in held])
-
-
-def _decode_locks(data: bytes) -> list[tuple[Resource, Mode]]:
-    if not data:
-        return []
-    return [(_hashable(resource), Mode(mode)) for resource, mode in _LOCKS.decode(data)]
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(_hashable(v) for v in value) if isinstance(value, list) else value

@@ -20,6 +20,7 @@ class Workspace:
     marks: list[int] = field(default_factory=list)  # marks[n]: changes before statement n + 1
     last_answer: Ran | None = None
     prepared: bool = False
+    in_batch: bool = False  # its PREPARE or its decision is in a batch that is not committed yet
     participants: tuple[int, ...] = ()
     ddl: bytes = b""
 
