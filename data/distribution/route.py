@@ -34,7 +34,7 @@ class Special:
 
     name: "sysdate" (µs UTC, whole seconds), "systimestamp" (µs UTC), "today" (µs of midnight),
     "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
-    "database", "session_id", "uid" (int: the user's id), "element_map" (the lead's element id of
+    "database", "session_id", "element_map" (the lead's element id of
     each bucket, 4096 numbers separated by commas), "nextval" and "currval" (argument: sequence
     id; drawn once per statement), "scalar" (argument: position in `QueryPlan.scalars`).
     """

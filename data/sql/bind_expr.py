@@ -55,7 +55,7 @@ from data.sql.scope import (
 from data.sql.type_codes import type_code
 from data.sql.type_names import type_from_name
 from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
-from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, UNKNOWN, VARCHAR, Kind, SqlType
+from protocol.sqltypes import BIGINT, BOOLEAN, INTEGER, NUMBER, UNKNOWN, VARCHAR, Kind, SqlType
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
@@ -440,6 +440,9 @@ class ExpressionBinder:
             raise GroupingError(f"{name.lower()} needs an OVER clause", position=position_of(node))
         if name in ("NEXTVAL", "CURRVAL"):
             return self._pg_sequence(name, arguments)
+        if name == "UID":
+            user = self.statement.catalog.user(self.statement.user)
+            return ConstExpr(user.id if user is not None else 0, INTEGER)
         if name == "ELEMENTIDCOMPUTE":
             return self._element_of(arguments)
         if name == "GROUPING" and self.grouping is not None:

@@ -570,7 +570,6 @@ FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
     "CURRENT_SCHEMA": (0, 0, special("schema", SqlType(Kind.VARCHAR, length=63))),
     "CURRENT_DATABASE": (0, 0, special("database", SqlType(Kind.VARCHAR, length=63))),
     "CURRENT_CATALOG": (0, 0, special("database", SqlType(Kind.VARCHAR, length=63))),
-    "UID": (0, 0, special("uid", INTEGER)),
     "PG_BACKEND_PID": (0, 0, special("session_id", INTEGER)),
     # literals the token pass wrote as calls
     "LITERAL_DATE": (1, 1, _literal_moment(DATE)),

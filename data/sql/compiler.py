@@ -46,9 +46,7 @@ class Compiler:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         # names users gave that look like catalog views (USER_…, ALL_…): not for the catalog
-        self._names = frozenset(name for _, name in catalog.relations) | frozenset(
-            column.name for table in catalog.tables() for column in table.columns
-        )
+        self._names = frozenset(name for _, name in catalog.relations)
 
     def compile(
         self,
@@ -71,7 +69,7 @@ class Compiler:
             raise refuse("a statement nested so deeply") from None
 
     def _compile(self, text: str, statement: Statement) -> CompiledStatement:
-        if asks_catalog(text, self._names.__contains__) and _may_ask(text):
+        if asks_catalog(text, self._names.__contains__):
             return self._catalog_query(text, statement)
         parsed = parse_statement(text)
         for _ in range(parsed.param_count):
@@ -163,15 +161,6 @@ def _shifted(text: str) -> Parsed:
 
 def _declared(types: tuple[SqlType | None, ...]) -> tuple[SqlType | None, ...]:
     return tuple(None if t is None or t.kind is Kind.UNKNOWN else t for t in types)
-
-
-def _may_ask(text: str) -> bool:
-    return (
-        re.match(
-            r"[\s(]*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*(?:select|with|values)\b", text, re.I | re.S
-        )
-        is not None
-    )
 
 
 def _columns_of(plan: Plan | None) -> tuple[ResultColumn, ...] | None:
