@@ -47,9 +47,9 @@ _FLAGS = re.IGNORECASE | re.DOTALL
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)\b")
 _DEALLOCATE = re.compile(rf"\s*DEALLOCATE\s+(?:PREPARE\s+)?{_NAME}\s*", _FLAGS)
 _PREPARE = re.compile(
-    rf"\s*PREPARE\s+{_NAME}\s*(?:\((?P<types>[^)]*)\))?\s*AS\s+(?P<sql>.+)", _FLAGS
+    rf"\s*PREPARE\s+{_NAME}\s*+(?:\((?P<types>[^)]*)\)\s*+)?AS\s+(?P<sql>.+)", _FLAGS
 )
-_EXECUTE = re.compile(rf"\s*EXECUTE\s+{_NAME}\s*(?:\((?P<values>.*)\))?\s*", _FLAGS)
+_EXECUTE = re.compile(rf"\s*EXECUTE\s+{_NAME}\s*+(?:\((?P<values>.*)\)\s*)?", _FLAGS)
 _DECLARE = re.compile(
     rf"\s*DECLARE\s+{_NAME}\s+(?P<options>(?:(?:BINARY|ASENSITIVE|INSENSITIVE|NO|SCROLL)\s+)*)"
     r"CURSOR\s+(?P<hold>WITH\s+HOLD\s+|WITHOUT\s+HOLD\s+)?FOR\s+(?P<sql>.+)",
@@ -65,9 +65,10 @@ _FETCH = re.compile(
 _CLOSE = re.compile(rf"\s*CLOSE\s+{_NAME}\s*", _FLAGS)
 _DISCARD = re.compile(r"\s*DISCARD\s+(ALL|PLANS|SEQUENCES|TEMP|TEMPORARY)\s*", _FLAGS)
 _LITERAL = re.compile(
-    r"\s*(?:'(?P<text>(?:[^']|'')*)'|(?P<plain>[+-]?[\w.]+))(?:\s*::\s*[\w ()]+?)?\s*(?:,|\Z)",
+    r"\s*+(?:'(?P<text>(?:[^']|'')*+)'|(?P<plain>[+-]?[\w.]++))"
+    r"(?:\s*+::\s*+\w++(?: \w++)*+(?:\([\d, ]*+\))?)?\s*+(?:,|\Z)",
     re.DOTALL,
-)
+)  # possessive: no text makes it slow
 
 
 def recognise(sql: str, session: Session) -> Command | None:

@@ -39,6 +39,8 @@ AUTHENTICATION_TIMEOUT_S = 60.0
 UNAUTHENTICATED_MAX = 200  # sockets beyond the connection limit that may be at their start-up
 WRITE_BUFFER_HIGH_BYTES = 512 * KIB  # more unread results than this stop the engine's work
 SOCKET_PATH_BYTES_MAX = 107
+CLOSE_TIMEOUT_S = 10.0  # a client that is being closed and does not read is cut off then
+KEEP_ALIVE_S = 60  # a silent client is asked whether it still lives, every 10 s, 6 times
 _PEER_CREDENTIALS = struct.Struct("iII")
 
 
@@ -101,7 +103,10 @@ class Frontend:
         self._draining = True
         self._stop_listening()
         for client in list(self._clients):
-            client.session.drain()
+            if client.session.connection.phase < Phase.READY:
+                client.abort()
+            else:
+                client.session.drain()
         if self._clients:
             self._emptied.clear()
             try:
@@ -214,6 +219,7 @@ class Client(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until connected
         self._greeting: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._tls_task: asyncio.Task[None] | None = None
         self.session: Session = None  # type: ignore[assignment]  # until connected
         self.write: Callable[[bytes | bytearray], None] = self._nowhere
@@ -225,7 +231,8 @@ class Client(asyncio.Protocol):
         if self.session is not None:
             return  # start_tls calls again with the encrypted transport
         peer = transport.get_extra_info("socket")
-        uid = _peer_uid(peer) if peer is not None else None
+        uid = _peer_uid(peer)
+        _keep_alive(peer)
         self.session = Session(
             self._frontend, self, offers_tls=self._frontend.tls is not None, peer_uid=uid
         )
@@ -260,6 +267,8 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self._stop_greeting()
+        if self._closing is not None:
+            self._closing.cancel()
         if self._tls_task is not None:
             self._tls_task.cancel()
         self.session.lost()
@@ -269,6 +278,8 @@ class Client(asyncio.Protocol):
     def close(self) -> None:
         """See Link."""
         self._transport.close()
+        if self._closing is None:
+            self._closing = self._loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
     def abort(self) -> None:
         """Close without waiting for what was written."""
@@ -335,6 +346,16 @@ class Client(asyncio.Protocol):
         if self._greeting is not None:
             self._greeting.cancel()
             self._greeting = None
+
+
+def _keep_alive(peer: socket.socket) -> None:
+    """Notice clients whose machine is gone: they may hold locks."""
+    if peer.family == socket.AF_UNIX:
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
 
 
 def _peer_uid(peer: socket.socket) -> int | None:

@@ -107,7 +107,7 @@ class Session:
             trace.step("data/session/session.py")
         connection = self.connection
         connection.receive(data)
-        if self._out:
+        if self._out and not self._waiting:  # BindComplete goes with the answer
             self._unsent = 0
             self._link.write(connection.take_output())
         if connection.is_blocked or connection.phase is Phase.CLOSED or self._draining:

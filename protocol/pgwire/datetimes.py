@@ -22,6 +22,7 @@ _day_texts: dict[int, tuple[str, str]] = {}  # day → (date text, suffix " BC" 
 _day_numbers: dict[str, int] = {}  # "YYYY-MM-DD" → day
 _MINUTES = tuple(f"{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60))
 _TWO_DIGITS = tuple(f"{n:02d}" for n in range(60))
+_TEXT_MAX = 100  # characters; longer text is no date, time or interval and meets no pattern
 _MONTH_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -184,7 +185,7 @@ def parse_timestamp(text: str, *, with_zone: bool = False) -> int:
 
 
 def _parse_any_timestamp(text: str, with_zone: bool) -> int:
-    match = _TIMESTAMP.fullmatch(text)
+    match = _TIMESTAMP.fullmatch(text) if len(text) <= _TEXT_MAX else None
     if match is None:
         raise InvalidTextError(f'invalid input syntax for a date or timestamp: "{text[:60]}"')
     year, month, day, hour, minute, second, fraction, zone, era = match.groups()
@@ -215,7 +216,7 @@ def parse_date(text: str) -> int:
 def parse_time(text: str) -> int:
     """HH:MM[:SS[.fraction]] as microseconds since midnight. Raises InvalidTextError,
     DatetimeError."""
-    match = _TIME.fullmatch(text)
+    match = _TIME.fullmatch(text) if len(text) <= _TEXT_MAX else None
     if match is None:
         raise InvalidTextError(f'invalid input syntax for type time: "{text[:60]}"')
     return _clock_us(*match.groups())
@@ -265,6 +266,8 @@ _UNITS_US = {
 
 def parse_interval(text: str) -> tuple[int, int]:
     """Interval text (PostgreSQL's verbose form, 'D HH:MM:SS', 'Y-M') as (months, microseconds)."""
+    if len(text) > _TEXT_MAX:
+        raise InvalidTextError(f'invalid input syntax for type interval: "{text[:60]}"')
     match = _INTERVAL_YM.fullmatch(text)
     if match is not None:
         months = int(match[2]) * 12 + int(match[3])

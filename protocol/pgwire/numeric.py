@@ -22,7 +22,9 @@ _PACKERS = tuple(struct.Struct(f"!HhHH{count}H").pack for count in range(12))
 _BASE = 10_000
 _POWERS = tuple(10**n for n in range(64))
 _CONTEXT = Context(prec=PRECISION_MAX, rounding=ROUND_HALF_UP)
-_DIGITS_MAX = 40_000  # a numeric of more base-10000 digits than this is refused before any work
+_GROUPS_MAX = 1000  # base-10000 digits of a binary numeric; more are refused before any work
+_DIGITS_MAX = 600  # decimal digits that are looked at; far more than can matter to a NUMBER
+_LONG = Context(prec=_DIGITS_MAX, rounding=ROUND_HALF_UP)
 
 
 def scaled_to_text(units: int, scale: int) -> str:
@@ -70,8 +72,10 @@ def decode_numeric(data: bytes) -> tuple[int, int]:
         raise InvalidTextError("binary numeric has a wrong length")
     if sign not in (_POSITIVE, _NEGATIVE):
         raise OutOfRangeError("NaN and infinity are not values of NUMBER")
-    if count > _DIGITS_MAX or weight * 4 > EXPONENT_MAX + 4:
+    if count > _GROUPS_MAX or weight * 4 > EXPONENT_MAX + 4:
         raise OutOfRangeError("number is out of range")
+    if weight * 4 < -_DIGITS_MAX:  # nothing that any type could show
+        return 0, 0
     units = 0
     for digit in struct.unpack_from(f"!{count}H", data, 8):
         if digit >= _BASE:
@@ -108,11 +112,11 @@ def parse_decimal(text: str) -> Decimal:
         raise InvalidTextError(f'invalid input syntax for type NUMBER: "{text[:60]}"')
     if not value.is_finite():
         raise OutOfRangeError("NaN and infinity are not values of NUMBER")
-    if value and value.adjusted() >= EXPONENT_MAX:
+    if not value or value.adjusted() < EXPONENT_MIN:
+        return Decimal(0)  # also 0e999999999, whose digits nobody should write out
+    if value.adjusted() >= EXPONENT_MAX:
         raise OutOfRangeError("number is out of range")
-    if value and value.adjusted() < EXPONENT_MIN:
-        return Decimal(0)
-    return value
+    return value if len(text) <= _DIGITS_MAX else _LONG.plus(value)
 
 
 def canonical_from_units(units: int, scale: int) -> str:

@@ -7,6 +7,7 @@ and formats and cached; the built functions are the hot path of every statement.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -318,22 +319,18 @@ def decode_bytea(data: bytes) -> bytes:
             raise InvalidTextError("invalid hexadecimal data for type bytea") from None
     if b"\\" not in data:
         return data
-    out = bytearray()
-    at = 0
-    while at < len(data):
-        if data[at] != 0x5C:
-            out.append(data[at])
-            at += 1
-        elif data[at + 1 : at + 2] == b"\\":
-            out.append(0x5C)
-            at += 2
-        else:
-            octal = data[at + 1 : at + 4]
-            if len(octal) != 3 or not all(0x30 <= digit <= 0x37 for digit in octal):
-                raise InvalidTextError("invalid escape in text of type bytea")
-            out.append(int(octal, 8) & 0xFF)
-            at += 4
-    return bytes(out)
+    return _BYTEA_ESCAPE.sub(_unescaped, data)
+
+
+_BYTEA_ESCAPE = re.compile(rb"\\(?:(\\)|([0-3][0-7]{2}))?")
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    if match[1]:
+        return b"\\"
+    if match[2]:
+        return bytes((int(match[2], 8),))
+    raise InvalidTextError("invalid escape in text of type bytea")
 
 
 def _whole_seconds(us: int) -> int:

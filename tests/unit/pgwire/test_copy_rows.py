@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import CopyDataError, GridError
@@ -46,6 +46,7 @@ def bytes_of(copy: CopyFormat, data: list[StorageRow]) -> bytes:
 
 @pytest.mark.parametrize("copy", FORMATS, ids=lambda copy: f"{copy.format}{copy.delimiter}")
 def test_rows_come_back(copy: CopyFormat) -> None:
+    @settings(deadline=None, max_examples=60)
     @given(st.lists(rows, max_size=5), st.integers(1, 40))
     def same(data: list[StorageRow], chunk: int) -> None:
         if copy.null == "":  # text with an empty NULL cannot tell them apart, as in PostgreSQL
@@ -64,6 +65,7 @@ def test_rows_come_back(copy: CopyFormat) -> None:
 def test_garbage_is_refused_with_a_grid_error(copy: CopyFormat) -> None:
     alphabet = st.text("01a\\N\"'.,;|\t\n\r", max_size=40).map(str.encode)
 
+    @settings(deadline=None, max_examples=60)
     @given(st.lists(st.one_of(alphabet, st.binary(max_size=40)), max_size=4))
     def clean(chunks: list[bytes]) -> None:
         decoder = copy.row_decoder()
@@ -77,6 +79,7 @@ def test_garbage_is_refused_with_a_grid_error(copy: CopyFormat) -> None:
     clean()
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
 def test_csv_is_what_the_standard_library_reads(data: list[tuple[str, str]]) -> None:
     types = (SqlType(Kind.VARCHAR),) * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import AuthenticationError, GridError, PeerProtocolError
@@ -87,6 +87,7 @@ def test_saslprep() -> None:
     assert saslprep("\u0627\u0031") == "\u06271", "forbidden by bidi: used as it is"
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_garbage_is_a_grid_error(first: bytes, final: bytes) -> None:
     server = ScramServer(mock_verifier("u", b"s"))
@@ -98,6 +99,7 @@ def test_garbage_is_a_grid_error(first: bytes, final: bytes) -> None:
     raise AssertionError("garbage was let in")
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=60), st.text("crp=,%0aA+/", max_size=40))
 def test_garbage_after_a_good_start_is_a_grid_error(raw: bytes, text: str) -> None:
     for final in (raw, text.encode(), b"c=biws,r=" + raw + b",p=" + b64encode(raw)):

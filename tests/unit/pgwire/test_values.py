@@ -7,7 +7,7 @@ import struct
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import GridError, InvalidTextError, OutOfRangeError
@@ -68,6 +68,7 @@ def test_what_is_encoded_decodes_to_the_same_value(kind: SqlType, format: int) -
     encode = binary_encoder(kind) if format else lambda value: text_encoder(kind)(value).encode()
     decode = decoder(kind, format)
 
+    @settings(deadline=None, max_examples=60)
     @given(VALUES[kind])
     def same(value: StorageValue) -> None:
         assert decode(encode(value)) == value
@@ -81,6 +82,7 @@ def test_garbage_is_refused_with_a_grid_error(kind: SqlType, format: int) -> Non
     decode = decoder(kind, format)
     likely = st.text("0123456789+-.eE:_ TNaInfity/\\x\0", max_size=30).map(str.encode)
 
+    @settings(deadline=None, max_examples=60)
     @given(st.one_of(st.binary(max_size=40), likely))
     def clean(data: bytes) -> None:
         try:
@@ -94,6 +96,7 @@ def test_garbage_is_refused_with_a_grid_error(kind: SqlType, format: int) -> Non
     clean()
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(-(10**40), 10**40), st.integers(0, 40))
 def test_binary_numeric_is_exact(units: int, scale: int) -> None:
     back, back_scale = numeric.decode_numeric(numeric.encode_numeric(units, scale))
@@ -108,6 +111,7 @@ def test_binary_numeric_as_postgres_sends_it() -> None:
     assert numeric.encode_numeric(10**8, 0) == struct.pack("!4h1h", 1, 2, 0, 0, 1)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31)))
 def test_timestamps_agree_with_the_standard_library(moment: dt.datetime) -> None:
     us = (moment - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
@@ -225,3 +229,45 @@ def test_uuid_and_jsonb_by_their_oids() -> None:
 
 def test_result_column_defaults_to_no_table() -> None:
     assert ResultColumn("A", SqlType(Kind.INTEGER))[2:] == (0, 0)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"0e999999999",
+        b"0e-999999999",
+        b"1e999999999",
+        b"1e-999999999",
+        b"9" * 5000,
+        b"0." + b"3" * 5000,
+        b"2024-01-01" + b" " * 50_000 + b"x",
+        b"1 day" + b" " * 50_000 + b"x",
+        b"\\001" * 50_000 + b"\\9",
+    ],
+)
+def test_no_value_takes_long_to_refuse(data: bytes) -> None:
+    for kind in VALUES:
+        try:
+            value = decoder(kind, 0)(data)
+        except GridError as error:
+            assert error.sqlstate[:2] == "22"
+        else:
+            assert len(text_encoder(kind)(value)) <= len(data) * 2 + 200
+
+
+def test_tiny_and_huge_binary_numerics() -> None:
+    number = decoder(SqlType(Kind.NUMBER), 1)
+    assert number(struct.pack("!HhHH1h", 1, -32768, 0, 0, 1)) == "0"
+    for weight, count in ((32767, 1), (40, 1), (0, 5000)):
+        with pytest.raises(OutOfRangeError):
+            number(struct.pack(f"!HhHH{count}h", count, weight, 0, 0, *[1] * count))
+
+
+def test_bytea_text() -> None:
+    decode = decoder(SqlType(Kind.VARBINARY), 0)
+    assert decode(b"\\x00fF") == b"\x00\xff"
+    assert decode(b"a\\\\b\\001\\377") == b"a\\b\x01\xff"
+    for bad in (b"\\x0", b"\\xzz", b"\\9", b"a\\", b"\\400"):
+        with pytest.raises(InvalidTextError):
+            decode(bad)
