@@ -9,13 +9,13 @@ carries on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 
 from data.session import commands, copy_stream
 from data.session.engine import Execution, Prepared, SqlSession
 from data.session.host import REPORTED, Host, Link
 from data.session.statements import (
     ALL_TEXT,
+    Mode,
     Portal,
     PortalState,
     Statement,
@@ -47,15 +47,6 @@ _REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
 _COMPLETE = messages.command_complete
 _READY = messages.READY
 _BIND_COMPLETE = messages.BIND_COMPLETE
-
-
-class Mode(IntEnum):
-    """What the statement in progress belongs to: how to go on after it."""
-
-    EXTENDED = 0  # an Execute: nothing follows
-    RUN = 1  # Bind to Sync in one: ReadyForQuery
-    QUERY = 2  # a simple query: the next statement of it
-    ENDING = 3  # the end of an implicit transaction: ReadyForQuery
 
 
 class Session:
@@ -120,7 +111,7 @@ class Session:
             return
         if self._draining and self.is_idle and connection.phase is Phase.READY:
             connection.fatal(ShuttingDownError("the instance is stopping"))
-        if self._out:
+        if self._out and (not self._waiting or connection.phase is Phase.CLOSED):
             self._unsent = 0
             self._link.write(connection.take_output())
         if connection.phase is Phase.CLOSED:

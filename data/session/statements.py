@@ -24,6 +24,15 @@ _LAYOUTS_MAX = 2000
 _STATEMENT_FORMATS_MAX = 16  # different format lists remembered per statement
 
 
+class Mode(IntEnum):
+    """What the statement in progress belongs to: how to go on after it."""
+
+    EXTENDED = 0  # an Execute: nothing follows
+    RUN = 1  # Bind to Sync in one: ReadyForQuery
+    QUERY = 2  # a simple query: the next statement of it
+    ENDING = 3  # the end of an implicit transaction: ReadyForQuery
+
+
 class Layout(NamedTuple):
     """How a result goes out in certain formats."""
 
