@@ -6,6 +6,7 @@ that are given a connection. What is kept in memory is made again from the table
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import apsw
@@ -119,7 +120,9 @@ class Log:
         self.txns: dict[TxnId, TxnState] = {}
         self.txns_touched = False  # in the open SQLite transaction; reset at its begin
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
-        self._recent: dict[bytes, int] = {}  # LSNs; stale after a rollback, so they are checked
+        # LSNs; stale after a rollback, so they are checked. Ordered: a dict's oldest key is slow to
+        # find once thousands before it are gone
+        self._recent: OrderedDict[bytes, int] = OrderedDict()
         self._recent_from = 0  # every entry from this LSN on is in _recent
 
     # -- state in memory ---------------------------------------------------------------------------
@@ -142,7 +145,7 @@ class Log:
         newest = self._execute(
             "SELECT txn, lsn FROM _log ORDER BY lsn DESC LIMIT ?", (RECENT_MAX,)
         ).fetchall()
-        self._recent = {txn: lsn for txn, lsn in reversed(newest) if txn is not None}
+        self._recent = OrderedDict((txn, n) for txn, n in reversed(newest) if txn is not None)
         self._recent_from = newest[-1][1] if len(newest) == RECENT_MAX else 0
         self.load_txns()
 
@@ -205,8 +208,7 @@ class Log:
             recent = self._recent
             recent[key] = lsn
             if len(recent) > RECENT_MAX:
-                oldest = next(iter(recent))
-                self._recent_from = max(self._recent_from, recent.pop(oldest) + 1)
+                self._recent_from = max(self._recent_from, recent.popitem(last=False)[1] + 1)
         if kind != _COMMIT or state is not None:
             self._note(entry, state)
         self.tail_term, self.tail_lsn = term, lsn
