@@ -61,7 +61,9 @@ class DataInstance:
             home, info.name, info.incarnation, self, membership, self._clock
         )
         handlers.register(rpc, self.keeper)
-        self._engine = DataEngine(self._served)
+        self._engine = DataEngine(
+            self._served, lambda database: bool(self.keeper.reports(database))
+        )
         self.frontend = Frontend(self._engine)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()

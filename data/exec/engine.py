@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from data.exec.coordination import Coordination
 from data.exec.session import Session
 from data.session.engine import AuthInfo
-from protocol.errors import DatabaseClosedError, PrivilegeError, UnknownDatabaseError
+from protocol.errors import (
+    DatabaseClosedError,
+    PrivilegeError,
+    TooManyConnectionsError,
+    UnknownDatabaseError,
+)
 
 
 class Served(Protocol):
@@ -21,14 +27,21 @@ class Served(Protocol):
 class DataEngine:
     """The Engine of the session ports."""
 
-    def __init__(self, databases: dict[str, Served]) -> None:
+    def __init__(self, databases: dict[str, Served], is_known: Callable[[str], bool]) -> None:
+        """is_known: this instance has an element of that database, loaded or not."""
         self._databases = databases  # by name in lower case; kept up to date by the instance
+        self._is_known = is_known
 
     def _find(self, database: str) -> Served:
         found = self._databases.get(database.lower())
+        if found is None and self._is_known(database):
+            raise NotServingError(
+                f"the element of {database} on this data instance is not loaded now",
+                hint="Connect to another data instance, or try again in a moment.",
+            )
         if found is None:
             raise UnknownDatabaseError(
-                f"database {database} does not exist or is not loaded here",
+                f"database {database} does not exist",
                 hint="ttGridAdmin dbList shows the databases of the grid.",
             )
         return found
@@ -62,6 +75,11 @@ class DataEngine:
         if not is_admin:
             if not space.is_open:
                 raise _closed(database)
+            if space.sessions >= space.connections_max:
+                raise TooManyConnectionsError(
+                    f"{space.sessions} sessions of database {database} here: no more are allowed",
+                    hint="Connections of the database definition sets the limit.",
+                )
             if not space.catalog.has_system_privilege(name, "CREATE SESSION"):
                 raise PrivilegeError(
                     f"user {name} lacks privilege CREATE SESSION; logon denied",
