@@ -10,6 +10,7 @@ from data.exec.session import Session
 from data.session.engine import AuthInfo
 from protocol.errors import (
     DatabaseClosedError,
+    NotServingError,
     PrivilegeError,
     TooManyConnectionsError,
     UnknownDatabaseError,
