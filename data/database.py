@@ -19,6 +19,7 @@ from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.lead import LeadWriter
 from data.txn.workspace import Workspace
 from membership.port import ClusterView, Membership
+from protocol import trace
 from protocol.clock import Clock, boottime_s
 from protocol.errors import GridError, NotServingError
 from protocol.ids import TxnId
@@ -80,6 +81,8 @@ class Database:
         self.space = Coordination(
             element, self.shard, rpc, membership, server, incarnation, scratch
         )
+        self.space.lock_wait_ms = int(self.settings.lock_wait_s * 1000)
+        self.space.connections_max = self.settings.connections
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._resolving: set[TxnId] = set()
@@ -87,6 +90,8 @@ class Database:
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
+        if trace.listener is not None:
+            trace.step("data/database.py")
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeping")
         self.view_changed(self._membership.view())
         if self._map_task is not None:

@@ -27,11 +27,13 @@ from data.txn.manager import TransactionManager
 from membership.port import Membership
 from protocol import trace
 from protocol.errors import InternalError
+from protocol.limits import CLIENT_CONNECTIONS_MAX
 from protocol.messages.sql import TakeSequence
 from protocol.rpc.node import RpcNode
 from protocol.sqltypes import SqlType, StorageValue
 
 STATEMENTS_MAX = 4000  # cached plans per database; beyond, the oldest go
+LOCK_WAIT_MS = 10_000
 SCRATCH_CACHE_MB = 64  # of one statement's temporary tables; beyond, they spill to disk
 SEQUENCE_LOCK_WAIT_MS = 10_000
 
@@ -60,6 +62,8 @@ class Coordination:
         self.membership = membership
         self.is_open = False
         self.sessions = 0
+        self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
+        self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
         self.background: set[asyncio.Task[None]] = set()
         self._scratch_dir = scratch_dir
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables

@@ -43,7 +43,6 @@ from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
 
-LOCK_WAIT_MS = 10_000
 
 REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "server_version": "15.8",
@@ -76,7 +75,7 @@ class Session:
         self.is_admin = is_admin
         self.session_id = session_id
         self.database = space.name
-        self.lock_wait_ms = LOCK_WAIT_MS
+        self.lock_wait_ms = space.lock_wait_ms
         self.txn: Transaction | None = None
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
         self.implicit = False  # several statements until the next Sync

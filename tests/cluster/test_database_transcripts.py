@@ -65,6 +65,7 @@ def grid(zookeeper: ZooKeeperProcess) -> Iterator[CommandGrid]:
         file.write_text(
             f"DataStore={folder}/!!INSTANCE_NAME!!/databases/database1\n"
             "DatabaseCharacterSet=AL32UTF8\nPermSize=256\nTempSize=128\n"
+            "LockWait=3\nConnections=5\n"
         )
         assert grid.admin("dbdefCreate", str(file)) == ["Database Definition database1 created."]
         grid.admin("modelApply")
@@ -169,6 +170,28 @@ def test_t13_full_status(grid: CommandGrid) -> None:
             rf"database1 {title} as of {DATE}\n\n{re.escape(headings)}\n[- ]+{rows}", part
         ), part
     assert grid.admin("dbList")[2].split() == ["database1", "Y", "Y"]
+
+
+def test_attributes_of_the_definition_hold_for_sessions(grid: CommandGrid) -> None:
+    with administrator(grid) as connection:
+        assert connection.execute("SHOW lock_wait").fetchall() == [("3",)]
+        connection.execute("GRANT CREATE SESSION TO appuser")
+    host, port = "127.0.1.13", grid.cs_port
+
+    def appuser() -> psycopg.Connection[tuple[object, ...]]:
+        words = {"host": host, "port": str(port), "dbname": "database1"}
+        return psycopg.connect(**words, user="appuser", password="appuser")  # type: ignore[arg-type]
+
+    sessions = [appuser() for _ in range(5)]
+    try:
+        with pytest.raises(psycopg.OperationalError, match="no more are allowed"):
+            appuser()
+        with administrator(grid) as connection:  # there is always room for the administrator
+            assert connection.execute("SELECT 1 FROM dual").fetchall()
+        assert grid.admin("dbStatus", "database1", "-details")[4].split()[-1] == "5"
+    finally:
+        for session in sessions:
+            session.close()
 
 
 def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
