@@ -81,7 +81,7 @@ def _execute(command: Command, arguments: Arguments) -> int:
     finally:
         show.end_line()
     if trace.listener is not None:
-        trace.step("mgmt/cli/main.py")
+        trace.step("mgmt/cli/main.py", reply)
     code = command.exit_code(reply) if command.exit_code is not None else schema.EXIT_OK
     if form == "json":
         fields = msgspec.to_builtins(reply)

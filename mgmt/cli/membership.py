@@ -1,7 +1,7 @@
 """ttMembership: create, start, stop, show and destroy membership servers of this machine.
 
 A tool of the membership package, so it may import membership.config and its probe, which the
-other commands may not (decision 0005).
+other commands may not (decision 0007).
 """
 
 from __future__ import annotations

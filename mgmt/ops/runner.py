@@ -211,7 +211,7 @@ class Runner:
 
     def _finish(self, running: Running, state: State) -> Record:
         if trace.listener is not None:
-            trace.step("mgmt/ops/runner.py")
+            trace.step("mgmt/ops/runner.py", running.record)
         running.record = msgspec.structs.replace(running.record, ended_us=self._clock.wall_us())
         self._journal(running.record)
         self._running.pop(running.record.id, None)

@@ -40,7 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.limits",
         "protocol.trace",
     ),
-    # The tool of the membership servers; it knows no grid (decision 0005).
+    # The tool of the membership servers; it knows no grid (decision 0007).
     "mgmt.cli.membership": (
         "mgmt.cli",
         "protocol.errors",
