@@ -19,6 +19,8 @@ from protocol.rpc.node import RpcNode
 
 TITLE = "tengrid-datad"
 DRAIN_TIMEOUT_S = 20.0
+# Statements leave few cycles behind; a collection each 700 objects costs 1-2 µs of each statement.
+GC_YOUNG, GC_MIDDLE, GC_OLD = 20_000, 20, 20
 VERSION = "0.1.0"
 
 
@@ -65,6 +67,7 @@ class DataDaemon:
         await self._instance.start()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_YOUNG, GC_MIDDLE, GC_OLD)
 
     async def run(self) -> None:
         """Until drained."""

@@ -35,6 +35,7 @@ from data.storage.sqlite import (
     writer_thread,
 )
 from data.storage.writer import BatchWriter, RunResult
+from protocol import trace
 from protocol.errors import (
     CorruptElementError,
     DuplicateObjectError,
@@ -92,6 +93,8 @@ class Element(BatchWriter):
         Raises ElementInUseError (another process has it), CorruptElementError (also if there is no
         file), FormatTooNewError.
         """
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
         if not Element.exists(path):
             raise CorruptElementError(f"there is no element in {path}")
         lock = files.FolderLock(path)
@@ -165,6 +168,7 @@ class Element(BatchWriter):
             connection.close(True)
             raise
         self._read = self._reader.cursor().execute
+        self._pinned = False
         self._keeper = WalKeeper(file, connection, self.settings)
         self._pool = ReaderPool(
             lambda: self._open_reader(self.settings.scan_cache_bytes), self.settings.scan_threads
@@ -293,6 +297,7 @@ class Element(BatchWriter):
         wanted = self._full_wanted
         self._need_batch()
         self._alone(lambda: files.put_mark(self._execute, "forced", int(wanted)))
+        self._unpin()
         self._commit_sqlite()
         self._keeper.flush_now()
         self._writer.pragma("synchronous", "full" if wanted else "normal")
@@ -309,9 +314,13 @@ class Element(BatchWriter):
 
         Raises DiskFullError (the batch is rolled back).
         """
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
         if self._full_wanted is not self._full:
             self._switch_sync()
         else:
+            if self._pinned:
+                self._unpin()
             self._commit_sqlite()
         if self._flush_once:
             self._flush_once = False
@@ -357,10 +366,26 @@ class Element(BatchWriter):
     # -- reading -----------------------------------------------------------------------------------
     def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query on the last committed state, inline."""
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
         try:
+            if not self._pinned:
+                self._read("BEGIN")
+                self._pinned = True
             return self._read(sql, params).fetchall()
         except apsw.Error as error:
             raise grid_error(error) from error
+
+    def _unpin(self) -> None:
+        """End the reader's transaction, before a commit: its next read sees the new state.
+
+        Between commits the reader stays in one transaction, since nobody else writes this file:
+        beginning and ending one costs more than a key lookup. It is never open while a commit
+        may start the WAL over.
+        """
+        if self._pinned:
+            self._pinned = False
+            self._read("COMMIT")
 
     def read_in_batch(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query that sees the open batch."""
@@ -374,6 +399,8 @@ class Element(BatchWriter):
 
         Waits for a free reader connection.
         """
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
         return (await self._pool.snapshot()).scan(sql, params, owned=True)
 
     async def snapshot(self) -> ReadSnapshot:
@@ -425,14 +452,19 @@ class Element(BatchWriter):
 
     def _log_connection(self) -> apsw.Connection:
         """The one that sees most and may be used now."""
-        return self._reader if self._long else self._writer
+        return self._fresh_reader() if self._long else self._writer
+
+    def _fresh_reader(self) -> apsw.Connection:
+        """The reader for statements of its own; what it sees is committed and newest."""
+        self._unpin()
+        return self._reader
 
     def entries(self, after_lsn: int, bytes_max: int) -> list[LogEntry]:
         """Committed entries after a position, at least one if there is one.
 
         Raises LogGapError if entries after `after_lsn` are no longer kept.
         """
-        return log.entries_after(self._reader, after_lsn, self._log.cut, bytes_max)
+        return log.entries_after(self._fresh_reader(), after_lsn, self._log.cut, bytes_max)
 
     def entry_at(self, lsn: int) -> LogEntry | None:
         """The entry at a position, of the open batch too; None: not there or no longer kept."""
@@ -470,7 +502,7 @@ class Element(BatchWriter):
 
     def epochs(self) -> list[tuple[int, LogPosition]]:
         """(epoch number, position) of the EPOCH entries kept, oldest first; committed ones."""
-        return log.epochs(self._reader)
+        return log.epochs(self._fresh_reader())
 
     def owned_buckets(self) -> frozenset[int]:
         """Buckets that OWN entries gave to this replica set and no DISOWN entry took away."""
