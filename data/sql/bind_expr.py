@@ -12,6 +12,7 @@ from data.sql.aggregates import AGGREGATES, Aggregate
 from data.sql.ir import (
     Agg,
     Call,
+    ColumnExpr,
     ConstExpr,
     Expr,
     Item,
@@ -23,6 +24,7 @@ from data.sql.ir import (
     SubqueryExpr,
     WindowExpr,
     transform,
+    walk,
 )
 from data.sql.operators import (
     arithmetic,
@@ -194,6 +196,9 @@ class ExpressionBinder:
     # -- operators ---------------------------------------------------------------------------------
     def _comparison(self, op: str, left: Any, right: Any) -> Expr:
         left, right = _unparen(left), _unparen(right)
+        for side in (left, right):
+            if isinstance(side, exp.Tuple) and not side.expressions:
+                raise SqlSyntaxError("an empty row is compared")
         if isinstance(right, exp.Any | exp.All):
             return self._quantified(op, left, right)
         if isinstance(left, exp.Tuple) or isinstance(right, exp.Tuple):
@@ -484,6 +489,8 @@ class ExpressionBinder:
         distinct = star = False
         if arguments and isinstance(arguments[0], exp.Distinct):
             distinct, arguments = True, [*arguments[0].expressions, *arguments[1:]]
+            if not arguments:
+                raise SqlSyntaxError(f"{name.lower()} (DISTINCT) of what?")
         if arguments and isinstance(arguments[-1], exp.Order):
             ordered = arguments[-1]
             arguments = [*arguments[:-1], ordered.this]
@@ -493,6 +500,9 @@ class ExpressionBinder:
         inner = ExpressionBinder(self.statement, self.scope)
         inner.depth = self.depth
         args = [inner.bind(a) for a in arguments]
+        columns = [e for a in args for e in walk(a) if isinstance(e, ColumnExpr)]
+        if columns and all(c.source not in self.scope.sources for c in columns):
+            raise refuse("an aggregate of columns of the query outside")
         if distinct and len(args) > 1 and name == "COUNT":
             raise refuse("COUNT (DISTINCT) of several columns")
         built = Aggregate(args, distinct=distinct, filter_=filter_, order=order, star=star)

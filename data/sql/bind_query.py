@@ -204,7 +204,7 @@ class QueryBinder:
         for part in ordered.expressions if ordered is not None else []:
             node = part.this
             place = -1
-            if isinstance(node, exp.Literal) and not node.is_string:
+            if _is_ordinal(node):
                 place = int(node.this) - 1
             elif isinstance(node, exp.Column) and folded(node.this) in names:
                 place = names.index(folded(node.this))
@@ -482,7 +482,7 @@ class QueryBinder:
         aliases = {folded(n.args["alias"]): n.this for n in nodes if isinstance(n, exp.Alias)}
 
         def bind_one(node: Any) -> Expr:
-            if isinstance(node, exp.Literal) and not node.is_string:
+            if _is_ordinal(node):
                 place = int(node.this) - 1
                 if not 0 <= place < len(nodes):
                     raise SqlSyntaxError(f"GROUP BY position {node.this} is not in the select list")
@@ -549,7 +549,7 @@ class QueryBinder:
                 raise GroupingError("ORDER BY of SELECT DISTINCT must be in the select list")
 
     def _order_expr(self, node: Any, select: Select, binder: ExpressionBinder) -> Expr:
-        if isinstance(node, exp.Literal) and not node.is_string:
+        if _is_ordinal(node):
             place = int(node.this) - 1
             if not 0 <= place < len(select.items):
                 raise SqlSyntaxError(f"ORDER BY position {node.this} is not in the select list")
@@ -618,6 +618,11 @@ def columns_refused(columns: list[str]) -> list[str]:
     if columns:
         raise refuse("column aliases of a base table")
     return columns
+
+
+def _is_ordinal(node: Any) -> bool:
+    """A whole number: in ORDER BY and GROUP BY the place of a result column."""
+    return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit()
 
 
 def _alias_of(node: Any) -> tuple[str, list[str]]:

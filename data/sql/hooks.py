@@ -12,8 +12,8 @@ from data.sql.compiler import Compiler
 from data.sql.ir import ConstExpr, SpecialExpr, SubqueryExpr, all_sources, deep_exprs, walk
 from data.sql.operators import cast
 from data.sql.parse import parse_expression, parse_query, refuse
-from data.sql.plan_types import Const, Special
-from data.sql.printer import Printer
+from data.sql.plan_types import Special
+from data.sql.printer import Printer, literal
 from data.sql.scope import Scope, Statement
 from protocol.errors import DefinitionError, GridError
 from protocol.sqltypes import SqlType, StorageValue
@@ -39,13 +39,9 @@ class CompilerHooks:
         for node in walk(expr):
             if isinstance(node, SubqueryExpr | SpecialExpr):
                 raise refuse("a CHECK with a subquery or the time or user")
-        printer = Printer()
+        printer = _CheckPrinter()
         printer.names[id(source)] = ""
-        text = printer.expr(expr)
-        for number, value in reversed(list(enumerate(printer.sources, 1))):
-            assert isinstance(value, Const)
-            text = text.replace(f"?{number}", _long_literal(value.value))
-        return text
+        return printer.expr(expr)
 
     def describe_query(
         self, text: str, schema: str, user: str, catalog: Catalog
@@ -88,10 +84,13 @@ class CompilerHooks:
         return self._evaluate(sql, values)
 
 
-def _long_literal(value: StorageValue) -> str:
-    if isinstance(value, str) and "\0" not in value:
-        return "'" + value.replace("'", "''") + "'"
-    raise refuse("such a literal in a CHECK")
+class _CheckPrinter(Printer):
+    """Prints every literal in the text: a CHECK has no parameters."""
+
+    def _const(self, value: StorageValue) -> str:
+        if isinstance(value, str) and "\0" in value:
+            raise refuse("a CHECK with a NUL character")
+        return literal(value)
 
 
 def _special_now(special: Special, now: int) -> StorageValue:

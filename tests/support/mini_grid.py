@@ -93,7 +93,7 @@ class MiniGrid:
             self.run(statement)
 
     def ddl(self, text: str) -> None:
-        hooks = CompilerHooks(self.compiler, _evaluate, lambda: NOW_US)
+        hooks = CompilerHooks(self.compiler, evaluate, lambda: NOW_US)
         plan = plan_ddl(text, self.declared, "TERRY", hooks, schema="TERRY")
         assert plan.change is not None
         change = plan.change
@@ -392,6 +392,6 @@ def is_select(sql: str) -> bool:
     return re.match(r"\s*(select|with)", sql, re.IGNORECASE) is not None
 
 
-def _evaluate(sql: str, params: tuple[StorageValue, ...]) -> StorageValue:
+def evaluate(sql: str, params: tuple[StorageValue, ...]) -> StorageValue:
     rows = Scratch(None, 1).query(sql, params)
     return rows[0][0] if rows else None
