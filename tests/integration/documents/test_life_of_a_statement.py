@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from protocol.messages.sql import Ran
 from tests.support.memory_grid import DATABASE, MemoryGrid
-from tests.support.steps import DOCS, files, first_times, listening, table
+from tests.support.steps import files, first_times, listening, table
 
 DOCUMENT = "life-of-a-statement.md"
 UPDATE = "UPDATE t SET v = v + 1 WHERE id = {}"
@@ -138,24 +138,3 @@ async def test_a_lost_answer(scene: Scene) -> None:
         for row in table(DOCUMENT, "When the answer is lost")
     ]
     assert first_times(steps[lost:]) == rows
-
-
-def test_files_that_documents_name_exist() -> None:
-    root = DOCS.parent
-    pages = [*DOCS.rglob("*.md"), root / "README.md", *root.glob("*/*/DESIGN.md")]
-    wrong = []
-    for page in pages:
-        for word in names_of_files(page.read_text(encoding="utf-8")):
-            if not (root / word).exists() and not (page.parent / word).exists():
-                wrong.append(f"{page.relative_to(root)}: {word}")
-    assert not wrong
-
-
-def names_of_files(text: str) -> list[str]:
-    """Words in `code` that look like a path of this repository, and targets of links."""
-    import re
-
-    tops = "data|protocol|membership|mgmt|daemons|deploy|tests|docs|benchmarks"
-    found = re.findall(rf"`((?:{tops})/[\w./-]+\.(?:py|md|sh))`", text)
-    links = [target for target in re.findall(r"\]\(([^)#]+?)\)", text) if "://" not in target]
-    return [*found, *links]

@@ -1,0 +1,214 @@
+"""Writes the generated pages of docs/reference: `python -m tests.support.reference`.
+
+What the pages say is taken from the code; tests/integration/documents fails when one is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from data.admin import settings as database_settings
+from mgmt.api import schema
+from mgmt.model import attributes
+from protocol import errors, instance_file, limits
+from protocol.errors import GridError
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+NOTE = "*Made by `python -m tests.support.reference` from {}; do not edit.*"
+IN_FORCE = {  # attributes that mean something here: name as it is written, default, meaning
+    "datastore": ("DataStore", "required", "folder of the element, absolute; "
+                  "`!!INSTANCE_NAME!!` and `!!HOST_NAME!!` are replaced. Fixed by dbCreate"),
+    "databasecharacterset": ("DatabaseCharacterSet", "required", "text is stored as UTF-8 whatever "
+                             "is chosen. Fixed by dbCreate"),
+    "durability": ("Durability", "0 with K ≥ 2, 1 with K = 1", "1: a commit is on the disk of every "
+                   "in-sync copy before it is acknowledged. 0: in the memory of the operating system "
+                   "of every in-sync copy. Fixed by dbCreate"),
+    "permsize": ("PermSize", str(database_settings.PERM_SIZE_MB), "MiB for rows and indexes of one "
+                 "element; a full element refuses INSERT and UPDATE with error 802"),
+    "tempsize": ("TempSize", str(database_settings.TEMP_SIZE_MB), "MiB of scratch space for queries"),
+    "connections": ("Connections", str(database_settings.CONNECTIONS), "clients at one data instance"),
+    "lockwait": ("LockWait", f"{database_settings.LOCK_WAIT_S:g}", "seconds a statement waits for a "
+                 "lock, then error 6003"),
+    "epochinterval": ("EpochInterval", f"{database_settings.EPOCH_INTERVAL_S:g}", "seconds between "
+                      "points that the whole database can be recovered to"),
+    "createepochatcommit": ("CreateEpochAtCommit", "0", "1: such a point with every commit"),
+    "isolation": ("Isolation", str(database_settings.READ_COMMITTED), "1: READ COMMITTED. 0: "
+                  "SERIALIZABLE"),
+    "sqlquerytimeout": ("SQLQueryTimeout", "0", "seconds a statement may take, 0: any time"),
+    "sqlquerytimeoutmsec": ("SQLQueryTimeoutMSec", "0", "the same in milliseconds"),
+    "workers": ("Workers", "0", "processes per element that run queries, 0: none"),
+    "description": ("Description", "", "for people"),
+    "connectionname": ("ConnectionName", "", "of a connectable: application_name of its clients"),
+    "connectioncharacterset": ("ConnectionCharacterSet", "AL32UTF8", "of a connectable"),
+    "uid": ("UID", "", "of a connectable: user"),
+    "pwd": ("PWD", "", "of a connectable: password; better leave it to the client"),
+}  # fmt: skip
+NOT_YET = ("tempsize", "epochinterval", "createepochatcommit", "isolation", "workers",
+           "sqlquerytimeout", "sqlquerytimeoutmsec")  # fmt: skip
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """A table in Markdown."""
+    names = list(headings)
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    return lines + [f"| {' | '.join(row)} |" for row in rows]
+
+
+def error_page() -> str:
+    """docs/reference/errors.md."""
+    lines = [
+        "# Errors",
+        "",
+        NOTE.format("`protocol/errors.py`"),
+        "",
+        "Every error has a code of ours, an SQLSTATE, the TimesTen number where there is one, and says",
+        "whether the same request, sent again, may succeed. SQL clients get the SQLSTATE, the message,",
+        "detail, hint and position; `ttGridAdmin` prints `Error <TimesTen number or code>: ...` and ends",
+        "with the exit code; the HTTP API answers with the status and a JSON body. Codes are never",
+        "renamed and never used again for something else.",
+        "",
+        "**Retry** — in SQL: class 40 means roll back and run the *transaction* again; `57P03` and `57P04`",
+        "that the statement was not done, try again or at another instance; `55P03` that only the statement is",
+        "undone. `08007` is never to be repeated blindly: whether the commit happened is unknown.",
+        "",
+    ]  # fmt: skip
+    for title, kinds in _sections():
+        lines += [f"## {title[0].upper()}{title[1:]}", ""]
+        rows = []
+        for kind in kinds:
+            example = kind("")
+            rows.append(
+                (
+                    f"`{kind.code}`",
+                    f"`{kind.sqlstate}`",
+                    str(kind.tt_number or ""),
+                    "yes" if kind.retriable else "",
+                    str(schema.http_status(example)),
+                    str(schema.exit_code(example)),
+                    " ".join((kind.__doc__ or "").split()),
+                )
+            )
+        headings = ("code", "SQLSTATE", "TimesTen", "retry", "HTTP", "exit", "meaning")
+        lines += [*table(headings, rows), ""]
+    return "\n".join(lines)
+
+
+def _sections() -> list[tuple[str, list[type[GridError]]]]:
+    """The classes under the section lines of the module, in its order."""
+    sections: list[tuple[str, list[type[GridError]]]] = [("faults", [])]
+    for line in Path(errors.__file__).read_text(encoding="utf-8").splitlines():
+        if line.startswith("# -- "):
+            sections.append((line.strip("# -"), []))
+        elif match := re.match(r"class (\w+)\(", line):
+            kind = getattr(errors, match[1])
+            if kind is not GridError:
+                sections[-1][1].append(kind)
+    return sections
+
+
+def settings_page() -> str:
+    """docs/reference/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        NOTE.format("`mgmt/model/attributes.py`, `protocol/instance_file.py`, `protocol/limits.py`"),
+        "",
+        "## Database definitions (`.dbdef`) and connectables (`.connect`)",
+        "",
+        "Lines `attribute=value`; names are case-insensitive; `#` and `;` begin comments; an optional header",
+        "`[name]` comes first. `ttGridAdmin dbdefCreate FILE` and `connectableCreate -dbdef NAME FILE` add them",
+        "to the model, `modelApply` puts them in force; a loaded database takes changed attributes at its next",
+        "`dbLoad`.",
+        "",
+    ]  # fmt: skip
+    rows = []
+    for key, (name, default, meaning) in IN_FORCE.items():
+        low, high = attributes.INTEGERS.get(key, (None, None))
+        between = "" if low is None else f"{low} … {high:,}"
+        rows.append((f"`{name}`", between, default, meaning + (". *Checked, not yet in force*" if key in NOT_YET else "")))  # fmt: skip
+    lines += [*table(("attribute", "range", "default", "meaning"), rows), ""]
+    meaningless = ", ".join(f"`{name}`" for name in sorted(attributes.MEANINGLESS))
+    prefixes = ", ".join(f"`{prefix.upper()}*`" for prefix in attributes.PREFIXES)
+    lines += [
+        "`DatabaseCharacterSet` is one of " + ", ".join(attributes.CHARACTER_SETS) + ".",
+        "",
+        f"Accepted without effect, because TimesTen's files have them: {meaningless} (in any case), and",
+        f"the families {prefixes}.",
+        "",
+        "Refused by name: " + ", ".join(f"`{name}`" for name in attributes.REFUSED) + ".",
+        "",
+        "## Instances (`conf/instance.toml`)",
+        "",
+        "Written by `ttInstanceCreate`, `gridCreate` and `modelApply`; read by every daemon and command of the",
+        "instance. To change a port, use `ttGridAdmin instanceModify` and `modelApply`.",
+        "",
+        *_instance_rows(),
+        "",
+        "## Limits",
+        "",
+        "Fixed; a value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).",
+        "",
+        *table(("limit", "value"), _limits()),
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _instance_rows() -> list[str]:
+    texts = _comments(Path(instance_file.__file__))
+    rows = []
+    for kind, section in (
+        (instance_file.InstanceSettings, "instance"),
+        (instance_file.MembershipSettings, "membership"),
+    ):
+        defaults = kind.__struct_defaults__
+        fields = kind.__struct_fields__
+        first = len(fields) - len(defaults)
+        for number, field in enumerate(fields):
+            if field == "membership":
+                continue
+            default = defaults[number - first] if number >= first else "required"
+            shown = "" if default in ("", ()) else str(default)
+            rows.append((f"`[{section}]`", f"`{field}`", shown, texts.get(field, "")))
+    return table(("table", "key", "default", "meaning"), rows)
+
+
+def _comments(path: Path) -> dict[str, str]:
+    """field → the comment behind its line."""
+    found = re.findall(r"^    (\w+): [^#\n]+  # (.+)$", path.read_text(encoding="utf-8"), re.M)
+    return {name: comment.replace("|", "\\|") for name, comment in found}
+
+
+def _limits() -> list[tuple[str, str]]:
+    rows = []
+    for name in (
+        "K_MAX",
+        "BUCKET_COUNT",
+        "CLIENT_CONNECTIONS_MAX",
+        "CLIENT_CONNECTIONS_RESERVED",
+        "WIRE_MESSAGE_BYTES_MAX",
+        "ROW_BYTES_MAX",
+        "RPC_FRAME_BYTES_MAX",
+        "RPC_IN_FLIGHT_MAX",
+    ):
+        value = getattr(limits, name)
+        shown = f"{value // limits.MIB} MiB" if name.endswith("BYTES_MAX") else f"{value:,}"
+        rows.append((f"`{name}`", shown))
+    return rows
+
+
+PAGES = {"errors.md": error_page, "settings.md": settings_page}
+
+
+def main() -> None:
+    """Write all pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make(), encoding="utf-8")
+        print(FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()
