@@ -1,6 +1,6 @@
 """Writes the generated pages of docs/reference: `python -m tests.support.reference`.
 
-What the pages say is taken from the code; tests/integration/documents fails when one is out of date.
+What the pages say is taken from the code; a test fails when one is out of date.
 """
 
 from __future__ import annotations
@@ -17,36 +17,66 @@ from protocol.errors import GridError
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "*Made by `python -m tests.support.reference` from {}; do not edit.*"
-IN_FORCE = {  # attributes that mean something here: name as it is written, default, meaning
-    "datastore": ("DataStore", "required", "folder of the element, absolute; "
-                  "`!!INSTANCE_NAME!!` and `!!HOST_NAME!!` are replaced. Fixed by dbCreate"),
-    "databasecharacterset": ("DatabaseCharacterSet", "required", "text is stored as UTF-8 whatever "
-                             "is chosen. Fixed by dbCreate"),
-    "durability": ("Durability", "0 with K ≥ 2, 1 with K = 1", "1: a commit is on the disk of every "
-                   "in-sync copy before it is acknowledged. 0: in the memory of the operating system "
-                   "of every in-sync copy. Fixed by dbCreate"),
-    "permsize": ("PermSize", str(database_settings.PERM_SIZE_MB), "MiB for rows and indexes of one "
-                 "element; a full element refuses INSERT and UPDATE with error 802"),
-    "tempsize": ("TempSize", str(database_settings.TEMP_SIZE_MB), "MiB of scratch space for queries"),
-    "connections": ("Connections", str(database_settings.CONNECTIONS), "clients at one data instance"),
-    "lockwait": ("LockWait", f"{database_settings.LOCK_WAIT_S:g}", "seconds a statement waits for a "
-                 "lock, then error 6003"),
-    "epochinterval": ("EpochInterval", f"{database_settings.EPOCH_INTERVAL_S:g}", "seconds between "
-                      "points that the whole database can be recovered to"),
-    "createepochatcommit": ("CreateEpochAtCommit", "0", "1: such a point with every commit"),
-    "isolation": ("Isolation", str(database_settings.READ_COMMITTED), "1: READ COMMITTED. 0: "
-                  "SERIALIZABLE"),
-    "sqlquerytimeout": ("SQLQueryTimeout", "0", "seconds a statement may take, 0: any time"),
-    "sqlquerytimeoutmsec": ("SQLQueryTimeoutMSec", "0", "the same in milliseconds"),
-    "workers": ("Workers", "0", "processes per element that run queries, 0: none"),
-    "description": ("Description", "", "for people"),
-    "connectionname": ("ConnectionName", "", "of a connectable: application_name of its clients"),
-    "connectioncharacterset": ("ConnectionCharacterSet", "AL32UTF8", "of a connectable"),
-    "uid": ("UID", "", "of a connectable: user"),
-    "pwd": ("PWD", "", "of a connectable: password; better leave it to the client"),
-}  # fmt: skip
-NOT_YET = ("tempsize", "epochinterval", "createepochatcommit", "isolation", "workers",
-           "sqlquerytimeout", "sqlquerytimeoutmsec")  # fmt: skip
+# Attributes that mean something here, as they are written: default, meaning.
+IN_FORCE = """
+DataStore | required | folder of the element, absolute; `!!INSTANCE_NAME!!` and `!!HOST_NAME!!` are
+    replaced. Fixed by dbCreate
+DatabaseCharacterSet | required | text is stored as UTF-8 whatever is chosen. Fixed by dbCreate
+Durability | 0 with K ≥ 2, 1 with K = 1 | 1: a commit is on the disk of every in-sync copy before
+    it is acknowledged. 0: in the memory of the operating system of every one. Fixed by dbCreate
+PermSize | {perm_size} | MiB for rows and indexes of one element; a full element refuses INSERT and
+    UPDATE with error 802
+TempSize | {temp_size} | MiB of scratch space for queries
+Connections | {connections} | clients at one data instance
+LockWait | {lock_wait:g} | seconds a statement waits for a lock, then error 6003
+EpochInterval | {epoch_interval:g} | seconds between points that the whole database can be
+    recovered to
+CreateEpochAtCommit | 0 | 1: such a point with every commit
+Isolation | {isolation} | 1: READ COMMITTED. 0: SERIALIZABLE
+SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
+SQLQueryTimeoutMSec | 0 | the same in milliseconds
+Workers | 0 | processes per element that run queries, 0: none
+Description | | for people
+ConnectionName | | of a connectable: application_name of its clients
+ConnectionCharacterSet | AL32UTF8 | of a connectable
+UID | | of a connectable: user
+PWD | | of a connectable: password; better leave it to the client
+"""
+ERRORS_HEAD = """
+Every error has a code of ours, an SQLSTATE, the TimesTen number where there is one, and says
+whether the same request, sent again, may succeed. SQL clients get the SQLSTATE, the message,
+detail, hint and position; `ttGridAdmin` prints `Error <TimesTen number or code>: ...` and ends
+with the exit code; the HTTP API answers with the status and a JSON body. Codes are never
+renamed and never used again for something else.
+
+**Retry** in SQL: class 40 means roll back and run the *transaction* again; `57P03` and `57P04`
+that the statement was not done: try again, perhaps at another instance; `55P03` that only the
+statement is undone. `08007` is never to be repeated blindly: whether the commit happened is
+unknown.
+"""
+DEFINITIONS_HEAD = """
+## Database definitions (`.dbdef`) and connectables (`.connect`)
+
+Lines `attribute=value`; names are case-insensitive; `#` and `;` begin comments; an optional
+header `[name]` comes first. `ttGridAdmin dbdefCreate FILE` and `connectableCreate -dbdef NAME
+FILE` add them to the model, `modelApply` puts them in force; a database takes changed attributes
+at its next `dbLoad`.
+"""
+INSTANCES_HEAD = """
+## Instances (`conf/instance.toml`)
+
+Written by `ttInstanceCreate`, `gridCreate` and `modelApply`; read by every daemon and command of
+the instance. To change a port, use `ttGridAdmin instanceModify` and `modelApply`.
+"""
+LIMITS_HEAD = """
+## Limits
+
+Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
+"""
+NOT_YET = (
+    *("TempSize", "EpochInterval", "CreateEpochAtCommit", "Isolation", "Workers"),
+    *("SQLQueryTimeout", "SQLQueryTimeoutMSec"),
+)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -58,22 +88,7 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
 
 def error_page() -> str:
     """docs/reference/errors.md."""
-    lines = [
-        "# Errors",
-        "",
-        NOTE.format("`protocol/errors.py`"),
-        "",
-        "Every error has a code of ours, an SQLSTATE, the TimesTen number where there is one, and says",
-        "whether the same request, sent again, may succeed. SQL clients get the SQLSTATE, the message,",
-        "detail, hint and position; `ttGridAdmin` prints `Error <TimesTen number or code>: ...` and ends",
-        "with the exit code; the HTTP API answers with the status and a JSON body. Codes are never",
-        "renamed and never used again for something else.",
-        "",
-        "**Retry** — in SQL: class 40 means roll back and run the *transaction* again; `57P03` and `57P04`",
-        "that the statement was not done, try again or at another instance; `55P03` that only the statement is",
-        "undone. `08007` is never to be repeated blindly: whether the commit happened is unknown.",
-        "",
-    ]  # fmt: skip
+    lines = ["# Errors", "", NOTE.format("`protocol/errors.py`"), ERRORS_HEAD]
     for title, kinds in _sections():
         lines += [f"## {title[0].upper()}{title[1:]}", ""]
         rows = []
@@ -110,50 +125,45 @@ def _sections() -> list[tuple[str, list[type[GridError]]]]:
 
 def settings_page() -> str:
     """docs/reference/settings.md."""
-    lines = [
-        "# Settings",
-        "",
-        NOTE.format("`mgmt/model/attributes.py`, `protocol/instance_file.py`, `protocol/limits.py`"),
-        "",
-        "## Database definitions (`.dbdef`) and connectables (`.connect`)",
-        "",
-        "Lines `attribute=value`; names are case-insensitive; `#` and `;` begin comments; an optional header",
-        "`[name]` comes first. `ttGridAdmin dbdefCreate FILE` and `connectableCreate -dbdef NAME FILE` add them",
-        "to the model, `modelApply` puts them in force; a loaded database takes changed attributes at its next",
-        "`dbLoad`.",
-        "",
-    ]  # fmt: skip
-    rows = []
-    for key, (name, default, meaning) in IN_FORCE.items():
-        low, high = attributes.INTEGERS.get(key, (None, None))
-        between = "" if low is None else f"{low} … {high:,}"
-        rows.append((f"`{name}`", between, default, meaning + (". *Checked, not yet in force*" if key in NOT_YET else "")))  # fmt: skip
-    lines += [*table(("attribute", "range", "default", "meaning"), rows), ""]
+    modules = "`mgmt/model/attributes.py`, `protocol/instance_file.py`, `protocol/limits.py`"
+    lines = ["# Settings", "", NOTE.format(modules), DEFINITIONS_HEAD]
+    lines += [*table(("attribute", "range", "default", "meaning"), _attributes()), ""]
     meaningless = ", ".join(f"`{name}`" for name in sorted(attributes.MEANINGLESS))
     prefixes = ", ".join(f"`{prefix.upper()}*`" for prefix in attributes.PREFIXES)
     lines += [
-        "`DatabaseCharacterSet` is one of " + ", ".join(attributes.CHARACTER_SETS) + ".",
+        f"`DatabaseCharacterSet` is one of {', '.join(attributes.CHARACTER_SETS)}.",
         "",
-        f"Accepted without effect, because TimesTen's files have them: {meaningless} (in any case), and",
+        f"Accepted without effect, because TimesTen's files have them: {meaningless}, and",
         f"the families {prefixes}.",
         "",
-        "Refused by name: " + ", ".join(f"`{name}`" for name in attributes.REFUSED) + ".",
-        "",
-        "## Instances (`conf/instance.toml`)",
-        "",
-        "Written by `ttInstanceCreate`, `gridCreate` and `modelApply`; read by every daemon and command of the",
-        "instance. To change a port, use `ttGridAdmin instanceModify` and `modelApply`.",
-        "",
+        f"Refused by name: {', '.join(f'`{name}`' for name in attributes.REFUSED)}.",
+        INSTANCES_HEAD,
         *_instance_rows(),
-        "",
-        "## Limits",
-        "",
-        "Fixed; a value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).",
-        "",
+        LIMITS_HEAD,
         *table(("limit", "value"), _limits()),
         "",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
+
+
+def _attributes() -> list[tuple[str, ...]]:
+    given = IN_FORCE.format(
+        perm_size=database_settings.PERM_SIZE_MB,
+        temp_size=database_settings.TEMP_SIZE_MB,
+        connections=database_settings.CONNECTIONS,
+        lock_wait=database_settings.LOCK_WAIT_S,
+        epoch_interval=database_settings.EPOCH_INTERVAL_S,
+        isolation=database_settings.READ_COMMITTED,
+    )
+    rows = []
+    for line in given.replace("\n    ", " ").strip().splitlines():
+        name, default, meaning = (part.strip() for part in line.split("|"))
+        limits_of = attributes.INTEGERS.get(name.lower())
+        between = f"{limits_of[0]} … {limits_of[1]:,}" if limits_of else ""
+        if name in NOT_YET:
+            meaning += ". *Checked, not yet in force*"
+        rows.append((f"`{name}`", between, default, meaning))
+    return rows
 
 
 def _instance_rows() -> list[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from mgmt.model import attributes
 from tests.support.reference import FOLDER, PAGES
 from tests.support.steps import DOCS
 
@@ -18,6 +19,12 @@ TOPS = "data|protocol|membership|mgmt|daemons|deploy|tests|docs|benchmarks"
 def test_a_generated_page_is_up_to_date(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
     assert written == PAGES[name](), "run python -m tests.support.reference"
+
+
+def test_every_attribute_of_a_database_definition_is_explained() -> None:
+    page = (FOLDER / "settings.md").read_text(encoding="utf-8").lower()
+    known = [*attributes.INTEGERS, *attributes.TEXTS, *attributes.REFUSED]
+    assert [name for name in known if f"`{name}`" not in page] == []
 
 
 def test_files_that_documents_name_exist() -> None:
