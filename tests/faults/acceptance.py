@@ -27,11 +27,11 @@ from tests.support.load import (
     Attempt,
     Connection,
     Ledger,
-    LoadClient,
     Pauses,
     check_errors,
     check_kept,
     pauses_after,
+    under_load,
 )
 from tests.support.real_grid import Observer, RealGrid, wait_for_summary
 
@@ -121,17 +121,10 @@ async def drill(grid: RealGrid, watch: Observer, seconds: float) -> Report:
     """Load and faults for about `seconds`, then all checks. Raises AssertionError."""
     await fill(grid)
     run = next(_runs)
-    clients = [LoadClient(number, grid) for number in range(CLIENTS)]
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        for client in clients:
-            tasks.create_task(client.run(stop, Writer(run, client.number).work))
-        try:
-            lead_s, readable_s = await _kill(grid, watch, watch.lead(1), seconds / 4)
-            copy_s, _ = await _kill(grid, watch, watch.copy(2), seconds / 8)
-            await asyncio.sleep(seconds / 8)  # the load goes on
-        finally:
-            stop.set()
+    async with under_load(grid, CLIENTS, lambda n: Writer(run, n).work) as clients:
+        lead_s, readable_s = await _kill(grid, watch, watch.lead(1), seconds / 4)
+        copy_s, _ = await _kill(grid, watch, watch.copy(2), seconds / 8)
+        await asyncio.sleep(seconds / 8)  # the load goes on
     await watch.whole()
     await asyncio.to_thread(wait_for_summary, grid, WHOLE)
     elements = await asyncio.to_thread(equal_copies, grid)

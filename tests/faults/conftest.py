@@ -28,4 +28,8 @@ async def watch(grid: RealGrid) -> AsyncIterator[Observer]:
     async with grid.observer() as observer:
         await observer.whole()
         yield observer
+        for host in grid.hosts:  # a test that failed half-way does not spoil the next one
+            grid.resume(host)
+            if not grid.daemon_pid(host):
+                grid.start_instance(host)
         await observer.whole()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,10 +42,12 @@ class LoadClient:
     def __init__(self, number: int, grid: RealGrid) -> None:
         self.number = number
         self.ledger = Ledger()
+        self.began = asyncio.Event()  # something succeeded
         self._grid = grid
         self._addresses = grid.addresses()
         self._next = number % len(self._addresses)
         self._connection: Connection | None = None
+        self.address = ""  # of the data instance it talks to
 
     async def run(
         self, stop: asyncio.Event, work: Callable[[Connection, Ledger], Awaitable[set[Any]]]
@@ -54,6 +57,7 @@ class LoadClient:
         try:
             while not stop.is_set():
                 if await self._once(work):
+                    self.began.set()
                     now_s = time.monotonic()
                     self.ledger.gaps.append((now_s, now_s - last_s))
                     last_s = now_s
@@ -104,9 +108,10 @@ class LoadClient:
 
     async def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            address = self._addresses[self._next]
+            self.address = self._addresses[self._next]
             self._next = (self._next + 1) % len(self._addresses)
-            self._connection = await psycopg.AsyncConnection.connect(**self._grid.words(address))
+            words = self._grid.words(self.address)
+            self._connection = await psycopg.AsyncConnection.connect(**words)
         return self._connection
 
     async def close(self) -> None:
@@ -170,3 +175,23 @@ def check_kept(clients: list[LoadClient], there: Counter[Any]) -> None:
         known |= client.ledger.acknowledged | client.ledger.maybe
     unknown = [key for key in there if key not in known]
     assert not unknown, f"nobody wrote {unknown[:5]}"
+
+
+@contextlib.asynccontextmanager
+async def under_load(
+    grid: RealGrid,
+    count: int,
+    work_of: Callable[[int], Callable[[Connection, Ledger], Awaitable[set[Any]]]],
+) -> AsyncIterator[list[LoadClient]]:
+    """Clients that work while the body runs; all of them have succeeded once before it begins."""
+    clients = [LoadClient(number, grid) for number in range(count)]
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for client in clients:
+            tasks.create_task(client.run(stop, work_of(client.number)))
+        try:
+            async with asyncio.timeout(HANGS_S):
+                await asyncio.gather(*(client.began.wait() for client in clients))
+            yield clients
+        finally:
+            stop.set()

@@ -7,12 +7,13 @@ by pid; what became of it is read from ZooKeeper, as the instances do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from protocol.topology import DistributionMap
 
 FIRST_BASE, LAST_BASE, BASE_STEP = 12_000, 28_000, 100
 COMMAND_TIMEOUT_S = 120
+RUN_VARIABLE = "TENGRID_TEST_RUN"  # set by tests/conftest.py
 
 
 class RealGrid:
@@ -42,7 +44,8 @@ class RealGrid:
     def make(cls, folder: Path, *, k: int = 2, data: int = 4) -> RealGrid:
         """A grid with an open database, user and empty tables of the sample; about 15 s."""
         plan = next(plan for plan in _plans(folder, k, data) if not taken_ports(plan))
-        login = local_grid.make(plan)
+        with _not_counted():
+            login = local_grid.make(plan)
         return cls(plan, login)
 
     def destroy(self) -> None:
@@ -50,11 +53,14 @@ class RealGrid:
         for host in self.hosts:
             self.resume(host)  # a stopped process would not end
         local_grid.destroy(self.plan)
+        left = [p for p in Path("/proc").glob("[0-9]*") if str(self.plan.folder) in _title(p)]
+        assert not left, f"still running: {[_title(p) for p in left]}"
 
     def restart(self) -> None:
         """`make grid-stop` and `make grid-start`."""
-        assert local_grid.stop(self.plan) == 0
-        assert local_grid.start(self.plan) == 0
+        with _not_counted():
+            assert local_grid.stop(self.plan) == 0
+            assert local_grid.start(self.plan) == 0
 
     # -- places ---------------------------------------------------------------------------------
     @property
@@ -121,6 +127,7 @@ class RealGrid:
             text=True,
             timeout=COMMAND_TIMEOUT_S,
             check=False,
+            env={name: value for name, value in os.environ.items() if name != RUN_VARIABLE},
         )
         assert done.returncode == 0, f"{program} {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -163,7 +170,8 @@ class RealGrid:
     def start_membership_server(self, number: int) -> None:
         """ttMembership start."""
         home = self.plan.membership_homes()[number - 1]
-        local_grid._tool("ttMembership", "start", str(home))
+        with _not_counted():
+            local_grid._tool("ttMembership", "start", str(home))
 
     # -- looking --------------------------------------------------------------------------------
     def observer(self) -> Observer:
@@ -223,6 +231,18 @@ class Observer:
 
         await self._until("every copy in sync", is_whole, timeout_s)
 
+    async def settled(self, timeout_s: float = 20) -> None:
+        """Whole, and each replica set is led where it should be; nothing moves by itself."""
+        await self.whole()
+
+        def is_settled(view: ClusterView) -> bool:
+            return all(
+                self._hosts[view.sets[(DATABASE, rs)].lead] == hosts[(rs - 1) % len(hosts)]
+                for rs, hosts in self.replica_sets.items()
+            )
+
+        await self._until("leads spread", is_settled, timeout_s)
+
     async def new_lead(self, rs: int, old_host: int, timeout_s: float = 10) -> None:
         """Until a replica set is led by another host."""
 
@@ -275,6 +295,24 @@ def wait_for_summary(grid: RealGrid, wanted: str, timeout_s: float = 30) -> None
 def _plans(folder: Path, k: int, data: int) -> Any:
     for base in range(FIRST_BASE + os.getpid() % 50 * BASE_STEP, LAST_BASE, BASE_STEP):
         yield GridPlan(folder=folder, k=k, data=data, port_base=base)
+
+
+@contextlib.contextmanager
+def _not_counted() -> Iterator[None]:
+    """Daemons of a grid that outlives one test are not leaks of it: destroy() looks for them."""
+    value = os.environ.pop(RUN_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[RUN_VARIABLE] = value
+
+
+def _title(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _host(instance: str) -> int:
