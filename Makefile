@@ -3,11 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-GRID_DIR  ?= .grid
-K         ?= 2
-DATA      ?= 4
-PORT_BASE ?= 6600
-export GRID_DIR K DATA PORT_BASE
+# K (2), DATA (4) and PORT_BASE (6600) are left to deploy/local_grid.py: a grid that is there keeps its own.
+GRID_DIR ?= .grid
+export GRID_DIR
+$(foreach name,K DATA PORT_BASE,$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 PYTHON := .venv/bin/python
 GRID   := $(PYTHON) -m deploy.local_grid

@@ -43,7 +43,7 @@ def main() -> int:
         print(f"usage: python -m deploy.local_grid {'|'.join(ACTIONS)}", file=sys.stderr)
         return 2
     try:
-        wanted = from_environment(os.environ)
+        wanted = _wanted(dict(os.environ))
         actions: dict[str, Callable[[GridPlan], int]] = {
             "up": up,
             "stop": stop,
@@ -63,6 +63,20 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Interrupted. make grid goes on or begins again.", file=sys.stderr)
         return 130
+
+
+def _wanted(environment: dict[str, str]) -> GridPlan:
+    """The plan asked for; what is left open is as in the grid that is there, if there is one."""
+    stored = _read(Path(environment.get("GRID_DIR") or ".grid").absolute())
+    if stored is not None:
+        before = stored[0]
+        for name, value in (
+            ("K", before.k),
+            ("DATA", before.data),
+            ("PORT_BASE", before.port_base),
+        ):
+            environment[name] = environment.get(name) or str(value)
+    return from_environment(environment)
 
 
 # -- actions --------------------------------------------------------------------------------------
