@@ -358,7 +358,8 @@ class StepRunner:
 def _missing_parent(
     constraint: str, facts: TableFacts, columns: tuple[str, ...], key: tuple[StorageValue, ...]
 ) -> ForeignKeyError:
-    return _no_parent(constraint, f"{facts.table.schema}.{facts.table.name}: {columns}", key)
+    table = f"{facts.table.schema}.{facts.table.name}"
+    return _no_parent(constraint, f"{table} ({', '.join(columns)})", key)
 
 
 def _no_parent(constraint: str, where: str, key: tuple[StorageValue, ...]) -> ForeignKeyError:
