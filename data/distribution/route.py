@@ -104,6 +104,9 @@ class Route:
     * "local": at any one element, best the connection's own (only DUPLICATE tables or none);
     * "here": at the connection's element only (hint LOCAL);
     * "everywhere": at every element, all copies (hint GLOBAL).
+
+    `always`: the fragment gives a row even where no row matches (COUNT of nothing is 0), so a key
+    that is NULL or not found goes to bucket 0 instead of nowhere.
     """
 
     kind: Literal["keys", "global_index", "all", "local", "here", "everywhere"]
@@ -111,6 +114,7 @@ class Route:
     keys: tuple[tuple[RouteValue, ...], ...] = ()
     index_id: int = 0
     lookup: Fragment | None = None
+    always: bool = False
 
 
 ROUTE_ALL = Route("all")
@@ -143,7 +147,9 @@ def buckets_of(
     """The distinct buckets of a "keys" or "global_index" route; () if no row can match."""
     if len(route.keys) == 1:
         bucket = key_bucket(route.keys[0], values, special)
-        return (bucket,) if bucket >= 0 else ()
+        if bucket < 0:
+            return (0,) if route.always else ()
+        return (bucket,)
     found = {key_bucket(key, values, special) for key in route.keys}
     return tuple(sorted(b for b in found if b >= 0))
 
@@ -174,7 +180,7 @@ def _no_special(special: Special) -> StorageValue:
 def _bucket_of_integer(index: int) -> Callable[[tuple[StorageValue, ...]], int]:
     def bucket(values: tuple[StorageValue, ...]) -> int:
         value = values[index]
-        return -1 if value is None else bucket_of_int(value)  # type: ignore[arg-type]
+        return nowhere if value is None else bucket_of_int(value)  # type: ignore[arg-type]
 
     return bucket
 

@@ -489,7 +489,7 @@ class ExpressionBinder:
         distinct = star = False
         if arguments and isinstance(arguments[0], exp.Distinct):
             distinct, arguments = True, [*arguments[0].expressions, *arguments[1:]]
-            if not arguments:
+            if not arguments or isinstance(arguments[0], exp.Star):
                 raise SqlSyntaxError(f"{name.lower()} (DISTINCT) of what?")
         if arguments and isinstance(arguments[-1], exp.Order):
             ordered = arguments[-1]

@@ -6,6 +6,8 @@ the query runs there. The others are taken when placement proves that they give 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import has_bucket, key_columns, quoted, table_name
 from data.catalog.objects import Distribution
@@ -155,6 +157,8 @@ class Planner:
         if place.one and force is None:
             route = ROUTE_LOCAL
         if _is_single(route):
+            if query.grouped and not query.group:
+                route = _always(route)
             return self._whole(query, route)
         if route.kind == "all" and not place.one:
             self.reasons.append("no condition fixes the distribution key")
@@ -419,6 +423,14 @@ def _is_single(route: Route) -> bool:
     return route.kind in ("local", "here", "global_index") or (
         route.kind == "keys" and len(route.keys) == 1
     )
+
+
+def _always(route: Route) -> Route:
+    """The same for a query that gives a row whatever its key is: an aggregate of all rows."""
+    lookup = route.lookup
+    if lookup is not None:
+        lookup = replace(lookup, sql=f"SELECT coalesce(({lookup.sql}), 0)")
+    return replace(route, always=True, lookup=lookup)
 
 
 def _as_kind(plan: QueryPlan, kind: str) -> QueryPlan:

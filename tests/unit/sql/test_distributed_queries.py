@@ -216,6 +216,9 @@ select code from codes where cust_id = 10
 select c.code, k.last_name from codes c join customers k on k.cust_id = c.cust_id order by 1
 select region, num from orders where region in (1, 2) and qty > 10 order by 2
 select count(*) from orders where region = 3
+select count(*), sum(amount), nvl(max(amount), 0) from transactions where account_id = 99999
+select count(*) from accounts where account_id = 99999 having count(*) = 0
+select count(*) from customers where cust_id = cast(null as number)
 select 1 + 1, 'a' || 'b' from dual
 select count(*) from account_status
 select a.type, s.status from account_type a cross join account_status s order by 1, 2
@@ -292,3 +295,13 @@ def test_all_kinds_of_plans_are_used() -> None:
     assert kinds["single"] >= 10
     assert kinds["co-located"] >= 50
     assert kinds["general"] >= 20
+
+
+def test_an_aggregate_over_no_place_gives_its_row() -> None:
+    for sql in (
+        "select count(*), max(last_name) from customers where cust_id = ?",
+        "select count(*), max(phone) from accounts where account_id = ?",
+        "select count(*), max(phone) from accounts where account_id in (?, ?)",
+    ):
+        nothing = (None,) * sql.count("?")
+        assert grid(3).run(sql, nothing) == [(0, None)]
