@@ -181,7 +181,7 @@ def _insert_steps(
             assert type(source) is SpecialValue
             specials = specials or Specials(session)
             value = specials(source.special)
-        row.append(value if source.convert is None else source.convert(value))
+        row.append(value if source.convert is None or value is None else source.convert(value))
     bucket = rule.of(tuple(row))
     if bucket < 0:
         return None

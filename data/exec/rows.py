@@ -8,6 +8,7 @@ from data.catalog.objects import Sequence, Table
 from data.distribution.route import Const
 from data.exec.sequences import Sequences
 from data.exec.values import Specials
+from data.sql.convert import Convert
 from data.sql.plan_types import (
     CurrVal,
     NextVal,
@@ -72,7 +73,7 @@ class RowMaker:
             if kind is ParamValue:
                 assert isinstance(source, ParamValue)
                 value = values[source.index]
-                out.append(value if source.convert is None else source.convert(value))
+                out.append(_converted(value, source.convert))
             elif kind is Const:
                 assert isinstance(source, Const)
                 out.append(source.value)
@@ -105,4 +106,8 @@ class RowMaker:
             return rows[0][0] if rows else None
         else:
             raise InternalError(f"unknown value source {source}")
-        return value if source.convert is None else source.convert(value)
+        return _converted(value, source.convert)
+
+
+def _converted(value: StorageValue, convert: Convert | None) -> StorageValue:
+    return value if convert is None or value is None else convert(value)
