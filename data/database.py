@@ -73,6 +73,7 @@ class Database:
             ReplicationSettings(session_timeout_s=session_timeout_s),
             self.writer,
             spec.database,
+            luggage=self.writer,
         )
         self.writer.attach(self.member)
         self.shard = Shard(element, self.writer, self.member)
@@ -173,7 +174,7 @@ class Database:
         orphans = self.writer.drop_orphans(lambda txn: txn.incarnation in alive)
         now_s = boottime_s()
         for workspace in self.writer.prepared():
-            age_s = now_s - workspace.started_s
+            age_s = now_s - workspace.prepared_s
             patience_s = IN_DOUBT_AFTER_S
             if workspace.participants[:1] == (self.writer.rs,):
                 patience_s = IN_DOUBT_AFTER_S if workspace in orphans else ANCHOR_PATIENCE_S

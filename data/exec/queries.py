@@ -91,10 +91,11 @@ class QueryRunner:
         self, target: Target, sql: str, params: Values, encoding: bytes, short: bool
     ) -> ReadRows:
         txn: TxnId | None = None
+        term = 0
         if self._txn is not None:
             enlisted = self._txn.participants.get(target.rs)
             if enlisted is not None and enlisted.statements:
-                txn = self._txn.id
+                txn, term = self._txn.id, enlisted.term
         return ReadRows(
             self._space.name,
             target.rs,
@@ -106,6 +107,7 @@ class QueryRunner:
             short,
             txn,
             bool(target.instance),
+            term,
         )
 
     def _call(self, target: Target, message: Any) -> asyncio.Future[Any]:

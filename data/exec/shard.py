@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from data.exec import encoders
-from data.storage.element import Element, Scan
+from data.storage.element import Element
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
 from protocol import trace
@@ -24,8 +24,8 @@ from protocol.errors import (
     StaleMapError,
     StaleSchemaError,
     UnknownPortalError,
-    WorkspaceLostError,
 )
+from protocol.ids import TxnId
 from protocol.limits import RPC_BATCH_BYTES
 from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
 from protocol.sqltypes import StorageRow, StorageValue
@@ -47,12 +47,43 @@ class Lease(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Where a cursor's rows come from: a scan, or rows that were read at once."""
+
+    async def fetch(self, rows_max: int) -> list[StorageRow]: ...
+    def interrupt(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class _Gathered:
+    """The rows of a read inside a transaction, which cannot be held open like a scan."""
+
+    def __init__(self, rows: list[StorageRow]) -> None:
+        self._rows = rows
+        self._at = 0
+
+    async def fetch(self, rows_max: int) -> list[StorageRow]:
+        """The next rows; in between others get their turn."""
+        if self._at:
+            await asyncio.sleep(0)
+        rows = self._rows[self._at : self._at + rows_max]
+        self._at += rows_max
+        return rows
+
+    def interrupt(self) -> None:
+        """Nothing runs."""
+
+    async def close(self) -> None:
+        """Let the rows go."""
+        self._rows = []
+
+
 class _Cursor:
-    """An open scan that a coordinator fetches from."""
+    """Rows that a coordinator fetches batch by batch."""
 
     __slots__ = ("busy", "encoding", "owner", "scan")
 
-    def __init__(self, scan: Scan, encoding: bytes, owner: str) -> None:
+    def __init__(self, scan: Source, encoding: bytes, owner: str) -> None:
         self.scan = scan
         self.encoding = encoding
         self.owner = owner
@@ -107,11 +138,8 @@ class Shard:
         if trace.listener is not None:
             trace.step("data/exec/shard.py", message)
         if message.txn is not None:  # it has written here: without its changes no answer is right
-            if not self._read_in_txn(message, reply):
-                raise WorkspaceLostError(
-                    "the transaction's changes are gone with the lead of their replica set",
-                    hint="Roll back and run the transaction again.",
-                )
+            self.check(message.schema, message.map_version)
+            self._read_in_txn(message.txn, message, reply, owner)
             return
         if message.short:
             rows = self.read_inline(message)
@@ -124,16 +152,18 @@ class Shard:
             raise InternalError(f"more than {CURSORS_MAX} open cursors at one element")
         self._spawn(self._open(message, reply, owner))
 
-    def _read_in_txn(self, message: ReadRows, reply: Reply) -> bool:
-        assert message.txn is not None
-
+    def _read_in_txn(self, txn: TxnId, message: ReadRows, reply: Reply, owner: str) -> None:
         def read(element: Element) -> None:
             rows = element.read_in_batch(message.sql, message.params)
             if not self._lease.lead_ok():
                 raise self._not_lead()
-            reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
+            if len(rows) <= FETCH_ROWS:
+                reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
+            else:  # too much for one message, perhaps: handed out like a scan
+                cursor = _Cursor(_Gathered(rows), message.encoding, owner)
+                self._spawn(self._first(cursor, reply))
 
-        return self.writer.read_in_txn(message.txn, message.schema, read, reply)
+        self.writer.read_in_txn(txn, message.term, message.schema, read, reply)
 
     async def _open(self, message: ReadRows, reply: Reply, owner: str) -> None:
         cursor: _Cursor | None = None
@@ -150,6 +180,20 @@ class Shard:
                 await cursor.scan.close()
             _fail(reply, error)
             return
+        await self._answer_first(cursor, data, count, more, reply)
+
+    async def _first(self, cursor: _Cursor, reply: Reply) -> None:
+        """The first batch of rows that are there already."""
+        try:
+            data, count, more = await self._batch(cursor)
+        except BaseException as error:
+            _fail(reply, error)
+            return
+        await self._answer_first(cursor, data, count, more, reply)
+
+    async def _answer_first(
+        self, cursor: _Cursor, data: bytes, count: int, more: bool, reply: Reply
+    ) -> None:
         number = 0
         if more:
             number = next(_CURSOR_NUMBERS)

@@ -1,17 +1,13 @@
 """The lead's writer: one SQLite write transaction serves every open transaction of an element.
 
-Work arrives from RPC handlers and runs on the event loop, in order. What commits gathers in a
-*batch*; at the end of the loop turn the batch goes to the copies, and nothing else is written until
-they have it (stop and wait: see docs/decisions/0002). Statements of open transactions run on the
-last committed state with the transaction's own changes brought in; the transaction whose changes
-are in the SQLite transaction right now is the *resident* one.
+Work arrives from RPC handlers and runs on the event loop, in order (data/txn/batches.py).
+Statements of open transactions run on the last committed state with the transaction's own changes
+brought in; what they met locked they wait for (data/txn/waiting.py) and run again.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,12 +15,13 @@ import structlog
 
 from data.storage import changes as row_changes
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
+from data.storage.entry import EntryKind, TxnPayload, encode_txns
+from data.txn import luggage
+from data.txn.batches import BatchQueue, Finish
 from data.txn.facts import FactsCache
-from data.txn.locks import LockTable, Mode, Resource, Waiter
+from data.txn.locks import LockTable, Mode, Resource
 from data.txn.ports import (
     Nobody,
-    Replicator,
     Reply,
     decode_locks,
     encode_locks,
@@ -32,16 +29,13 @@ from data.txn.ports import (
     workspace_lost,
 )
 from data.txn.steps import StepRunner, StepsResult
+from data.txn.waiting import LockWaits
 from data.txn.workspace import Workspace
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
-    DeadlockError,
     GridError,
     InternalError,
-    LockTimeoutError,
-    NotLeadError,
-    OutcomeUnknownError,
     StaleSchemaError,
     WorkspaceLostError,
 )
@@ -66,230 +60,63 @@ log = structlog.get_logger()
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-Work = Callable[[], None]
-Finish = Callable[[GridError | None], None]
-
-
-class LeadWriter:
+class LeadWriter(BatchQueue):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
-        self._element = element
-        self._db = db
-        self.rs = rs
-        self._replicator: Replicator | None = None
-        self.leading = False
-        self.term = 0
+        super().__init__(element, db, rs)
         self.locks = LockTable()
+        self._waits = LockWaits(self.locks, self._age_mark)
         self._workspaces: dict[TxnId, Workspace] = {}
-        self._resident: Workspace | None = None
-        self._queue: deque[tuple[Work, Reply]] = deque()  # what came while a batch was on its way
-        self._between: deque[tuple[Work, Reply]] = deque()  # what runs only while no batch gathers
-        self._batch: list[tuple[LogEntry | None, Finish]] = []
-        self._next_lsn = 0
-        self._in_flight = False
-        self._draining = False  # what waited for a batch is being worked off: newcomers queue up
-        self._flush_scheduled = False
-        self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
-        self._pending: dict[TxnId, Callable[[GridError], None]] = {}  # work that waits for locks
         self._running: TxnId | None = None  # whose statement runs, None: an autocommit one
         self._steps = self._new_runner()
         self._steps_version = element.schema_version
-        self._loop = asyncio.get_running_loop()
-
-    def attach(self, replicator: Replicator) -> None:
-        """Name the replication that carries batches; before the first request."""
-        self._replicator = replicator
 
     # -- role --------------------------------------------------------------------------------------
     def became_lead(self, term: int, in_sync: tuple[int, ...] = ()) -> None:
         """Serve from now on. Locks and workspaces of prepared transactions are rebuilt first."""
-        self.term = term
-        self._next_lsn = self._element.tail.lsn + 1
+        self._start_term(term)
         now_s = boottime_s()
         for prepared in self._element.prepared():
             payload = prepared.payload
-            workspace = Workspace(prepared.txn, now_s, prepared=True)
+            workspace = Workspace(prepared.txn, term, now_s, prepared_s=now_s)
             workspace.changes = row_changes.decode(payload.changes)
             workspace.participants = payload.participants
             workspace.ddl = payload.ddl
             self._workspaces[prepared.txn] = workspace
             self.locks.take(prepared.txn, decode_locks(payload.locks))
         self.leading = True
-        log.info("lead.serving", db=self._db, rs=self.rs, term=term, prepared=len(self._workspaces))
+        log.info("lead.serving", db=self._db, rs=self.rs, term=term, open=len(self._workspaces))
 
     def state_changed(self, status: object) -> None:
         """Replication tells of any change of role; only leading matters here."""
 
     def lost_lead(self) -> None:
         """Stop at once: the open batch is rolled back, what waits is told, all locks forgotten."""
-        if not self.leading:
-            return
-        self.leading = False
-        self._generation += 1
-        if self._element.in_batch:
-            self._element.rollback()
-        batch, self._batch = self._batch, []
-        queue = [*self._between, *self._queue]
-        self._between.clear()
-        self._queue.clear()
-        pending, self._pending = self._pending, {}
-        self._resident = None
-        self._in_flight = False
+        if self.leading:
+            self._end_term()
+
+    def _end_term(self, error: GridError | None = None) -> None:
         self._workspaces.clear()
         self.locks.clear()
-        for _, finish in batch:
-            finish(OutcomeUnknownError("the lead lost its term while the record was on its way"))
-        for fail in pending.values():
-            fail(self._not_lead())
-        for _, reply in queue:
-            reply.fail(self._not_lead())
+        super()._end_term(error)
+        self._waits.give_all_up(self._not_lead)
 
-    def _not_lead(self) -> NotLeadError:
-        return NotLeadError(
-            f"this element does not lead replica set {self.rs} of {self._db}",
-            hint="Retry: the coordinator asks the present lead.",
+    def pack(self) -> bytes:
+        """Open workspaces and their locks, for the next lead of a planned hand-over."""
+        return luggage.pack(
+            ((w, self.locks.held_by(w.txn)) for w in self._workspaces.values()), boottime_s()
         )
 
-    # -- work and batches --------------------------------------------------------------------------
-    def _submit(self, work: Work, reply: Reply) -> None:
-        if not self.leading:
-            reply.fail(self._not_lead())
-        elif self._in_flight or self._draining:
-            self._queue.append((work, reply))
-        else:
-            self._guarded(work, reply)
+    def unpack(self, packed: bytes) -> None:
+        """Take over what the lead before packed; `became_lead` follows."""
+        for workspace, held in luggage.unpack(packed, boottime_s()):
+            self._workspaces[workspace.txn] = workspace
+            self.locks.take(workspace.txn, held)
 
-    def _submit_between(self, work: Work, reply: Reply) -> None:
-        """For work that needs the last committed state: it goes before what adds to a batch."""
-        if not self.leading:
-            reply.fail(self._not_lead())
-        elif self._in_flight or self._draining:
-            self._between.append((work, reply))
-        else:
-            self._guarded(work, reply)
-
-    def _after_batch(self, work: Work, reply: Reply) -> None:
-        """Run when the batch that gathers now is committed (or at once, if there is none)."""
-        self._between.append((work, reply))
-        self._schedule_flush()
-
-    def _guarded(self, work: Work, reply: Reply) -> None:
-        try:
-            work()
-        except GridError as error:
-            reply.fail(error)
-        except Exception as error:
-            log.exception("lead.work_failed", db=self._db, rs=self.rs)
-            reply.fail(InternalError(f"{type(error).__name__}: {error}"))
-
-    def _schedule_flush(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
-    def _open_batch(self) -> None:
-        """Make the SQLite transaction one that holds only the batch."""
-        if self._resident is not None:
-            self._park()
-        if not self._element.in_batch:
-            self._element.begin()
-
-    def _park(self) -> None:
-        """Take the resident transaction's changes out again; its workspace keeps them."""
-        self._resident = None
-        self._element.rollback()
-
-    def _append(self, kind: EntryKind, txn: TxnId, payload: TxnPayload) -> LogEntry:
-        """Log what is in the SQLite transaction already; the caller undoes it if this fails."""
-        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, _ENCODER.encode(payload))
-        self._element.append(entry)
-        self._next_lsn += 1
-        return entry
-
-    def _append_whole(
-        self, kind: EntryKind, txn: TxnId | None, payload: bytes, *, apply: bool
-    ) -> LogEntry:
-        """Log an entry, with its effect if `apply`; if that fails nothing of it stays."""
-        element = self._element
-        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
-        guard = bool(self._batch)
-        if guard:
-            element.savepoint("entry")
-        try:
-            (element.apply_entry if apply else element.append)(entry)
-        except BaseException:
-            if guard:
-                element.rollback_to("entry")
-                element.release("entry")
-            else:
-                element.rollback()
-            raise
-        if guard:
-            element.release("entry")
-        self._next_lsn += 1
-        return entry
-
-    def _add(self, entry: LogEntry | None, finish: Finish) -> None:
-        self._batch.append((entry, finish))
-        self._schedule_flush()
-
-    def _flush(self) -> None:
-        self._flush_scheduled = False
-        if self._in_flight or not self.leading:
-            return
-        entries = [entry for entry, _ in self._batch if entry is not None]
-        assert self._replicator is not None
-        if not entries:  # statements that changed nothing: reads, so the lease must hold
-            self._finish_batch(None if self._replicator.lead_ok() else self._not_lead())
-            return
-        self._in_flight = True
-        generation = self._generation
-
-        def done(error: GridError | None) -> None:
-            if generation == self._generation:
-                self._batch_done(error)
-
-        self._replicator.replicate(entries, done)
-
-    def _batch_done(self, error: GridError | None) -> None:
-        if trace.listener is not None:
-            trace.step("data/txn/lead.py")
-        if error is None:
-            try:
-                self._element.commit()
-            except GridError as problem:  # the copies have it, we do not: the term is over
-                log.error("lead.commit_failed", db=self._db, rs=self.rs, error=problem.message)
-                error = OutcomeUnknownError(problem.message)
-        if error is not None and self._element.in_batch:
-            self._element.rollback()
-            self._next_lsn = self._element.tail.lsn + 1
-        self._in_flight = False
-        self._finish_batch(error)
-
-    def _finish_batch(self, error: GridError | None) -> None:
-        batch, self._batch = self._batch, []
-        if self._element.in_batch and self._resident is None:
-            self._element.rollback()  # nothing was written, or everything is committed
-        self._draining = True
-        try:
-            for _, finish in batch:
-                finish(error)
-            while self.leading and not self._in_flight:
-                if self._between and not self._batch:
-                    self._guarded(*self._between.popleft())
-                elif self._queue:
-                    self._guarded(*self._queue.popleft())
-                else:
-                    break
-        finally:
-            self._draining = False
-
-    def _check_lease(self) -> None:
-        """After a read, before its answer. Raises NotLeadError."""
-        assert self._replicator is not None
-        if not self._replicator.lead_ok():
-            raise self._not_lead()
+    def _age_mark(self, txn: TxnId) -> float:
+        workspace = self._workspaces.get(txn)
+        return 0.0 if workspace is None else workspace.started_s
 
     def _runner(self, schema: int) -> StepRunner:
         version = self._element.schema_version
@@ -317,7 +144,7 @@ class LeadWriter:
         else:
             self._submit_between(lambda: self._run_in_txn(message, reply), reply)
 
-    def _run_autocommit(self, message: RunStatement, reply: Reply) -> None:
+    def _run_autocommit(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         runner = self._runner(message.schema)
         self._open_batch()
         element = self._element
@@ -335,20 +162,19 @@ class LeadWriter:
                 conflict = self.locks.first_conflict(None, wanted)
             entry = None
             if result.changes and conflict is None:
-                payload = TxnPayload(row_changes.encode(result.changes))
+                payload = _ENCODER.encode(TxnPayload(row_changes.encode(result.changes)))
                 entry = self._append(EntryKind.COMMIT, message.txn, payload)
         except BaseException:
-            self._undo(guard)
+            self._undo_to("statement", guard)
             raise
         if conflict is not None:
-            self._undo(guard)
-            self._wait(
-                message.txn,
-                None,
-                conflict,
-                message.lock_wait_ms,
-                lambda: self._submit(lambda: self._run_autocommit(message, reply), reply),
-                reply,
+            self._undo_to("statement", guard)
+
+            def again(until_s: float) -> None:
+                self._submit(lambda: self._run_autocommit(message, reply, until_s), reply)
+
+            self._waits.wait(
+                message.txn, None, conflict, message.lock_wait_ms, until_s, again, reply
             )
             return
         answer = Ran(self.term, tuple(result.counts), result.rows)
@@ -356,50 +182,50 @@ class LeadWriter:
             element.release("statement")
         self._add(entry, lambda error: reply.reply(answer) if error is None else reply.fail(error))
 
-    def _undo(self, guard: bool) -> None:
-        """Undo the statement that just ran in the open batch."""
-        if guard:
-            self._element.rollback_to("statement")
-            self._element.release("statement")
-        elif not self._batch:
-            self._element.rollback()
-
-    def _run_in_txn(self, message: RunStatement, reply: Reply) -> None:
+    def _run_in_txn(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         runner = self._runner(message.schema)
         if self._batch:
-            self._after_batch(lambda: self._run_in_txn(message, reply), reply)
+            self._after_batch(lambda: self._run_in_txn(message, reply, until_s), reply)
             return
         workspace = self._enlist(message)
-        if message.number == workspace.statements and workspace.last_answer is not None:
+        if message.number == workspace.statements:
+            assert workspace.last_answer is not None
+            self._check_lease()
             reply.reply(workspace.last_answer)
             return
-        self._bring_in(workspace)
-        element = self._element
-        element.savepoint("statement")
-        self._running = message.txn
         try:
-            result = runner.run(message.steps)
-            wanted = runner.row_locks(result.changes) + result.locks
-            conflict = self.locks.first_conflict(message.txn, wanted)
-            self._check_lease()
+            self._bring_in(workspace)
+            self._element.savepoint("statement")
+            self._running = message.txn
+            try:
+                result = runner.run(message.steps)
+                wanted = runner.row_locks(result.changes) + result.locks
+                conflict = self.locks.first_conflict(message.txn, wanted)
+                self._check_lease()
+            except BaseException:
+                self._undo_to("statement", True)
+                raise
         except BaseException:
-            element.rollback_to("statement")
-            element.release("statement")
-            self._drop_if_empty(workspace)
+            self._drop_if_empty(message.txn)
             raise
         if conflict is not None:
-            element.rollback_to("statement")
-            element.release("statement")
-            self._wait(
+            self._undo_to("statement", True)
+
+            def again(until_s: float) -> None:
+                self._submit_between(lambda: self._run_in_txn(message, reply, until_s), reply)
+
+            self._waits.wait(
                 message.txn,
                 message.txn,
                 conflict,
                 message.lock_wait_ms,
-                lambda: self._submit_between(lambda: self._run_in_txn(message, reply), reply),
+                until_s,
+                again,
                 reply,
+                lambda: self._drop_if_empty(message.txn),
             )
             return
-        element.release("statement")
+        self._element.release("statement")
         self._keep(workspace, result, wanted)
         if message.commit and not result.effects:
             self._commit(workspace, b"", reply, workspace.last_answer)
@@ -407,17 +233,23 @@ class LeadWriter:
             reply.reply(workspace.last_answer)
 
     def _enlist(self, message: RunStatement) -> Workspace:
+        """The transaction's workspace, made for its first statement here."""
         workspace = self._workspaces.get(message.txn)
         if workspace is None:
-            if message.number != 1 or message.term not in (0, self.term):
+            if message.number != 1 or message.term:
                 raise workspace_lost(message.txn)
-            workspace = Workspace(message.txn, boottime_s())
+            workspace = Workspace(message.txn, self.term, boottime_s())
             self._workspaces[message.txn] = workspace
-        elif workspace.prepared or message.number not in (
-            workspace.statements,
-            workspace.statements + 1,
+            return workspace
+        following = message.number == workspace.statements + 1
+        repeated = message.number == workspace.statements and workspace.last_answer is not None
+        if (
+            workspace.prepared
+            or message.term not in (0, workspace.term)
+            or not (following or repeated)
         ):
             raise workspace_lost(message.txn)
+        workspace.used_s = boottime_s()
         return workspace
 
     def _keep(
@@ -428,137 +260,74 @@ class LeadWriter:
         workspace.changes += result.changes
         workspace.statements += 1
         workspace.last_answer = Ran(
-            self.term, tuple(result.counts), result.rows, tuple(result.effects)
+            workspace.term, tuple(result.counts), result.rows, tuple(result.effects)
         )
 
-    def _drop_if_empty(self, workspace: Workspace) -> None:
-        if not workspace.statements:
+    def _drop_if_empty(self, txn: TxnId) -> None:
+        """A transaction whose first statement failed has nothing here."""
+        workspace = self._workspaces.get(txn)
+        if workspace is not None and not workspace.statements and not workspace.prepared:
             self._forget(workspace)
 
-    def _bring_in(self, workspace: Workspace) -> None:
-        if self._resident is workspace:
-            return
-        if self._resident is not None:
-            self._park()
-        if not self._element.in_batch:
-            self._element.begin()
-        self._resident = workspace
-        if workspace.changes:
-            self._element.apply_changes(workspace.changes)
+    def _lose(self, workspace: Workspace) -> None:
+        self._forget(workspace)
 
     def read_in_txn(
-        self, txn: TxnId, schema: int, read: Callable[[Element], None], reply: Reply
-    ) -> bool:
-        """Call `read` with the transaction's changes in place; False: it has none here."""
-        workspace = self._workspaces.get(txn)
-        if workspace is None or workspace.prepared:
-            return False
+        self, txn: TxnId, term: int, schema: int, read: Callable[[Element], None], reply: Reply
+    ) -> None:
+        """Call `read` with the transaction's changes in place.
+
+        `term` is the one that its statements here were answered with. Fails the reply with
+        WorkspaceLostError if they are gone, with what `read` raises, or NotLeadError.
+        """
 
         def work() -> None:
             self._runner(schema)
             if self._batch:
                 self._after_batch(work, reply)
                 return
+            workspace = self._workspaces.get(txn)
+            if workspace is None or workspace.prepared or workspace.term != term:
+                raise workspace_lost(txn)
+            workspace.used_s = boottime_s()
             self._bring_in(workspace)
             read(self._element)
 
         self._submit_between(work, reply)
-        return True
-
-    # -- waiting for locks -------------------------------------------------------------------------
-    def _wait(
-        self,
-        name: TxnId,
-        txn: TxnId | None,
-        conflict: tuple[Resource, set[TxnId]],
-        wait_ms: int,
-        again: Callable[[], None],
-        reply: Reply,
-    ) -> None:
-        resource, blockers = conflict
-        if wait_ms == 0:
-            reply.fail(LockTimeoutError("the row is locked by another transaction (NOWAIT)"))
-            return
-        timer: asyncio.TimerHandle | None = None
-
-        def stop() -> None:
-            self._pending.pop(name, None)
-            if timer is not None:
-                timer.cancel()
-
-        def wake() -> None:
-            stop()
-            again()
-
-        waiter = Waiter(txn, resource, blockers, wake)
-
-        def fail(error: GridError) -> None:
-            stop()
-            self.locks.stop_waiting(waiter)
-            reply.fail(error)
-
-        def time_over() -> None:
-            fail(
-                LockTimeoutError(
-                    f"lock wait timed out after {wait_ms / 1000:g} s",
-                    detail=f"Held by transaction {'.'.join(map(str, min(blockers)))}.",
-                    hint="Retry, or raise LockWait.",
-                )
-            )
-
-        self._pending[name] = fail
-        self.locks.wait(waiter)
-        timer = self._loop.call_later(wait_ms / 1000, time_over)
-        if txn is not None:
-            self._break_cycle(txn)
-
-    def _break_cycle(self, txn: TxnId) -> None:
-        cycle = self.locks.cycle(txn)
-        if not cycle:
-            return
-        youngest = max(
-            cycle, key=lambda t: self._workspaces[t].started_s if t in self._workspaces else 0.0
-        )
-        fail = self._pending.get(youngest)
-        if fail is not None:
-            fail(
-                DeadlockError(
-                    "deadlock found; this transaction was chosen to end it",
-                    hint="Roll back and run the transaction again.",
-                )
-            )
-
-    def _wake(self, waiters: Iterable[Waiter]) -> None:
-        for waiter in waiters:
-            waiter.wake()
 
     # -- the end of a transaction ------------------------------------------------------------------
     def _workspace(self, txn: TxnId, term: int, statements: int) -> Workspace:
         workspace = self._workspaces.get(txn)
-        if workspace is None or term != self.term or workspace.statements != statements:
+        if workspace is None or workspace.term != term or workspace.statements != statements:
             raise workspace_lost(txn)
         return workspace
 
     def undo_statement(self, message: UndoStatement, reply: Reply) -> None:
         """Back to just after statement `number`; one that waits for a lock is given up."""
-        waiting = self._pending.get(message.txn)
-        if waiting is not None:
-            waiting(WorkspaceLostError("the statement was given up"))
+        self._waits.give_up(message.txn, WorkspaceLostError("the statement was given up"))
 
         def work() -> None:
+            if self._batch:  # the statement may wait for its end: undo comes after it
+                self._after_batch(work, reply)
+                return
             workspace = self._workspaces.get(message.txn)
-            if workspace is None or message.term != self.term:
-                if message.number == 0:
-                    reply.reply(Acknowledged(self.term))
-                    return
+            if message.number == 0:
+                if workspace is not None and not workspace.prepared:
+                    self._forget(workspace)
+                reply.reply(Acknowledged(self.term))
+                return
+            if (
+                workspace is None
+                or workspace.prepared
+                or workspace.term != message.term
+                or workspace.statements < message.number
+            ):
                 raise workspace_lost(message.txn)
             if workspace.cut(message.number) and self._resident is workspace:
                 self._park()
-            if message.number == 0:
-                self._forget(workspace)
             reply.reply(Acknowledged(self.term))
 
-        self._submit(work, reply)
+        self._submit_between(work, reply)
 
     def commit_single(self, message: CommitSingle, reply: Reply) -> None:
         """Commit a transaction whose only participant this is."""
@@ -597,8 +366,9 @@ class LeadWriter:
     def _forget(self, workspace: Workspace) -> None:
         if self._resident is workspace:
             self._park()
-        self._workspaces.pop(workspace.txn, None)
-        self._wake(self.locks.release(workspace.txn))
+        if self._workspaces.get(workspace.txn) is workspace:
+            del self._workspaces[workspace.txn]
+            self._waits.wake(self.locks.release(workspace.txn))
 
     def prepare(self, message: Prepare, reply: Reply) -> None:
         """Write PREPARE; the locks stay until the decision."""
@@ -624,7 +394,8 @@ class LeadWriter:
             entry = self._append_whole(
                 EntryKind.PREPARE, message.txn, _ENCODER.encode(payload), apply=False
             )
-            workspace.prepared = workspace.in_batch = True
+            workspace.prepared_s = boottime_s()
+            workspace.in_batch = True
             workspace.participants = message.participants
             workspace.ddl = message.ddl
             term = self.term
@@ -634,7 +405,7 @@ class LeadWriter:
                 if error is None:
                     reply.reply(Voted(term))
                 else:
-                    workspace.prepared = False
+                    workspace.prepared_s = 0.0
                     reply.fail(error)
 
             self._add(entry, finish)
@@ -693,15 +464,17 @@ class LeadWriter:
 
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""
-        waiting = self._pending.get(message.txn)
-        if waiting is not None:
-            waiting(WorkspaceLostError("the transaction was rolled back"))
-        self._submit(lambda: self._drop(message.txn), Nobody())
+        self._waits.give_up(message.txn, WorkspaceLostError("the transaction was rolled back"))
 
-    def _drop(self, txn: TxnId) -> None:
-        workspace = self._workspaces.get(txn)
-        if workspace is not None and not workspace.prepared:
-            self._forget(workspace)
+        def work() -> None:
+            if self._batch:  # a statement of it may wait for the end of the batch
+                self._after_batch(work, Nobody())
+                return
+            workspace = self._workspaces.get(message.txn)
+            if workspace is not None and not workspace.prepared:
+                self._forget(workspace)
+
+        self._submit_between(work, Nobody())
 
     def drop_orphans(self, alive: Callable[[TxnId], bool]) -> list[Workspace]:
         """Drop unprepared workspaces whose coordinator is gone; returns the prepared ones."""
@@ -719,9 +492,7 @@ class LeadWriter:
         """What became of a transaction; writes ABORT first if nothing is known of it."""
         if trace.listener is not None:
             trace.step("data/txn/lead.py", message)
-        waiting = self._pending.get(message.txn)
-        if waiting is not None:
-            waiting(WorkspaceLostError("the coordinator asked for the outcome"))
+        self._waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))
 
         def work() -> None:
             if self._batch:
@@ -736,7 +507,7 @@ class LeadWriter:
                 return
             workspace = self._workspaces.get(message.txn)
             if workspace is None:
-                workspace = Workspace(message.txn, boottime_s())
+                workspace = Workspace(message.txn, self.term, boottime_s())
             self._write_decision(
                 workspace,
                 False,

@@ -35,6 +35,7 @@ class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
     short: bool = True
     txn: TxnId | None = None  # read inside this transaction's workspace
     anywhere: bool = False  # any element may answer: no rows of a replica set are touched
+    term: int = 0  # in which the transaction came here: its workspace must be of that one
 
 
 class Rows(msgspec.Struct, frozen=True, array_like=True, tag="sql.rows"):

@@ -1,0 +1,72 @@
+"""Open workspaces as bytes: what a planned hand-over of the lead sends along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from data.storage import changes as row_changes
+from data.txn.locks import Mode, Resource
+from data.txn.ports import decode_locks, encode_locks
+from data.txn.workspace import Workspace
+from protocol.ids import TxnId
+from protocol.limits import MIB
+from protocol.messages.sql import Ran
+
+LUGGAGE_BYTES_MAX = 4 * MIB  # larger workspaces stay behind: their transactions have to be repeated
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """One workspace. `age_s`: clocks of two hosts cannot be compared."""
+
+    txn: TxnId
+    term: int
+    age_s: float
+    changes: bytes
+    statements: int
+    marks: list[int]
+    last_answer: Ran | None
+    locks: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[_Packed]).decode
+
+
+def pack(
+    workspaces: Iterable[tuple[Workspace, list[tuple[Resource, Mode]]]], now_s: float
+) -> bytes:
+    """Workspaces that are not in the log, with the locks they hold; the small ones first."""
+    room = LUGGAGE_BYTES_MAX
+    packed: list[_Packed] = []
+    for workspace, held in sorted(workspaces, key=lambda pair: len(pair[0].changes)):
+        if workspace.prepared and not workspace.in_batch:
+            continue  # the next lead finds it in its log
+        one = _Packed(
+            workspace.txn,
+            workspace.term,
+            now_s - workspace.started_s,
+            row_changes.encode(workspace.changes),
+            workspace.statements,
+            workspace.marks,
+            workspace.last_answer,
+            encode_locks(held),
+        )
+        size = len(_encode(one))
+        if size > room:
+            break
+        room -= size
+        packed.append(one)
+    return _encode(packed) if packed else b""
+
+
+def unpack(data: bytes, now_s: float) -> Iterator[tuple[Workspace, list[tuple[Resource, Mode]]]]:
+    """What `pack` made."""
+    for one in _decode(data) if data else ():
+        workspace = Workspace(one.txn, one.term, now_s - one.age_s, used_s=now_s)
+        workspace.changes = row_changes.decode(one.changes)
+        workspace.statements = one.statements
+        workspace.marks = one.marks
+        workspace.last_answer = one.last_answer
+        yield workspace, decode_locks(one.locks)
