@@ -162,6 +162,17 @@ def fast_bucket(route: Route) -> Callable[[tuple[StorageValue, ...]], int] | Non
     if len(route.keys) != 1:
         return None
     key = route.keys[0]
+    found = _key_function(key)
+    if found is None or not route.always:
+        return found
+    some = found
+    return lambda values: max(some(values), 0)
+
+
+def _key_function(
+    key: tuple[RouteValue, ...],
+) -> Callable[[tuple[StorageValue, ...]], int] | None:
+    """Values → bucket of the key, -1: a part is NULL. None if it needs more than parameters."""
     if any(type(part.source) is Special for part in key):
         return None
     plain = all(type(part.source) is Param and is_plain_integer(part.type) for part in key)
@@ -180,7 +191,7 @@ def _no_special(special: Special) -> StorageValue:
 def _bucket_of_integer(index: int) -> Callable[[tuple[StorageValue, ...]], int]:
     def bucket(values: tuple[StorageValue, ...]) -> int:
         value = values[index]
-        return nowhere if value is None else bucket_of_int(value)  # type: ignore[arg-type]
+        return -1 if value is None else bucket_of_int(value)  # type: ignore[arg-type]
 
     return bucket
 
