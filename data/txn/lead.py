@@ -170,8 +170,8 @@ class LeadWriter(BatchQueue):
         if conflict is not None:
             self._undo_to("statement", guard)
 
-            def again(until_s: float) -> None:
-                self._submit(lambda: self._run_autocommit(message, reply, until_s), reply)
+            def again(until_s: float) -> None:  # in its turn among those who waited with it
+                self._submit_between(lambda: self._run_autocommit(message, reply, until_s), reply)
 
             self._waits.wait(
                 message.txn, None, conflict, message.lock_wait_ms, until_s, again, reply

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from data.catalog.catalog import CatalogChange, CreateTable, row_of
-from data.catalog.objects import Column, Distribution, Index, Table
-from data.storage.element import Element
-from data.storage.entry import LogEntry
-from data.storage.settings import ElementIdentity, StorageSettings
-from data.txn.lead import LeadWriter
 from protocol.errors import (
     DeadlockError,
     GridError,
@@ -24,155 +15,9 @@ from protocol.errors import (
     UniqueViolationError,
     WorkspaceLostError,
 )
-from protocol.ids import TxnId
-from protocol.messages.sql import InsertRows, Ran, RunSql, RunStatement
-from protocol.messages.txn import (
-    AskOutcome,
-    CommitSingle,
-    Decide,
-    Prepare,
-    RollBack,
-    UndoStatement,
-)
-from protocol.sqltypes import Kind, SqlType
-
-T = 1000
-NUMBER10 = SqlType(Kind.NUMBER, 10, 0)
-DB = "db1"
-
-
-class Copies:
-    """Stands for replication: acknowledges at once, or when told."""
-
-    term = 1
-
-    def __init__(self) -> None:
-        self.hold = False
-        self.waiting: list[Callable[[GridError | None], None]] = []
-        self.batches: list[list[LogEntry]] = []
-
-    def next_lsn(self) -> int:
-        raise NotImplementedError
-
-    def lead_ok(self) -> bool:
-        return True
-
-    def replicate(
-        self, entries: list[LogEntry], on_done: Callable[[GridError | None], None]
-    ) -> None:
-        self.batches.append(entries)
-        if self.hold:
-            self.waiting.append(on_done)
-        else:
-            on_done(None)
-
-    def acknowledge(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for done in waiting:
-            done(None)
-
-
-class Answer:
-    """A reply that can be awaited."""
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def reply(self, message: Any) -> None:
-        self.future.set_result(message)
-
-    def fail(self, error: GridError) -> None:
-        self.future.set_exception(error)
-
-
-class Lead:
-    """A leading writer and shorthand for talking to it."""
-
-    def __init__(self, element: Element) -> None:
-        self.element = element
-        self.copies = Copies()
-        self.writer = LeadWriter(element, DB, 1)
-        self.writer.attach(self.copies)
-        self.writer.became_lead(1)
-
-    def run(
-        self, txn: TxnId, number: int, *steps: Any, commit: bool = False, wait_ms: int = 500
-    ) -> asyncio.Future[Ran]:
-        answer = Answer()
-        self.writer.run(
-            RunStatement(
-                DB, 1, self.element.schema_version, 1, txn, 0, number, commit, steps, wait_ms
-            ),
-            answer,
-        )
-        return answer.future
-
-    def call(self, method: Callable[[Any, Any], None], message: Any) -> asyncio.Future[Any]:
-        answer = Answer()
-        try:
-            method(message, answer)
-        except GridError as error:
-            answer.fail(error)
-        return answer.future
-
-    def commit(self, txn: TxnId, statements: int) -> asyncio.Future[Any]:
-        return self.call(
-            self.writer.commit_single, CommitSingle(DB, 1, self.writer.term, txn, statements)
-        )
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        return self.element.read('SELECT ID, V FROM "U.T" ORDER BY ID')
-
-
-def _table() -> Table:
-    return Table(
-        id=T,
-        schema="U",
-        name="T",
-        columns=(Column("ID", NUMBER10, nullable=False), Column("V", NUMBER10)),
-        distribution=Distribution.HASH,
-        distribution_key=("ID",),
-        indexes=(Index(T + 1, "PK_T", ("ID",), unique=True, primary=True, constraint=True),),
-    )
-
-
-@pytest.fixture
-async def lead(tmp_path: Path) -> AsyncIterator[Lead]:
-    identity = ElementIdentity(database=DB, database_id="1", element=1, instance="host3.instance1")
-    element = Element.create(tmp_path / "element", identity, StorageSettings())
-    element.set_place(1, 1)
-    made = Lead(element)
-    table = _table()
-    change = CatalogChange(
-        element.schema_version + 1, puts=(row_of(table),), actions=(CreateTable(table),)
-    )
-    txn = TxnId(1, "ddl", 1)
-    answer = Answer()
-    made.writer.run(
-        RunStatement(DB, 1, element.schema_version, 1, txn, 0, 1, False, (), 500), answer
-    )
-    await answer.future
-    await made.call(made.writer.commit_single, CommitSingle(DB, 1, 1, txn, 1, change.encode()))
-    assert element.catalog.table("U", "T").id == T
-    yield made
-    made.writer.lost_lead()
-    element.close(clean=True)
-
-
-def txn(n: int) -> TxnId:
-    return TxnId(1, "life", n)
-
-
-def insert(*rows: tuple[int, int]) -> InsertRows:
-    return InsertRows(T, [(*row, 0) for row in rows])
-
-
-def update(row: int, value: int) -> RunSql:
-    return RunSql(T, 'UPDATE "U.T" SET V = ?2 WHERE ID = ?1', (row, value))
-
-
-def add(row: int, more: int) -> RunSql:
-    return RunSql(T, 'UPDATE "U.T" SET V = V + ?2 WHERE ID = ?1', (row, more))
+from protocol.messages.sql import RunStatement
+from protocol.messages.txn import AskOutcome, Decide, Prepare, RollBack, UndoStatement
+from tests.support.lead import DB, Answer, Lead, add, insert, txn, update
 
 
 async def test_autocommit_statements_of_one_turn_share_a_batch(lead: Lead) -> None:

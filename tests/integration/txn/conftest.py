@@ -1,0 +1,19 @@
+"""Fixtures of the transaction tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lead import Lead, make_lead
+
+
+@pytest.fixture
+async def lead(tmp_path: Path) -> AsyncIterator[Lead]:
+    """A lead with table U.T; its element is closed afterwards."""
+    made = await make_lead(tmp_path)
+    yield made
+    made.writer.lost_lead()
+    made.element.close(clean=True)

@@ -1,0 +1,158 @@
+"""A LeadWriter on a real element with pretended copies, for tests without a grid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data.catalog.catalog import CatalogChange, CreateTable, row_of
+from data.catalog.objects import Column, Distribution, Index, Table
+from data.storage.element import Element
+from data.storage.entry import LogEntry
+from data.storage.settings import ElementIdentity, StorageSettings
+from data.txn.lead import LeadWriter
+from protocol.errors import GridError
+from protocol.ids import TxnId
+from protocol.messages.sql import InsertRows, Ran, RunSql, RunStatement
+from protocol.messages.txn import CommitSingle
+from protocol.sqltypes import Kind, SqlType
+
+T = 1000
+NUMBER10 = SqlType(Kind.NUMBER, 10, 0)
+DB = "db1"
+
+
+class Copies:
+    """Stands for replication: acknowledges at once, or when told."""
+
+    term = 1
+
+    def __init__(self) -> None:
+        self.hold = False
+        self.ok = True  # the lease
+        self.waiting: list[Callable[[GridError | None], None]] = []
+        self.batches: list[list[LogEntry]] = []
+
+    def next_lsn(self) -> int:
+        raise NotImplementedError
+
+    def lead_ok(self) -> bool:
+        return self.ok
+
+    def replicate(
+        self, entries: list[LogEntry], on_done: Callable[[GridError | None], None]
+    ) -> None:
+        self.batches.append(entries)
+        if self.hold:
+            self.waiting.append(on_done)
+        else:
+            on_done(None)
+
+    def acknowledge(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done(None)
+
+
+class Answer:
+    """A reply that can be awaited."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def reply(self, message: Any) -> None:
+        self.future.set_result(message)
+
+    def fail(self, error: GridError) -> None:
+        self.future.set_exception(error)
+
+
+class Lead:
+    """A leading writer and shorthand for talking to it."""
+
+    def __init__(self, element: Element) -> None:
+        self.element = element
+        self.copies = Copies()
+        self.writer = LeadWriter(element, DB, 1)
+        self.writer.attach(self.copies)
+        self.writer.became_lead(1)
+
+    def run(
+        self, txn: TxnId, number: int, *steps: Any, commit: bool = False, wait_ms: int = 500
+    ) -> asyncio.Future[Ran]:
+        answer = Answer()
+        self.writer.run(
+            RunStatement(
+                DB, 1, self.element.schema_version, 1, txn, 0, number, commit, steps, wait_ms
+            ),
+            answer,
+        )
+        return answer.future
+
+    def call(self, method: Callable[[Any, Any], None], message: Any) -> asyncio.Future[Any]:
+        answer = Answer()
+        try:
+            method(message, answer)
+        except GridError as error:
+            answer.fail(error)
+        return answer.future
+
+    def commit(self, txn: TxnId, statements: int) -> asyncio.Future[Any]:
+        return self.call(
+            self.writer.commit_single, CommitSingle(DB, 1, self.writer.term, txn, statements)
+        )
+
+    async def define(self, *tables: Table) -> None:
+        """DDL: create tables."""
+        change = CatalogChange(
+            self.element.schema_version + 1,
+            puts=tuple(row_of(table) for table in tables),
+            actions=tuple(CreateTable(table) for table in tables),
+        )
+        ddl = TxnId(1, "ddl", change.version)
+        await self.run(ddl, 1)
+        message = CommitSingle(DB, 1, self.writer.term, ddl, 1, change.encode())
+        await self.call(self.writer.commit_single, message)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.element.read('SELECT ID, V FROM "U.T" ORDER BY ID')
+
+
+def _table() -> Table:
+    return Table(
+        id=T,
+        schema="U",
+        name="T",
+        columns=(Column("ID", NUMBER10, nullable=False), Column("V", NUMBER10)),
+        distribution=Distribution.HASH,
+        distribution_key=("ID",),
+        indexes=(Index(T + 1, "PK_T", ("ID",), unique=True, primary=True, constraint=True),),
+    )
+
+
+async def make_lead(folder: Path) -> Lead:
+    """A lead of replica set 1 with table U.T (ID primary key, V)."""
+    identity = ElementIdentity(database=DB, database_id="1", element=1, instance="host3.instance1")
+    element = Element.create(folder / "element", identity, StorageSettings())
+    element.set_place(1, 1)
+    made = Lead(element)
+    await made.define(_table())
+    return made
+
+
+def txn(n: int) -> TxnId:
+    return TxnId(1, "life", n)
+
+
+def insert(*rows: tuple[int, int]) -> InsertRows:
+    return InsertRows(T, [(*row, 0) for row in rows])
+
+
+def update(row: int, value: int) -> RunSql:
+    return RunSql(T, 'UPDATE "U.T" SET V = ?2 WHERE ID = ?1', (row, value))
+
+
+def add(row: int, more: int) -> RunSql:
+    return RunSql(T, 'UPDATE "U.T" SET V = V + ?2 WHERE ID = ?1', (row, more))
