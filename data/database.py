@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -24,7 +26,7 @@ from protocol.clock import Clock, boottime_s
 from protocol.errors import GridError, NotServingError
 from protocol.ids import TxnId
 from protocol.messages.admin import ElementSpec
-from protocol.messages.txn import AskOutcome, Decide, Outcome
+from protocol.messages.txn import AskOpen, AskOutcome, Decide, Outcome, RollBack, StillOpen
 from protocol.rpc.node import RpcNode
 from protocol.topology import DistributionMap
 
@@ -32,6 +34,7 @@ SCRATCH_FOLDER = "scratch"  # in the folder of the element: temporary files of q
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_S = 1.0
+UNUSED_S = 5.0  # an open transaction that was silent for so long is asked about
 IN_DOUBT_AFTER_S = 5.0  # a prepared transaction older than this asks its anchor
 ANCHOR_PATIENCE_S = 30.0  # and the anchor itself decides after this
 RESOLVE_TIMEOUT_S = 10.0
@@ -77,6 +80,7 @@ class Database:
         )
         self.writer.attach(self.member)
         self.shard = Shard(element, self.writer, self.member)
+        self.shard.open_here = lambda txn: txn in self.space.manager.open
         scratch = Path(spec.data_store) / SCRATCH_FOLDER
         scratch.mkdir(parents=True, exist_ok=True)
         self.space = Coordination(
@@ -106,6 +110,8 @@ class Database:
             if new.version > self.map.version or (not self._started and new.version):
                 self._map_task = asyncio.create_task(self._take_map(new), name="take-map")
         self.space.router.view_changed(view)
+        if self._started and self.writer.leading:  # a coordinator may be gone
+            self._resolve_in_doubt()
 
     async def _take_map(self, new: DistributionMap) -> None:
         place = next((e for e in new.elements if e.element == self.spec.element), None)
@@ -166,6 +172,7 @@ class Database:
             try:
                 self.space.manager.forget_now()
                 self._resolve_in_doubt()
+                self._ask_coordinators()
             except Exception:
                 log.exception("database.housekeeping_failed", database=self.spec.database)
 
@@ -176,13 +183,38 @@ class Database:
         for workspace in self.writer.prepared():
             age_s = now_s - workspace.prepared_s
             patience_s = IN_DOUBT_AFTER_S
-            if workspace.participants[:1] == (self.writer.rs,):
-                patience_s = IN_DOUBT_AFTER_S if workspace in orphans else ANCHOR_PATIENCE_S
-            if age_s > patience_s and workspace.txn not in self._resolving:
+            if workspace in orphans:
+                patience_s = 0.0  # nobody else will end it
+            elif workspace.participants[:1] == (self.writer.rs,):
+                patience_s = ANCHOR_PATIENCE_S
+            if age_s >= patience_s and workspace.txn not in self._resolving:
                 self._resolving.add(workspace.txn)
-                task = asyncio.create_task(self._resolve(workspace), name="resolve-in-doubt")
-                self.space.background.add(task)
-                task.add_done_callback(self.space.background.discard)
+                self._spawn(self._resolve(workspace), "resolve-in-doubt")
+
+    def _ask_coordinators(self) -> None:
+        """Open transactions that are silent: the message that ended them may have been lost."""
+        names = {i.incarnation: i.name for i in self._membership.view().instances.values()}
+        silent: dict[str, list[TxnId]] = {}
+        for txn in self.writer.unused(UNUSED_S):
+            if txn.incarnation in names:  # else an orphan
+                silent.setdefault(str(names[txn.incarnation]), []).append(txn)
+        for name, txns in silent.items():
+            self._spawn(self._ask_open(name, tuple(txns)), "ask-open")
+
+    async def _ask_open(self, name: str, txns: tuple[TxnId, ...]) -> None:
+        ask = AskOpen(self.spec.database, txns)
+        try:
+            answer: StillOpen = await self.space.router.call_instance(name, ask, HOUSEKEEPING_S)
+        except GridError:
+            return  # the next round asks again
+        for txn in set(txns) - set(answer.txns):
+            log.info("txn.abandoned", txn=txn)
+            self.writer.roll_back(RollBack(self.spec.database, self.writer.rs, txn))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self.space.background.add(task)
+        task.add_done_callback(self.space.background.discard)
 
     async def _resolve(self, workspace: Workspace) -> None:
         """Ask the anchor what became of a prepared transaction, and do it here."""

@@ -58,17 +58,22 @@ def _list(shard: Shard, _message: txn.ListTransactions, reply: Reply, _owner: st
     reply.reply(txn.TransactionList(shard.writer.transactions()))
 
 
+def _ask_open(shard: Shard, message: txn.AskOpen, reply: Reply, _owner: str) -> None:
+    reply.reply(txn.StillOpen(tuple(t for t in message.txns if shard.open_here(t))))
+
+
 _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     sql.ReadRows: _read,
     sql.RunStatement: _run,
     txn.RollBack: _roll_back,
     txn.ListTransactions: _list,
+    txn.AskOpen: _ask_open,
     txn.UndoStatement: lambda s, m, r, _: s.writer.undo_statement(m, r),
     txn.CommitSingle: lambda s, m, r, _: s.writer.commit_single(m, r),
     txn.Prepare: lambda s, m, r, _: s.writer.prepare(m, r),
     txn.Decide: lambda s, m, r, _: s.writer.decide(m, r),
     txn.AskOutcome: lambda s, m, r, _: s.writer.ask_outcome(m, r),
-    txn.Forget: lambda s, m, r, _: s.writer.forget(m),
+    txn.Forget: lambda s, m, r, _: s.writer.forget(m, r),
 }
 
 

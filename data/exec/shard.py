@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
@@ -97,6 +98,7 @@ class Shard:
         self.element = element
         self.writer = writer
         self.map_version = 0
+        self.open_here: Callable[[TxnId], bool] = lambda txn: True  # of this coordinator's clients
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._tasks: set[asyncio.Task[None]] = set()

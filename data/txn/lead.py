@@ -25,7 +25,6 @@ from data.txn.ports import (
     Reply,
     decode_locks,
     encode_locks,
-    ignore_end,
     workspace_lost,
 )
 from data.txn.steps import StepRunner, StepsResult
@@ -484,6 +483,11 @@ class LeadWriter(BatchQueue):
                 self.roll_back(RollBack(self._db, self.rs, workspace.txn))
         return [w for w in orphans if w.prepared]
 
+    def unused(self, for_s: float) -> list[TxnId]:
+        """Open transactions here that nothing was asked of for so long."""
+        before_s = boottime_s() - for_s
+        return [w.txn for w in self._workspaces.values() if not w.prepared and w.used_s < before_s]
+
     def prepared(self) -> list[Workspace]:
         """The prepared transactions here."""
         return [w for w in self._workspaces.values() if w.prepared]
@@ -518,16 +522,19 @@ class LeadWriter(BatchQueue):
 
         self._submit(work, reply)
 
-    def forget(self, message: Forget) -> None:
+    def forget(self, message: Forget, reply: Reply) -> None:
         """Drop decisions that nobody will ask for any more, on all copies."""
 
         def work() -> None:
             self._open_batch()
             payload = encode_txns(message.txns)
             entry = self._append_whole(EntryKind.FORGET, None, payload, apply=True)
-            self._add(entry, ignore_end)
+            self._add(
+                entry,
+                lambda e: reply.reply(Acknowledged(self.term)) if e is None else reply.fail(e),
+            )
 
-        self._submit(work, Nobody())
+        self._submit(work, reply)
 
     def transactions(self) -> tuple[TransactionState, ...]:
         """Open and prepared transactions here, for operators."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -46,7 +46,11 @@ log = structlog.get_logger()
 
 FAILOVER_WAIT_S = 10.0  # how long a statement waits for a replica set to get a lead
 DECISION_WAIT_S = 60.0  # how long a commit waits for its outcome before it says "unknown"
-FORGET_EVERY_S = 1.0
+
+
+T = TypeVar("T")
+
+_numbers = itertools.count(1)  # of the process: a database loaded again never repeats an id
 
 
 class Routes(Protocol):
@@ -66,7 +70,8 @@ class Enlisted:
     """What the coordinator knows of one participant."""
 
     term: int = 0
-    statements: int = 0
+    statements: int = 0  # answered
+    sent: int = 0  # number of the newest statement that was sent: it may have run there
 
 
 @dataclass(slots=True)
@@ -92,14 +97,13 @@ class TransactionManager:
         self._element = element
         self._incarnation = incarnation
         self._routes = routes
-        self._counter = itertools.count(1)
         self._forget: dict[int, list[TxnId]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self.open: dict[TxnId, Transaction] = {}
 
     def new_id(self) -> TxnId:
         """A transaction id never given before."""
-        return TxnId(self._element, self._incarnation, next(self._counter))
+        return TxnId(self._element, self._incarnation, next(_numbers))
 
     def begin(self, lock_wait_ms: int) -> Transaction:
         """A new open transaction."""
@@ -123,7 +127,10 @@ class TransactionManager:
         statement already repeats its answer, so a lost answer is no reason to give up.
         """
         enlisted = txn.participants.setdefault(rs, Enlisted())
-        number = enlisted.statements + 1
+        if enlisted.sent > enlisted.statements:  # one that nobody waited for may still be there
+            await self._undo_at(txn, rs, enlisted, enlisted.statements)
+            enlisted = txn.participants.setdefault(rs, Enlisted())
+        number = enlisted.sent = enlisted.statements + 1
         wait_ms = txn.lock_wait_ms if lock_wait_ms < 0 else lock_wait_ms
         deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
         routes = self._routes
@@ -147,6 +154,7 @@ class TransactionManager:
             except GridError as error:
                 lost = isinstance(error, (PeerLostError, DeadlineError))
                 if not lost and not routes.may_repeat(error):
+                    enlisted.sent = enlisted.statements  # it was undone there
                     if isinstance(error, (WorkspaceLostError, OutcomeUnknownError)):
                         txn.failed = error
                     raise
@@ -173,22 +181,38 @@ class TransactionManager:
             message = RunStatement(
                 self._db, rs, schema, routes.map_version, txn, 0, 1, True, steps, lock_wait_ms
             )
+            answer = routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
             try:
-                ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
+                ran: Ran = await asyncio.shield(answer)
                 return ran
             except asyncio.CancelledError:
-                routes.tell(rs, RollBack(self._db, rs, txn))
-                raise
-            except (PeerLostError, DeadlineError, OutcomeUnknownError):
-                known = await self.settle_autocommit(rs, txn)
+                known = await self.finish(self._given_up(rs, txn, answer))
+                if known is None:
+                    raise
+                return known
+            except (PeerLostError, DeadlineError, OutcomeUnknownError) as error:
+                known = await self.finish(self.settle_autocommit(rs, txn))
                 if known is not None:
                     return known
+                if boottime_s() > deadline_s:
+                    raise self._down(rs, error) from error
             except GridError as error:
                 if not routes.may_repeat(error):
                     raise
                 if boottime_s() > deadline_s:
                     raise self._down(rs, error) from error
                 await routes.wait_for_change(0.02)
+
+    async def _given_up(self, rs: int, txn: TxnId, answer: asyncio.Future[Any]) -> Ran | None:
+        """The client cancelled: None if nothing was done, else what it has to be told."""
+        self._routes.tell(rs, RollBack(self._db, rs, txn))  # ends its wait for a lock
+        try:
+            ran: Ran = await answer
+            return ran
+        except (PeerLostError, DeadlineError, OutcomeUnknownError):
+            return await self.settle_autocommit(rs, txn)
+        except GridError:
+            return None
 
     async def settle_autocommit(self, rs: int, txn: TxnId) -> Ran | None:
         """What became of an autocommit statement whose answer was lost; None: it may run again."""
@@ -207,7 +231,7 @@ class TransactionManager:
         calls = []
         for rs, enlisted in list(txn.participants.items()):
             number = mark.get(rs, 0)
-            if enlisted.statements > number or rs not in mark:
+            if enlisted.sent > number or rs not in mark:
                 calls.append(self._undo_at(txn, rs, enlisted, number))
         await _all(calls)
 
@@ -218,9 +242,9 @@ class TransactionManager:
         except GridError as error:
             txn.failed = error
             raise
-        enlisted.statements = number
+        enlisted.statements = enlisted.sent = number
         if number == 0:
-            del txn.participants[rs]
+            txn.participants.pop(rs, None)
 
     async def roll_back(self, txn: Transaction) -> None:
         """End a transaction without a trace. Never fails: leads drop what they hold of it."""
@@ -237,38 +261,49 @@ class TransactionManager:
             raise TransientError(
                 "the transaction was rolled back", detail=txn.failed.message, hint="Run it again."
             )
-        self.open.pop(txn.id, None)
-        members = sorted(rs for rs, e in txn.participants.items() if e.statements)
-        if not members:
-            return
-        if len(members) == 1:
-            await self._commit_single(txn, members[0], ddl)
-        else:
-            await self._commit_several(txn, tuple(members), ddl)
+        try:
+            for rs, enlisted in list(txn.participants.items()):
+                if enlisted.sent > enlisted.statements:
+                    await self._undo_at(txn, rs, enlisted, enlisted.statements)
+            members = sorted(rs for rs, e in txn.participants.items() if e.statements)
+            if len(members) == 1:
+                await self._commit_single(txn, members[0], ddl)
+            elif members:
+                await self._commit_several(txn, tuple(members), ddl)
+        finally:
+            self.open.pop(txn.id, None)
 
     async def _commit_single(self, txn: Transaction, rs: int, ddl: bytes) -> None:
         enlisted = txn.participants[rs]
         message = CommitSingle(self._db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
-        try:
-            await self._routes.call(rs, message, DECISION_WAIT_S)
-        except (PeerLostError, DeadlineError, OutcomeUnknownError):
-            outcome = await self.outcome(rs, txn.id)
-            if outcome.state != "committed":
+        deadline_s = boottime_s() + FAILOVER_WAIT_S
+        while True:
+            try:
+                await self._routes.call(rs, message, DECISION_WAIT_S)
+                return
+            except (PeerLostError, DeadlineError, OutcomeUnknownError):
+                outcome = await self.outcome(rs, txn.id)
+                if outcome.state == "committed":
+                    return
                 raise TransientError(
                     "the transaction was rolled back: its lead was lost during commit",
                     hint="Run the transaction again.",
                 ) from None
-        except GridError as error:
-            await self.roll_back(txn)
-            if self._routes.may_repeat(error):
-                raise WorkspaceLostError(
-                    "the transaction's changes are gone with the lead of their replica set",
-                    detail=error.message,
-                    hint="Run the transaction again.",
-                ) from error
-            raise
+            except GridError as error:
+                again = self._routes.may_repeat(error)
+                if again and boottime_s() < deadline_s:  # a hand-over takes the workspace along
+                    await self._routes.wait_for_change(0.02)
+                    continue
+                await self.roll_back(txn)
+                if again:
+                    raise WorkspaceLostError(
+                        "the transaction's changes are gone with the lead of their replica set",
+                        detail=error.message,
+                        hint="Run the transaction again.",
+                    ) from error
+                raise
 
     async def outcome(self, rs: int, txn: TxnId) -> Outcome:
         """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
@@ -299,10 +334,8 @@ class TransactionManager:
         )
         refusal = next((v for v in votes if isinstance(v, BaseException)), None)
         if refusal is not None:
-            self._spawn(self._decide_all(txn.id, members, False))
-            if isinstance(refusal, GridError) and not self._routes.may_repeat(refusal):
-                if refusal.sqlstate[:2] in ("08", "57", "XX"):
-                    raise _not_prepared(refusal) from refusal
+            self._spawn(self._abort(txn.id, members))
+            if isinstance(refusal, GridError) and refusal.sqlstate[:2] not in ("08", "57", "XX"):
                 raise refusal
             raise _not_prepared(refusal) from refusal
         decision = Decide(self._db, anchor, txn.id, True, members)
@@ -317,8 +350,17 @@ class TransactionManager:
         message = Prepare(self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
-        voted: Voted = await self._routes.call(rs, message, FAILOVER_WAIT_S)
-        return voted
+        routes = self._routes
+        deadline_s = boottime_s() + FAILOVER_WAIT_S
+        while True:  # a lead that has it answers again; one that lacks the workspace refuses
+            try:
+                voted: Voted = await routes.call(rs, message, deadline_s - boottime_s())
+                return voted
+            except GridError as error:
+                lost = isinstance(error, (PeerLostError, DeadlineError, OutcomeUnknownError))
+                if not (lost or routes.may_repeat(error)) or boottime_s() > deadline_s - 0.1:
+                    raise
+                await routes.wait_for_change(0.02)
 
     async def _decide_at_anchor(self, decision: Decide) -> None:
         if trace.listener is not None:
@@ -328,21 +370,19 @@ class TransactionManager:
             try:
                 await self._routes.call_until(decision.rs, decision, deadline_s)
                 return
-            except OutcomeUnknownError:
-                await self._routes.wait_for_change(0.02)
             except WorkspaceLostError as error:  # somebody resolved it to ABORT meanwhile
-                self._spawn(self._decide_all(decision.txn, decision.participants, False))
+                self._spawn(self._abort(decision.txn, decision.participants))
                 raise TransientError(
                     "the transaction was rolled back while its replica sets changed leads",
                     detail=error.message,
                     hint="Run the transaction again.",
                 ) from error
             except ReplicaSetDownError as error:
-                raise OutcomeUnknownError(
-                    "the outcome of the commit is unknown: the anchor does not answer",
-                    detail=error.detail,
-                    hint="Look whether the change is there before running it again.",
-                ) from error
+                raise _anchor_silent(error) from error
+            except GridError as error:  # lost while it was written, or no room to write it now
+                if boottime_s() > deadline_s:
+                    raise _anchor_silent(error) from error
+                await self._routes.wait_for_change(0.02)
 
     async def _decide(self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]) -> None:
         """Tell a decision until it is acknowledged, however long a failover takes."""
@@ -352,20 +392,41 @@ class TransactionManager:
                 answer = await self._routes.call_until(rs, message, boottime_s() + DECISION_WAIT_S)
                 assert isinstance(answer, Acknowledged)
                 return
-            except (OutcomeUnknownError, ReplicaSetDownError):
-                await self._routes.wait_for_change(0.05)
             except WorkspaceLostError as error:
                 log.error("txn.decision_refused", rs=rs, txn=txn, commit=commit, why=error.message)
                 return
+            except GridError as error:  # it is decided: only time can help
+                log.info("txn.decision_not_heard", rs=rs, txn=txn, error=error.message)
+                await self._routes.wait_for_change(0.1)
 
-    async def _decide_all(self, txn: TxnId, members: Iterable[int], commit: bool) -> None:
-        await asyncio.gather(*(self._decide(rs, txn, commit, tuple(members)) for rs in members))
+    async def _abort(self, txn: TxnId, members: tuple[int, ...]) -> None:
+        await asyncio.gather(*(self._decide(rs, txn, False, members) for rs in members))
+        for rs in members:
+            self._forget.setdefault(rs, []).append(txn)
 
     def forget_now(self) -> None:
-        """Tell the anchors which decisions nobody will ask for any more."""
+        """Tell the leads which decisions nobody will ask for any more."""
         forget, self._forget = self._forget, {}
         for rs, txns in forget.items():
-            self._routes.tell(rs, Forget(self._db, rs, tuple(txns)))
+            self._spawn(self._tell_forgotten(rs, txns))
+
+    async def _tell_forgotten(self, rs: int, txns: list[TxnId]) -> None:
+        try:
+            await self._routes.call(rs, Forget(self._db, rs, tuple(txns)), FAILOVER_WAIT_S)
+        except GridError:  # the next time, then
+            self._forget.setdefault(rs, []).extend(txns)
+
+    async def finish(self, work: Awaitable[T]) -> T:
+        """Await what must not be left half done, also when the caller's task is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if task.cancelled():  # the database is being unloaded
+                    raise
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -377,6 +438,14 @@ class TransactionManager:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def _anchor_silent(error: GridError) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        "the outcome of the commit is unknown: the anchor does not answer",
+        detail=error.detail or error.message,
+        hint="Look whether the change is there before running it again.",
+    )
 
 
 def _not_prepared(refusal: BaseException) -> TransientError:

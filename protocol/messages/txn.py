@@ -62,7 +62,10 @@ class Decide(msgspec.Struct, frozen=True, array_like=True, tag="txn.decide"):
 
 
 class Forget(msgspec.Struct, frozen=True, array_like=True, tag="txn.forget"):
-    """One way: every participant has acknowledged these decisions; the anchor may drop them."""
+    """Every participant has acknowledged these decisions; the lead may drop them.
+
+    Reply: Acknowledged.
+    """
 
     db: str
     rs: int
@@ -102,6 +105,22 @@ class Voted(msgspec.Struct, frozen=True, array_like=True, tag="txn.voted"):
     """Prepared: a participant that cannot prepare fails the request instead."""
 
     term: int
+
+
+class AskOpen(msgspec.Struct, frozen=True, array_like=True, tag="txn.ask_open"):
+    """A lead asks a coordinator which of these transactions still go on. Reply: StillOpen.
+
+    For workspaces that were not used for a while: the message that ended them may have been lost.
+    """
+
+    db: str
+    txns: tuple[TxnId, ...]
+
+
+class StillOpen(msgspec.Struct, frozen=True, array_like=True, tag="txn.still_open"):
+    """Reply to AskOpen: those of them that do."""
+
+    txns: tuple[TxnId, ...]
 
 
 class ListTransactions(msgspec.Struct, frozen=True, array_like=True, tag="txn.list"):

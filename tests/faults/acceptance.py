@@ -16,9 +16,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -122,8 +123,8 @@ async def drill(grid: RealGrid, watch: Observer, seconds: float) -> Report:
     await fill(grid)
     run = next(_runs)
     async with under_load(grid, CLIENTS, lambda n: Writer(run, n).work) as clients:
-        lead_s, readable_s = await _kill(grid, watch, watch.lead(1), seconds / 4)
-        copy_s, _ = await _kill(grid, watch, watch.copy(2), seconds / 8)
+        lead = await _kill(grid, watch, lambda: watch.lead(1), seconds / 4)
+        copy = await _kill(grid, watch, lambda: watch.copy(2), seconds / 8)
         await asyncio.sleep(seconds / 8)  # the load goes on
     await watch.whole()
     await asyncio.to_thread(wait_for_summary, grid, WHOLE)
@@ -136,22 +137,32 @@ async def drill(grid: RealGrid, watch: Observer, seconds: float) -> Report:
         sum(len(c.ledger.acknowledged) for c in clients),
         sum(len(c.ledger.maybe) for c in clients),
         errors,
-        pauses_after(clients, lead_s),
-        pauses_after(clients, copy_s),
-        readable_s,
+        pauses_after(clients, lead.at_s, lead.served_s + 1.0),
+        pauses_after(clients, copy.at_s, copy.served_s + 1.0),
+        lead.served_s,
     )
 
 
-async def _kill(grid: RealGrid, watch: Observer, host: int, pace_s: float) -> tuple[float, float]:
-    """Load, kill, load, start again; when it was killed, and how long until all was served."""
+class Killed(NamedTuple):
+    """One loss of a data instance."""
+
+    at_s: float
+    served_s: float  # until a fresh client read and wrote everywhere
+
+
+async def _kill(
+    grid: RealGrid, watch: Observer, choose: Callable[[], int], pace_s: float
+) -> Killed:
+    """Load, kill, load, start again."""
     await asyncio.sleep(pace_s)  # the load goes on
+    host = choose()
     at_s = time.monotonic()
     grid.kill_instance(host)
-    readable_s = await _until_served(grid, host) - at_s
-    await asyncio.sleep(max(0.0, pace_s - readable_s))  # the load goes on without it
+    served_s = await _until_served(grid, host) - at_s
+    await asyncio.sleep(max(1.0, pace_s - served_s))  # the load goes on without it
     await asyncio.to_thread(grid.start_instance, host)
     await watch.whole()
-    return at_s, readable_s
+    return Killed(at_s, served_s)
 
 
 async def _until_served(grid: RealGrid, dead: int) -> float:
