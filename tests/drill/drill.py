@@ -1,0 +1,102 @@
+"""One drill on a grid: load, faults, then the verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.drill import faults, workloads
+from tests.drill.clients import Client, Recorder, connect
+from tests.drill.faults import Done, Driver, Kind
+from tests.drill.history import Verdict
+from tests.drill.report import Run
+from tests.support.copies import equal_copies, read_elements
+from tests.support.real_grid import Observer, RealGrid
+
+CALM_S = 2.0  # load before the first fault and after the last
+EQUAL_S = 60.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What drill is wanted."""
+
+    seed: int
+    seconds: float
+    command: str = ""
+    kinds: tuple[Kind, ...] = tuple(Kind)
+
+
+async def run(
+    grid: RealGrid, watch: Observer, wish: Wish, tell: Callable[[str], None] = print
+) -> Run:
+    """Load and faults for about `seconds`, then all checks. A violation is in the verdicts."""
+    recorder = Recorder()
+    setup = await connect(grid, grid.addresses()[0])
+    try:
+        epochs = await workloads.make_tables(setup, wish.seconds)
+        levels = await workloads.known_levels(setup)
+    finally:
+        await setup.close()
+    began_s = time.monotonic()
+
+    def say(text: str) -> None:
+        tell(f"{time.monotonic() - began_s:7.1f} s  {text}")
+
+    driver = Driver(grid, watch, say)
+    load = workloads.Load(began_s, levels, epochs)
+    verdicts = await _under_load(grid, driver, recorder, load, wish)
+    ended_s = time.monotonic()
+    say(f"{len(recorder.history)} operations; comparing copies, judging the history")
+    verdicts += await asyncio.to_thread(_judge, grid, recorder)
+    return Run(
+        *(wish.seed, wish.seconds, grid.plan.k, grid.plan.data, began_s, ended_s, wish.command),
+        *(levels, recorder, driver.done, verdicts),
+    )
+
+
+async def _under_load(
+    grid: RealGrid, driver: Driver, recorder: Recorder, load: workloads.Load, wish: Wish
+) -> list[Verdict]:
+    """The clients work while the faults are done; whether the grid healed each time."""
+    stop = asyncio.Event()
+    until_s = load.began_s + wish.seconds - CALM_S
+    some = faults.plan(
+        wish.seed,
+        count=1000,
+        kinds=wish.kinds,
+        sets=len(driver.watch.replica_sets),
+    )
+    wrong: list[str] = []
+    async with asyncio.TaskGroup() as tasks:
+        for number, work in enumerate(workloads.CLIENTS):
+            client = Client(number, grid, recorder, wish.seed)
+            tasks.create_task(workloads.run(client, load, work, stop))
+        try:
+            await asyncio.sleep(CALM_S)  # load before the first fault
+            await driver.run(some, until_s)
+        except AssertionError as error:
+            wrong.append(f"{driver.done[-1].what if driver.done else ''}: {error}")
+        finally:
+            left_s = load.began_s + wish.seconds - time.monotonic()
+            await asyncio.sleep(max(0.0 if wrong else CALM_S, left_s))  # load after the last fault
+            stop.set()
+    if not wrong:
+        await driver.watch.whole(faults.HEAL_S)
+    return [Verdict("the grid heals after each fault", len(driver.done), tuple(wrong))]
+
+
+def _judge(grid: RealGrid, recorder: Recorder) -> list[Verdict]:
+    wrong: tuple[str, ...] = ()
+    try:
+        elements = equal_copies(grid, EQUAL_S)
+    except AssertionError as error:
+        wrong = tuple(str(error).splitlines())
+        elements = read_elements(grid)
+    equal = Verdict("copies are equal, nothing is in doubt", len(elements), wrong)
+    return [equal, *workloads.judge(recorder, elements)]
+
+
+__all__ = ["Done", "Wish", "run"]
