@@ -52,8 +52,8 @@ test-full: setup-test ## make test, and the slow tests
 sim: setup-test ## the simulations with more seeds: SEEDS=1000
 	@$(PYTHON) -m tests.gates --only sim --seeds $${SEEDS:-1000}
 
-drill: setup-test ## the fault tests on real processes
-	@$(PYTHON) -m tests.gates --only cluster faults
+drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3
+	@$(PYTHON) -m tests.drill --k $(K) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 failover: setup-test ## kill a data instance under load and say how long the pause was
 	@$(PYTHON) -m tests.gates --only faults --match failover

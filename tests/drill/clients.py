@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -23,7 +23,7 @@ ANSWER_S = 30.0  # longer than every wait that an instance promises to end
 AGAIN_S = 0.05
 ROLL_BACK_S = 5.0
 
-Connection = asyncpg.Connection
+Connection: TypeAlias = Any  # asyncpg.Connection, which has no types
 Body = Callable[["Client", Connection], Awaitable[Any]]
 _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -40,10 +40,10 @@ def state_of(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "silent"
     # asyncpg makes errors with a state of its own when a connection ends
-    if isinstance(error, asyncpg.PostgresConnectionError | OSError):
-        return getattr(error, "sqlstate", None) if _was_sent(error) else "lost"  # type: ignore
+    if isinstance(error, asyncpg.PostgresConnectionError | OSError) and not _was_sent(error):
+        return "lost"
     if isinstance(error, asyncpg.PostgresError):
-        return error.sqlstate or "none"
+        return str(error.sqlstate)
     return "lost" if "clos" in str(error) else type(error).__name__
 
 

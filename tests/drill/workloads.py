@@ -227,6 +227,7 @@ async def race(client: Client, load: Load) -> None:
     moment = int((time.monotonic() - load.began_s) * 5)
     name = f"n{moment}"
     token = _token(client)
+    values: tuple[Any, ...]
     if client.chance.random() < 0.5:
         workload, sql, values = "thrones", "INSERT INTO thrones VALUES ($1, $2)", (name, token)
     else:
