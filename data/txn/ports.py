@@ -45,10 +45,6 @@ class Nobody:
         """Ignored."""
 
 
-def ignore_end(error: GridError | None) -> None:
-    """For entries that nobody waits for."""
-
-
 def workspace_lost(txn: TxnId) -> WorkspaceLostError:
     """The error for a transaction whose workspace is gone."""
     return WorkspaceLostError(

@@ -13,10 +13,25 @@ from data.storage.element import Element
 from data.storage.entry import LogEntry
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.lead import LeadWriter
-from protocol.errors import GridError
+from protocol.clock import boottime_s
+from protocol.errors import (
+    GridError,
+    NotLeadError,
+    PeerLostError,
+    PeerUnreachableError,
+    ReplicaSetDownError,
+)
 from protocol.ids import TxnId
 from protocol.messages.sql import InsertRows, Ran, RunSql, RunStatement
-from protocol.messages.txn import CommitSingle
+from protocol.messages.txn import (
+    AskOutcome,
+    CommitSingle,
+    Decide,
+    Forget,
+    Prepare,
+    RollBack,
+    UndoStatement,
+)
 from protocol.sqltypes import Kind, SqlType
 
 T = 1000
@@ -132,11 +147,11 @@ def _table() -> Table:
     )
 
 
-async def make_lead(folder: Path) -> Lead:
-    """A lead of replica set 1 with table U.T (ID primary key, V)."""
-    identity = ElementIdentity(database=DB, database_id="1", element=1, instance="host3.instance1")
-    element = Element.create(folder / "element", identity, StorageSettings())
-    element.set_place(1, 1)
+async def make_lead(folder: Path, rs: int = 1) -> Lead:
+    """A lead of a replica set with table U.T (ID primary key, V)."""
+    identity = ElementIdentity(database=DB, database_id="1", element=rs, instance="host3.instance1")
+    element = Element.create(folder / f"element{rs}", identity, StorageSettings())
+    element.set_place(rs, 1)
     made = Lead(element)
     await made.define(_table())
     return made
@@ -156,3 +171,92 @@ def update(row: int, value: int) -> RunSql:
 
 def add(row: int, more: int) -> RunSql:
     return RunSql(T, 'UPDATE "U.T" SET V = V + ?2 WHERE ID = ?1', (row, more))
+
+
+class DirectRoutes:
+    """Routes of a TransactionManager to leads in this process, losing what a test wants lost."""
+
+    map_version = 1
+
+    def __init__(self, leads: dict[int, Lead]) -> None:
+        self.leads = leads
+        self.sent: list[Any] = []
+        self.lose_answer: Callable[[Any], bool] = lambda message: False
+        self.lose_request: Callable[[Any], bool] = lambda message: False
+        self.passes: Callable[[Any], bool] = lambda message: True  # False: held back
+        self.held: list[Callable[[], None]] = []
+
+    def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]:
+        """As data/exec/router.py."""
+        self.sent.append(message)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.lose_request(message):
+            future.set_exception(PeerUnreachableError("lost"))
+            return future
+        answer = _Lossy(future, self.lose_answer(message))
+        if self.passes(message):
+            self._deliver(rs, message, answer)
+        else:
+            self.held.append(lambda: self._deliver(rs, message, answer))
+        return future
+
+    def release(self) -> None:
+        """Deliver what was held back."""
+        held, self.held = self.held, []
+        for deliver in held:
+            deliver()
+
+    def _deliver(self, rs: int, message: Any, answer: _Lossy) -> None:
+        writer = self.leads[rs].writer
+        handlers: dict[type, Callable[[], None]] = {
+            RunStatement: lambda: writer.run(message, answer),
+            UndoStatement: lambda: writer.undo_statement(message, answer),
+            CommitSingle: lambda: writer.commit_single(message, answer),
+            Prepare: lambda: writer.prepare(message, answer),
+            Decide: lambda: writer.decide(message, answer),
+            AskOutcome: lambda: writer.ask_outcome(message, answer),
+            Forget: lambda: writer.forget(message, answer),
+            RollBack: lambda: writer.roll_back(message),
+        }
+        handlers[type(message)]()
+
+    async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any:
+        """As data/exec/router.py."""
+        while boottime_s() < deadline_s:
+            try:
+                return await self.call(rs, message, 1.0)
+            except (NotLeadError, PeerUnreachableError, PeerLostError):
+                await self.wait_for_change(0.01)
+        raise ReplicaSetDownError("no answer")
+
+    def tell(self, rs: int, message: Any) -> None:
+        """As data/exec/router.py."""
+        self.call(rs, message, 1.0)
+
+    def may_repeat(self, error: GridError) -> bool:
+        """As data/exec/router.py."""
+        return isinstance(error, (NotLeadError, PeerUnreachableError))
+
+    async def wait_for_change(self, at_most_s: float) -> None:
+        """As data/exec/router.py."""
+        await asyncio.sleep(0.001)  # stands for a change of the view
+
+
+class _Lossy(Answer):
+    """Passes an answer on, or reports the connection as lost instead."""
+
+    def __init__(self, future: asyncio.Future[Any], lost: bool) -> None:
+        self.future = future
+        self._lost = lost
+
+    def reply(self, message: Any) -> None:
+        if self.future.done():
+            return
+        if self._lost:
+            self.future.set_exception(PeerLostError("the answer was lost"))
+        else:
+            self.future.set_result(message)
+
+    def fail(self, error: GridError) -> None:
+        if not self.future.done():
+            self.future.set_exception(PeerLostError("lost") if self._lost else error)
