@@ -3,84 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg
 import pytest
 
 from tests.faults.acceptance import WHOLE
-from tests.support.copies import equal_copies
-from tests.support.load import (
-    Attempt,
-    Connection,
-    Ledger,
-    LoadClient,
-    check_errors,
-    pauses_after,
-    under_load,
-)
+from tests.faults.counters import check_counters, make_counters
+from tests.support.load import Connection, check_errors, pauses_after, under_load
 from tests.support.real_grid import Observer, RealGrid, wait_for_summary
 
 CLIENTS = 8
 AFTER_S = 1.0  # the load goes on for a while after the fault is over
-_tables = itertools.count(1)
-
-Work = Callable[[int], Callable[[Connection, Ledger], Awaitable[set[Any]]]]
-
-
-async def _counters(grid: RealGrid) -> tuple[str, Work]:
-    """A table with 20 rows per client; each client adds one to the next of its own rows."""
-    table = f"counters{next(_tables)}"
-    async with await psycopg.AsyncConnection.connect(**grid.words(grid.addresses()[0])) as one:
-        await one.execute(
-            f"CREATE TABLE {table} (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10) NOT NULL)"
-            " DISTRIBUTE BY HASH".encode()
-        )
-        for row in range(CLIENTS * 20):
-            await one.execute(f"INSERT INTO {table} VALUES (%s, 0)".encode(), (row,))
-    update = f"UPDATE {table} SET n = n + 1 WHERE id = %s".encode()
-
-    def work_of(number: int) -> Callable[[Connection, Ledger], Awaitable[set[Any]]]:
-        turn = itertools.count()
-
-        async def work(connection: Connection, _: Ledger) -> set[Any]:
-            n = next(turn)
-            row = number * 20 + n % 20
-            try:
-                cursor = await connection.execute(update, (row,))
-            except psycopg.Error as error:
-                raise Attempt({(row, n)}, error) from error
-            assert cursor.rowcount == 1
-            return {(row, n)}
-
-        return work
-
-    return table, work_of
-
-
-async def _check_counters(grid: RealGrid, table: str, clients: list[LoadClient]) -> None:
-    """Every acknowledged addition was done once, each other one at most once; copies agree."""
-    elements = await asyncio.to_thread(equal_copies, grid)
-    found: dict[int, int] = {}
-    for element in {e.replica_set: e for e in elements}.values():
-        for row, n in element.keys(f"TERRY.{table.upper()}", "ID", "N"):
-            assert row not in found
-            found[row] = n
-    for client in clients:
-        ledger = client.ledger
-        for row in range(client.number * 20, client.number * 20 + 20):
-            least = sum(1 for r, _ in ledger.acknowledged if r == row)
-            most = least + sum(1 for r, _ in ledger.maybe if r == row)
-            assert least <= found[row] <= most, f"row {row}: {least} <= {found[row]} <= {most}"
 
 
 @pytest.mark.timeout(90)
 async def test_daemon_killed_supervisor_lives(grid: RealGrid, watch: Observer) -> None:
     """The supervisor saw it die: no lease is waited for."""
-    table, work = await _counters(grid)
+    table, work = await make_counters(grid, CLIENTS)
     async with under_load(grid, CLIENTS, work) as clients:
         at_s = time.monotonic()
         host = watch.lead(1)
@@ -91,14 +32,14 @@ async def test_daemon_killed_supervisor_lives(grid: RealGrid, watch: Observer) -
     pauses = pauses_after(clients, at_s)
     print(f"\ndaemon killed: {pauses}, {dict(check_errors(clients))}")
     assert pauses.max_s < 1.5
-    await _check_counters(grid, table, clients)
+    await check_counters(grid, table, clients)
     await asyncio.to_thread(wait_for_summary, grid, WHOLE)
 
 
 @pytest.mark.timeout(90)
 async def test_planned_stop_of_a_lead(grid: RealGrid, watch: Observer) -> None:
     """Leads are handed over; clients of the instance are told to go elsewhere."""
-    table, work = await _counters(grid)
+    table, work = await make_counters(grid, CLIENTS)
     async with under_load(grid, CLIENTS, work) as clients:
         at_s = time.monotonic()
         host = watch.lead(2)
@@ -110,13 +51,13 @@ async def test_planned_stop_of_a_lead(grid: RealGrid, watch: Observer) -> None:
     pauses = pauses_after(clients, at_s, 4.0)
     print(f"\nplanned stop: {pauses}, {dict(check_errors(clients))}")
     assert pauses.max_s < 1.0
-    await _check_counters(grid, table, clients)
+    await check_counters(grid, table, clients)
 
 
 @pytest.mark.timeout(90)
 async def test_loss_of_one_membership_server(grid: RealGrid, watch: Observer) -> None:
     """Nothing happens."""
-    table, work = await _counters(grid)
+    table, work = await make_counters(grid, CLIENTS)
     await watch.settled()
     before = {rs: watch.state(rs).term for rs in watch.replica_sets}
     async with under_load(grid, CLIENTS, work) as clients:
@@ -130,13 +71,13 @@ async def test_loss_of_one_membership_server(grid: RealGrid, watch: Observer) ->
     print(f"\nmembership server lost: {pauses}")
     assert pauses.max_s < 1.0
     assert before == {rs: watch.state(rs).term for rs in watch.replica_sets}
-    await _check_counters(grid, table, clients)
+    await check_counters(grid, table, clients)
 
 
 @pytest.mark.timeout(90)
 async def test_suspended_lead(grid: RealGrid, watch: Observer) -> None:
     """A lead that sleeps for 5 s: nothing is lost, and it answers nothing old when it wakes up."""
-    table, work = await _counters(grid)
+    table, work = await make_counters(grid, CLIENTS)
     async with under_load(grid, CLIENTS, work) as clients:
         at_s = time.monotonic()
         host = watch.lead(1)
@@ -157,7 +98,7 @@ async def test_suspended_lead(grid: RealGrid, watch: Observer) -> None:
     pauses = pauses_after([c for c in clients if c.address != hanging], at_s)
     print(f"\nsuspended lead: led again after {served_s:.2f} s, {pauses},"
           f" {dict(check_errors(clients))}")  # fmt: skip
-    await _check_counters(grid, table, clients)
+    await check_counters(grid, table, clients)
 
 
 async def _write_elsewhere(words: dict[str, Any], table: str) -> list[int]:

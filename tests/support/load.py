@@ -42,6 +42,7 @@ class LoadClient:
     def __init__(self, number: int, grid: RealGrid) -> None:
         self.number = number
         self.ledger = Ledger()
+        self._succeeded = asyncio.Event()
         self.began = asyncio.Event()  # something succeeded
         self._grid = grid
         self._addresses = grid.addresses()
@@ -61,6 +62,7 @@ class LoadClient:
                     now_s = time.monotonic()
                     self.ledger.gaps.append((now_s, now_s - last_s))
                     last_s = now_s
+                    self._succeeded.set()
         finally:
             await self.close()
 
@@ -114,6 +116,12 @@ class LoadClient:
             self._connection = await psycopg.AsyncConnection.connect(**words)
         return self._connection
 
+    async def successes_after(self, at_s: float, count: int) -> None:
+        """Wait until so many attempts have succeeded after a moment."""
+        while sum(1 for when, _ in self.ledger.gaps[-count:] if when > at_s) < count:
+            self._succeeded.clear()
+            await self._succeeded.wait()
+
     async def close(self) -> None:
         """Give the connection up."""
         connection, self._connection = self._connection, None
@@ -143,11 +151,16 @@ class Pauses:
 
 def pauses_after(clients: list[LoadClient], at_s: float, until_s: float = 8.0) -> Pauses:
     """Each client's longest time without a success that ended in (at, at + until)."""
-    longest = [
-        max((g for when, g in c.ledger.gaps if at_s <= when <= at_s + until_s), default=until_s)
+    longest = longest_gaps(clients, at_s, at_s + until_s)
+    return Pauses(statistics.median(longest), max(longest))
+
+
+def longest_gaps(clients: list[LoadClient], from_s: float, to_s: float) -> list[float]:
+    """Of each client, the longest time without a success that ended in between (seconds)."""
+    return [
+        max((gap for at_s, gap in c.ledger.gaps if from_s <= at_s <= to_s), default=to_s - from_s)
         for c in clients
     ]
-    return Pauses(statistics.median(longest), max(longest))
 
 
 def check_errors(clients: list[LoadClient]) -> Counter[str]:
