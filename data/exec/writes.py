@@ -269,7 +269,7 @@ class Writer:
                 new[offset + at] = value
             changes.append((row[:width], tuple(new)))
         if plan.moves_rows:
-            await self._delete_rows(table, [old for old, _ in changes], children=False)
+            await self._delete_rows(table, [old for old, _ in changes], moving=True)
             bucketless = [new[:-1] if has_bucket(table) else new for _, new in changes]
             _, new_rows = await self.insert_rows(table, bucketless)
         else:
@@ -297,14 +297,15 @@ class Writer:
         await self._run_exactly(steps)
 
     async def _delete_rows(
-        self, table: Table, rows: Iterable[StorageRow], *, children: bool = True
+        self, table: Table, rows: Iterable[StorageRow], *, moving: bool = False
     ) -> None:
         columns = full_row_columns(table)
         where = " AND ".join(f"{quoted(c)} IS ?{n}" for n, c in enumerate(columns, 1))
         sql = f"DELETE FROM {quoted(table_name(table))} WHERE {where}"
         steps: dict[int, list[Step]] = defaultdict(list)
         for row in rows:
-            steps[self._set_of(table, row)].append(RunSql(table.id, sql, tuple(row)))
+            step = RunSql(table.id, sql, tuple(row), moving=moving)
+            steps[self._set_of(table, row)].append(step)
         await self._run_exactly(steps)
 
     async def _run_exactly(self, steps: dict[int, list[Step]]) -> None:
@@ -419,9 +420,10 @@ class Writer:
                     steps[other].append(ApplyImages(effect.changes))
         elif effect.kind == "index":
             self._index_steps(table, effect, steps)
-        elif effect.kind == "child":
+        elif effect.kind in ("child", "changed"):
+            restrict = effect.kind == "changed"
             for other in router.replica_sets:
-                steps[other].append(ChildKeys(table.id, effect.name, effect.rows))
+                steps[other].append(ChildKeys(table.id, effect.name, effect.rows, restrict))
         else:
             self._parent_steps(table, effect, steps)
 

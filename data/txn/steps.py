@@ -101,7 +101,7 @@ class StepRunner:
         result.counts.append(done.rowcount)
         if done.rows:
             result.rows += done.rows
-        self._after(self._facts.by_id(step.table_id), done.changes, result)
+        self._after(self._facts.by_id(step.table_id), done.changes, result, moving=step.moving)
 
     def _insert_rows(self, step: InsertRows, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
@@ -172,7 +172,7 @@ class StepRunner:
         child = self._facts.by_id(step.table_id)
         link = next(p for p in child.parents if p.key.name == step.constraint)
         for key in step.keys:
-            self._remove_children(child, link, tuple(key), result, depth=0)
+            self._remove_children(child, link, tuple(key), result, 0, step.restrict)
         result.counts.append(0)
 
     def _lock_table(self, step: LockTable, result: StepsResult) -> None:
@@ -228,7 +228,12 @@ class StepRunner:
 
     # -- what follows from row changes -------------------------------------------------------------
     def _after(
-        self, facts: TableFacts, changes: list[RowChange], result: StepsResult, depth: int = 0
+        self,
+        facts: TableFacts,
+        changes: list[RowChange],
+        result: StepsResult,
+        depth: int = 0,
+        moving: bool = False,
     ) -> None:
         """Collect a table's changes with the checks and effects they entail."""
         result.changes += changes
@@ -238,7 +243,7 @@ class StepRunner:
             )
         for parent in facts.parents:
             self._check_parents(facts, parent, changes, result)
-        self._check_children(facts, changes, result, depth)
+        self._check_children(facts, changes, result, depth, moving)
         for key in facts.global_keys:
             deletes: list[StorageRow] = []
             inserts: list[StorageRow] = []
@@ -290,10 +295,17 @@ class StepRunner:
             result.locks.append(((link.parent.id, link.parent_index_id, key), Mode.SHARED))
 
     def _check_children(
-        self, facts: TableFacts, changes: list[RowChange], result: StepsResult, depth: int
+        self,
+        facts: TableFacts,
+        changes: list[RowChange],
+        result: StepsResult,
+        depth: int,
+        moving: bool = False,
     ) -> None:
+        """Only a deleted parent cascades; one that changes its key, or its place, must be free."""
         for link in facts.children:
             gone: dict[tuple[StorageValue, ...], None] = {}
+            changed: dict[tuple[StorageValue, ...], None] = {}
             for change in changes:
                 if change.old is None:
                     continue
@@ -301,12 +313,16 @@ class StepRunner:
                 if change.new is not None and key == tuple(change.new[i] for i in link.positions):
                     continue
                 if None not in key:
-                    gone[key] = None
+                    (gone if change.new is None and not moving else changed)[key] = None
             for change in changes:  # deleted and put back in one statement: still there
                 if change.new is not None:
-                    gone.pop(tuple(change.new[i] for i in link.positions), None)
+                    key = tuple(change.new[i] for i in link.positions)
+                    gone.pop(key, None)
+                    changed.pop(key, None)
             if gone:
-                self._parents_gone(link, gone, result, depth)
+                self._parents_gone(link, gone, result, depth, restrict=False)
+            if changed:
+                self._parents_gone(link, changed, result, depth, restrict=True)
 
     def _parents_gone(
         self,
@@ -314,16 +330,18 @@ class StepRunner:
         gone: dict[tuple[StorageValue, ...], None],
         result: StepsResult,
         depth: int,
+        restrict: bool,
     ) -> None:
         if not link.is_local:
+            kind = "changed" if restrict else "child"
             result.effects.append(
-                Effect("child", link.child.id, link.key.name, 0, link.key.columns, [], list(gone))
+                Effect(kind, link.child.id, link.key.name, 0, link.key.columns, [], list(gone))
             )
             return
         child = self._facts.by_id(link.child.id)
         parent_link = next(p for p in child.parents if p.key.name == link.key.name)
         for key in gone:
-            self._remove_children(child, parent_link, key, result, depth + 1)
+            self._remove_children(child, parent_link, key, result, depth + 1, restrict)
 
     def _remove_children(
         self,
@@ -332,13 +350,14 @@ class StepRunner:
         key: tuple[StorageValue, ...],
         result: StepsResult,
         depth: int,
+        restrict: bool,
     ) -> None:
         """Restrict, cascade or set null for the children of one parent key that went away."""
         if depth > CASCADE_DEPTH_MAX:
             raise ForeignKeyError(f"ON DELETE CASCADE goes deeper than {CASCADE_DEPTH_MAX} levels")
         where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(link.key.columns, 1))
         name = quoted(child.name)
-        if link.key.on_delete == "restrict":
+        if restrict or link.key.on_delete == "restrict":
             if self._element.read_in_batch(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", key):
                 raise ForeignKeyError(
                     f"foreign key constraint ({link.key.name}) violated: rows of "

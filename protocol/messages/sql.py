@@ -66,6 +66,7 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     sql: str
     params: tuple[StorageValue, ...]
     want_rows: bool = False  # RETURNING
+    moving: bool = False  # the deleted rows come back elsewhere: nothing cascades
 
 
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
@@ -107,12 +108,14 @@ class LockKeys(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 class ChildKeys(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """Parent keys that go away: no child row of foreign key `constraint` may refer to them.
 
-    With ON DELETE CASCADE / SET NULL the child rows are deleted or changed instead.
+    With ON DELETE CASCADE / SET NULL the child rows are deleted or changed instead, unless the
+    parent was not deleted but changed (`restrict`).
     """
 
     table_id: int  # of the child
     constraint: str
     keys: list[StorageRow]
+    restrict: bool = False
 
 
 class LockTable(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -192,8 +195,9 @@ class RunStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.run"):
 class Effect(msgspec.Struct, frozen=True, array_like=True):
     """What a statement entails at other replica sets, found from its row changes.
 
-    kind "index": rows for PutIndexKeys (deletes, inserts); "parent": LockKeys; "child": ChildKeys;
-    "images": ApplyImages everywhere else (`changes`).
+    kind "index": rows for PutIndexKeys (deletes, inserts); "parent": LockKeys; "child": ChildKeys
+    of deleted parents, "changed": of changed ones; "images": ApplyImages everywhere else
+    (`changes`).
     """
 
     kind: str
