@@ -53,7 +53,7 @@ sim: setup-test ## the simulations with more seeds: SEEDS=1000
 	@$(PYTHON) -m tests.gates --only sim --seeds $${SEEDS:-1000}
 
 drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3
-	@$(PYTHON) -m tests.drill --k $(K) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 failover: setup-test ## kill a data instance under load and say how long the pause was
 	@$(PYTHON) -m tests.gates --only faults --match failover

@@ -25,7 +25,15 @@ ROLL_BACK_S = 5.0
 
 Connection: TypeAlias = Any  # asyncpg.Connection, which has no types
 Body = Callable[["Client", Connection], Awaitable[Any]]
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# asyncpg's InternalClientError: a statement is sent between the last message of a server that
+# stops (57P01, while the connection is idle) and the end of the connection.
+_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 def is_allowed(where: str, state: str) -> bool:
@@ -44,7 +52,8 @@ def state_of(error: BaseException) -> str:
         return "lost"
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)
-    return "lost" if "clos" in str(error) else type(error).__name__
+    is_lost = isinstance(error, asyncpg.InternalClientError) or "clos" in str(error)
+    return "lost" if is_lost else type(error).__name__
 
 
 def _was_sent(error: BaseException) -> bool:

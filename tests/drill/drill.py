@@ -77,14 +77,13 @@ async def _under_load(
         try:
             await asyncio.sleep(CALM_S)  # load before the first fault
             await driver.run(some, until_s)
+            left_s = load.began_s + wish.seconds - time.monotonic()
+            await asyncio.sleep(max(CALM_S, left_s))  # load after the last fault
+            await driver.watch.whole(faults.HEAL_S)
         except AssertionError as error:
             wrong.append(f"{driver.done[-1].what if driver.done else ''}: {error}")
         finally:
-            left_s = load.began_s + wish.seconds - time.monotonic()
-            await asyncio.sleep(max(0.0 if wrong else CALM_S, left_s))  # load after the last fault
             stop.set()
-    if not wrong:
-        await driver.watch.whole(faults.HEAL_S)
     return [Verdict("the grid heals after each fault", len(driver.done), tuple(wrong))]
 
 

@@ -42,6 +42,7 @@ def _server_error(state: str) -> asyncpg.PostgresError:
         (asyncpg.ConnectionDoesNotExistError("connection was closed"), "lost", Outcome.UNKNOWN),
         (asyncpg.InterfaceError("the connection is closed"), "lost", Outcome.UNKNOWN),
         (ConnectionResetError(104, "reset"), "lost", Outcome.UNKNOWN),
+        (asyncpg.InternalClientError("cannot switch to state"), "lost", Outcome.UNKNOWN),
         (TimeoutError(), "silent", Outcome.UNKNOWN),
         (asyncpg.InterfaceError("something else"), "InterfaceError", Outcome.UNKNOWN),
     ],
