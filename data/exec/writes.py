@@ -449,11 +449,14 @@ class Writer:
     def _parent_steps(self, parent: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
         """Lock the parent rows where they are, so that nobody deletes them meanwhile."""
         router = self._space.router
-        if parent.distribution is Distribution.HASH and set(parent.distribution_key) <= set(
-            effect.columns
+        placed_by = parent.distribution_key  # (): by the hidden row key
+        if (
+            parent.distribution is Distribution.HASH
+            and placed_by
+            and set(placed_by) <= set(effect.columns)
         ):
-            at = [effect.columns.index(c) for c in parent.distribution_key]
-            hasher = self._space.placement.hasher(parent, parent.distribution_key)
+            at = [effect.columns.index(c) for c in placed_by]
+            hasher = self._space.placement.hasher(parent, placed_by)
             by_set: dict[int, list[StorageRow]] = defaultdict(list)
             for key in effect.rows:
                 by_set[router.buckets[hasher([key[i] for i in at])]].append(key)
