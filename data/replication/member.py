@@ -679,9 +679,10 @@ class ReplicaSetMember:
             if machine.leadership is not None:
                 limits.append(machine.leadership.streamed_from())
         limit = min((x for x in limits if x is not None), default=machine.situation.tail.lsn)
-        below = copier.cut_below(element, keep, machine.situation.commit_lsn, limit)
+        commit_lsn = machine.situation.commit_lsn
+        below = copier.cut_below(element, keep, commit_lsn, limit)
         if below > element.log_start.lsn + 1:
-            element.cut_log(below, CUT_ENTRIES)
+            element.cut_log(below, CUT_ENTRIES, min(commit_lsn, limit))
             machine.log_cut(element.log_start)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

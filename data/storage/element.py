@@ -481,7 +481,7 @@ class Element(BatchWriter):
             return 0
         payload = decode_payload(entry.payload)
         state = self._log.txns.get(txn)
-        if not payload.changes and state is not None and state.prepare_lsn:
+        if not payload.changes and state is not None and state.prepare_lsn > self._log.cut.lsn:
             payload = self._log.prepare_of(state)
         return len(row_changes.decode(payload.changes))
 
@@ -510,16 +510,19 @@ class Element(BatchWriter):
             row[0] for row in self._log_connection().execute("SELECT bucket FROM _owned")
         )
 
-    def cut_log(self, below_lsn: int, entries_max: int = 1000) -> bool:
+    def cut_log(
+        self, below_lsn: int, entries_max: int = 1000, undo_after: int | None = None
+    ) -> bool:
         """Remove entries below a position, at most `entries_max`; True: there are more to remove.
 
-        Entries that an undo of a kept one needs stay. In the open batch, or by itself.
+        Entries that an undo of a kept one needs stay; nothing up to `undo_after` is ever undone
+        (None: nothing is known). In the open batch, or by itself.
         """
         more = False
 
         def cut() -> None:
             nonlocal more
-            last, more = self._log.cut_below(below_lsn, entries_max)
+            last, more = self._log.cut_below(below_lsn, entries_max, undo_after)
             if last:
                 schema.purge(self._execute, last)
 

@@ -6,7 +6,7 @@ that are given a connection. What is kept in memory is made again from the table
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any, NamedTuple
 
 import apsw
@@ -120,6 +120,10 @@ class Log:
         self.txns: dict[TxnId, TxnState] = {}
         self.txns_touched = False  # in the open SQLite transaction; reset at its begin
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
+        # (LSN of the decision or of its FORGET, transaction), oldest first; what became stale since
+        # is skipped. It keeps cutting the log from looking at every transaction of `txns`.
+        self._ends: deque[tuple[int, TxnId]] = deque()
+        self._ends_stale = True
         # LSNs; stale after a rollback, so they are checked. Ordered: a dict's oldest key is slow to
         # find once thousands before it are gone
         self._recent: OrderedDict[bytes, int] = OrderedDict()
@@ -156,6 +160,7 @@ class Log:
             decode_txn(row[0]): TxnState(row[1], row[2], bool(row[3]), _decode_ints(row[4]), row[5])
             for row in rows
         }
+        self._ends_stale = True
         self._prepare_bytes = {
             txn: self._execute(
                 "SELECT LENGTH(payload) FROM _log WHERE lsn = ?", (state.prepare_lsn,)
@@ -236,6 +241,8 @@ class Log:
     def _put(self, txn: TxnId, state: TxnState) -> None:
         self.txns_touched = True
         self.txns[txn] = state
+        if state.decided_lsn or state.forgotten_lsn:
+            self._ends.append((max(state.decided_lsn, state.forgotten_lsn), txn))
         self._execute(
             "INSERT OR REPLACE INTO _txn VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -261,6 +268,7 @@ class Log:
                 f"({self.tail_term}, {self.tail_lsn})"
             )
         txn = entry.txn
+        self._ends_stale = True
         state = self.txns.get(txn) if txn is not None else None
         if entry.kind == EntryKind.FORGET:
             for other, known in list(self.txns.items()):
@@ -344,19 +352,19 @@ class Log:
         return None if row is None else entry_of(row)
 
     # -- cutting -----------------------------------------------------------------------------------
-    def cut_below(self, below_lsn: int, entries_max: int) -> tuple[int, bool]:
+    def cut_below(
+        self, below_lsn: int, entries_max: int, undo_after: int | None
+    ) -> tuple[int, bool]:
         """Remove entries below a position, except what an undo of a kept entry needs.
 
+        `undo_after`: no entry up to this LSN will ever be undone; None: every kept one may be.
         Returns the newest LSN removed now (0: none) and whether there are more to remove.
         """
+        if self._ends_stale:
+            self._sort_ends()
         below = min(below_lsn, self.tail_lsn + 1)
         while True:
-            needed = [
-                state.prepare_lsn
-                for state in self.txns.values()
-                if state.prepare_lsn and not 0 < state.decided_lsn < below
-            ]
-            lowest = min(needed, default=below)
+            lowest = self._lowest_needed(below, below - 1 if undo_after is None else undo_after)
             if lowest >= below:
                 break
             below = lowest
@@ -375,10 +383,30 @@ class Log:
         self._execute("INSERT OR REPLACE INTO _meta VALUES ('cut', ?)", (f"{term} {last}",))
         self.bytes -= payload_bytes
         self.cut = LogPosition(term, last)
-        for txn, state in list(self.txns.items()):
-            if self._is_over(state, last):
+        ends = self._ends
+        while ends and ends[0][0] <= last:
+            txn = ends.popleft()[1]
+            state = self.txns.get(txn)
+            if state is not None and self._is_over(state, last):
                 self._remove(txn)
         return last, last < below - 1
+
+    def _sort_ends(self) -> None:
+        ends = [(max(s.decided_lsn, s.forgotten_lsn), txn) for txn, s in self.txns.items()]
+        self._ends = deque(sorted(end for end in ends if end[0]))
+        self._ends_stale = False
+
+    def _lowest_needed(self, below: int, undo_after: int) -> int:
+        """The oldest PREPARE whose transaction is undecided or whose decision may be undone."""
+        for txn in self._prepare_bytes:
+            below = min(below, self.txns[txn].prepare_lsn)
+        for lsn, txn in reversed(self._ends):
+            if lsn <= undo_after:
+                break
+            state = self.txns.get(txn)
+            if state is not None and state.prepare_lsn and state.decided_lsn > undo_after:
+                below = min(below, state.prepare_lsn)
+        return below
 
     def _is_over(self, state: TxnState, last: int) -> bool:
         """Nobody can ask about the transaction any more, and no undo can need its row."""

@@ -268,6 +268,23 @@ def test_cutting_keeps_what_prepared_transactions_need(element: Element) -> None
     assert element.outcome(txn(7)) is None
 
 
+def test_overlapping_transactions_do_not_keep_the_log_for_ever(element: Element) -> None:
+    first = prepare_entry(element, INSERTED, 7)
+    apply(element, first)
+    for number in range(8, 12):  # always one in doubt
+        apply(element, prepare_entry(element, [], number))
+        apply(element, decision_entry(element, EntryKind.COMMIT, number - 1))
+    tail = element.tail.lsn
+    element.cut_log(tail)
+    assert element.log_start.lsn == first.lsn - 1, "any of them might be undone"
+    undone_never = tail - 2  # the decisions of 7, 8 and 9 are final, that of 10 is not
+    element.cut_log(undone_never, undo_after=undone_never)
+    kept = [element.entry_at(lsn) for lsn in range(element.log_start.lsn + 1, tail + 1)]
+    prepares = [entry.txn for entry in kept if entry and entry.kind == EntryKind.PREPARE]
+    assert prepares == [txn(10), txn(11)]
+    assert element.outcome(txn(7)) == "committed"
+
+
 def test_participants_that_are_not_the_anchor_drop_decisions_with_the_log(element: Element) -> None:
     apply(element, prepare_entry(element, INSERTED, 7, participants=(2, 1)))
     apply(element, decision_entry(element, EntryKind.COMMIT, 7))
