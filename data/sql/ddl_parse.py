@@ -386,7 +386,8 @@ def _password(cursor: Cursor) -> str:
     if token.kind is TokenKind.WORD:
         cursor.next()
         return cursor.text[token.start : token.end]
-    return cursor.name()
+    cursor.name()  # raises if it is none
+    return cursor.text[token.start + 1 : token.end - 1].replace('""', '"')
 
 
 # -- ALTER, DROP and the rest ----------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_sequence_options() -> None:
 
 
 def test_the_case_of_a_password_counts_quoted_or_not() -> None:
-    for text, password in (("'pW''d'", "pW'd"), ("Secret", "Secret")):
+    for text, password in (("'pW''d'", "pW'd"), ("Secret", "Secret"), ('"quiet"', "quiet")):
         statement = parse_ddl(f"create user terry identified by {text}")
         assert isinstance(statement, UserStatement)
         assert statement.password == password
