@@ -540,9 +540,6 @@ _ONE = (
     "has_tablespace_privilege",
     "has_language_privilege",
     "pg_has_role",
-    "pg_try_advisory_lock",
-    "pg_try_advisory_xact_lock",
-    "pg_advisory_unlock",
 )
 _ZERO = (
     "pg_is_in_recovery",
@@ -562,6 +559,7 @@ _NULL = (
     "shobj_description",
     "pg_get_serial_sequence",
     "pg_get_functiondef",
+    "pg_get_function_sqlbody",
     "pg_get_function_result",
     "pg_get_function_arguments",
     "pg_get_function_identity_arguments",
@@ -571,7 +569,6 @@ _NULL = (
     "pg_get_statisticsobjdef",
     "pg_get_statisticsobjdef_columns",
     "pg_tablespace_location",
-    "pg_advisory_lock",
     "pg_advisory_unlock_all",
     "pg_notify",
     "inet_client_addr",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from protocol.errors import SqlSyntaxError
+
 _VECTORS = frozenset({"indkey", "indclass", "indoption", "indcollation", "proargtypes"})
 _EMPTY_SETS = frozenset(
     {"pg_partition_ancestors", "pg_partition_tree", "pg_listening_channels", "pg_options_to_table"}
@@ -16,11 +18,30 @@ _EMPTY_SETS = frozenset(
 
 def rewrite_sets(tree: exp.Expr) -> None:
     """Changes the tree in place."""
+    for values in list(tree.find_all(exp.Values)):
+        _name_values(values)
     for select in list(tree.find_all(exp.Select)):
         _inline_laterals(select)
         _from_functions(select)
     for select in list(tree.find_all(exp.Select)):
         _select_functions(select)
+
+
+def _name_values(values: exp.Values) -> None:
+    """(VALUES (1, 'a'), …) AS t(x, y): SQLite names columns only where they are selected."""
+    alias = values.args.get("alias")
+    if alias is None or not alias.columns:
+        return
+    names = [column.copy() for column in alias.columns]
+    rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in values.expressions]
+    if any(len(row) != len(names) for row in rows):
+        raise SqlSyntaxError(f"VALUES of {alias.name} have not {len(names)} columns")
+    query: exp.Query = exp.select(
+        *(exp.alias_(v.copy(), n) for v, n in zip(rows[0], names, strict=True))
+    )
+    for row in rows[1:]:
+        query = exp.union(query, exp.select(*(v.copy() for v in row)), distinct=False)
+    values.replace(query.subquery(alias.this.copy()))
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
