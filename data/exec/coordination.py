@@ -141,12 +141,15 @@ class Coordination:
 
     async def _take(self, sequence: Sequence, count: int) -> int:
         """Take numbers from the replica set that keeps all sequences."""
+        self.router.need_map()
         rs = self.router.replica_sets[0]
         step = TakeSequence(sequence.id, sequence.start, sequence.increment, count)
-        ran = await self.manager.run_autocommit(
-            rs, (step,), self.schema_version, SEQUENCE_LOCK_WAIT_MS
-        )
-        return int(ran.rows[0][0] or 0)
+        while True:
+            ran = await self.manager.run_autocommit(
+                rs, (step,), self.schema_version, SEQUENCE_LOCK_WAIT_MS
+            )
+            if ran.rows:  # else they were taken, and which ones was lost with the answer: a gap
+                return int(ran.rows[0][0] or 0)
 
     async def close(self) -> None:
         """End background work of the coordinator."""

@@ -11,13 +11,20 @@ import structlog
 from data.exec.prepared import PreparedStatement
 from data.exec.queries import QueryRunner
 from data.exec.rows import RowMaker
-from data.exec.running import Running, draw_sequences
+from data.exec.running import RETRY_PAUSE_S, Running, draw_sequences
 from data.exec.values import Specials
 from data.exec.writes import Writer
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import CopyPlan
-from data.txn.manager import Transaction
-from protocol.errors import CancelledError, GridError, InternalError
+from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from protocol.clock import boottime_s
+from protocol.errors import (
+    CancelledError,
+    GridError,
+    InternalError,
+    StaleMapError,
+    StaleSchemaError,
+)
 from protocol.sqltypes import StorageRow
 
 if TYPE_CHECKING:
@@ -40,7 +47,10 @@ class CopyingIn:
         assert isinstance(plan, CopyPlan)
         assert prepared.copy is not None
         self._session = session
+        self._prepared = prepared
         self._plan = plan
+        self._specials = Specials(session)
+        self._made_for = session.space.catalog  # what the plan was made for
         self._sink = sink
         self._decoder = prepared.copy.row_decoder()
         self._rows: list[StorageRow] = []
@@ -112,14 +122,14 @@ class CopyingIn:
         try:
             count = await self._copy(txn)
             if own:
-                await asyncio.shield(manager.commit(txn))
+                await manager.finish(manager.commit(txn))
         except BaseException as error:
             self._ended = True
             if own:
-                await asyncio.shield(manager.roll_back(txn))
+                await manager.finish(manager.roll_back(txn))
             else:
                 try:
-                    await asyncio.shield(manager.undo(txn, mark))
+                    await manager.finish(manager.undo(txn, mark))
                 except GridError as problem:
                     log.info("copy.undo_failed", error=problem.message)
             self._sink.fail(self._reason(error))
@@ -136,14 +146,6 @@ class CopyingIn:
         return InternalError(f"{type(error).__name__}: {error}")
 
     async def _copy(self, txn: Transaction) -> int:
-        session = self._session
-        space = session.space
-        specials = Specials(session)
-        table = space.catalog.table_by_id(self._plan.table_id)
-        maker = RowMaker(
-            table, specials, space.sequences, space.sequence, space.expressions, space.row_keys
-        )
-        writer = Writer(space, txn, QueryRunner(space, specials, txn), maker)
         count = 0
         while True:
             if len(self._rows) < ROWS_PER_BATCH and not self._finished:
@@ -153,13 +155,42 @@ class CopyingIn:
             ready, self._on_ready = self._on_ready, None
             if ready is not None:
                 ready()
-            if not rows:
-                if self._finished:
-                    return count
-                continue
-            made = [await maker.make(self._plan.row, (), row) for row in rows]
-            inserted, _ = await writer.insert_rows(table, made)
-            count += inserted
+            if rows:
+                count += await self._insert(txn, rows)
+            elif self._finished:
+                return count
+
+    async def _insert(self, txn: Transaction, rows: list[StorageRow]) -> int:
+        """One batch. DDL on other tables, or a new map, may come between two of them."""
+        space = self._session.space
+        deadline_s = boottime_s() + FAILOVER_WAIT_S
+        mark = txn.mark()
+        while True:
+            if self._made_for is not space.catalog:
+                self._prepared = self._session.fresh(self._prepared)
+                plan = self._prepared.compiled.plan
+                assert isinstance(plan, CopyPlan)
+                self._plan = plan
+                self._made_for = space.catalog
+            table = space.catalog.table_by_id(self._plan.table_id)
+            maker = RowMaker(
+                table,
+                self._specials,
+                space.sequences,
+                space.sequence,
+                space.expressions,
+                space.row_keys,
+            )
+            writer = Writer(space, txn, QueryRunner(space, self._specials, txn), maker)
+            try:
+                made = [await maker.make(self._plan.row, (), row) for row in rows]
+                inserted, _ = await writer.insert_rows(table, made)
+                return inserted
+            except (StaleSchemaError, StaleMapError):
+                if boottime_s() > deadline_s:
+                    raise
+                await space.manager.finish(space.manager.undo(txn, mark))
+                await space.router.wait_for_change(RETRY_PAUSE_S)
 
 
 def run_copy_out(

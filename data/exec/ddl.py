@@ -44,7 +44,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
             )
         txn, session.txn = session.txn, None
         session.savepoints.clear()
-        await asyncio.shield(session.space.manager.commit(txn))
+        await session.space.manager.finish(session.space.manager.commit(txn))
     deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
     while True:
         try:
@@ -90,9 +90,9 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
             await _backfill(session, txn, backfill)
         change = plan.change.encode()
     except BaseException:
-        await asyncio.shield(manager.roll_back(txn))
+        await manager.finish(manager.roll_back(txn))
         raise
-    await asyncio.shield(manager.commit(txn, change))
+    await manager.finish(manager.commit(txn, change))
     await _known_here(session, plan.change.version)
     return plan
 

@@ -32,6 +32,7 @@ from protocol.errors import (
     DeadlineError,
     GridError,
     NotLeadError,
+    NotServingError,
     OutcomeUnknownError,
     PeerLostError,
     PeerUnreachableError,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 Values = tuple[StorageValue, ...]
 
 READ_TIMEOUT_S = 10.0
-FALL_BACK = (NotLeadError, PeerUnreachableError, StaleMapError, StaleSchemaError)
+FALL_BACK = (NotLeadError, NotServingError, PeerUnreachableError, StaleMapError, StaleSchemaError)
 LOST = (PeerLostError, DeadlineError, OutcomeUnknownError)
 _TAGS = tuple(f"SELECT {n}" for n in range(100))
 
@@ -278,15 +279,21 @@ class _Waiting:
             self.finished = True
             self._sink.fail(_cancelled())
         else:  # if it waits for a lock, the lead gives up; if it is under way, it ends
-            rs, txn = self.sent
-            space = self._session.space
-            space.router.tell(rs, RollBack(space.name, rs, txn))
+            self._roll_back()
 
     def close(self) -> None:
         """Release silently."""
-        self.finished = True
         if self._behind is not None:
             self._behind.close()
+        elif not self.finished and self.sent is not None:
+            self._roll_back()
+        self.finished = True
+
+    def _roll_back(self) -> None:
+        assert self.sent is not None
+        rs, txn = self.sent
+        space = self._session.space
+        space.router.tell(rs, RollBack(space.name, rs, txn))
 
 
 def _cancelled() -> CancelledError:

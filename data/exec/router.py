@@ -15,6 +15,7 @@ from protocol.errors import (
     MembershipLostError,
     NoMapError,
     NotLeadError,
+    NotServingError,
     PeerLostError,
     PeerUnreachableError,
     ReplicaSetDownError,
@@ -27,7 +28,7 @@ OnReply = Callable[[Any, GridError | None], None]
 RETRY_PAUSE_S = 0.02  # between two tries when no view change says that it is worth trying
 
 # The request had no effect, or repeating it has none: it may go to the next lead.
-NOTHING_DONE = (NotLeadError, PeerUnreachableError)
+NOTHING_DONE = (NotLeadError, PeerUnreachableError, NotServingError)
 MAYBE_DONE = (PeerLostError, DeadlineError)
 
 

@@ -30,6 +30,7 @@ from protocol.errors import (
     GridError,
     InternalError,
     NotLeadError,
+    NotServingError,
     PeerLostError,
     PeerUnreachableError,
     StaleMapError,
@@ -50,7 +51,13 @@ Values = tuple[StorageValue, ...]
 RETRY_PAUSE_S = 0.02
 ROW_CHANGED_TRIES = 20
 
-_NOTHING_DONE = (StaleSchemaError, StaleMapError, NotLeadError, PeerUnreachableError)
+_NOTHING_DONE = (
+    StaleSchemaError,
+    StaleMapError,
+    NotLeadError,
+    NotServingError,
+    PeerUnreachableError,
+)
 _READ_LOST = (PeerLostError, DeadlineError)
 
 
@@ -175,7 +182,7 @@ class Running:
         if self.unsettled is not None:
             rs, txn = self.unsettled
             self.unsettled = None
-            known = await manager.settle_autocommit(rs, txn)
+            known = await manager.finish(manager.settle_autocommit(rs, txn))
             if known is not None:
                 return tag_of(verb, known.counts[0])
         made = session.fast_steps(self.prepared, self.values)
@@ -197,7 +204,7 @@ class Running:
             try:
                 return await self._plan(txn)
             except BaseException:
-                await asyncio.shield(self._undo(txn, mark))
+                await manager.finish(self._undo(txn, mark))
                 raise
         txn = manager.begin(session.lock_wait_ms)
         try:
@@ -205,7 +212,7 @@ class Running:
         except BaseException:
             await manager.roll_back(txn)
             raise
-        await asyncio.shield(manager.commit(txn))
+        await manager.finish(manager.commit(txn))  # once begun its outcome is what is told
         return tag
 
     async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:

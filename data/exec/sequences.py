@@ -1,7 +1,11 @@
 """Sequence numbers for the sessions of this instance: taken in batches, given out from memory.
 
 TimesTen's BATCH: each element owns a range of the sequence at a time. Numbers that were taken and
-not given out when a daemon stops are lost: gaps, never repeats.
+not given out when a daemon stops are lost: gaps, never repeats (but those of a CYCLE).
+
+What is taken counts on from START without regard to the limits. What a number stands for follows
+from them: after the last one a sequence that cycles goes on at MINVALUE (a descending one at
+MAXVALUE).
 """
 
 from __future__ import annotations
@@ -13,13 +17,17 @@ from dataclasses import dataclass
 from data.catalog.objects import Sequence
 from protocol.errors import SequenceError
 
-Take = Callable[[Sequence, int], Awaitable[int]]  # how many → the first of them
+Take = Callable[[Sequence, int], Awaitable[int]]  # how many → the first step's unlimited value
+
+
+STEPS_MAX = 2**52  # |INCREMENT| times a batch: a range is far smaller than what 64 bits hold
 
 
 @dataclass(slots=True)
 class _Range:
-    following: int
+    following: int  # the next number, without regard to the limits
     left: int
+    sequence: Sequence  # as it was defined when they were taken
 
 
 class Sequences:
@@ -35,9 +43,14 @@ class Sequences:
         owned = self._ranges.get(sequence.id)
         if owned is None or not owned.left:
             return None
-        value = owned.following
-        owned.following += sequence.increment
-        owned.left -= 1
+        if owned.sequence is not sequence:
+            if owned.sequence != sequence:  # altered meanwhile
+                return None
+            owned.sequence = sequence
+        value = number_of(sequence, owned.following)
+        if value is not None:
+            owned.following += sequence.increment
+            owned.left -= 1
         return value
 
     async def next(self, sequence: Sequence) -> int:
@@ -50,26 +63,28 @@ class Sequences:
             if value is None:
                 await self._refill(sequence)
                 value = self.next_now(sequence)
-        assert value is not None
+        if value is None:
+            raise SequenceError(
+                f"sequence {sequence.schema}.{sequence.name} is used up",
+                hint="Make it larger with a new MAXVALUE, or CREATE SEQUENCE … CYCLE.",
+            )
         return value
 
     async def _refill(self, sequence: Sequence) -> None:
-        batch = max(1, sequence.batch)
+        batch = max(1, min(sequence.batch, STEPS_MAX // abs(sequence.increment)))
         first = await self._take(sequence, batch)
-        span = sequence.maximum - sequence.minimum + 1
-        if not sequence.minimum <= first <= sequence.maximum:
-            if not sequence.cycle:
-                raise SequenceError(
-                    f"sequence {sequence.schema}.{sequence.name} is used up",
-                    hint="Make it larger with a new MAXVALUE, or CREATE SEQUENCE … CYCLE.",
-                )
-            first = sequence.minimum + (first - sequence.minimum) % span
-        if sequence.increment > 0:
-            left = (sequence.maximum - first) // sequence.increment + 1
-        else:
-            left = (first - sequence.minimum) // -sequence.increment + 1
-        self._ranges[sequence.id] = _Range(first, min(batch, left))
+        self._ranges[sequence.id] = _Range(first, batch, sequence)
 
-    def forget(self, sequence_id: int) -> None:
-        """The sequence was dropped or altered."""
-        self._ranges.pop(sequence_id, None)
+
+def number_of(sequence: Sequence, unlimited: int) -> int | None:
+    """The number given out; None beyond the end of a sequence without CYCLE. Pure."""
+    if sequence.minimum <= unlimited <= sequence.maximum:
+        return unlimited
+    if not sequence.cycle:
+        return None
+    increment = sequence.increment
+    step = -((sequence.start - unlimited) // increment)  # rounded up: it may have been altered
+    room = sequence.maximum - sequence.start if increment > 0 else sequence.start - sequence.minimum
+    a_round = (sequence.maximum - sequence.minimum) // abs(increment) + 1
+    at = (step - room // abs(increment) - 1) % a_round
+    return (sequence.minimum if increment > 0 else sequence.maximum) + at * increment

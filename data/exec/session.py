@@ -275,7 +275,7 @@ class Session:
 
         async def end() -> str:
             if txn is not None:
-                await asyncio.shield(self.space.manager.commit(txn))
+                await self.space.manager.finish(self.space.manager.commit(txn))
             return tag
 
         return end()

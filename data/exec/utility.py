@@ -121,7 +121,8 @@ async def _roll_back_to(session: Session, name: str) -> str:
     if session.txn is not None:
         if session.txn.failed is not None:
             raise failed_transaction(session.txn.failed)
-        await session.space.manager.undo(session.txn, mark)
+        manager = session.space.manager
+        await manager.finish(manager.undo(session.txn, mark))
     del session.savepoints[at + 1 :]
     return "ROLLBACK"
 
@@ -133,12 +134,16 @@ async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
     if session.txn is None:
         session.txn = space.manager.begin(session.lock_wait_ms)
     exclusive = "SHARE" not in str(arguments.get("mode") or "EXCLUSIVE").upper().split()
+    txn, manager = session.txn, space.manager
     step = LockTable(int(str(arguments["table_id"])), exclusive)
     wait_ms = 0 if arguments.get("nowait") else -1
-    for rs in space.router.replica_sets:
-        await space.manager.run(
-            session.txn, rs, (step,), space.schema_version, lock_wait_ms=wait_ms
-        )
+    mark = txn.mark()
+    try:
+        for rs in space.router.replica_sets:
+            await manager.run(txn, rs, (step,), space.schema_version, lock_wait_ms=wait_ms)
+    except BaseException:  # all of them or none
+        await manager.finish(manager.undo(txn, mark))
+        raise
     return "LOCK TABLE"
 
 

@@ -26,7 +26,7 @@ from data.txn.facts import (
 )
 from data.txn.locks import Mode, Resource
 from protocol import trace
-from protocol.errors import ForeignKeyError, InternalError
+from protocol.errors import ForeignKeyError, InternalError, SequenceError
 from protocol.messages.sql import (
     AddRows,
     ApplyImages,
@@ -186,6 +186,8 @@ class StepRunner:
         )
         first = int(rows[0][0] or 0) if rows else step.start
         following = first + step.count * step.increment
+        if not -(2**63) <= following < 2**63:
+            raise SequenceError("the sequence is used up: its numbers have 64 bits")
         if rows:
             done = self._element.run(
                 f'UPDATE "{SEQUENCE_TABLE}" SET NEXT_VALUE = ?2 WHERE ID = ?1',

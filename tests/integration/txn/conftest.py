@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lead import Lead, make_lead
+from tests.support.memory_grid import MemoryGrid
 
 
 @pytest.fixture
@@ -17,3 +18,12 @@ async def lead(tmp_path: Path) -> AsyncIterator[Lead]:
     yield made
     made.writer.lost_lead()
     made.element.close(clean=True)
+
+
+@pytest.fixture
+async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+    """Three replica sets of one element each."""
+    made = MemoryGrid(tmp_path, k=1, sets=3)
+    await made.start()
+    yield made
+    await made.stop()
