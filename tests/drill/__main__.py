@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--data", type=int, help="data instances; default: 2 replica sets")
     parser.add_argument("--only", nargs="+", choices=[k.name.lower() for k in Kind])
     parser.add_argument("--out", type=Path, help="folder of the report")
+    parser.add_argument("--keep", action="store_true", help="logs and files also if all is well")
     words = parser.parse_args()
     seed = random.randrange(SEED_MAX) if words.seed is None else words.seed
     data = words.data or words.k * SETS
@@ -48,16 +49,16 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     wish = drill.Wish(seed, words.seconds, command, kinds)
     print(f"seed {seed}; again: {command}", flush=True)
-    done = asyncio.run(_drill(wish, words.k, data, out))
+    done = asyncio.run(_drill(wish, words.k, data, out, keep=words.keep))
     print(report.text(done))
     print(f"The report, a picture and the history are in {out}")
     return 0 if done.is_good else 1
 
 
-async def _drill(wish: drill.Wish, k: int, data: int, out: Path) -> Run:
+async def _drill(wish: drill.Wish, k: int, data: int, out: Path, *, keep: bool) -> Run:
     folder = Path(tempfile.mkdtemp(prefix="tgd"))  # short: Unix sockets are made in it
     grid = await asyncio.to_thread(RealGrid.make, folder / "g", k=k, data=data)
-    keep = True
+    is_good = False
     try:
         async with grid.observer() as watch:
             await watch.whole()
@@ -65,9 +66,9 @@ async def _drill(wish: drill.Wish, k: int, data: int, out: Path) -> Run:
         (out / "report.md").write_text(report.text(done), encoding="utf-8")
         (out / "throughput.svg").write_text(report.picture(done), encoding="utf-8")
         history.write(out / "history.jsonl", done.recorder.history)
-        keep = not done.is_good
+        is_good = done.is_good
     finally:
-        if keep:
+        if keep or not is_good:
             _keep(grid, out)
         await asyncio.to_thread(grid.destroy)
         shutil.rmtree(folder, ignore_errors=True)

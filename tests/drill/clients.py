@@ -22,6 +22,7 @@ CONNECT_S = 5.0
 ANSWER_S = 30.0  # longer than every wait that an instance promises to end
 AGAIN_S = 0.05
 ROLL_BACK_S = 5.0
+HOME_AGAIN_S = 4.0  # after so long elsewhere a client looks whether its own instance is back
 
 Connection: TypeAlias = Any  # asyncpg.Connection, which has no types
 Body = Callable[["Client", Connection], Awaitable[Any]]
@@ -91,7 +92,8 @@ class Client:
         self.server = ""
         self._addresses = grid.addresses()
         self._words = [_words(grid, address) for address in self._addresses]
-        self._next = number % len(self._addresses)
+        self._home = self._next = number % len(self._addresses)
+        self._look_home_s = 0.0
         self._recorder = recorder
         self._connection: Connection | None = None
         self._may_commit = False
@@ -143,6 +145,10 @@ class Client:
 
     # -- connection -------------------------------------------------------------------------------
     async def _connected(self) -> Connection | None:
+        if self.server != self._addresses[self._home] and time.monotonic() > self._look_home_s:
+            await self.close()
+            self._next = self._home
+            self._look_home_s = time.monotonic() + self.chance.uniform(0.5, 1.5) * HOME_AGAIN_S
         if self._connection is None or self._connection.is_closed():
             words = self._words[self._next]
             self.server = self._addresses[self._next]

@@ -107,7 +107,7 @@ class Done:
     """A fault that was done. Times are seconds of the monotonic clock; 0: not yet."""
 
     what: str
-    hosts: tuple[int, ...]
+    hit: tuple[str, ...]  # addresses of data instances
     from_s: float
     healed_s: float = 0.0  # put back
     whole_s: float = 0.0  # every copy counts again
@@ -134,7 +134,8 @@ class Driver:
         """One fault, and wait until the grid is whole again."""
         hosts = self._hosts(fault)
         names = f" ({', '.join(f'host{host}' for host in hosts)})" if hosts else ""
-        done = Done(f"{fault}{names}", hosts, time.monotonic())
+        hit = tuple(self.grid.address(host) for host in hosts)
+        done = Done(f"{fault}{names}", hit, time.monotonic())
         self.done.append(done)
         self.tell(f"{done.what}, for {fault.hold_s} s")
         actions: dict[Kind, Callable[[Fault, tuple[int, ...]], Awaitable[None]]] = {

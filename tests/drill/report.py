@@ -13,7 +13,7 @@ from tests.drill.faults import Done
 from tests.drill.history import Operation, Outcome, Verdict
 
 BAR_WIDTH = 50
-AFTER_S = 3.0  # a pause counts for a fault if it began before this long after its healing
+AFTER_S = 0.5  # a pause counts for a fault if it began before this long after its healing
 TEXT_MAX = 120  # characters of an error
 WIDTH, HEIGHT, MARGIN = 1200, 420, 60  # of the picture
 
@@ -110,20 +110,39 @@ def pauses(history: Sequence[Operation], began_s: float) -> dict[int, list[tuple
 
 def _faults(run: Run) -> list[str]:
     rows = []
-    gaps = pauses(run.recorder.history, run.began_s)
+    history = run.recorder.history
+    gaps = pauses(history, run.began_s)
     for done in run.faults:
-        until_s = (done.healed_s or run.ended_s) + AFTER_S
-        longest = [
-            max((e - s for s, e in some if e > done.from_s and s < until_s), default=0.0)
-            for some in gaps.values()
-        ]
-        whole = f"{done.whole_s - done.from_s:.1f}" if done.whole_s else "never"
-        healed = f"{done.healed_s - done.from_s:.1f}" if done.healed_s else "never"
-        middle = f"{statistics.median(longest):.2f}" if longest else ""
-        most = f"{max(longest):.2f}" if longest else ""
-        rows.append((f"{done.from_s - run.began_s:.1f}", done.what, healed, whole, middle, most))
-    head = ("at s", "fault", "put back after s", "whole after s", "pause: median client s", "worst")
-    return ["## Faults, and the longest pause of the clients around each", "", *_table(head, rows)]
+        healed_s = done.healed_s or run.ended_s
+        longest = {
+            client: max(
+                (e - s for s, e in some if e > done.from_s and s < healed_s + AFTER_S), default=0.0
+            )
+            for client, some in gaps.items()
+        }
+        there = {
+            o.process
+            for o in history
+            if o.server in done.hit and o.end_s > done.from_s and o.start_s < healed_s
+        }
+        elsewhere = [pause for client, pause in longest.items() if client not in there]
+        rows.append(
+            (
+                f"{done.from_s - run.began_s:.1f}",
+                done.what,
+                f"{done.healed_s - done.from_s:.1f}" if done.healed_s else "never",
+                f"{done.whole_s - done.from_s:.1f}" if done.whole_s else "never",
+                _middle_and_most(elsewhere),
+                _middle_and_most([longest[client] for client in there & longest.keys()]),
+            )
+        )
+    head = ("at s", "fault", "put back after s", "whole after s", "elsewhere", "at what was hit")
+    title = "## Faults, and the clients' longest pauses around each (median and worst, seconds)"
+    return [title, "", *_table(head, rows)]
+
+
+def _middle_and_most(pauses_s: list[float]) -> str:
+    return f"{statistics.median(pauses_s):.2f} / {max(pauses_s):.2f}" if pauses_s else "–"
 
 
 def _errors(recorder: Recorder) -> list[str]:

@@ -69,7 +69,7 @@ def _run(*verdicts: Verdict) -> Run:
         at = n * 0.1 + (3.0 if n > 50 else 0.0)
         recorder.history.append(Operation(1, "add", 1, 1, None, at, at + 0.05, outcome, "counters"))
     recorder.error("counters", "40001", _server_error("40001"))
-    faults = [Done("suspend: <lead>", (3,), 5.0, 7.5, 8.0), Done("stop", (4,), 9.0)]
+    faults = [Done("suspend: <lead>", ("a",), 5.0, 7.5, 8.0), Done("stop", ("b",), 9.0)]
     return Run(1, 13, 2, 4, 0.0, 13.0, "again", ("X",), recorder, faults, verdicts)
 
 
@@ -79,7 +79,7 @@ def test_the_report() -> None:
     assert run.is_good
     text = report.text(run)
     assert "| counters add | 99 | 1 | 0 | 50.0 | 50.0 |" in text
-    assert "| 5.0 | suspend: <lead> | 2.5 | 3.0 | 3.20 | 3.20 |" in text
+    assert "| 5.0 | suspend: <lead> | 2.5 | 3.0 | 3.20 / 3.20 | – |" in text
     assert "| 9.0 | stop | never | never |" in text
     assert "| counters | 40001 | 1 | SerializationError: text |" in text
     assert not _run(good, Verdict("sums", 3, ("wrong",))).is_good
