@@ -25,7 +25,7 @@ from benchmarks.targets import Grid
 
 RATE_HZ = 400
 RAMP_S = 1.0
-LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (  # first match wins, from the innermost frame outwards
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (  # first match, from the innermost frame
     ("writing to sockets", ("Connection._flush", "Session._end_turn", "Session.received")),
     ("storage, SQLite", ("(data/storage/",)),
     ("replication", ("(data/replication/",)),

@@ -1,1 +1,1 @@
-"""The language of the grid: words, values and wire formats shared by all; imports nothing of ours."""
+"""The language of the grid: words, values and wire formats; imports nothing of ours."""

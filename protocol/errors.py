@@ -50,12 +50,14 @@ class InternalError(GridError, code="INTERNAL", sqlstate="XX000"):
 
 
 # -- transient: roll back, retry ------------------------------------------------------------------
-class TransientError(GridError, code="TRANSIENT", sqlstate="40001", retriable=True, tt_number=57005):
+class TransientError(
+    GridError, code="TRANSIENT", sqlstate="40001", retriable=True, tt_number=57005
+):
     """Roll the transaction back and run it again (TimesTen TT57005)."""
 
 
 class StaleMapError(GridError, code="STALE_MAP", sqlstate="40001", retriable=True):
-    """The request was made with an older distribution map; the coordinator refreshes and retries."""
+    """The request was made with an older distribution map; the coordinator retries."""
 
 
 class StaleSchemaError(GridError, code="STALE_SCHEMA", sqlstate="40001", retriable=True):
@@ -74,7 +76,9 @@ class DeadlockError(GridError, code="DEADLOCK", sqlstate="40P01", retriable=True
     """The transaction was chosen to break a cycle of lock waits."""
 
 
-class LockTimeoutError(GridError, code="LOCK_TIMEOUT", sqlstate="55P03", retriable=True, tt_number=6003):
+class LockTimeoutError(
+    GridError, code="LOCK_TIMEOUT", sqlstate="55P03", retriable=True, tt_number=6003
+):
     """A lock was not to be had within LockWait seconds; only the statement is undone."""
 
 
@@ -126,7 +130,9 @@ class ShuttingDownError(GridError, code="SHUTTING_DOWN", sqlstate="57P01", retri
     """The instance is stopping; connect to another one."""
 
 
-class TooManyConnectionsError(GridError, code="TOO_MANY_CONNECTIONS", sqlstate="53300", retriable=True):
+class TooManyConnectionsError(
+    GridError, code="TOO_MANY_CONNECTIONS", sqlstate="53300", retriable=True
+):
     """The connection limit of this data instance is reached."""
 
 
@@ -196,7 +202,9 @@ class DefinitionError(GridError, code="INVALID_DEFINITION", sqlstate="42P16"):
     """A table, index or constraint definition that cannot be."""
 
 
-class ReferenceNullableError(GridError, code="REFERENCE_NULLABLE", sqlstate="42P16", tt_number=1068):
+class ReferenceNullableError(
+    GridError, code="REFERENCE_NULLABLE", sqlstate="42P16", tt_number=1068
+):
     """DISTRIBUTE BY REFERENCE needs a foreign key whose columns are NOT NULL."""
 
 
@@ -353,5 +361,7 @@ class OperationError(GridError, code="OPERATION", sqlstate="55000"):
     """A management operation failed; its message names the step and the way out."""
 
 
-class NotActiveManagementError(GridError, code="NOT_ACTIVE_MANAGEMENT", sqlstate="57P03", retriable=True):
+class NotActiveManagementError(
+    GridError, code="NOT_ACTIVE_MANAGEMENT", sqlstate="57P03", retriable=True
+):
     """The command runs on the active management instance only."""

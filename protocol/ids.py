@@ -1,4 +1,4 @@
-"""Identifiers of the grid's parts. Plain ints and strings on the wire, distinct types in the code."""
+"""Identifiers of the grid's parts: plain ints and strings on the wire, distinct types in code."""
 
 from __future__ import annotations
 

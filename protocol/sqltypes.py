@@ -10,7 +10,7 @@
 | BINARY_FLOAT BINARY_DOUBLE | float |
 | CHAR NCHAR | str without its padding (trailing spaces removed; padded to length on output) |
 | VARCHAR NVARCHAR CLOB JSON UNKNOWN | str |
-| DATE TIMESTAMP TT_DATE TT_TIMESTAMP TIMESTAMPTZ | int: microseconds since 1970-01-01 00:00:00 (TIMESTAMPTZ: UTC) |
+| DATE TIMESTAMP TT_DATE TT_TIMESTAMP TIMESTAMPTZ | int: µs since 1970-01-01 (TIMESTAMPTZ: UTC) |
 | TT_TIME | int: microseconds since midnight |
 | INTERVAL_DS | int: microseconds; INTERVAL_YM: int: months |
 | BINARY VARBINARY BLOB | bytes |

@@ -1,8 +1,8 @@
-"""Steps of a request, for the documents that follow one through the code. Off unless a test listens.
+"""Steps of a request, for the documents that follow one through the code. Off by default.
 
-`docs/life-of-a-statement.md` and `docs/life-of-a-command.md` list files in the order in which a request
-meets them; tests/integration/documents turns this on, runs the request and compares. A step costs one
-attribute look-up while nobody listens: write
+`docs/life-of-a-statement.md` and `docs/life-of-a-command.md` list files in the order in which a
+request meets them; tests/integration/documents turns this on, runs the request and compares. A step
+costs one attribute look-up while nobody listens: write
 
     if trace.listener is not None:
         trace.step("data/exec/fast.py")

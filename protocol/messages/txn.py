@@ -81,7 +81,7 @@ class RollBack(msgspec.Struct, frozen=True, array_like=True, tag="txn.rollback")
 
 
 class AskOutcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.ask"):
-    """What became of a transaction here? A lead that has nothing writes ABORT first. Reply: Outcome."""
+    """What became of a transaction? A lead that has nothing writes ABORT first. Reply: Outcome."""
 
     db: str
     rs: int

@@ -238,7 +238,7 @@ async def test_deadline_ends_the_call_here_and_the_request_there(start: Start) -
     assert connection is not None
     async with asyncio.timeout(5):
         while connection.load()[1]:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polls: the peer tells nobody when it has answered
 
 
 async def test_cancel_reaches_the_handler_and_the_call_ends_with_its_answer(start: Start) -> None:
@@ -374,7 +374,7 @@ async def test_both_dialling_end_with_one_connection(start: Start) -> None:
         await z.node.wait_connected("a", 5)
         async with asyncio.timeout(5):
             while [how_opened(a), how_opened(z)] != [[True], [False]]:  # by the smaller name
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # polls: which connection won is no event
         assert await a.node.peer("z").call(Echo(1), 5) == Echo(1)
         assert await z.node.peer("a").call(Echo(1), 5) == Echo(1)
         a.node.drop_peer("z")
@@ -485,7 +485,7 @@ async def test_slow_peer_bounds_what_is_queued(start: Start) -> None:
     connection.resume_writing()
     async with asyncio.timeout(20):
         while len(outcomes) < 40:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polls: the last answers come one by one
     served = [reply.number for reply, error in outcomes if error is None]
     assert served == list(range(len(served)))
     assert len(served) > 10
@@ -502,7 +502,7 @@ async def test_peer_that_reads_no_answers_is_dropped(start: Start) -> None:
     hangs = [asyncio.create_task(a.node.peer("b").call(Hang(), 5)) for _ in range(8)]
     async with asyncio.timeout(5):
         while len(b.hanging) < 8:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # polls: the handlers tell nobody that they hang
     for request in b.hanging:
         request.reply(Echo(1, payload))
     async with asyncio.timeout(5):

@@ -1,4 +1,3 @@
-
 """Which queries go to the catalog."""
 
 from __future__ import annotations
