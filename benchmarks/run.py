@@ -36,7 +36,7 @@ def main() -> int:
         return 1
     cells = loads.quick_cells() if arguments.quick else loads.full_cells()
     cells = [c for c in cells if _wanted(c, arguments)]
-    seconds = arguments.seconds or (4 if arguments.quick else 8)
+    seconds = arguments.seconds or (3 if arguments.quick else 8)
     repetitions = arguments.repetitions or (2 if arguments.quick else 3)
     began = datetime.datetime.now(datetime.UTC)
     folder = Path(tempfile.mkdtemp(prefix="tgbench-"))
