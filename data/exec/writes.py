@@ -9,7 +9,7 @@ one part fails.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +40,7 @@ from protocol.errors import (
     NotNullError,
     NotSupportedError,
     TransientError,
+    UniqueViolationError,
 )
 from protocol.messages.sql import (
     ApplyImages,
@@ -56,6 +57,7 @@ from protocol.messages.sql import (
 from protocol.sqltypes import StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
+UPSERT_TRIES = 50  # for a row that others insert and delete all the time
 ROWS_PER_STEP = 1000  # so that no message comes near the frame limit and others get their turn
 
 
@@ -122,49 +124,83 @@ class Writer:
     async def insert_rows(
         self, table: Table, made: Sequence[StorageRow], *, ignore: bool = False
     ) -> tuple[int, list[StorageRow]]:
-        """Place and insert rows (without bucket); the number inserted, and the full rows."""
-        by_set = await self._place(table, made)
+        """Place and insert rows (without bucket); the number inserted, and those full rows.
+
+        ignore: rows whose key exists are left out.
+        """
+        if ignore and any(index.is_global and index.unique for index in table.indexes):
+            return await self._insert_new(table, made)
+        placed = await self._place(table, made)
+        by_set: dict[int, list[StorageRow]] = defaultdict(list)
+        for rs, full in placed:
+            by_set[rs].append(full)
         count = 0
-        effects: list[tuple[int, Effect]] = []
+        inserted: Counter[StorageRow] = Counter()
         for start in range(0, max(map(len, by_set.values()), default=0), ROWS_PER_STEP):
             parts = {
-                rs: rows[start : start + ROWS_PER_STEP]
-                for rs, rows in by_set.items()
+                rs: InsertRows(table.id, rows[start : start + ROWS_PER_STEP], ignore)
+                for rs, rows in sorted(by_set.items())
                 if start < len(rows)
             }
-            answers = await _gather(
-                {
-                    rs: self._run(rs, InsertRows(table.id, some, ignore))
-                    for rs, some in parts.items()
-                }
-            )
-            for rs, ran in answers.items():
-                count += ran.counts[0]
-                effects += [(rs, effect) for effect in ran.effects]
-            await self._carry_out(effects)
-            effects = []
-        return count, [row for rows in by_set.values() for row in rows]
+            answers = await _gather({rs: self._run(rs, step) for rs, step in parts.items()})
+            count += sum(ran.counts[0] for ran in answers.values())
+            for ran in answers.values():
+                inserted.update(map(tuple, ran.rows))
+            await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
+        rows = [full for _, full in placed]
+        return count, rows if not ignore else _those_of(rows, inserted)
 
-    async def _place(self, table: Table, made: Sequence[StorageRow]) -> dict[int, list[StorageRow]]:
-        """Full rows by replica set. Raises ForeignKeyError when a parent to follow is missing."""
+    async def _insert_new(
+        self, table: Table, made: Sequence[StorageRow]
+    ) -> tuple[int, list[StorageRow]]:
+        """Leave out rows whose key exists anywhere: halve the rows until none is in the way."""
+        mark = self._txn.mark()
+        try:
+            placed = await self._place(table, made)
+            rows = [full for _, full in placed]
+            by_set: dict[int, list[StorageRow]] = defaultdict(list)
+            for rs, full in placed:
+                by_set[rs].append(full)
+            for start in range(0, len(rows), ROWS_PER_STEP):
+                answers = await _gather(
+                    {
+                        rs: self._run(rs, InsertRows(table.id, some[start : start + ROWS_PER_STEP]))
+                        for rs, some in sorted(by_set.items())
+                        if start < len(some)
+                    }
+                )
+                await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
+        except UniqueViolationError:
+            await self._space.manager.finish(self._space.manager.undo(self._txn, mark))
+            if len(made) == 1:
+                return 0, []
+            half = len(made) // 2
+            first, first_rows = await self._insert_new(table, made[:half])
+            second, second_rows = await self._insert_new(table, made[half:])
+            return first + second, first_rows + second_rows
+        return len(rows), rows
+
+    async def _place(
+        self, table: Table, made: Sequence[StorageRow]
+    ) -> list[tuple[int, StorageRow]]:
+        """Replica set and full row of each. Raises ForeignKeyError when a parent is missing."""
         router = self._space.router
-        by_set: dict[int, list[StorageRow]] = defaultdict(list)
         rule = self._space.placement.rule(table)
         if rule is None:
-            if made:
-                by_set[_home_set(router)] = list(made)
-        elif isinstance(rule, HashRule):
+            return [(_home_set(router), row) for row in made]
+        placed: list[tuple[int, StorageRow]] = []
+        if isinstance(rule, HashRule):
             for row in made:
                 bucket = rule.of(row)
                 if bucket < 0:
                     raise _null_key(table, rule.positions)
-                by_set[router.buckets[bucket]].append((*row, bucket))
+                placed.append((router.buckets[bucket], (*row, bucket)))
         else:
-            buckets = await self._parent_buckets(table, rule, made)
+            found = await self._parent_buckets(table, rule, made)
             for row in made:
-                bucket = buckets[tuple([row[i] for i in rule.positions])]
-                by_set[router.buckets[bucket]].append((*row, bucket))
-        return dict(sorted(by_set.items()))
+                bucket = found[tuple([row[i] for i in rule.positions])]
+                placed.append((router.buckets[bucket], (*row, bucket)))
+        return placed
 
     async def _parent_buckets(
         self, table: Table, rule: ParentRule, made: Sequence[StorageRow]
@@ -310,6 +346,7 @@ class Writer:
 
     async def _run_exactly(self, steps: dict[int, list[Step]]) -> None:
         """Run one-row steps; each must touch its row, else somebody changed it meanwhile."""
+        effects: list[tuple[int, Effect]] = []
         for rs, some in sorted(steps.items()):
             for start in range(0, len(some), ROWS_PER_STEP):
                 ran = await self._run(rs, *some[start : start + ROWS_PER_STEP])
@@ -318,7 +355,8 @@ class Writer:
                         "a row changed while the statement ran",
                         hint="Run the statement again.",
                     )
-                await self._carry_out([(rs, effect) for effect in ran.effects])
+                effects += [(rs, effect) for effect in ran.effects]
+        await self._carry_out(effects)
 
     def _set_of(self, table: Table, full_row: StorageRow) -> int:
         router = self._space.router
@@ -337,20 +375,29 @@ class Writer:
         if any(index.is_global for index in table.indexes if index.id in wanted):
             raise NotSupportedError("ON CONFLICT (columns of a global index) DO UPDATE")
         for row in made:
-            ((rs, (full,)),) = (await self._place(table, [row])).items()
-            old = await self._row_in_the_way(table, plan, rs, full)
-            if old is None:
-                count, rows = await self.insert_rows(table, [row])
+            ((rs, full),) = await self._place(table, [row])
+            for attempt in range(UPSERT_TRIES):
+                old = await self._row_in_the_way(table, plan, rs, full)
+                if old is not None:
+                    new = self._conflict_update(table, plan, old, full, values)
+                    if new is not None:
+                        assigned = plan.on_conflict.assigned
+                        await self._change_rows(table, assigned, [(old, new)])
+                        written.count += 1
+                        written.rows += self._returning(plan.returning, table, [new], values)
+                    break
+                mark = self._txn.mark()
+                try:
+                    count, rows = await self.insert_rows(table, [row])
+                except UniqueViolationError:  # somebody's row came since we looked
+                    if attempt == UPSERT_TRIES - 1:
+                        raise
+                    manager = self._space.manager
+                    await manager.finish(manager.undo(self._txn, mark))
+                    continue
                 written.count += count
                 written.rows += self._returning(plan.returning, table, rows, values)
-                continue
-            new = self._conflict_update(table, plan, old, full, values)
-            if new is None:
-                continue
-            assert plan.on_conflict is not None
-            await self._change_rows(table, plan.on_conflict.assigned, [(old, new)])
-            written.count += 1
-            written.rows += self._returning(plan.returning, table, [new], values)
+                break
         return written
 
     async def _row_in_the_way(
@@ -402,16 +449,25 @@ class Writer:
     async def _carry_out(self, effects: list[tuple[int, Effect]]) -> None:
         """Carry effects out until none are left (cascades have effects of their own)."""
         while effects:
-            # old index entries go before new ones come: a key may move between replica sets
+            # old index entries go before new ones come: a key may move between rows
+            first: dict[int, list[Step]] = defaultdict(list)
             steps: dict[int, list[Step]] = defaultdict(list)
             for rs, effect in effects:
-                self._steps_for(rs, effect, steps)
+                self._steps_for(rs, effect, first, steps)
+            for rs, some in steps.items():
+                first[rs] += some
             answers = await _gather(
-                {rs: self._run(rs, *some) for rs, some in sorted(steps.items())}
+                {rs: self._run(rs, *some) for rs, some in sorted(first.items())}
             )
             effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
 
-    def _steps_for(self, rs: int, effect: Effect, steps: dict[int, list[Step]]) -> None:
+    def _steps_for(
+        self,
+        rs: int,
+        effect: Effect,
+        first: dict[int, list[Step]],
+        steps: dict[int, list[Step]],
+    ) -> None:
         router = self._space.router
         table = self._table(effect.table_id)
         if effect.kind == "images":
@@ -419,7 +475,7 @@ class Writer:
                 if other != rs:
                     steps[other].append(ApplyImages(effect.changes))
         elif effect.kind == "index":
-            self._index_steps(table, effect, steps)
+            self._index_steps(table, effect, first, steps)
         elif effect.kind in ("child", "changed"):
             restrict = effect.kind == "changed"
             for other in router.replica_sets:
@@ -427,7 +483,13 @@ class Writer:
         else:
             self._parent_steps(table, effect, steps)
 
-    def _index_steps(self, table: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
+    def _index_steps(
+        self,
+        table: Table,
+        effect: Effect,
+        first: dict[int, list[Step]],
+        steps: dict[int, list[Step]],
+    ) -> None:
         router = self._space.router
         index = next(i for i in table.indexes if i.id == effect.index_id)
         entries = global_index_table(table, index)
@@ -441,10 +503,10 @@ class Writer:
         for row in effect.rows:
             bucket = hasher(row[:width])
             inserts[router.buckets[bucket]].append((*row, bucket))
-        for rs in sorted({*deletes, *inserts}):
-            steps[rs].append(
-                PutIndexKeys(table.id, index.id, deletes.get(rs, []), inserts.get(rs, []))
-            )
+        for rs, rows in deletes.items():
+            first[rs].append(PutIndexKeys(table.id, index.id, rows, []))
+        for rs, rows in inserts.items():
+            steps[rs].append(PutIndexKeys(table.id, index.id, [], rows))
 
     def _parent_steps(self, parent: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
         """Lock the parent rows where they are, so that nobody deletes them meanwhile."""
@@ -501,6 +563,16 @@ class Writer:
         return [
             self._space.expressions.query(returning.fragment.sql, (*row, *more))[0] for row in rows
         ]
+
+
+def _those_of(rows: list[StorageRow], inserted: Counter[StorageRow]) -> list[StorageRow]:
+    """The rows that are among the inserted ones, in their own order, each as often as there."""
+    kept = []
+    for row in rows:
+        if inserted[row] > 0:
+            inserted[row] -= 1
+            kept.append(row)
+    return kept
 
 
 def _home_set(router: Router) -> int:

@@ -36,6 +36,19 @@ class UniqueKey:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyName:
+    """How a key of a table, its values in some order, is named in the lock table."""
+
+    table_id: int
+    index_id: int
+    order: tuple[int, ...]  # where the values of the index's columns stand in that order
+
+    def resource(self, values: StorageRow) -> Resource:
+        """The name."""
+        return (self.table_id, self.index_id, tuple([values[i] for i in self.order]))
+
+
+@dataclass(frozen=True, slots=True)
 class GlobalKey:
     """A global index of the table, and how its entries are made from a full row."""
 
@@ -67,7 +80,7 @@ class ParentLink:
     key: ForeignKey
     positions: tuple[int, ...]  # of the child's columns
     parent: Table
-    parent_index_id: int
+    parent_key: KeyName
     is_local: bool  # the parent row is in the same element by construction
     exists_sql: str
 
@@ -107,6 +120,12 @@ class TableFacts:
                 new = tuple(change.new[i] for i in unique.positions)
                 if new != old and None not in new:
                     yield (table_id, unique.index_id, new), Mode.EXCLUSIVE
+        if change.new is not None:
+            for link in self.parents:
+                if not link.is_local:
+                    key = tuple([change.new[i] for i in link.positions])
+                    if None not in key:  # who deletes the parent waits for us, not reads past us
+                        yield child_resource(table_id, link.key, key), Mode.SHARED
 
     def key_of(self, row: StorageRow) -> tuple[StorageValue, ...]:
         """The row's primary key (or hidden row key)."""
@@ -121,9 +140,14 @@ class FactsCache:
         self._by_id: dict[int, TableFacts] = {}
         self._by_name: dict[str, TableFacts] = {}
         self._children: dict[int, list[tuple[Table, ForeignKey]]] = {}
+        self._entry_widths: dict[str, int] = {}
         for table in catalog.tables():
             for key in table.foreign_keys:
                 self._children.setdefault(key.parent_id, []).append((table, key))
+            for index in table.indexes:
+                if index.is_global:
+                    entries = global_index_table(table, index)
+                    self._entry_widths[table_name(entries)] = len(entries.primary_key)
 
     def by_id(self, table_id: int) -> TableFacts:
         """Facts of a table. Raises KeyError for an unknown id."""
@@ -133,6 +157,10 @@ class FactsCache:
             self._by_id[table_id] = found
             self._by_name[found.name] = found
         return found
+
+    def entry_width(self, name: str) -> int:
+        """How many first columns are the key of a table that is no user's (index entries)."""
+        return self._entry_widths.get(name, 1)
 
     def by_name(self, name: str) -> TableFacts | None:
         """Facts by SQLite table name; None for tables that are not users' (indexes, ours)."""
@@ -173,7 +201,7 @@ class FactsCache:
             key=key,
             positions=tuple(at[c] for c in key.columns),
             parent=parent,
-            parent_index_id=_referred_index(parent, key.parent_columns),
+            parent_key=key_name(parent, key.parent_columns),
             is_local=is_local(table, key, parent),
             exists_sql=exists_sql(parent, key.parent_columns),
         )
@@ -207,11 +235,17 @@ def _global_key(table: Table, index: Index) -> GlobalKey:
     )
 
 
-def _referred_index(parent: Table, columns: tuple[str, ...]) -> int:
-    for index in parent.indexes:
+def key_name(table: Table, columns: tuple[str, ...]) -> KeyName:
+    """The lock name of a unique key of a table, given with its columns in any order."""
+    for index in table.indexes:
         if index.unique and set(index.columns) == set(columns):
-            return index.id
-    return ROW_KEY_INDEX
+            return KeyName(table.id, index.id, tuple(columns.index(c) for c in index.columns))
+    return KeyName(table.id, ROW_KEY_INDEX, tuple(range(len(columns))))
+
+
+def child_resource(table_id: int, key: ForeignKey, values: StorageRow) -> Resource:
+    """What children of one parent row share, and who deletes the parent row takes alone."""
+    return (table_id, key.name, values)
 
 
 def exists_sql(table: Table, columns: tuple[str, ...]) -> str:

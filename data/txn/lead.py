@@ -27,7 +27,7 @@ from data.txn.ports import (
     encode_locks,
     workspace_lost,
 )
-from data.txn.steps import StepRunner, StepsResult
+from data.txn.steps import MustWaitError, StepRunner, StepsResult
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Workspace
 from protocol import trace
@@ -130,7 +130,7 @@ class LeadWriter(BatchQueue):
         return StepRunner(
             self._element,
             FactsCache(self._element.catalog),
-            lambda wanted: self.locks.first_conflict(self._running, wanted) is not None,
+            lambda wanted: self.locks.first_conflict(self._running, wanted),
         )
 
     # -- statements --------------------------------------------------------------------------------
@@ -201,6 +201,8 @@ class LeadWriter(BatchQueue):
                 wanted = runner.row_locks(result.changes) + result.locks
                 conflict = self.locks.first_conflict(message.txn, wanted)
                 self._check_lease()
+            except MustWaitError as error:
+                conflict = error.conflict
             except BaseException:
                 self._undo_to("statement", True)
                 raise

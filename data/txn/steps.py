@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from data.catalog.element_ddl import quoted
 from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
@@ -22,11 +24,14 @@ from data.txn.facts import (
     FactsCache,
     ParentLink,
     TableFacts,
+    child_resource,
     exists_sql,
+    key_name,
 )
 from data.txn.locks import Mode, Resource
 from protocol import trace
 from protocol.errors import ForeignKeyError, InternalError, SequenceError
+from protocol.ids import TxnId
 from protocol.messages.sql import (
     AddRows,
     ApplyImages,
@@ -43,8 +48,13 @@ from protocol.messages.sql import (
 )
 from protocol.sqltypes import StorageRow, StorageValue
 
+log = structlog.get_logger()
+
 SEQUENCE_TABLE = "SYS.SEQUENCE_STATE"
 CASCADE_DEPTH_MAX = 32
+
+
+Conflict = tuple[Resource, set[TxnId]]  # what is locked, and by whom
 
 
 @dataclass(slots=True)
@@ -58,6 +68,14 @@ class StepsResult:
     locks: list[tuple[Resource, Mode]] = field(default_factory=list)
 
 
+class MustWaitError(Exception):
+    """What a step builds on is locked: it cannot even be tried. Never leaves this package."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(conflict)
+        self.conflict = conflict
+
+
 class StepRunner:
     """Runs steps on one element with one catalog version."""
 
@@ -65,11 +83,11 @@ class StepRunner:
         self,
         element: Element,
         facts: FactsCache,
-        is_locked: Callable[[list[tuple[Resource, Mode]]], bool],
+        conflict_of: Callable[[list[tuple[Resource, Mode]]], Conflict | None],
     ) -> None:
         self._element = element
         self._facts = facts
-        self._is_locked = is_locked  # by others than the transaction whose statement runs
+        self._conflict_of = conflict_of  # with others than the transaction whose statement runs
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
         """Raises the GridError of the first step that fails; the caller undoes all of them."""
@@ -86,9 +104,11 @@ class StepRunner:
         tables: set[int] = set()
         for change in changes:
             facts = self._facts.by_name(change.table)
-            if facts is None:  # index entries and sequences: their key is the first columns
+            if facts is None:  # index entries: their key is the first columns
                 row = change.new if change.new is not None else change.old
-                wanted.append(((change.table, row[:1] if row else ()), Mode.EXCLUSIVE))
+                assert row is not None
+                key = row[: self._facts.entry_width(change.table)]
+                wanted.append(((change.table, key), Mode.EXCLUSIVE))
                 continue
             tables.add(facts.table.id)
             wanted += facts.resources(change)
@@ -109,13 +129,26 @@ class StepRunner:
         insert = self._element.insert_new_rows if step.ignore else self._element.insert_rows
         done = insert(facts.name, rows)
         result.counts.append(len(done))
+        if step.ignore:
+            result.rows += [change.new for change in done if change.new is not None]
         self._after(facts, done, result)
 
     def _put_index_keys(self, step: PutIndexKeys, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
         key = next(g for g in facts.global_keys if g.index.id == step.index_id)
+        width = len(key.positions)
+        wanted: list[tuple[Resource, Mode]] = [
+            ((key.name, tuple(row[:width])), Mode.EXCLUSIVE)
+            for row in (*step.deletes, *step.inserts)
+        ]
+        # the row's lock is free as soon as its replica set has the commit of whoever changed it
+        # before; here that commit may still be on its way
+        self._need_free(wanted)
+        result.locks += wanted
         for row in step.deletes:
-            done = self._element.run(key.delete_sql, tuple(row[: len(key.positions)]))
+            done = self._element.run(key.delete_sql, tuple(row[:width]))
+            if done.rowcount != 1:
+                log.error("index.entry_missing", index=key.name, key=row[:width])
             result.changes += done.changes
         if step.inserts:
             result.changes += self._element.insert_rows(key.name, [tuple(r) for r in step.inserts])
@@ -123,6 +156,7 @@ class StepRunner:
 
     def _apply_images(self, step: ApplyImages, result: StepsResult) -> None:
         changes = row_changes.decode(step.changes)
+        self._need_free(self.row_locks(changes))  # as for index entries
         self._element.apply_changes(changes)
         result.counts.append(len(changes))
         by_table: dict[str, list[RowChange]] = {}
@@ -133,7 +167,12 @@ class StepRunner:
             if facts is None:
                 raise InternalError(f"images of an unknown table {name}")
             result.changes += some
-            self._check_children(facts, some, result, depth=0)
+            self._check_children(facts, some, result, depth=0, images=True)
+
+    def _need_free(self, wanted: list[tuple[Resource, Mode]]) -> None:
+        conflict = self._conflict_of(wanted)
+        if conflict is not None:
+            raise MustWaitError(conflict)
 
     def _lock_keys(self, step: LockKeys, result: StepsResult) -> None:
         if step.table_id < 0:
@@ -141,17 +180,13 @@ class StepRunner:
             return
         facts = self._facts.by_id(step.table_id)
         sql = exists_sql(facts.table, step.columns)
-        at = [facts.columns.index(c) for c in step.columns]
-        index_id = next(
-            (u.index_id for u in facts.unique_keys if list(u.positions) == at),
-            facts.unique_keys[0].index_id,
-        )
+        name = key_name(facts.table, step.columns)
         for key in step.keys:
             values = tuple(key)
             if not self._element.read_in_batch(sql, values):
                 raise _missing_parent(step.constraint, facts, step.columns, values)
             mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
-            result.locks.append(((step.table_id, index_id, values), mode))
+            result.locks.append((name.resource(values), mode))
         result.locks.append(((step.table_id,), Mode.INTENTION))
         result.counts.append(len(step.keys))
 
@@ -165,13 +200,15 @@ class StepRunner:
             sql = f"SELECT 1 FROM {quoted(name)} WHERE {where} LIMIT 1"
             if not self._element.read_in_batch(sql, values):
                 raise _no_parent(step.constraint, ", ".join(step.columns), values)
-            result.locks.append(((name, values[:1]), mode))
+            result.locks.append(((name, values), mode))
         result.counts.append(len(step.keys))
 
     def _child_keys(self, step: ChildKeys, result: StepsResult) -> None:
         child = self._facts.by_id(step.table_id)
         link = next(p for p in child.parents if p.key.name == step.constraint)
         for key in step.keys:
+            resource = child_resource(step.table_id, link.key, tuple(key))
+            result.locks.append((resource, Mode.EXCLUSIVE))
             self._remove_children(child, link, tuple(key), result, 0, step.restrict)
         result.counts.append(0)
 
@@ -216,7 +253,7 @@ class StepRunner:
                 for table_id, index_id, first, end in places
                 if None not in row[first:end]  # the empty side of an outer join
             ]
-            if step.skip and self._is_locked(wanted):
+            if step.skip and self._conflict_of(wanted) is not None:
                 continue
             kept.append(row)
             result.locks += wanted
@@ -239,7 +276,7 @@ class StepRunner:
     ) -> None:
         """Collect a table's changes with the checks and effects they entail."""
         result.changes += changes
-        if facts.table.distribution is Distribution.DUPLICATE:
+        if changes and facts.table.distribution is Distribution.DUPLICATE:
             result.effects.append(
                 Effect("images", facts.table.id, changes=row_changes.encode(changes))
             )
@@ -283,7 +320,7 @@ class StepRunner:
                     "parent",
                     link.parent.id,
                     link.key.name,
-                    link.parent_index_id,
+                    link.parent_key.index_id,
                     link.key.parent_columns,
                     [],
                     list(keys),
@@ -294,7 +331,7 @@ class StepRunner:
         for key in keys:
             if not read(link.exists_sql, key):
                 raise _missing_parent(link.key.name, facts, link.key.columns, key)
-            result.locks.append(((link.parent.id, link.parent_index_id, key), Mode.SHARED))
+            result.locks.append((link.parent_key.resource(key), Mode.SHARED))
 
     def _check_children(
         self,
@@ -303,9 +340,16 @@ class StepRunner:
         result: StepsResult,
         depth: int,
         moving: bool = False,
+        images: bool = False,
     ) -> None:
-        """Only a deleted parent cascades; one that changes its key, or its place, must be free."""
+        """Only a deleted parent cascades; one that changes its key, or its place, must be free.
+
+        images: the changes were made elsewhere first; what happened to DUPLICATE children there
+        arrives as images too.
+        """
         for link in facts.children:
+            if images and link.child.distribution is Distribution.DUPLICATE:
+                continue
             gone: dict[tuple[StorageValue, ...], None] = {}
             changed: dict[tuple[StorageValue, ...], None] = {}
             for change in changes:

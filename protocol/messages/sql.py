@@ -70,7 +70,10 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
 
 
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
-    """Full rows, hidden columns included. `ignore`: skip rows whose key exists."""
+    """Full rows, hidden columns included.
+
+    `ignore`: skip rows whose key exists; the rows answer those that were inserted.
+    """
 
     table_id: int
     rows: list[StorageRow]
