@@ -60,6 +60,7 @@ class RpcNode:
         self._handshakes: set[_Handshaking] = set()
         self._watchers: list[PeerWatcher] = []
         self._server: asyncio.Server | None = None
+        self._own_address = ""  # where it listens; what it dials comes from there too
         self._closing = False
         self._all_gone = asyncio.Event()
 
@@ -79,6 +80,7 @@ class RpcNode:
         self._server = await loop.create_server(
             lambda: _Handshaking(self, None), address, port, backlog=256
         )
+        self._own_address = address
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self, drain_s: float = 1.0) -> None:
@@ -226,11 +228,18 @@ class RpcNode:
                 peer.dialling = None
 
     async def _dial_once(self, peer: RpcPeer) -> None:
-        """One attempt. OSError, TimeoutError or HandshakeError when it fails."""
+        """One attempt. OSError, TimeoutError or HandshakeError when it fails.
+
+        From the own internal address: internal traffic stays on the internal network, and its two
+        addresses say who talks to whom (to firewalls, captures and tests that cut a link).
+        """
         loop = asyncio.get_running_loop()
+        local = (self._own_address, 0) if self._own_address else None
         async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
             _, handshaking = await loop.create_connection(
-                lambda: _Handshaking(self, peer.name), peer.address, peer.port
+                lambda: _Handshaking(self, peer.name),
+                *(peer.address, peer.port),
+                local_addr=local,
             )
             try:
                 await handshaking.finished
