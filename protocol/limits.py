@@ -6,6 +6,9 @@ KIB = 1024
 MIB = 1024 * KIB
 
 WIRE_MESSAGE_BYTES_MAX = 64 * MIB  # one message of a SQL client
+STATEMENT_CHARS_MAX = 409_600  # of a text to compile (as TimesTen): parsing more holds others up
+SCRIPT_CHARS_MAX = 2 * MIB  # of several statements in one message
+RESULT_COLUMNS_MAX = 1664  # as PostgreSQL
 ROW_BYTES_MAX = 16 * MIB  # one row, all columns together
 RPC_FRAME_BYTES_MAX = 20 * MIB  # one frame of the internal network; larger results are streamed
 RPC_BATCH_BYTES = 256 * KIB  # rows per streamed batch stop growing here

@@ -48,8 +48,10 @@ from protocol.errors import (
     DefinitionError,
     GroupingError,
     SqlSyntaxError,
+    TooLargeError,
     UnknownColumnError,
 )
+from protocol.limits import RESULT_COLUMNS_MAX
 from protocol.sqltypes import BIGINT, INTEGER, VARCHAR, Kind, SqlType
 
 VIEW_DEPTH_MAX = 32
@@ -458,6 +460,8 @@ class QueryBinder:
     # -- items -------------------------------------------------------------------------------------
     def _projection_nodes(self, tree: Any, select: Select, binder: ExpressionBinder) -> list[Any]:
         nodes = list(tree.expressions)
+        if len(nodes) > RESULT_COLUMNS_MAX:
+            raise TooLargeError(f"a result of {len(nodes)} columns, limit {RESULT_COLUMNS_MAX}")
         if nodes and isinstance(nodes[0], exp.Anonymous) and nodes[0].this == PREFIX + "ROWS":
             low, high = (self._count_of(a.this, binder) for a in nodes[0].expressions)
             nodes = nodes[1:]

@@ -26,7 +26,8 @@ from data.sql.plan_types import (
 from data.sql.scope import Statement
 from data.sql.utility import plan_utility
 from protocol import trace
-from protocol.errors import SqlSyntaxError
+from protocol.errors import SqlSyntaxError, TooLargeError
+from protocol.limits import STATEMENT_CHARS_MAX
 from protocol.sqltypes import VARCHAR, Kind, SqlType
 
 _EXPLAIN = re.compile(
@@ -62,6 +63,11 @@ class Compiler:
         """
         if trace.listener is not None:
             trace.step("data/sql/compiler.py")
+        if len(text) > STATEMENT_CHARS_MAX:
+            raise TooLargeError(
+                f"a statement of {len(text)} characters, limit {STATEMENT_CHARS_MAX}",
+                hint="Send values as parameters, many rows with COPY or as a batch.",
+            )
         statement = Statement(self.catalog, schema or user, user, _declared(param_types))
         try:
             return self._compile(text, statement)

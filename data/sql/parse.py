@@ -274,7 +274,9 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
         trees = _DIALECT.parser().parse(tokens, clean)
     except ParseError as error:
         raise _syntax_error(error, text) from None
-    except (TokenError, RecursionError, ValueError, IndexError, AttributeError) as error:
+    except RecursionError:
+        raise refuse("a statement nested so deeply") from None
+    except (TokenError, ValueError, IndexError, AttributeError) as error:
         raise SqlSyntaxError(f"the statement cannot be parsed: {str(error)[:100]}") from None
     if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
         raise SqlSyntaxError("the statement cannot be parsed")

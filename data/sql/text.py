@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from protocol.errors import TooLargeError
+from protocol.limits import SCRIPT_CHARS_MAX
 from protocol.sqltypes import ANY_SCALE, UNKNOWN, Kind, SqlType, StorageValue, canonical_number
 
 LITERALS_MAX = 64  # statements with more are compiled as they are: hardly sent twice
@@ -127,7 +129,7 @@ def normalise(text: str) -> Normalised:
             return _normalise_carefully(text)
     if text.count("'") % 2:
         return Normalised(text, (), ())  # a string that does not end
-    parts = _QUICK.split(text)
+    parts = _QUICK.split(text, LITERALS_MAX + 1)
     if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
         return Normalised(text, (), ())
     values: list[StorageValue] = []
@@ -161,7 +163,7 @@ def _is_prefixed(before: str) -> bool:
 
 def _normalise_carefully(text: str) -> Normalised:
     """The same by the full scan."""
-    parts = _TOKENS.split(text)
+    parts = _TOKENS.split(text, LITERALS_MAX + 1)
     if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
         return Normalised(text, (), ())
     values: list[StorageValue] = []
@@ -221,11 +223,17 @@ def split(text: str) -> list[str]:
 
     Comments, quoted names, strings ('…', E'…', q'[…]', $tag$…$tag$), PL/SQL blocks are respected.
     A block (BEGIN …, DECLARE …, CREATE PROCEDURE …) ends with its last END; or a line of "/".
+    Raises TooLargeError.
     """
     if ";" not in text and "\n/" not in text:
         return [text] if _has_content(text) else []
     if text.find(";") == len(text) - 1 and _PLAIN.match(text):
         return [text[:-1]]
+    if len(text) > SCRIPT_CHARS_MAX:
+        raise TooLargeError(
+            f"{len(text)} characters of SQL in one message, limit {SCRIPT_CHARS_MAX}",
+            hint="Send the statements one by one (psql -f does), and many rows with COPY.",
+        )
     statements: list[str] = []
     start = position = 0
     while position <= len(text):

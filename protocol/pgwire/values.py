@@ -22,6 +22,7 @@ from protocol.errors import (
     PeerProtocolError,
     TooLargeError,
 )
+from protocol.limits import RESULT_COLUMNS_MAX
 from protocol.pgwire import datetimes as dt
 from protocol.pgwire import numeric
 from protocol.pgwire.row_code import CellCode, compiled
@@ -597,7 +598,6 @@ def binary_encoder(type: SqlType) -> CellEncoder:
     return lambda value: as_text(value).encode()
 
 
-COLUMNS_MAX = 1664  # of one result, as in PostgreSQL
 _WHOLE = {format: struct.Struct("!i" + format).pack for format in "hiqfd"}  # length and value
 
 
@@ -645,8 +645,8 @@ def row_encoder(types: tuple[SqlType, ...], formats: tuple[int, ...] = ()) -> Ro
 
     Raises PeerProtocolError for a wrong number of formats or an unknown one, TooLargeError.
     """
-    if len(types) > COLUMNS_MAX:
-        raise TooLargeError(f"a result of {len(types)} columns, limit {COLUMNS_MAX}")
+    if len(types) > RESULT_COLUMNS_MAX:
+        raise TooLargeError(f"a result of {len(types)} columns, limit {RESULT_COLUMNS_MAX}")
     spread = spread_formats(formats, len(types))
     encode = compiled([_cell_code(*column) for column in zip(types, spread, strict=True)])
     made = cast(RowEncoder, encode)  # functions carry attributes: no call in between
