@@ -9,7 +9,6 @@ none while a batch gathers or travels.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 
@@ -31,8 +30,6 @@ from protocol.errors import (
 from protocol.ids import TxnId
 
 log = structlog.get_logger()
-
-YIELDS_MAX = 2  # a batch smaller than the last lets other processes run so often before it is sent
 
 Work = Callable[[], None]
 Finish = Callable[[GridError | None], None]
@@ -56,8 +53,6 @@ class BatchQueue:
         self._in_flight = False
         self._draining = False  # what waited for a batch is being worked off: newcomers queue up
         self._flush_scheduled = False
-        self._expected = 0  # entries that the next batch would have if all clients went on at once
-        self._yielded = 0
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
         self._loop = asyncio.get_running_loop()
 
@@ -255,12 +250,6 @@ class BatchQueue:
         self._flush_scheduled = False
         if self._in_flight or not self.leading:
             return
-        if len(self._batch) < self._expected and self._yielded < YIELDS_MAX:
-            self._yielded += 1
-            os.sched_yield()
-            self._schedule_flush()
-            return
-        self._yielded = 0
         entries = [entry for entry, _ in self._batch if entry is not None]
         assert self._replicator is not None
         if not entries:  # statements that changed nothing: reads, so the lease must hold
@@ -293,7 +282,6 @@ class BatchQueue:
 
     def _finish_batch(self, error: GridError | None) -> None:
         batch, self._batch = self._batch, []
-        self._expected = len(batch) + len(self._queue)
         if self._element.in_batch and self._resident is None:
             self._element.rollback()  # nothing was written, or everything is committed
         self._draining = True
