@@ -81,13 +81,20 @@ class LockTable:
         return None
 
     def take(self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]) -> None:
-        """Take locks that `first_conflict` allowed; a stronger mode replaces a weaker one."""
+        """Take locks that `first_conflict` allowed; a stronger mode replaces a weaker one.
+
+        Intention and shared together are as good as exclusive: others must neither write nor rely
+        on the table.
+        """
         held = self._held.setdefault(txn, {})
         for resource, mode in wanted:
             holders = self._holders.setdefault(resource, {})
-            if holders.get(txn, -1) < mode:
+            before = holders.get(txn)
+            if before is None:
                 holders[txn] = mode
-            held[resource] = None
+                held[resource] = None
+            elif before is not mode and before is not Mode.EXCLUSIVE:
+                holders[txn] = Mode.EXCLUSIVE
 
     def release(self, txn: TxnId, only: Iterable[Resource] | None = None) -> list[Waiter]:
         """Drop a transaction's locks (all, or some after a rollback to a savepoint).
@@ -125,28 +132,30 @@ class LockTable:
     def cycle(self, start: TxnId) -> list[TxnId]:
         """The transactions of a wait cycle through `start`, [] if there is none.
 
-        Depth-first search over "waits for" edges of this element.
+        Depth-first search over "waits for" edges of this element: whoever waits for a resource
+        waits for all who hold it now.
         """
         edges: dict[TxnId, set[TxnId]] = {}
         for waiter in self._waiters():
             if waiter.txn is not None:
-                edges.setdefault(waiter.txn, set()).update(waiter.blockers)
-        path: list[TxnId] = []
-        seen: set[TxnId] = set()
-
-        def visit(txn: TxnId) -> bool:
-            path.append(txn)
-            for other in edges.get(txn, ()):
-                if other == start:
-                    return True
+                found = edges.setdefault(waiter.txn, set(waiter.blockers))
+                found.update(self._holders.get(waiter.resource, ()))
+        path = [start]
+        seen = {start}
+        left = [iter(edges.get(start, ()))]  # where the search stands at each step of the path
+        while path:
+            for other in left[-1]:
+                if other == start and len(path) > 1:
+                    return path
                 if other not in seen:
                     seen.add(other)
-                    if visit(other):
-                        return True
-            path.pop()
-            return False
-
-        return path if visit(start) else []
+                    path.append(other)
+                    left.append(iter(edges.get(other, ())))
+                    break
+            else:
+                path.pop()
+                left.pop()
+        return []
 
     def held_by(self, txn: TxnId) -> list[tuple[Resource, Mode]]:
         """Every lock of a transaction; goes into its PREPARE so that a new lead can rebuild it."""

@@ -71,3 +71,39 @@ def test_what_a_transaction_holds_can_be_taken_again_elsewhere() -> None:
     locks.take(A, [(ROW, Mode.EXCLUSIVE), ((7,), Mode.INTENTION)])
     other.take(A, locks.held_by(A))
     assert other.first_conflict(B, [(ROW, Mode.EXCLUSIVE)]) == (ROW, {A})
+
+
+def test_intention_and_shared_together_exclude_everybody() -> None:
+    for first, second in (
+        (Mode.INTENTION, Mode.SHARED),
+        (Mode.SHARED, Mode.INTENTION),
+    ):
+        locks = LockTable()
+        locks.take(A, [((7,), first)])
+        locks.take(A, [((7,), second)])
+        assert locks.first_conflict(B, [((7,), Mode.SHARED)]) is not None
+        assert locks.first_conflict(B, [((7,), Mode.INTENTION)]) is not None
+
+
+def test_a_cycle_through_a_holder_that_came_later_is_found() -> None:
+    other = (7, 1, (43,))
+    locks = LockTable()
+    locks.take(A, [(ROW, Mode.SHARED)])
+    locks.take(B, [(other, Mode.EXCLUSIVE)])
+    locks.wait(Waiter(B, ROW, {A}, _nothing))  # B wants it alone
+    locks.take(C, [(ROW, Mode.SHARED)])
+    locks.wait(Waiter(C, other, {B}, _nothing))
+    assert set(locks.cycle(C)) == {B, C}
+    assert locks.cycle(A) == []
+
+
+def test_a_long_chain_of_waiters_is_no_cycle_and_no_recursion() -> None:
+    locks = LockTable()
+    txns = [TxnId(1, "x", n) for n in range(5000)]
+    for n, txn in enumerate(txns):
+        locks.take(txn, [((7, 1, (n,)), Mode.EXCLUSIVE)])
+    for n, txn in enumerate(txns[1:], 1):
+        locks.wait(Waiter(txn, (7, 1, (n - 1,)), {txns[n - 1]}, _nothing))
+    assert locks.cycle(txns[-1]) == []
+    locks.wait(Waiter(txns[0], (7, 1, (4999,)), {txns[-1]}, _nothing))
+    assert len(locks.cycle(txns[0])) == 5000
