@@ -4,6 +4,7 @@
 
 Makes a grid in a folder of its own and destroys it at the end. The report, the history and, after
 a violation, the logs and element files are in `--out` (.grid-drill/<seed>). Exit code 1: violated.
+As root it runs in a network namespace of its own, where links between instances are cut too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.drill import drill, history, report
-from tests.drill.faults import Kind
+from tests.drill import drill, history, links, report
+from tests.drill.faults import WITHOUT_LINKS, Kind
 from tests.drill.report import Run
 from tests.support.real_grid import RealGrid
 
@@ -38,13 +39,22 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=[k.name.lower() for k in Kind])
     parser.add_argument("--out", type=Path, help="folder of the report")
     parser.add_argument("--keep", action="store_true", help="logs and files also if all is well")
+    parser.add_argument("--no-links", action="store_true", help="no namespace, no cut links")
     words = parser.parse_args()
+    if links.can_enter() and not words.no_links and not links.inside():
+        links.enter("tests.drill")
+    if links.inside():
+        links.prepare()
     seed = random.randrange(SEED_MAX) if words.seed is None else words.seed
     data = words.data or words.k * SETS
     command = f"python -m tests.drill --seconds {words.seconds:g} --seed {seed} --k {words.k}"
     command += f" --data {data}" if words.data else ""
     command += f" --only {' '.join(words.only)}" if words.only else ""
-    kinds = tuple(Kind[name.upper()] for name in words.only) if words.only else tuple(Kind)
+    command += "" if links.inside() else " --no-links"
+    possible = tuple(Kind) if links.inside() else WITHOUT_LINKS
+    kinds = tuple(Kind[name.upper()] for name in words.only) if words.only else possible
+    if not set(kinds) <= set(possible):
+        parser.error("links are cut as root and without --no-links only")
     out = words.out or Path(".grid-drill") / f"{time.strftime('%m%d-%H%M%S')}-seed{seed}"
     out.mkdir(parents=True, exist_ok=True)
     wish = drill.Wish(seed, words.seconds, command, kinds)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.drill import faults, workloads
 from tests.drill.clients import Client, Recorder, connect
-from tests.drill.faults import Done, Driver, Kind
+from tests.drill.faults import Driver, Kind
 from tests.drill.history import Verdict
 from tests.drill.report import Run
 from tests.support.copies import equal_copies, read_elements
@@ -26,7 +26,7 @@ class Wish:
     seed: int
     seconds: float
     command: str = ""
-    kinds: tuple[Kind, ...] = tuple(Kind)
+    kinds: tuple[Kind, ...] = faults.WITHOUT_LINKS
 
 
 async def run(
@@ -96,6 +96,3 @@ def _judge(grid: RealGrid, recorder: Recorder) -> list[Verdict]:
         elements = read_elements(grid)
     equal = Verdict("copies are equal, nothing is in doubt", len(elements), wrong)
     return [equal, *workloads.judge(recorder, elements)]
-
-
-__all__ = ["Done", "Wish", "run"]

@@ -15,10 +15,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tests.drill import links
 from tests.support.real_grid import Observer, RealGrid
 
 HEAL_S = 90.0  # a grid that is not whole by then does not heal
 SERVERS = 3
+AGAIN = 3  # kills after the first one
 
 
 class Kind(StrEnum):
@@ -27,32 +29,48 @@ class Kind(StrEnum):
     KILL_DAEMON = "kill daemon"  # its supervisor sees it and starts another
     KILL_INSTANCE = "kill daemon and supervisor"  # as if the host had gone; started by hand
     KILL_TWO = "kill instances of two replica sets"
+    KILL_AGAIN = "kill daemon again and again"  # also while it catches up
     SUSPEND = "suspend"  # SIGSTOP: connections stay open
     STOP = "stop and start"  # planned
     SERVER = "kill a membership server"
     SERVER_AND_DAEMON = "kill a membership server and a daemon"
     QUORUM = "kill two membership servers"  # no quorum until one is back
+    LINK = "cut the link between lead and copy"  # membership servers in reach of both
+    ISOLATE = "cut off from all other data instances"
+    ONE_WAY = "cut one way"  # it can hear and not speak
+
+
+LINKS = (Kind.LINK, Kind.ISOLATE, Kind.ONE_WAY)  # in a network namespace only
+WITHOUT_LINKS = tuple(kind for kind in Kind if kind not in LINKS)
 
 
 WEIGHTS = {
     Kind.KILL_DAEMON: 4,
     Kind.KILL_INSTANCE: 4,
     Kind.KILL_TWO: 2,
+    Kind.KILL_AGAIN: 2,
     Kind.SUSPEND: 4,
     Kind.STOP: 2,
     Kind.SERVER: 1,
     Kind.SERVER_AND_DAEMON: 1,
     Kind.QUORUM: 1,
+    Kind.LINK: 3,
+    Kind.ISOLATE: 2,
+    Kind.ONE_WAY: 2,
 }
 HOLD_S = {  # how long it stays so: least, most
     Kind.KILL_DAEMON: (0.0, 0.0),
     Kind.KILL_INSTANCE: (0.5, 6.0),
     Kind.KILL_TWO: (0.5, 5.0),
+    Kind.KILL_AGAIN: (0.5, 6.0),
     Kind.SUSPEND: (0.3, 10.0),
     Kind.STOP: (0.0, 4.0),
     Kind.SERVER: (1.0, 5.0),
     Kind.SERVER_AND_DAEMON: (1.0, 4.0),
     Kind.QUORUM: (1.0, 6.0),
+    Kind.LINK: (0.5, 8.0),
+    Kind.ISOLATE: (0.5, 8.0),
+    Kind.ONE_WAY: (0.5, 8.0),
 }
 
 
@@ -78,7 +96,7 @@ class Fault:
 
 
 def plan(
-    seed: int, *, count: int, kinds: tuple[Kind, ...] = tuple(Kind), sets: int = 2
+    seed: int, *, count: int, kinds: tuple[Kind, ...] = WITHOUT_LINKS, sets: int = 2
 ) -> list[Fault]:
     """The first faults of a seed. Every kind comes once before any comes twice."""
     chance = random.Random(seed)
@@ -147,6 +165,10 @@ class Driver:
             Kind.SERVER: self._servers,
             Kind.SERVER_AND_DAEMON: self._servers,
             Kind.QUORUM: self._servers,
+            Kind.LINK: self._cut,
+            Kind.ISOLATE: self._cut,
+            Kind.ONE_WAY: self._cut,
+            Kind.KILL_AGAIN: self._kill_again,
         }
         await actions[fault.kind](fault, hosts)
         done.healed_s = time.monotonic()
@@ -174,6 +196,27 @@ class Driver:
         await asyncio.sleep(fault.hold_s)  # the load goes on without it
         for host in hosts:
             await asyncio.to_thread(self.grid.start_instance, host)
+
+    async def _kill_again(self, fault: Fault, hosts: tuple[int, ...]) -> None:
+        await self._kill_daemon(fault, hosts)
+        for _ in range(AGAIN):
+            await asyncio.sleep(fault.hold_s / AGAIN)  # somewhere on its way back
+            for host in hosts:
+                if self.grid.daemon_pid(host):
+                    self.grid.kill_daemon(host)
+
+    async def _cut(self, fault: Fault, hosts: tuple[int, ...]) -> None:
+        (host,) = hosts
+        others = [other for other in self.grid.hosts if other != host]
+        if fault.kind is Kind.LINK:
+            sets = self.watch.replica_sets.values()
+            others = [h for members in sets if host in members for h in members if h != host]
+        pairs = [(host, other) for other in others]
+        links.cut(pairs if fault.kind is Kind.ONE_WAY else links.both_ways(pairs))
+        try:
+            await asyncio.sleep(fault.hold_s)  # the load goes on
+        finally:
+            links.heal()
 
     async def _suspend(self, fault: Fault, hosts: tuple[int, ...]) -> None:
         for host in hosts:

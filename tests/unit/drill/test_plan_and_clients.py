@@ -9,7 +9,7 @@ import pytest
 
 from tests.drill import report
 from tests.drill.clients import Recorder, is_allowed, outcome_of, state_of
-from tests.drill.faults import HOLD_S, Done, Kind, plan
+from tests.drill.faults import HOLD_S, WITHOUT_LINKS, Done, Kind, plan
 from tests.drill.history import Operation, Outcome, Verdict
 from tests.drill.report import Run
 
@@ -17,7 +17,8 @@ from tests.drill.report import Run
 def test_a_seed_gives_the_same_faults_and_every_kind_early() -> None:
     assert plan(7, count=30) == plan(7, count=30)
     assert plan(7, count=30) != plan(8, count=30)
-    assert {fault.kind for fault in plan(7, count=len(Kind))} == set(Kind)
+    assert {fault.kind for fault in plan(7, count=len(Kind), kinds=tuple(Kind))} == set(Kind)
+    assert {fault.kind for fault in plan(7, count=100)} == set(WITHOUT_LINKS)
     for fault in plan(7, count=200, sets=3):
         low, high = HOLD_S[fault.kind]
         assert low <= fault.hold_s <= high
