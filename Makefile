@@ -55,8 +55,9 @@ sim: setup-test ## the simulations with more seeds: SEEDS=1000
 drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3
 	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
-failover: setup-test ## kill a data instance under load and say how long the pause was
-	@$(PYTHON) -m tests.gates --only faults --match failover
+failover: setup-test ## 60 s of inserts while data instances die; then pauses: TIMES=5 kills of each kind
+	@$(PYTHON) -m tests.faults.acceptance --seconds 60
+	@$(PYTHON) -m tests.faults.pauses --times $${TIMES:-5}
 
 test-clients: setup-test ## psql, psycopg, asyncpg against a grid
 	@$(PYTHON) -m tests.gates --only clients
