@@ -25,6 +25,7 @@ from protocol.errors import (
     StaleMapError,
     StaleSchemaError,
 )
+from protocol.limits import MIB
 from protocol.sqltypes import StorageRow
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ROWS_PER_BATCH = 2000
+BYTES_PER_BATCH = 2 * MIB
+BYTES_WAITING_MAX = 8 * MIB
 ROWS_WAITING_MAX = 8000  # decoded and not yet sent; beyond, the client waits
 
 
@@ -54,6 +57,7 @@ class CopyingIn:
         self._sink = sink
         self._decoder = prepared.copy.row_decoder()
         self._rows: list[StorageRow] = []
+        self._bytes = 0  # that they came in
         self._on_ready: Callable[[], None] | None = None
         self._wake = asyncio.Event()
         self._finished = False
@@ -66,7 +70,7 @@ class CopyingIn:
     @property
     def paused(self) -> bool:
         """True: wait for on_ready."""
-        return len(self._rows) >= ROWS_WAITING_MAX
+        return len(self._rows) >= ROWS_WAITING_MAX or self._bytes >= BYTES_WAITING_MAX
 
     def on_ready(self, callback: Callable[[], None]) -> None:
         """Call back once when there is room."""
@@ -84,7 +88,8 @@ class CopyingIn:
         except GridError as error:
             self._stop(error)
             return
-        if len(self._rows) >= ROWS_PER_BATCH:
+        self._bytes += len(chunk)
+        if len(self._rows) >= ROWS_PER_BATCH or (self._rows and self._bytes >= BYTES_PER_BATCH):
             self._wake.set()
 
     def finish(self) -> None:
@@ -148,10 +153,12 @@ class CopyingIn:
     async def _copy(self, txn: Transaction) -> int:
         count = 0
         while True:
-            if len(self._rows) < ROWS_PER_BATCH and not self._finished:
+            few = len(self._rows) < ROWS_PER_BATCH and self._bytes < BYTES_PER_BATCH
+            if not self._finished and (few or not self._rows):
                 self._wake.clear()
                 await self._wake.wait()
             rows, self._rows = self._rows[:ROWS_PER_BATCH], self._rows[ROWS_PER_BATCH:]
+            self._bytes = self._bytes * len(self._rows) // max(1, len(rows) + len(self._rows))
             ready, self._on_ready = self._on_ready, None
             if ready is not None:
                 ready()

@@ -220,24 +220,28 @@ def may_reach_elsewhere(
 ) -> bool:
     """True if an UPDATE of these columns (None: a DELETE) may touch another replica set."""
     table: Table = facts.table
-    if table.distribution is Distribution.DUPLICATE:
-        return True
     if assigned is None:
-        if facts.global_keys:
-            return True
-        return any(
-            not link.is_local
-            or (
-                link.key.on_delete != "restrict"
-                and may_reach_elsewhere(space.facts.by_id(link.child.id), None, space)
-            )
-            for link in facts.children
-            if link.child.id != table.id
-        ) or any(link.child.id == table.id and not link.is_local for link in facts.children)
+        return _delete_reaches_elsewhere(facts, space, set())
     offset = 1 if table.row_key else 0
     touched = {offset + i for i in assigned}
     return (
-        any(touched & {*g.positions, *g.include} for g in facts.global_keys)
+        table.distribution is Distribution.DUPLICATE
+        or any(touched & {*g.positions, *g.include} for g in facts.global_keys)
         or any(touched & set(p.positions) and not p.is_local for p in facts.parents)
         or any(touched & set(c.positions) for c in facts.children)
     )
+
+
+def _delete_reaches_elsewhere(facts: TableFacts, space: Coordination, seen: set[int]) -> bool:
+    """`seen`: tables already looked at, for foreign keys may go round in a circle."""
+    seen.add(facts.table.id)
+    if facts.global_keys or facts.table.distribution is Distribution.DUPLICATE:
+        return True
+    for link in facts.children:
+        if not link.is_local:
+            return True
+        if link.key.on_delete != "restrict" and link.child.id not in seen:
+            child = space.facts.by_id(link.child.id)
+            if _delete_reaches_elsewhere(child, space, seen):
+                return True
+    return False

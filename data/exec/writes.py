@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,7 @@ from protocol.errors import (
     TransientError,
     UniqueViolationError,
 )
+from protocol.limits import MIB
 from protocol.messages.sql import (
     ApplyImages,
     ChildKeys,
@@ -58,6 +59,7 @@ from protocol.sqltypes import StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
 UPSERT_TRIES = 50  # for a row that others insert and delete all the time
+BYTES_PER_STEP = 2 * MIB
 ROWS_PER_STEP = 1000  # so that no message comes near the frame limit and others get their turn
 
 
@@ -131,24 +133,32 @@ class Writer:
         if ignore and any(index.is_global and index.unique for index in table.indexes):
             return await self._insert_new(table, made)
         placed = await self._place(table, made)
+        inserted: Counter[StorageRow] = Counter()
+        count = 0
+        async for answers in self._insert_placed(table, placed, ignore):
+            count += sum(ran.counts[0] for ran in answers)
+            for ran in answers:
+                inserted.update(map(tuple, ran.rows))
+        rows = [full for _, full in placed]
+        return count, rows if not ignore else _those_of(rows, inserted)
+
+    async def _insert_placed(
+        self, table: Table, placed: list[tuple[int, StorageRow]], ignore: bool = False
+    ) -> AsyncIterator[list[Ran]]:
+        """Insert in slices, at all replica sets at the same time; the answers of each slice."""
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for rs, full in placed:
             by_set[rs].append(full)
-        count = 0
-        inserted: Counter[StorageRow] = Counter()
-        for start in range(0, max(map(len, by_set.values()), default=0), ROWS_PER_STEP):
-            parts = {
-                rs: InsertRows(table.id, rows[start : start + ROWS_PER_STEP], ignore)
-                for rs, rows in sorted(by_set.items())
-                if start < len(rows)
+        slices = {rs: _slices(rows) for rs, rows in sorted(by_set.items())}
+        for at in range(max(map(len, slices.values()), default=0)):
+            steps = {
+                rs: InsertRows(table.id, some[at], ignore)
+                for rs, some in slices.items()
+                if at < len(some)
             }
-            answers = await _gather({rs: self._run(rs, step) for rs, step in parts.items()})
-            count += sum(ran.counts[0] for ran in answers.values())
-            for ran in answers.values():
-                inserted.update(map(tuple, ran.rows))
+            answers = await _gather({rs: self._run(rs, step) for rs, step in steps.items()})
             await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
-        rows = [full for _, full in placed]
-        return count, rows if not ignore else _those_of(rows, inserted)
+            yield list(answers.values())
 
     async def _insert_new(
         self, table: Table, made: Sequence[StorageRow]
@@ -157,19 +167,8 @@ class Writer:
         mark = self._txn.mark()
         try:
             placed = await self._place(table, made)
-            rows = [full for _, full in placed]
-            by_set: dict[int, list[StorageRow]] = defaultdict(list)
-            for rs, full in placed:
-                by_set[rs].append(full)
-            for start in range(0, len(rows), ROWS_PER_STEP):
-                answers = await _gather(
-                    {
-                        rs: self._run(rs, InsertRows(table.id, some[start : start + ROWS_PER_STEP]))
-                        for rs, some in sorted(by_set.items())
-                        if start < len(some)
-                    }
-                )
-                await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
+            async for _ in self._insert_placed(table, placed):
+                pass
         except UniqueViolationError:
             await self._space.manager.finish(self._space.manager.undo(self._txn, mark))
             if len(made) == 1:
@@ -178,7 +177,7 @@ class Writer:
             first, first_rows = await self._insert_new(table, made[:half])
             second, second_rows = await self._insert_new(table, made[half:])
             return first + second, first_rows + second_rows
-        return len(rows), rows
+        return len(placed), [full for _, full in placed]
 
     async def _place(
         self, table: Table, made: Sequence[StorageRow]
@@ -563,6 +562,23 @@ class Writer:
         return [
             self._space.expressions.query(returning.fragment.sql, (*row, *more))[0] for row in rows
         ]
+
+
+def _slices(rows: list[StorageRow]) -> list[list[StorageRow]]:
+    """Rows in pieces that fit well into a message."""
+    slices: list[list[StorageRow]] = [[]]
+    size = 0
+    for row in rows:
+        row_bytes = 0
+        for value in row:
+            if isinstance(value, str | bytes):
+                row_bytes += len(value)
+        size += row_bytes
+        if len(slices[-1]) >= ROWS_PER_STEP or (size > BYTES_PER_STEP and slices[-1]):
+            slices.append([])
+            size = row_bytes
+        slices[-1].append(row)
+    return slices
 
 
 def _those_of(rows: list[StorageRow], inserted: Counter[StorageRow]) -> list[StorageRow]:

@@ -147,10 +147,12 @@ class LeadWriter(BatchQueue):
         runner = self._runner(message.schema)
         self._open_batch()
         element = self._element
-        guard = bool(self.locks) or bool(self._batch)
+        plain = runner.is_plain(message.steps)
+        guard = not plain and (bool(self.locks) or bool(self._batch))
         if guard:
             element.savepoint("statement")
         self._running = None
+        result: StepsResult | None = None
         try:
             result = runner.run(message.steps)
             if result.effects:
@@ -164,10 +166,10 @@ class LeadWriter(BatchQueue):
                 payload = _ENCODER.encode(TxnPayload(row_changes.encode(result.changes)))
                 entry = self._append(EntryKind.COMMIT, message.txn, payload)
         except BaseException:
-            self._undo_to("statement", guard)
+            self._undo_statement(result, plain, guard)
             raise
         if conflict is not None:
-            self._undo_to("statement", guard)
+            self._undo_statement(result, plain, guard)
 
             def again(until_s: float) -> None:  # in its turn among those who waited with it
                 self._submit_between(lambda: self._run_autocommit(message, reply, until_s), reply)
@@ -180,6 +182,18 @@ class LeadWriter(BatchQueue):
         if guard:
             element.release("statement")
         self._add(entry, lambda error: reply.reply(answer) if error is None else reply.fail(error))
+
+    def _undo_statement(self, result: StepsResult | None, plain: bool, guard: bool) -> None:
+        """Undo an autocommit statement; a plain one has no savepoint but its own row changes."""
+        element = self._element
+        if not plain or not self._batch or not element.in_batch:
+            self._undo_to("statement", guard)
+        elif result is not None and result.changes:
+            try:
+                element.undo_changes(result.changes)
+            except BaseException:
+                element.rollback()  # the batch is lost; nothing of it was sent
+                raise
 
     def _run_in_txn(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         runner = self._runner(message.schema)

@@ -154,7 +154,6 @@ class TransactionManager:
             except GridError as error:
                 lost = isinstance(error, (PeerLostError, DeadlineError))
                 if not lost and not routes.may_repeat(error):
-                    enlisted.sent = enlisted.statements  # it was undone there
                     if isinstance(error, (WorkspaceLostError, OutcomeUnknownError)):
                         txn.failed = error
                     raise

@@ -98,6 +98,21 @@ class StepRunner:
             _RUN[type(step)](self, step, result)
         return result
 
+    def is_plain(self, steps: tuple[Step, ...]) -> bool:
+        """One write from which nothing else follows: it fails as a whole or not at all."""
+        if len(steps) != 1:
+            return False
+        step = steps[0]
+        if type(step) is not RunSql and type(step) is not InsertRows:
+            return False
+        facts = self._facts.by_id(step.table_id)
+        return not (
+            facts.parents
+            or facts.children
+            or facts.global_keys
+            or facts.table.distribution is Distribution.DUPLICATE
+        )
+
     def row_locks(self, changes: list[RowChange]) -> list[tuple[Resource, Mode]]:
         """The locks row changes need: rows, unique keys, intention on their tables."""
         wanted: list[tuple[Resource, Mode]] = []

@@ -362,6 +362,30 @@ async def test_copy_goes_on_while_other_tables_are_made(grid: MemoryGrid) -> Non
     await two.close()
 
 
+async def test_wide_rows_fit_into_messages(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(100000))")
+    rows = [(n, "x" * 60_000) for n in range(600)]
+    assert await client.copy_records_to_table("t", records=rows) == "COPY 600"
+    await client.execute("CREATE TABLE u (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(100000))")
+    assert await client.execute("INSERT INTO u SELECT id, v FROM t") == "INSERT 0 600"
+    assert await client.fetchrow("SELECT count(*), sum(length(v)) FROM u") == (600, 36_000_000)
+    await client.close()
+
+
+async def test_a_delete_is_planned_although_foreign_keys_go_round(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("CREATE TABLE a (id NUMBER(9) NOT NULL PRIMARY KEY, b NUMBER(9))")
+    await client.execute(
+        "CREATE TABLE b (id NUMBER(9) NOT NULL PRIMARY KEY REFERENCES a (id) ON DELETE CASCADE)"
+    )
+    await client.execute(
+        "ALTER TABLE a ADD CONSTRAINT a_b FOREIGN KEY (id) REFERENCES b (id) ON DELETE CASCADE"
+    )
+    assert await client.execute("DELETE FROM a WHERE id = 1") == "DELETE 0"
+    await client.close()
+
+
 async def test_a_copy_that_fails_in_the_middle_leaves_nothing(grid: MemoryGrid) -> None:
     client = await grid.connect()
     await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY)")
