@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data.catalog.objects import Sequence, Table
-from data.distribution.route import Const
+from data.distribution.route import Const, Special
 from data.exec.sequences import Sequences
 from data.exec.values import Specials
 from data.sql.convert import Convert
@@ -89,24 +89,30 @@ class RowMaker:
     ) -> StorageValue:
         value: StorageValue
         if isinstance(source, NextVal):
-            if source.sequence_id not in drawn:
-                sequence = self._sequence_of(source.sequence_id)
-                number = await self._sequences.next(sequence)
-                drawn[source.sequence_id] = number
-                self._specials.facts.current_values[source.sequence_id] = number
-            value = drawn[source.sequence_id]
+            value = await self._draw(source.sequence_id, drawn)
         elif isinstance(source, CurrVal):
             value = self._specials.current_value(source.sequence_id)
         elif isinstance(source, SpecialValue):
             value = self._specials(source.special)
         elif isinstance(source, SqlValue):
-            self._specials.next_values.update(drawn)
             fragment = source.fragment
+            for param in fragment.params:
+                if isinstance(param, Special) and param.name == "nextval":
+                    await self._draw(param.argument, drawn)
+            self._specials.next_values.update(drawn)
             rows = self._scratch.query(fragment.sql, fragment.bind(values, self._specials))
             return rows[0][0] if rows else None
         else:
             raise InternalError(f"unknown value source {source}")
         return _converted(value, source.convert)
+
+    async def _draw(self, sequence_id: int, drawn: dict[int, int]) -> int:
+        """The sequence's number for this row, the same however often the row names it."""
+        if sequence_id not in drawn:
+            number = await self._sequences.next(self._sequence_of(sequence_id))
+            drawn[sequence_id] = number
+            self._specials.facts.current_values[sequence_id] = number
+        return drawn[sequence_id]
 
 
 def _converted(value: StorageValue, convert: Convert | None) -> StorageValue:
