@@ -178,6 +178,10 @@ class UnknownColumnError(GridError, code="UNKNOWN_COLUMN", sqlstate="42703", tt_
     """No such column."""
 
 
+class UnknownParameterError(GridError, code="UNKNOWN_PARAMETER", sqlstate="42P02"):
+    """A parameter ($1, ?, :name) in a statement that comes without values."""
+
+
 class AmbiguousColumnError(GridError, code="AMBIGUOUS_COLUMN", sqlstate="42702", tt_number=2212):
     """A column name that fits several tables."""
 

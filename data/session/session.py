@@ -13,6 +13,7 @@ from collections.abc import Callable
 from data.session import commands, copy_stream
 from data.session.engine import Execution, Prepared, SqlSession
 from data.session.host import REPORTED, Host, Link
+from data.session.script import NOTHING, STATEMENTS_PER_TURN, Script
 from data.session.statements import (
     ALL_TEXT,
     Mode,
@@ -24,12 +25,14 @@ from data.session.statements import (
 )
 from protocol import trace
 from protocol.errors import (
+    CancelledError,
     DuplicatePortalError,
     DuplicateStatementError,
     GridError,
     NotSupportedError,
     ShuttingDownError,
     TransactionStateError,
+    UnknownParameterError,
     UnknownPortalError,
     UnknownStatementError,
 )
@@ -79,11 +82,8 @@ class Session:
         self._failed = False  # in this Sync group or simple query
         self._row_count = 0  # of the running statement
         self._fetch_tag = ""  # "FETCH" or "MOVE" while such a command runs
-        self._queue: list[str] = []  # statements of the simple query to come, last first
-        self._query_text = ""
-        self._query_offset = 0  # where the running statement begins in it, in characters
-        self._query_next = 0  # where to look for the next one
-        self._is_block = False  # the simple query has several statements
+        self._script = NOTHING  # the simple query that is running
+        self._turn_over = False  # it goes on in the next turn of the event loop
         self._copy: copy_stream.CopyInStream | None = None
         self._on_writable: list[Callable[[], None]] = []
         self._unsent = 0
@@ -147,7 +147,7 @@ class Session:
         self.closed = True
         self.connection.close()
         self._on_writable.clear()
-        self._queue.clear()
+        self._script.drop()
         if self._copy is not None:
             copy, self._copy = self._copy, None
             copy.abort("client connection lost")
@@ -176,6 +176,8 @@ class Session:
 
     def cancel(self) -> None:
         """Cancel what runs; without effect if nothing does."""
+        if self._turn_over:
+            self.fail(CancelledError("the script was cancelled at the client's request"))
         if self.closed or not (self._waiting or self._copy is not None):
             return
         if self._execution is not None:
@@ -397,11 +399,9 @@ class Session:
     # -- simple query -----------------------------------------------------------------------------
     def query(self, sql: str) -> None:
         """See Handler."""
-        self._query_text = sql
-        self._query_offset = self._query_next = 0
         semicolon = sql.find(";")
         if semicolon < 0 or semicolon == len(sql) - 1:
-            self._is_block = False
+            self._script = NOTHING
             self._start_statement(sql[:semicolon] if semicolon >= 0 else sql)
             if self._running or self._copy is not None:
                 return
@@ -409,22 +409,29 @@ class Session:
             parts = self._sql.split(sql)
             if not parts:
                 self._out.append(messages.EMPTY_QUERY)
-            self._is_block = len(parts) > 1
-            self._queue = parts[::-1]
+            self._script = Script(sql, parts)
         self._continue_query()
 
     def _continue_query(self) -> None:
         """Run the statements that are left until one has to be waited for."""
-        while self._queue and not self._failed:
-            part = self._queue.pop()
-            self._query_offset = max(self._query_text.find(part, self._query_next), 0)
-            self._query_next = self._query_offset + len(part)
-            if self._is_block:
+        script = self._script
+        for _ in range(STATEMENTS_PER_TURN):
+            if not script or self._failed:
+                break
+            if script.is_block:
                 self._begin_implicit()
-            self._start_statement(part)
+            self._start_statement(script.next())
             if self._running or self._copy is not None:
                 return
+        if script and not self._failed:
+            self.connection.busy = self._turn_over = True
+            self._link.call_soon(self._next_turn)
+            return
         self._finish_query()
+
+    def _next_turn(self) -> None:
+        self._turn_over = False
+        self._carry_on()
 
     def _start_statement(self, sql: str) -> None:
         """Run one statement of a simple query; an error goes to fail()."""
@@ -433,6 +440,8 @@ class Session:
         self._row_count = 0
         try:
             prepared = self._prepare(sql, ())
+            if prepared.param_types:
+                raise UnknownParameterError("there is no parameter $1")
             columns = prepared.columns
             encoder = None
             if columns is not None:
@@ -451,7 +460,7 @@ class Session:
             self.fail(self._host.fault(self, error))
 
     def _finish_query(self) -> None:
-        self._queue.clear()
+        self._script.drop()
         self.sync()
 
     # -- implicit transactions --------------------------------------------------------------------
@@ -534,7 +543,7 @@ class Session:
             self._link.call_soon(self._copy_gone)
         position = error.position
         if position and self._mode is Mode.QUERY:
-            position += self._query_offset
+            position += self._script.offset
         self._out.append(messages.error_response(error, position=position))
         if self._mode is Mode.EXTENDED:
             self.connection.skipping = True
