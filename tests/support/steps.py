@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from protocol import trace
-from protocol.messages import replication
+from protocol.messages import replication, txn
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Messages that pass all the time, whatever anybody asks for.
@@ -19,6 +19,8 @@ BACKGROUND = (
     replication.Hello,
     replication.HandOver,
     replication.Leave,
+    txn.AskOpen,
+    txn.StillOpen,
 )
 Step = tuple[str, str]  # file, name of the message type it is about ("" none)
 _ROW = re.compile(r"^\| (\d+) \| (.*?) \|")
