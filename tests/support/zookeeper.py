@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,17 +16,22 @@ from membership.server.child import die_with_parent
 from membership.server.probe import probe
 from membership.server.zoo_cfg import java_command, my_id, zoo_cfg
 
+PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections
+_given: set[int] = set()
+
 
 def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((address, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports that nobody listens on just now, and that this process was not given before."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(PORTS)
+        if port in _given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            _given.add(port)
+            found.append(port)
+    return found
 
 
 class ZooKeeperProcess:
