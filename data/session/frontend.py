@@ -39,6 +39,7 @@ AUTHENTICATION_TIMEOUT_S = 60.0
 UNAUTHENTICATED_MAX = 200  # sockets beyond the connection limit that may be at their start-up
 WRITE_BUFFER_HIGH_BYTES = 512 * KIB  # more unread results than this stop the engine's work
 SOCKET_PATH_BYTES_MAX = 107
+LEAVE_S = 0.25  # of a drain: busy clients are ended in answer to a request, silent ones stay
 CLOSE_TIMEOUT_S = 10.0  # a client that is being closed and does not read is cut off then
 KEEP_ALIVE_S = 60  # a silent client is asked whether it still lives, every 10 s, 6 times
 _PEER_CREDENTIALS = struct.Struct("iII")
@@ -99,21 +100,36 @@ class Frontend:
         return path
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no new connection, end each when it is idle, and all of them after `timeout_s`."""
+        """Take no new connection, end each when it is idle, and all of them after `timeout_s`.
+
+        For a moment only those that ask for something new are ended, in answer to it: they know
+        that nothing of it was done. Were they told behind the answer to the request before, libpq
+        would take that for a notice and see the next request end with a lost connection.
+        """
         self._draining = True
         self._stop_listening()
         for client in list(self._clients):
             if client.session.connection.phase < Phase.READY:
                 client.abort()
             else:
-                client.session.drain()
-        if self._clients:
-            self._emptied.clear()
-            try:
-                await asyncio.wait_for(self._emptied.wait(), timeout_s)
-            except TimeoutError:
-                log.warning("frontend.drain_timed_out", clients=len(self._clients))
+                client.leaving = True
+        await self._wait_for_nobody(min(LEAVE_S, timeout_s / 2))
+        for client in list(self._clients):
+            client.session.drain()
+        if not await self._wait_for_nobody(timeout_s):
+            log.warning("frontend.drain_timed_out", clients=len(self._clients))
         await self.stop()
+
+    async def _wait_for_nobody(self, timeout_s: float) -> bool:
+        """Until no client is left; False: the time was over before."""
+        if not self._clients:
+            return True
+        self._emptied.clear()
+        try:
+            await asyncio.wait_for(self._emptied.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def stop(self) -> None:
         """Close the listeners and every connection now."""
@@ -221,6 +237,7 @@ class Client(asyncio.Protocol):
         self._greeting: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._tls_task: asyncio.Task[None] | None = None
+        self.leaving = False  # its next request outside a transaction is refused, and it goes
         self.session: Session = None  # type: ignore[assignment]  # until connected
         self.write: Callable[[bytes | bytearray], None] = self._nowhere
 
@@ -248,6 +265,9 @@ class Client(asyncio.Protocol):
         """Bytes came."""
         if trace.listener is not None:
             trace.step("data/session/frontend.py")
+        if self.leaving and self.session.is_idle:
+            self.session.end(ShuttingDownError("the instance is stopping"))
+            return
         self.session.received(data)
         if self._greeting is not None:
             self._look_at_greeting()

@@ -400,6 +400,29 @@ async def test_peer_credentials_only_make_the_administrator(server: Server) -> N
     assert "password authentication failed" in errors
 
 
+async def test_a_busy_client_knows_that_its_last_request_was_not_carried_out(
+    server: Server,
+) -> None:
+    """Not just a lost connection, after which it could not tell."""
+    clients = [await server.psycopg() for _ in range(4)]
+    asked = [0] * len(clients)
+
+    async def work(number: int) -> str | None:
+        try:
+            while True:
+                asked[number] += 1
+                await clients[number].execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            return error.sqlstate
+
+    working = [asyncio.create_task(work(number)) for number in range(len(clients))]
+    await eventually(lambda: min(asked) > 10)
+    await server.frontend.drain(10)
+    assert await asyncio.gather(*working) == ["57P01"] * len(clients)
+    for client in clients:
+        await client.close()
+
+
 async def test_drain_ends_idle_sessions_and_lets_transactions_finish(server: Server) -> None:
     idle, busy = await server.psycopg(), await server.psycopg()
     await busy.execute("BEGIN")
