@@ -58,8 +58,8 @@ DEFINITIONS_HEAD = """
 ## Database definitions (`.dbdef`) and connectables (`.connect`)
 
 Lines `attribute=value`; names are case-insensitive; `#` and `;` begin comments; an optional
-header `[name]` comes first. `ttGridAdmin dbdefCreate FILE` and `connectableCreate -dbdef NAME
-FILE` add them to the model, `modelApply` puts them in force; a database takes changed attributes
+header `[name]` comes first. `ttGridAdmin dbdefCreate FILE` and `connectableCreate FILE -dbdef
+NAME` add them to the model, `modelApply` puts them in force; a database takes changed attributes
 at its next `dbLoad`.
 """
 INSTANCES_HEAD = """
