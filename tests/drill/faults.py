@@ -21,6 +21,8 @@ from tests.support.real_grid import Observer, RealGrid
 HEAL_S = 90.0  # a grid that is not whole by then does not heal
 SERVERS = 3
 AGAIN = 3  # kills after the first one
+DEAF_S = 0.3
+TAKE_OVER_S = 4.0  # more than a session timeout: the copy leads by then, if it may
 
 
 class Kind(StrEnum):
@@ -38,9 +40,10 @@ class Kind(StrEnum):
     LINK = "cut the link between lead and copy"  # membership servers in reach of both
     ISOLATE = "cut off from all other data instances"
     ONE_WAY = "cut one way"  # it can hear and not speak
+    CUT_AND_KILL = "cut the link between lead and copy, kill the lead's host"  # before it gives up
 
 
-LINKS = (Kind.LINK, Kind.ISOLATE, Kind.ONE_WAY)  # in a network namespace only
+LINKS = (Kind.LINK, Kind.ISOLATE, Kind.ONE_WAY, Kind.CUT_AND_KILL)  # in a network namespace only
 WITHOUT_LINKS = tuple(kind for kind in Kind if kind not in LINKS)
 
 
@@ -57,6 +60,7 @@ WEIGHTS = {
     Kind.LINK: 3,
     Kind.ISOLATE: 2,
     Kind.ONE_WAY: 2,
+    Kind.CUT_AND_KILL: 3,
 }
 HOLD_S = {  # how long it stays so: least, most
     Kind.KILL_DAEMON: (0.0, 0.0),
@@ -71,6 +75,7 @@ HOLD_S = {  # how long it stays so: least, most
     Kind.LINK: (0.5, 8.0),
     Kind.ISOLATE: (0.5, 8.0),
     Kind.ONE_WAY: (0.5, 8.0),
+    Kind.CUT_AND_KILL: (0.1, 0.9),  # a silent copy is given up after 1 s
 }
 
 
@@ -168,6 +173,7 @@ class Driver:
             Kind.LINK: self._cut,
             Kind.ISOLATE: self._cut,
             Kind.ONE_WAY: self._cut,
+            Kind.CUT_AND_KILL: self._cut_and_kill,
             Kind.KILL_AGAIN: self._kill_again,
         }
         await actions[fault.kind](fault, hosts)
@@ -183,7 +189,8 @@ class Driver:
         chosen = [first]
         if fault.kind is Kind.KILL_TWO and len(numbers) > 1:
             chosen.append(numbers[(fault.replica_set + 1) % len(numbers)])
-        role = self.watch.lead if fault.wants_lead else self.watch.copy
+        wants_lead = fault.wants_lead or fault.kind is Kind.CUT_AND_KILL
+        role = self.watch.lead if wants_lead else self.watch.copy
         return tuple(role(rs) for rs in chosen)
 
     async def _kill_daemon(self, _: Fault, hosts: tuple[int, ...]) -> None:
@@ -217,6 +224,22 @@ class Driver:
             await asyncio.sleep(fault.hold_s)  # the load goes on
         finally:
             links.heal()
+
+    async def _cut_and_kill(self, fault: Fault, hosts: tuple[int, ...]) -> None:
+        """What the lead acknowledges without its copy would be lost: SIGKILL alone leaves what it
+        has sent in the copy's socket."""
+        (host,) = hosts
+        sets = self.watch.replica_sets.values()
+        others = [h for members in sets if host in members for h in members if h != host]
+        links.cut(links.both_ways((host, other) for other in others))
+        try:
+            await asyncio.sleep(fault.hold_s)  # the load goes on
+            self.grid.kill_instance(host)
+            await asyncio.sleep(DEAF_S)  # what is sent again dies with the sockets
+        finally:
+            links.heal()
+        await asyncio.sleep(TAKE_OVER_S)  # the load goes on without it
+        await asyncio.to_thread(self.grid.start_instance, host)
 
     async def _suspend(self, fault: Fault, hosts: tuple[int, ...]) -> None:
         for host in hosts:
