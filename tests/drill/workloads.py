@@ -323,9 +323,12 @@ def judge(recorder: Recorder, elements: list[ElementRows]) -> list[Verdict]:
 
 
 def _whole_copy(elements: list[ElementRows], number: int) -> list[ElementRows]:
-    """The n-th element of each replica set: together one copy of everything."""
+    """The n-th element of each replica set: together one copy of everything.
+
+    Those with the longest logs come first: after a fault that did not heal they are what counts.
+    """
     sets: dict[int, list[ElementRows]] = {}
-    for element in elements:
+    for element in sorted(elements, key=lambda element: -element.tail):
         sets.setdefault(element.replica_set, []).append(element)
     return [copies[number] for _, copies in sorted(sets.items())]
 
