@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -67,7 +69,12 @@ def main() -> int:
 
 async def _drill(wish: drill.Wish, k: int, data: int, out: Path, *, keep: bool) -> Run:
     folder = Path(tempfile.mkdtemp(prefix="tgd"))  # short: Unix sockets are made in it
-    grid = await asyncio.to_thread(RealGrid.make, folder / "g", k=k, data=data)
+    try:
+        grid = await asyncio.to_thread(RealGrid.make, folder / "g", k=k, data=data)
+    except BaseException:
+        command = [sys.executable, "-m", "deploy.local_grid", "destroy"]  # what was made of it
+        subprocess.run(command, env={**os.environ, "GRID_DIR": str(folder / "g")}, check=False)
+        raise
     is_good = False
     try:
         async with grid.observer() as watch:

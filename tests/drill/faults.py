@@ -95,6 +95,7 @@ class Fault:
         hit = {
             Kind.SERVER: f"number {self.server}",
             Kind.QUORUM: f"all but number {self.server}",
+            Kind.CUT_AND_KILL: f"replica set {self.replica_set + 1}",
             Kind.KILL_TWO: "both leads" if self.wants_lead else "both copies",
         }.get(self.kind, f"{role} of replica set {self.replica_set + 1}")
         return f"{self.kind}: {hit}"
