@@ -15,6 +15,7 @@ from data.exec import encoders
 from data.exec.placement import HashRule
 from data.exec.prepared import PreparedStatement
 from data.exec.running import Running, tag_of
+from data.exec.shard import LongReadError
 from data.exec.values import Specials
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import (
@@ -84,7 +85,7 @@ def read(
     if router.leads.get(rs) == router.instance:
         try:
             rows = space.shard.read_local(fragment.sql, params, prepared.compiled.schema_version)
-        except FALL_BACK:
+        except (*FALL_BACK, LongReadError):
             return Running(session, prepared, values, encoder, 0, sink).start()
         count = len(rows)
         if count:

@@ -27,13 +27,14 @@ from protocol.errors import (
     UnknownPortalError,
 )
 from protocol.ids import TxnId
-from protocol.limits import RPC_BATCH_BYTES
+from protocol.limits import MIB, RPC_BATCH_BYTES
 from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
 from protocol.sqltypes import StorageRow, StorageValue
 
 log = structlog.get_logger()
 
 FETCH_ROWS = 500  # rows fetched at a time from a reader thread
+PART_BYTES_MAX = 4 * MIB  # of rows in one message
 CURSORS_MAX = 4096
 
 
@@ -48,8 +49,14 @@ class Lease(Protocol):
         ...
 
 
+class LongReadError(Exception):
+    """A read that was thought to be short is not: it has to be a scan. Never leaves data/exec."""
+
+
 class Source(Protocol):
     """Where a cursor's rows come from: a scan, or rows that were read at once."""
+
+    ended: bool  # there is nothing beyond what was fetched
 
     async def fetch(self, rows_max: int) -> list[StorageRow]: ...
     def interrupt(self) -> None: ...
@@ -62,6 +69,7 @@ class _Gathered:
     def __init__(self, rows: list[StorageRow]) -> None:
         self._rows = rows
         self._at = 0
+        self.ended = False
 
     async def fetch(self, rows_max: int) -> list[StorageRow]:
         """The next rows; in between others get their turn."""
@@ -69,6 +77,7 @@ class _Gathered:
             await asyncio.sleep(0)
         rows = self._rows[self._at : self._at + rows_max]
         self._at += rows_max
+        self.ended = self._at >= len(self._rows)
         return rows
 
     def interrupt(self) -> None:
@@ -82,13 +91,14 @@ class _Gathered:
 class _Cursor:
     """Rows that a coordinator fetches batch by batch."""
 
-    __slots__ = ("busy", "encoding", "owner", "scan")
+    __slots__ = ("busy", "encoding", "owner", "pending", "scan")
 
     def __init__(self, scan: Source, encoding: bytes, owner: str) -> None:
         self.scan = scan
         self.encoding = encoding
         self.owner = owner
         self.busy = False
+        self.pending: list[StorageRow] = []  # fetched, and too much for the message before
 
 
 class Shard:
@@ -118,19 +128,23 @@ class Shard:
         """`read_inline` for a session of this process: the map is the same by construction."""
         if schema != self.element.schema_version or not self.writer.leading:
             raise self._not_lead()
-        rows = self.element.read(sql, params)
+        rows = self.element.read_short(sql, params)
+        if rows is None:
+            raise LongReadError
         if not self._lease.lead_ok():
             raise self._not_lead()
         return rows
 
     def read_inline(self, message: ReadRows) -> list[StorageRow]:
-        """A key lookup at the lead, at once. Raises GridError; nothing to undo."""
+        """A key lookup at the lead, at once. Raises GridError, LongReadError; nothing to undo."""
         element = self.element
         if message.schema != element.schema_version or message.map_version != self.map_version:
             self.check(message.schema, message.map_version)
         if not self.writer.leading and not message.anywhere:
             raise self._not_lead()
-        rows = element.read(message.sql, message.params)
+        rows = element.read_short(message.sql, message.params)
+        if rows is None:
+            raise LongReadError
         if not message.anywhere and not self._lease.lead_ok():
             raise self._not_lead()
         return rows
@@ -144,9 +158,13 @@ class Shard:
             self._read_in_txn(message.txn, message, reply, owner)
             return
         if message.short:
-            rows = self.read_inline(message)
-            reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
-            return
+            try:
+                rows = self.read_inline(message)
+            except LongReadError:
+                pass
+            else:
+                self._answer_rows(rows, message, reply, owner)
+                return
         self.check(message.schema, message.map_version)
         if not self.writer.leading and not message.anywhere:
             raise self._not_lead()
@@ -159,13 +177,20 @@ class Shard:
             rows = element.read_in_batch(message.sql, message.params)
             if not self._lease.lead_ok():
                 raise self._not_lead()
-            if len(rows) <= FETCH_ROWS:
-                reply.reply(Rows(_encode(message.encoding, rows), len(rows)))
-            else:  # too much for one message, perhaps: handed out like a scan
-                cursor = _Cursor(_Gathered(rows), message.encoding, owner)
-                self._spawn(self._first(cursor, reply))
+            self._answer_rows(rows, message, reply, owner)
 
         self.writer.read_in_txn(txn, message.term, message.schema, read, reply)
+
+    def _answer_rows(
+        self, rows: list[StorageRow], message: ReadRows, reply: Reply, owner: str
+    ) -> None:
+        if len(rows) <= FETCH_ROWS:
+            data = _encode(message.encoding, rows)
+            if len(data) <= PART_BYTES_MAX:
+                reply.reply(Rows(data, len(rows)))
+                return
+        # too much for one message: handed out like a scan
+        self._spawn(self._first(_Cursor(_Gathered(rows), message.encoding, owner), reply))
 
     async def _open(self, message: ReadRows, reply: Reply, owner: str) -> None:
         cursor: _Cursor | None = None
@@ -205,26 +230,25 @@ class Shard:
         reply.reply(Rows(data, count, number))
 
     async def _batch(self, cursor: _Cursor) -> tuple[bytes, int, bool]:
+        """The next rows: encoded, how many, and whether there are more."""
         parts: list[bytes] = []
         gathered: list[StorageRow] = []
         size = count = 0
-        while size < RPC_BATCH_BYTES:
-            rows = await cursor.scan.fetch(FETCH_ROWS)
-            count += len(rows)
+        while size < RPC_BATCH_BYTES and not (cursor.scan.ended and not cursor.pending):
+            rows = cursor.pending or await cursor.scan.fetch(FETCH_ROWS)
+            cursor.pending = []
             if cursor.encoding:
-                part = bytes(encoders.by_key(cursor.encoding)(rows))
+                part, rows = _fitting(cursor, rows)
                 parts.append(part)
                 size += len(part)
             else:
                 gathered += rows
                 size += sum(map(_row_bytes, rows[:8])) * max(1, len(rows) // 8)
-            if len(rows) < FETCH_ROWS:
-                more = False
-                break
-        else:
-            more = True
-        data = b"".join(parts) if cursor.encoding else encoders.encode_storage_rows(gathered)
-        return data, count, more
+            count += len(rows)
+        if not cursor.encoding:
+            data, gathered = _fitting(cursor, gathered)
+            return data, len(gathered), bool(cursor.pending) or not cursor.scan.ended
+        return b"".join(parts), count, bool(cursor.pending) or not cursor.scan.ended
 
     def fetch(self, message: FetchRows, reply: Reply) -> None:
         """The next rows of a cursor."""
@@ -288,6 +312,16 @@ def _encode(encoding: bytes, rows: list[StorageRow]) -> bytes:
     if encoding:
         return bytes(encoders.by_key(encoding)(rows))
     return encoders.encode_storage_rows(rows)
+
+
+def _fitting(cursor: _Cursor, rows: list[StorageRow]) -> tuple[bytes, list[StorageRow]]:
+    """Rows encoded, only as many of them as fit into a message; the cursor keeps the others."""
+    data = _encode(cursor.encoding, rows)
+    while len(data) > PART_BYTES_MAX and len(rows) > 1:
+        half = len(rows) // 2
+        rows, cursor.pending = rows[:half], rows[half:] + cursor.pending
+        data = _encode(cursor.encoding, rows)
+    return data, rows
 
 
 def _fail(reply: Reply, error: BaseException) -> None:

@@ -25,6 +25,7 @@ from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decod
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.sqlite import (
+    SHORT_STEPS,
     Params,
     ReaderPool,
     ReadSnapshot,
@@ -139,6 +140,7 @@ class Element(BatchWriter):
         self._exists_texts: dict[tuple[str, ...], str] = {}
         self._writer_thread: ThreadPoolExecutor | None = None
         self._long = False  # run_long is on: the writer's connection is not ours
+        self._give_up = False  # the running short read ends when it has taken long
         self.closed = False
         self._open_files(check=settings.check_on_open)
 
@@ -168,6 +170,7 @@ class Element(BatchWriter):
             connection.close(True)
             raise
         self._read = self._reader.cursor().execute
+        self._reader.set_progress_handler(lambda: self._give_up, SHORT_STEPS)
         self._pinned = False
         self._keeper = WalKeeper(file, connection, self.settings)
         self._pool = ReaderPool(
@@ -386,6 +389,23 @@ class Element(BatchWriter):
         if self._pinned:
             self._pinned = False
             self._read("COMMIT")
+
+    def read_short(self, sql: str, params: Params = ()) -> list[StorageRow] | None:
+        """The same, given up after a few milliseconds: None then, and nothing has happened."""
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
+        self._give_up = True
+        try:
+            if not self._pinned:
+                self._read("BEGIN")
+                self._pinned = True
+            return self._read(sql, params).fetchall()
+        except apsw.InterruptError:
+            return None
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        finally:
+            self._give_up = False
 
     def read_in_batch(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query that sees the open batch."""

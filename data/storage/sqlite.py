@@ -35,6 +35,8 @@ Params = Sequence[StorageValue]
 PAGE_BYTES = 4096
 STATEMENTS_CACHED = 1024  # per connection; a data instance runs the same few hundred texts
 MMAP_BYTES_MAX = 0x7FFF0000  # SQLite's own ceiling
+FETCH_BYTES_MAX = 1 << 20  # of a scan at a time
+SHORT_STEPS = 50_000  # of SQLite's machine: a few milliseconds
 BUSY_MS = 5000  # only checkpoints and other processes' readers can ever hold a lock we want
 
 TAIL_SQL = "SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1"
@@ -130,11 +132,15 @@ class Scan:
         self._start: tuple[str, Params] | None = (sql, params)
         self._cursor: Any = None
         self._owned = owned  # the snapshot ends with the scan
+        self.ended = False  # there are no more rows than those fetched
         self._done = False
         self._interrupted = False
 
     async def fetch(self, rows_max: int) -> list[StorageRow]:
-        """The next rows, [] at the end. Raises CancelledError after `interrupt`, GridErrors."""
+        """The next rows, fewer when they are wide; see `ended`.
+
+        Raises CancelledError after `interrupt`, GridErrors.
+        """
         if self._done:
             return []
         try:
@@ -142,7 +148,7 @@ class Scan:
         except BaseException:
             await self.close()
             raise
-        if len(rows) < rows_max:
+        if self.ended:
             await self.close()
         return rows
 
@@ -155,11 +161,17 @@ class Scan:
             self._cursor.execute(sql, params)
         rows: list[StorageRow] = []
         fetch_one = self._cursor.fetchone
+        size = 0
         while len(rows) < rows_max:
             row = fetch_one()
             if row is None:
+                self.ended = True
                 break
             rows.append(row)
+            if not len(rows) & 7:  # every eighth row stands for the seven before it
+                size += 8 * sum([len(v) for v in row if type(v) is str or type(v) is bytes])
+                if size > FETCH_BYTES_MAX:
+                    break
         return rows
 
     def interrupt(self) -> None:

@@ -43,6 +43,26 @@ async def test_a_scan_sees_one_state_to_its_end(element: Element) -> None:
     assert element.read(ALL) == []
 
 
+async def test_a_short_read_is_given_up_when_it_is_long(element: Element) -> None:
+    assert element.read_short(ENDLESS) is None
+    one = 'SELECT ID FROM "TERRY.CUSTOMERS" WHERE ID = 7'
+    assert element.read_short(one) == [(7,)]
+    write(element, "TERRY.CUSTOMERS", [customer(5000)])
+    assert element.read('SELECT COUNT(*) FROM "TERRY.CUSTOMERS"') == [(1001,)]
+    large = ENDLESS.replace("FROM n)", "FROM n WHERE i < 300000)")
+    assert element.read(large) == [(300_000,)]  # who does not say that it is short gets the answer
+
+
+async def test_a_scan_gives_few_rows_at_a_time_when_they_are_wide(element: Element) -> None:
+    wide = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) "
+    scan = await element.scan(wide + "SELECT i, printf('%.*c', 100000, 'x') FROM n")
+    sizes = []
+    while not scan.ended:
+        sizes.append(len(await scan.fetch(500)))
+    assert sum(sizes) == 200
+    assert max(sizes) <= 16
+
+
 async def test_several_reads_of_a_snapshot_see_the_same(element: Element) -> None:
     snapshot = await element.snapshot()
     count = 'SELECT COUNT(*) FROM "TERRY.CUSTOMERS"'

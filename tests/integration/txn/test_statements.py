@@ -364,12 +364,27 @@ async def test_copy_goes_on_while_other_tables_are_made(grid: MemoryGrid) -> Non
 
 async def test_wide_rows_fit_into_messages(grid: MemoryGrid) -> None:
     client = await grid.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(100000))")
-    rows = [(n, "x" * 60_000) for n in range(600)]
-    assert await client.copy_records_to_table("t", records=rows) == "COPY 600"
-    await client.execute("CREATE TABLE u (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(100000))")
-    assert await client.execute("INSERT INTO u SELECT id, v FROM t") == "INSERT 0 600"
-    assert await client.fetchrow("SELECT count(*), sum(length(v)) FROM u") == (600, 36_000_000)
+    await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(200000))")
+    rows = [(n, "x" * 200_000) for n in range(330)]
+    assert await client.copy_records_to_table("t", records=rows) == "COPY 330"
+    await client.execute("CREATE TABLE u (id NUMBER(9) NOT NULL PRIMARY KEY, v VARCHAR2(200000))")
+    assert await client.execute("INSERT INTO u SELECT id, v FROM t") == "INSERT 0 330"
+    assert await client.fetchrow("SELECT count(*), sum(length(v)) FROM u") == (330, 66_000_000)
+    await client.close()
+
+
+async def test_many_rows_of_one_distribution_key(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute(
+        "CREATE TABLE t (id NUMBER(9) NOT NULL, region NUMBER(9) NOT NULL, v VARCHAR2(200)) "
+        "DISTRIBUTE BY HASH (region)"
+    )
+    await client.copy_records_to_table("t", records=[(n, 7, "x" * 150) for n in range(20_000)])
+    for at in range(3):  # where they are, and from elsewhere
+        other = await grid.connect(at)
+        assert len(await other.fetch("SELECT * FROM t WHERE region = 7")) == 20_000
+        assert len(await other.fetch("SELECT * FROM t WHERE region = $1", 7)) == 20_000
+        await other.close()
     await client.close()
 
 
