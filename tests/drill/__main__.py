@@ -69,12 +69,7 @@ def main() -> int:
 
 async def _drill(wish: drill.Wish, k: int, data: int, out: Path, *, keep: bool) -> Run:
     folder = Path(tempfile.mkdtemp(prefix="tgd"))  # short: Unix sockets are made in it
-    try:
-        grid = await asyncio.to_thread(RealGrid.make, folder / "g", k=k, data=data)
-    except BaseException:
-        command = [sys.executable, "-m", "deploy.local_grid", "destroy"]  # what was made of it
-        subprocess.run(command, env={**os.environ, "GRID_DIR": str(folder / "g")}, check=False)
-        raise
+    grid = await asyncio.to_thread(_make, folder / "g", k, data)
     is_good = False
     try:
         async with grid.observer() as watch:
@@ -90,6 +85,15 @@ async def _drill(wish: drill.Wish, k: int, data: int, out: Path, *, keep: bool) 
         await asyncio.to_thread(grid.destroy)
         shutil.rmtree(folder, ignore_errors=True)
     return done
+
+
+def _make(folder: Path, k: int, data: int) -> RealGrid:
+    try:
+        return RealGrid.make(folder, k=k, data=data)
+    except BaseException:
+        command = [sys.executable, "-m", "deploy.local_grid", "destroy"]  # what was made of it
+        subprocess.run(command, env={**os.environ, "GRID_DIR": str(folder)}, check=False)
+        raise
 
 
 def _keep(grid: RealGrid, out: Path) -> None:
