@@ -42,7 +42,16 @@ from protocol.errors import (
     WorkspaceLostError,
 )
 from protocol.ids import TxnId
-from protocol.messages.sql import InsertRows, Ran, ReadRows, Rows, RunSql, RunStatement, Step
+from protocol.messages.sql import (
+    CloseCursor,
+    InsertRows,
+    Ran,
+    ReadRows,
+    Rows,
+    RunSql,
+    RunStatement,
+    Step,
+)
 from protocol.messages.txn import RollBack
 from protocol.pgwire.values import RowEncoder
 from protocol.sqltypes import StorageValue
@@ -102,6 +111,7 @@ def read(
         encoders.key_of(encoder.types, encoder.formats),
     )
     waiting = _Waiting(session, prepared, values, encoder, sink)
+    waiting.holder = router.leads.get(rs, "")
     router.send(rs, message, waiting.rows_came, READ_TIMEOUT_S)
     return waiting
 
@@ -202,6 +212,7 @@ class _Waiting:
         "_sink",
         "_values",
         "finished",
+        "holder",
         "sent",
     )
 
@@ -220,6 +231,7 @@ class _Waiting:
         self._sink = sink
         self._behind: Running | None = None
         self.finished = False
+        self.holder = ""  # the instance that reads
         self.sent: tuple[int, TxnId] | None = None
 
     def rows_came(self, reply: Rows | None, error: GridError | None) -> None:
@@ -231,6 +243,11 @@ class _Waiting:
         self.finished = True
         if error is None:
             assert reply is not None
+            if reply.cursor:  # not so few rows after all
+                router = self._session.space.router
+                router.tell_instance(self.holder, CloseCursor(reply.cursor))
+                self._fall_back(None)
+                return
             if reply.count:
                 self._sink.rows(reply.data, reply.count)
             count = reply.count
