@@ -124,7 +124,7 @@ class Running:
         except GridError as error:
             self._fail(error)
         except Exception as error:
-            log.exception("statement.failed", sql=self.prepared.sql[:200])
+            log.exception("statement.failed", statement=self.prepared.tag_kind)  # no text: secrets
             self._fail(InternalError(f"{type(error).__name__}: {error}"))
         else:
             if not self._closed:

@@ -304,7 +304,7 @@ def _place_by_reference(table: Table, wanted: DistributionDef, builder: Builder)
     parent = builder.catalog.table_by_id(found.parent_id)
     if parent.distribution is Distribution.DUPLICATE:
         raise ReferenceParentDuplicateError(
-            f'TT1066: parent table "{shown(parent.name)}" of a table distributed by reference '
+            f'parent table "{shown(parent.name)}" of a table distributed by reference '
             "must be distributed by hash or by reference",
             position=position,
         )
@@ -313,7 +313,7 @@ def _place_by_reference(table: Table, wanted: DistributionDef, builder: Builder)
         assert column is not None
         if column.nullable:
             raise ReferenceNullableError(
-                f'TT1068: column "{shown(name)}" of the foreign key followed by '
+                f'column "{shown(name)}" of the foreign key followed by '
                 "DISTRIBUTE BY REFERENCE must be NOT NULL",
                 position=position,
             )
