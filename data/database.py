@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from protocol.messages.txn import AskOpen, AskOutcome, Decide, Outcome, RollBack
 from protocol.rpc.node import RpcNode
 from protocol.topology import DistributionMap
 
+DAMAGED_FOLDER = "damaged"  # in the folder of the element: files that could not be used
 SCRATCH_FOLDER = "scratch"  # in the folder of the element: temporary files of queries
 log = structlog.get_logger(__name__)
 
@@ -251,3 +253,19 @@ def create_element(spec: ElementSpec, instance: str) -> Element:
         data_space=spec.data_space,
     )
     return Element.create(path, identity, storage_settings(spec))
+
+
+def rebuild_element(spec: ElementSpec, instance: str) -> Element:
+    """Make the element anew; what is left of its files stays in a folder beside, for a look.
+
+    A new element counts as damaged: its replica set fills it by a snapshot before it counts.
+    """
+    path = Path(spec.data_store)
+    aside = path / DAMAGED_FOLDER
+    left = list(path.glob("element.db*"))
+    if left:
+        shutil.rmtree(aside, ignore_errors=True)  # one generation is kept
+        aside.mkdir()
+        for file in left:
+            file.rename(aside / file.name)
+    return create_element(spec, instance)

@@ -16,7 +16,14 @@ import structlog
 from data.admin import handlers
 from data.admin.keeper import ElementKeeper
 from data.admin.port import ElementFacts
-from data.database import SCRATCH_FOLDER, Database, create_element, storage_settings
+from data.database import (
+    DAMAGED_FOLDER,
+    SCRATCH_FOLDER,
+    Database,
+    create_element,
+    rebuild_element,
+    storage_settings,
+)
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
@@ -25,10 +32,16 @@ from data.storage.element import Element
 from membership.port import ClusterView, InstanceInfo, Membership
 from protocol import trace
 from protocol.clock import SystemClock
-from protocol.errors import DatabaseClosedError, DuplicateObjectError, UnknownDatabaseError
+from protocol.errors import (
+    CorruptElementError,
+    DatabaseClosedError,
+    DuplicateObjectError,
+    UnknownDatabaseError,
+)
 from protocol.instance_file import InstanceSettings
 from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
 from protocol.rpc.node import RpcNode
+from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
 
@@ -120,9 +133,7 @@ class DataInstance:
         key = spec.database.lower()
         if key in self._databases:
             return
-        element = await asyncio.to_thread(
-            Element.open, Path(spec.data_store), storage_settings(spec)
-        )
+        element = await self._open_element(spec)
         database = Database(
             spec,
             element,
@@ -138,6 +149,29 @@ class DataInstance:
         self._served[key] = database
         self._shards[spec.database] = database.shard
         await database.start()
+
+    async def _open_element(self, spec: ElementSpec) -> Element:
+        """The element of the files, or, if they are damaged or gone, a new one to be filled.
+
+        A new one only if another copy counts as in sync: it has all that was acknowledged.
+        """
+        path = Path(spec.data_store)
+        try:
+            return await asyncio.to_thread(Element.open, path, storage_settings(spec))
+        except CorruptElementError as error:
+            if not await self._another_has_it(spec):
+                raise
+            log.error("element.rebuilt", database=spec.database, why=error.message)
+            return await asyncio.to_thread(rebuild_element, spec, str(self._info.name))
+
+    async def _another_has_it(self, spec: ElementSpec) -> bool:
+        value = self._membership.view().maps.get(spec.database)
+        places = DistributionMap.decode(value).elements if value is not None else ()
+        place = next((p for p in places if p.element == spec.element), None)
+        if place is None or not place.replica_set:
+            return False
+        state = await self._membership.read_set(spec.database, place.replica_set)
+        return state is not None and bool(set(state.in_sync) - {spec.element})
 
     async def open(self, database: str) -> None:
         """Accept users."""
@@ -163,7 +197,8 @@ class DataInstance:
     async def destroy(self, spec: ElementSpec) -> None:
         """Remove the files."""
         path = Path(spec.data_store)
-        await asyncio.to_thread(shutil.rmtree, path / SCRATCH_FOLDER, ignore_errors=True)
+        for folder in (SCRATCH_FOLDER, DAMAGED_FOLDER):
+            await asyncio.to_thread(shutil.rmtree, path / folder, ignore_errors=True)
         if await asyncio.to_thread(Element.exists, path):
             await asyncio.to_thread(Element.destroy, path)
 

@@ -53,7 +53,8 @@ class RealGrid:
         for host in self.hosts:
             self.resume(host)  # a stopped process would not end
         local_grid.destroy(self.plan)
-        left = [p for p in Path("/proc").glob("[0-9]*") if str(self.plan.folder) in _title(p)]
+        inside = f"{self.plan.folder}/"
+        left = [p for p in Path("/proc").glob("[0-9]*") if inside in _title(p)]
         assert not left, f"still running: {[_title(p) for p in left]}"
 
     def restart(self) -> None:
