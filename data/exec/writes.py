@@ -158,6 +158,7 @@ class Writer:
             }
             answers = await _gather({rs: self._run(rs, step) for rs, step in steps.items()})
             await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
+            await asyncio.sleep(0)  # answers of this process come at once: others get their turn
             yield list(answers.values())
 
     async def _insert_new(

@@ -18,6 +18,7 @@ import structlog
 
 from data.replication import actions as act
 from data.replication import copier
+from data.replication.ahead import LARGE_BYTES, ApplyAhead
 from data.replication.catch_up import SnapshotGiver, fetch_snapshot
 from data.replication.hub import hub_of
 from data.replication.log_shape import LogShape
@@ -133,6 +134,7 @@ class ReplicaSetMember:
         self._on_done: Callable[[GridError | None], None] | None = None
         self._batch_last = 0
         self._assembly = copier.Assembly()
+        self._ahead: ApplyAhead | None = None
         self._giver = SnapshotGiver(element, clock)
         self._large: set[tuple[int, int, int]] = set()  # element, term, last LSN being sent
         self._tasks: set[asyncio.Task[None]] = set()
@@ -215,6 +217,7 @@ class ReplicaSetMember:
             self._run([a for a in actions if not isinstance(a, act.Send)])
             for action in leave:
                 await self._tell_leaving(action)
+        self._drop_ahead()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -368,8 +371,31 @@ class ReplicaSetMember:
         assert machine is not None
         if type(message) is m.Append and message.parts:
             message = self._assembly.take(message)
+        if type(message) is m.Append and len(message.body) >= LARGE_BYTES:
+            if self._ahead is not None and self._ahead.is_of(message):
+                request.reply(self._plain_ack(message))  # it is being applied
+                return
+            if machine.would_store(message):
+                self._drop_ahead()
+                self._ahead = ApplyAhead(self.element, message, request, self._applied)
+                return
         self._request = request
         self._run(machine.arrived(message, self._now()), hot=type(message) is m.Append)
+
+    def _applied(self, ahead: ApplyAhead) -> None:
+        """A large batch is in the element's open batch: now the machine may hear of it."""
+        machine = self.machine
+        if self._stopped or machine is None:
+            ahead.drop()
+            return
+        self._request = ahead.request
+        self._run(machine.arrived(ahead.message, self._now()), hot=True)
+        self._drop_ahead()  # unless its Store has taken it
+
+    def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.drop()
 
     def received_other(self, message: Any, request: Request) -> None:
         """A request that the machine need not know (called by the hub)."""
@@ -381,9 +407,11 @@ class ReplicaSetMember:
         else:
             self._spawn(self._give_snapshot(message, request))
 
-    def _plain_ack(self, part: m.Part) -> m.Acked:
+    def _plain_ack(self, message: m.Part | m.Append) -> m.Acked:
+        """Heard: no statement about the log."""
         me = self.element.identity.element
-        return m.Acked(self.db, self.rs, me, part.term, self._rpc.me.incarnation, 0, 0)
+        sent_us = 0 if isinstance(message, m.Part) else message.sent_us
+        return m.Acked(self.db, self.rs, me, message.term, self._rpc.me.incarnation, sent_us, 0)
 
     def _view_changed(self, view: ClusterView) -> None:
         if self.machine is None or self._stopped:
@@ -470,6 +498,8 @@ class ReplicaSetMember:
                 self._large.add(key)
                 self._spawn(self._send_large(key, peer.name, message))
             return
+        if type(message) is m.Append:
+            timeout_s += len(message.body) / MIB  # it takes its time to apply
         peer.send(message, partial(self._replied, to), timeout_s)
 
     async def _send_large(self, key: tuple[int, int, int], name: str, message: m.Append) -> None:
@@ -494,12 +524,19 @@ class ReplicaSetMember:
         self._request.reply(action.message)
 
     def _store(self, action: act.Store) -> None:
+        ahead, self._ahead = self._ahead, None
         try:
+            if ahead is not None and ahead.complete and ahead.message.body is action.body:
+                ahead.commit(action.commit_lsn)
+                return
+            if ahead is not None:
+                ahead.drop()
             copier.store(self.element, action.body, action.after, action.commit_lsn)
         except Exception as error:
             self._log_failed(error)
 
     def _undo(self, action: act.Undo) -> None:
+        self._drop_ahead()
         try:
             copier.undo(self.element, action.after)
         except Exception as error:
@@ -571,6 +608,7 @@ class ReplicaSetMember:
             on_done(OutcomeUnknownError("the lead lost its term while entries were on their way"))
 
     def _lead_gained(self, action: act.LeadGained) -> None:
+        self._drop_ahead()
         self._note_lease()
         self._report_due = True
         if self._luggage is not None and action.luggage:
@@ -623,6 +661,7 @@ class ReplicaSetMember:
             self._run(machine.set_answered(attempt, in_force, self._now()))
 
     def _mark_in_sync(self, _action: act.MarkInSync) -> None:
+        self._drop_ahead()
         self.element.mark_in_sync()
 
     def _force_sync(self, action: act.ForceSync) -> None:
@@ -643,6 +682,7 @@ class ReplicaSetMember:
             file = await fetch_snapshot(peer, request, self.element.path)
             file = await asyncio.to_thread(self.element.prepare_snapshot, file)
             if machine.fetching and not self._stopped:
+                self._drop_ahead()
                 self.element.load_snapshot(file)
                 log.info("replication.snapshot_loaded", db=self.db, rs=self.rs,
                          lsn=self.element.tail.lsn)  # fmt: skip
@@ -668,6 +708,8 @@ class ReplicaSetMember:
         element = self.element
         keep = min(self._settings.log_bytes_kept, element.settings.log_bytes_max // 2)
         if machine is None or element.log_bytes <= keep or self._draining:
+            return
+        if self._ahead is not None or element.busy:
             return
         if element.in_batch and element.log_bytes < 1.5 * keep:
             return  # a quieter moment will come

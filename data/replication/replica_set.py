@@ -359,6 +359,16 @@ class ReplicaSet:
             Reply(Acked(s.db, s.rs, s.me, message.term, s.incarnation, message.sent_us, lsn))
         )
 
+    def would_store(self, message: Append) -> bool:
+        """The whole message follows this log, and its sender is the lead that this copy joined."""
+        tail = self.situation.shape.tail
+        return (
+            self.leadership is None
+            and not self.fetching
+            and self.joined_term == message.term == self.term
+            and (tail.term, tail.lsn) == tuple(message.previous)
+        )
+
     def _on_append(self, message: Append, now_s: float) -> None:
         if not self._accept(message, now_s):
             return

@@ -6,7 +6,7 @@ ordered: applied first to last, undone last to first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,11 @@ from protocol.sqltypes import StorageRow
 _Images = tuple[int, tuple[Any, ...] | None, tuple[Any, ...] | None]  # number of the table's name
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[_Images]]).decode
+_decode_pieces = msgspec.msgpack.Decoder(list[bytes]).decode
+
+PIECE = 1000  # changes: a few milliseconds of work
+WHOLE_MAX = 4 * PIECE  # more than this are encoded in pieces
+_SLICED = b"\xc1"  # before the pieces; no msgpack value begins so
 
 
 class RowChange(NamedTuple):
@@ -28,6 +33,25 @@ class RowChange(NamedTuple):
 
 def encode(changes: Sequence[RowChange]) -> bytes:
     """Changes as bytes, each table name once; b"" for none."""
+    if len(changes) > WHOLE_MAX:
+        return joined(list(encode_slices(changes)))
+    return _encode_piece(changes)
+
+
+def encode_slices(changes: Sequence[RowChange]) -> Iterator[bytes]:
+    """The pieces of many changes, so that others get their turn in between; see `joined`."""
+    for at in range(0, len(changes), PIECE):
+        yield _encode_piece(changes[at : at + PIECE])
+
+
+def joined(pieces: Sequence[bytes]) -> bytes:
+    """The pieces as one: what `encode` gives."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return _SLICED + _encode(pieces) if pieces else b""
+
+
+def _encode_piece(changes: Sequence[RowChange]) -> bytes:
     if not changes:
         return b""
     first = changes[0].table
@@ -40,6 +64,22 @@ def encode(changes: Sequence[RowChange]) -> bytes:
 
 def decode(data: bytes) -> list[RowChange]:
     """The changes in bytes from `encode`. Raises msgspec.DecodeError, IndexError on other bytes."""
+    if data[:1] == _SLICED:
+        return [change for piece in decode_slices(data) for change in piece]
+    return _decode_piece(data)
+
+
+def decode_slices(data: bytes) -> Iterator[list[RowChange]]:
+    """The changes in bytes from `encode`, piece by piece."""
+    if data[:1] != _SLICED:
+        if data:
+            yield _decode_piece(data)
+        return
+    for piece in _decode_pieces(memoryview(data)[1:]):
+        yield _decode_piece(piece)
+
+
+def _decode_piece(data: bytes) -> list[RowChange]:
     if not data:
         return []
     names, images = _decode(data)

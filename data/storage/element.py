@@ -280,6 +280,11 @@ class Element(BatchWriter):
         self._callbacks.append(callback)
 
     @property
+    def busy(self) -> bool:
+        """Something runs on the writer's thread: only reads are allowed."""
+        return self._long
+
+    @property
     def schema_version(self) -> int:
         """Of the last commit."""
         return self.catalog.version
@@ -503,7 +508,7 @@ class Element(BatchWriter):
         state = self._log.txns.get(txn)
         if not payload.changes and state is not None and state.prepare_lsn > self._log.cut.lsn:
             payload = self._log.prepare_of(state)
-        return len(row_changes.decode(payload.changes))
+        return sum(map(len, row_changes.decode_slices(payload.changes)))
 
     def prepared(self) -> list[PreparedTxn]:
         """Prepared and undecided transactions, oldest first, the open batch included."""

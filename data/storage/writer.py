@@ -7,7 +7,7 @@ again from it; only the failing statement is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import apsw
@@ -367,6 +367,11 @@ class BatchWriter:
         What a copy does; and a lead for the COMMIT of a prepared transaction and for DDL. On an
         error the batch must be rolled back.
         """
+        for _ in self.apply_slices(entry):
+            pass
+
+    def apply_slices(self, entry: LogEntry) -> Iterator[None]:
+        """`apply_entry` in slices of a few milliseconds; nothing else may be written meanwhile."""
         if trace.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
@@ -375,11 +380,22 @@ class BatchWriter:
             payload = self._effect_of(entry, state.prepare_lsn if state is not None else 0)
             if payload.ddl:
                 self.apply_ddl(payload.ddl, entry.lsn)
-            if payload.changes:
-                self.apply_changes(row_changes.decode(payload.changes))
+            for number, changes in enumerate(row_changes.decode_slices(payload.changes)):
+                if number:
+                    yield
+                    self._need_batch()
+                self.apply_changes(changes)
         elif entry.kind in _OWNERSHIP:
             self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.OWN)
         self._append(entry, bounded=False)
+
+    def change_slices(self, changes: Sequence[RowChange]) -> Iterator[None]:
+        """`apply_changes` in slices; on an error the batch must be rolled back."""
+        for at in range(0, len(changes), row_changes.PIECE):
+            if at:
+                yield
+                self._need_batch()
+            self.apply_changes(changes[at : at + row_changes.PIECE])
 
     def undo_entry(self, entry: LogEntry) -> None:
         """Take back the newest entry with its effect. Raises LogGapError if it is not the tail.

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 
 import structlog
 
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry
-from data.txn.ports import Replicator, Reply, workspace_lost
+from data.txn.ports import Nobody, Replicator, Reply, workspace_lost
 from data.txn.workspace import Workspace
 from protocol import trace
 from protocol.errors import (
@@ -52,6 +52,8 @@ class BatchQueue:
         self._next_lsn = 0
         self._in_flight = False
         self._draining = False  # what waited for a batch is being worked off: newcomers queue up
+        self._slices: Generator[None, None, None] | None = None  # long work, in turns
+        self._slices_reply: Reply = Nobody()  # who waits for it
         self._flush_scheduled = False
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
         self._loop = asyncio.get_running_loop()
@@ -79,6 +81,10 @@ class BatchQueue:
         self._queue.clear()
         self._resident = None
         self._in_flight = False
+        slices, self._slices = self._slices, None
+        if slices is not None:
+            slices.close()
+            queue.append((lambda: None, self._slices_reply))  # nothing of it was sent
         for _, finish in batch:  # what was never sent may be sent again, to the next lead
             self._finish(finish, error or self._not_lead())
         for _, reply in queue:
@@ -104,7 +110,7 @@ class BatchQueue:
     def _submit(self, work: Work, reply: Reply) -> None:
         if not self.leading:
             reply.fail(self._not_lead())
-        elif self._in_flight or self._draining:
+        elif self._in_flight or self._draining or self._slices is not None:
             self._queue.append((work, reply))
         else:
             self._guarded(work, reply)
@@ -116,13 +122,47 @@ class BatchQueue:
         """
         if not self.leading:
             reply.fail(self._not_lead())
-        elif self._in_flight or self._draining or self._between:
+        elif self._in_flight or self._draining or self._between or self._slices is not None:
             self._between.append((work, reply))
         elif self._batch:
             self._between.append((work, reply))
             self._schedule_flush()
         else:
             self._guarded(work, reply)
+
+    def _in_slices(self, slices: Generator[None, None, None], reply: Reply) -> None:
+        """Work of many milliseconds: nothing else is written here until its last slice.
+
+        What it raises fails the reply; it undoes itself then.
+        """
+        self._slices = slices
+        self._slices_reply = reply
+        self._slice(slices, reply)
+
+    def _slice(self, slices: Generator[None, None, None], reply: Reply) -> None:
+        if self._slices is not slices:
+            return  # the term is over
+        try:
+            next(slices)
+        except StopIteration:
+            pass
+        except GridError as error:
+            reply.fail(error)
+        except Exception as error:
+            log.exception("lead.work_failed", db=self._db, rs=self.rs)
+            reply.fail(InternalError(f"{type(error).__name__}: {error}"))
+        else:
+            self._loop.call_soon(self._slice, slices, reply)
+            return
+        if self._slices is not slices:
+            return
+        self._slices = None
+        if self._batch and not self._element.in_batch:
+            self._batch_lost()
+        if not self._draining:
+            self._work_off()
+        if self._batch:
+            self._schedule_flush()
 
     def _after_batch(self, work: Work, reply: Reply) -> None:
         """Run when the batch that gathers now is committed (or at once, if there is none)."""
@@ -236,6 +276,28 @@ class BatchQueue:
             self._element.release("entry")
         return entry
 
+    def _append_slices(
+        self, kind: EntryKind, txn: TxnId, payload: bytes, *, apply: bool
+    ) -> Generator[None, None, LogEntry]:
+        """`_append_whole`, in slices."""
+        if not apply:
+            return self._append_whole(kind, txn, payload, apply=False)
+        guard = bool(self._batch)
+        if guard:
+            self._element.savepoint("entry")
+        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
+        try:
+            yield from self._element.apply_slices(entry)
+        except GeneratorExit:  # the term is over, and the batch with it
+            raise
+        except BaseException:
+            self._undo_to("entry", guard)
+            raise
+        if guard:
+            self._element.release("entry")
+        self._next_lsn += 1
+        return entry
+
     # -- batches -----------------------------------------------------------------------------------
     def _add(self, entry: LogEntry | None, finish: Finish) -> None:
         self._batch.append((entry, finish))
@@ -248,7 +310,7 @@ class BatchQueue:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if self._in_flight or not self.leading:
+        if self._in_flight or self._slices is not None or not self.leading:
             return
         entries = [entry for entry, _ in self._batch if entry is not None]
         assert self._replicator is not None
@@ -284,11 +346,15 @@ class BatchQueue:
         batch, self._batch = self._batch, []
         if self._element.in_batch and self._resident is None:
             self._element.rollback()  # nothing was written, or everything is committed
+        self._work_off([finish for _, finish in batch], error)
+
+    def _work_off(self, ends: Sequence[Finish] = (), error: GridError | None = None) -> None:
+        """The ends of a batch, then what waited."""
         self._draining = True
         try:
-            for _, finish in batch:
+            for finish in ends:
                 self._finish(finish, error)
-            while self.leading and not self._in_flight:
+            while self.leading and not self._in_flight and self._slices is None:
                 if self._between and not self._batch:
                     self._guarded(*self._between.popleft())
                 elif self._queue:

@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 
 from data.storage import changes as row_changes
 from data.storage.element import Element
-from data.storage.entry import EntryKind, TxnPayload, encode_txns
+from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn import luggage
 from data.txn.batches import BatchQueue, Finish
 from data.txn.facts import FactsCache
@@ -361,6 +361,9 @@ class LeadWriter(BatchQueue):
             self._forget(workspace)
             reply.reply(answer)
             return
+        if len(workspace.changes) > row_changes.WHOLE_MAX:
+            self._in_slices(self._commit_slices(workspace, ddl, reply, answer), reply)
+            return
         payload = _ENCODER.encode(TxnPayload(row_changes.encode(workspace.changes), ddl))
         in_place = self._resident is workspace and not self._batch and not ddl
         if in_place:
@@ -369,6 +372,24 @@ class LeadWriter(BatchQueue):
             self._open_batch()
         kind = EntryKind.COMMIT
         entry = self._append_whole(kind, workspace.txn, payload, apply=not in_place)
+        self._add(entry, lambda error: self._ended(workspace, error, reply, answer))
+
+    def _commit_slices(
+        self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any
+    ) -> Generator[None, None, None]:
+        pieces: list[bytes] = []
+        for piece in row_changes.encode_slices(workspace.changes):
+            pieces.append(piece)
+            yield
+        payload = _ENCODER.encode(TxnPayload(row_changes.joined(pieces), ddl))
+        in_place = self._resident is workspace and not self._batch and not ddl
+        if in_place:
+            self._resident = None
+        else:
+            self._open_batch()
+        entry = yield from self._append_slices(
+            EntryKind.COMMIT, workspace.txn, payload, apply=not in_place
+        )
         self._add(entry, lambda error: self._ended(workspace, error, reply, answer))
 
     def _ended(self, workspace: Workspace, error: GridError | None, reply: Reply, ok: Any) -> None:
@@ -447,6 +468,7 @@ class LeadWriter(BatchQueue):
                 lambda error: (
                     reply.fail(error) if error is not None else reply.reply(Acknowledged(self.term))
                 ),
+                reply,
             )
 
         self._submit(work, reply)
@@ -462,11 +484,26 @@ class LeadWriter(BatchQueue):
         else:
             reply.fail(WorkspaceLostError(f"the transaction is {outcome or 'not prepared'} here"))
 
-    def _write_decision(self, workspace: Workspace, commit: bool, finish: Finish) -> None:
+    def _write_decision(
+        self, workspace: Workspace, commit: bool, finish: Finish, reply: Reply
+    ) -> None:
         self._open_batch()
         kind = EntryKind.COMMIT if commit else EntryKind.ABORT
         payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
+        if commit and len(workspace.changes) > row_changes.WHOLE_MAX:
+            slices = self._append_slices(kind, workspace.txn, payload, apply=True)
+            self._in_slices(self._decided_slices(slices, workspace, finish), reply)
+            return
         entry = self._append_whole(kind, workspace.txn, payload, apply=True)
+        self._add_decision(entry, workspace, finish)
+
+    def _decided_slices(
+        self, slices: Generator[None, None, LogEntry], workspace: Workspace, finish: Finish
+    ) -> Generator[None, None, None]:
+        entry = yield from slices
+        self._add_decision(entry, workspace, finish)
+
+    def _add_decision(self, entry: LogEntry, workspace: Workspace, finish: Finish) -> None:
         workspace.in_batch = True
 
         def done(error: GridError | None) -> None:
@@ -534,6 +571,7 @@ class LeadWriter(BatchQueue):
                 lambda error: (
                     reply.fail(error) if error is not None else reply.reply(Outcome("aborted"))
                 ),
+                reply,
             )
 
         self._submit(work, reply)

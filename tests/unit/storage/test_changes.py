@@ -110,3 +110,14 @@ def test_the_stored_form_of_entries_does_not_change() -> None:
         ("DISOWN", 7),
         ("FORGET", 8),
     ]
+
+
+def test_many_changes_are_kept_in_pieces() -> None:
+    many = [RowChange("A" if n % 3 else "B", None, (n, "x")) for n in range(9_500)]
+    data = row_changes.encode(many)
+    assert data == row_changes.joined(list(row_changes.encode_slices(many)))
+    assert row_changes.decode(data) == many
+    pieces = list(row_changes.decode_slices(data))
+    assert [len(piece) for piece in pieces] == [1000] * 9 + [500]
+    assert list(row_changes.decode_slices(row_changes.encode(many[:5]))) == [many[:5]]
+    assert list(row_changes.decode_slices(b"")) == []

@@ -1,0 +1,86 @@
+"""A large batch on its way into a copy's element, slice by slice, before the machine hears of it.
+
+The machine takes a Store for done at once. So a body that takes long is applied first, in an open
+batch, while beacons are answered and other databases get their turn; then the machine is told,
+and its Store finds everything there but the commit. Whatever else touches the element meanwhile
+drops the open batch: nothing was promised yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+
+import structlog
+
+from data.replication import copier
+from data.storage.element import Element
+from protocol.messages.replication import Append
+from protocol.rpc.server import Request
+
+log = structlog.get_logger(__name__)
+
+LARGE_BYTES = 256 * 1024  # a body from this size on is applied in slices
+
+
+class ApplyAhead:
+    """One message being applied. `done` is called when nothing is left but the commit."""
+
+    def __init__(
+        self,
+        element: Element,
+        message: Append,
+        request: Request,
+        done: Callable[[ApplyAhead], None],
+    ) -> None:
+        self.message = message
+        self.request = request
+        self.complete = False  # False at `done`: it failed, and was rolled back
+        self._element = element
+        self._done = done
+        self._slices = self._work()
+        self._over = False
+        asyncio.get_running_loop().call_soon(self._step)
+
+    def is_of(self, message: Append) -> bool:
+        """True if the message is this one, sent again."""
+        return message.term == self.message.term and message.spans == self.message.spans
+
+    def _work(self) -> Generator[None, None, None]:
+        element = self._element
+        if element.in_batch:  # left over from this element's own time as lead
+            element.rollback()
+        element.begin()
+        for entry in copier.decode_entries(self.message.body):
+            yield from element.apply_slices(entry)
+            yield
+
+    def _step(self) -> None:
+        if self._over:
+            return
+        try:
+            next(self._slices)
+        except StopIteration:
+            self.complete = True
+        except Exception as error:  # the machine's own Store will meet it again, and say what to do
+            log.warning("replication.apply_ahead_failed", error=str(error))
+            self._over = True
+            self._element.rollback()
+        else:
+            asyncio.get_running_loop().call_soon(self._step)
+            return
+        self._done(self)
+
+    def commit(self, commit_lsn: int) -> None:
+        """Make it last. Raises what Element.commit raises."""
+        self._over = True
+        element = self._element
+        element.set_commit_point(max(commit_lsn, element.commit_point))
+        element.commit()
+
+    def drop(self) -> None:
+        """Give it up; nothing of it stays."""
+        if not self._over:
+            self._over = True
+            self._slices.close()
+            self._element.rollback()
