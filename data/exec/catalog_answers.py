@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
 from data.storage.scratch import connect_plain
+from data.txn.isolation import Isolation
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
@@ -22,6 +23,10 @@ class Asking(Protocol):
     schema: str
     session_id: int
     settings: dict[str, str]
+    default_isolation: Isolation
+
+    @property
+    def isolation(self) -> Isolation: ...
 
 
 class CatalogAnswers:
@@ -49,7 +54,11 @@ class CatalogAnswers:
             user=session.user,
             database=self._space.name,
             schema=session.schema,
-            settings=session.settings,
+            settings={
+                **session.settings,
+                "transaction_isolation": session.isolation.sql_name,
+                "default_transaction_isolation": session.default_isolation.sql_name,
+            },
             backend_pid=session.session_id,
             set_setting=set_setting,
         )

@@ -23,6 +23,7 @@ from data.sql.compiler import Compiler
 from data.storage.element import Element
 from data.storage.scratch import Scratch
 from data.txn.facts import FactsCache
+from data.txn.isolation import Isolation
 from data.txn.manager import TransactionManager
 from membership.port import Membership
 from protocol import trace
@@ -64,6 +65,7 @@ class Coordination:
         self.sessions = 0
         self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
+        self.isolation = Isolation.READ_COMMITTED  # the same
         self.background: set[asyncio.Task[None]] = set()
         self._scratch_dir = scratch_dir
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables

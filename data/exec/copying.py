@@ -122,7 +122,7 @@ class CopyingIn:
         txn = session.txn
         own = txn is None
         if txn is None:
-            txn = manager.begin(session.lock_wait_ms)
+            txn = session.begin_txn()
         mark = txn.mark()
         try:
             count = await self._copy(txn)

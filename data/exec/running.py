@@ -206,7 +206,7 @@ class Running:
             except BaseException:
                 await manager.finish(self._undo(txn, mark))
                 raise
-        txn = manager.begin(session.lock_wait_ms)
+        txn = session.begin_txn()
         try:
             tag = await self._plan(txn)
         except BaseException:

@@ -30,12 +30,14 @@ from data.sql.plan_types import (
     UtilityPlan,
 )
 from data.sql.text import split
+from data.txn.isolation import Isolation
 from data.txn.manager import Transaction
 from protocol import trace
 from protocol.errors import (
     DatabaseClosedError,
     GridError,
     NotSupportedError,
+    TransactionStateError,
 )
 from protocol.messages.sql import Step
 from protocol.pgwire.values import RowEncoder
@@ -77,6 +79,8 @@ class Session:
         self.database = space.name
         self.lock_wait_ms = space.lock_wait_ms
         self.txn: Transaction | None = None
+        self.default_isolation = space.isolation
+        self._chosen: Isolation | None = None  # of this transaction, if it named one
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
         self.implicit = False  # several statements until the next Sync
         self.savepoints: list[tuple[str, dict[int, int]]] = []
@@ -120,6 +124,23 @@ class Session:
     def parameters(self) -> dict[str, str]:
         """Settings reported to the client."""
         return self.settings
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level of the transaction, the open one or the next."""
+        return self.default_isolation if self._chosen is None else self._chosen
+
+    def choose_isolation(self, level: Isolation) -> None:
+        """Set the level of this transaction. Raises TransactionStateError if it has begun."""
+        if self.txn is not None and self.txn.isolation is not level:
+            raise TransactionStateError(
+                "the isolation level must be set before the first statement of the transaction"
+            )
+        self._chosen = level
+
+    def begin_txn(self) -> Transaction:
+        """A new transaction with the session's settings; the caller ends it."""
+        return self.space.manager.begin(self.lock_wait_ms, self.isolation)
 
     @property
     def failed(self) -> GridError | None:
@@ -207,7 +228,7 @@ class Session:
             return running.start(lambda: run_ddl(self, running, plan))
         self.check_serving()
         if (self.explicit or self.implicit) and self.txn is None:
-            self.txn = self.space.manager.begin(self.lock_wait_ms)
+            self.txn = self.begin_txn()
         return running.start()
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
@@ -234,7 +255,7 @@ class Session:
         if self.failed is not None:
             raise failed_transaction(self.failed)
         if (self.explicit or self.implicit) and self.txn is None:
-            self.txn = self.space.manager.begin(self.lock_wait_ms)
+            self.txn = self.begin_txn()
         return CopyingIn(self, self._current(prepared), sink)
 
     def copy_out(self, prepared: Prepared, sink: ResultSink) -> Execution | None:
@@ -294,6 +315,7 @@ class Session:
     def _leave(self) -> Transaction | None:
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
+        self._chosen = None
         self.savepoints.clear()
         return txn
 

@@ -9,6 +9,7 @@ from data.exec.prepared import PreparedStatement
 from data.exec.running import Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
+from data.txn.isolation import isolation_of
 from protocol.errors import NotSupportedError, ParameterError, TransactionStateError
 from protocol.messages.sql import LockTable
 from protocol.pgwire.values import RowEncoder
@@ -16,11 +17,8 @@ from protocol.pgwire.values import RowEncoder
 if TYPE_CHECKING:
     from data.exec.session import Session
 
-_LEVELS = {"", "READ COMMITTED", "READ UNCOMMITTED"}
 _NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "analyze", "do_nothing", "close"})
 _DEFAULTS = {
-    "transaction_isolation": "read committed",
-    "default_transaction_isolation": "read committed",
     "transaction_read_only": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
@@ -49,7 +47,7 @@ def run_utility(
     if kind == "begin":
         _begin(session, arguments, sink)
     elif kind == "set_transaction":
-        _check_level(arguments)
+        _choose_level(session, arguments, sink)
     elif kind == "savepoint":
         _savepoint(session, str(arguments["name"]))
     elif kind == "release":
@@ -82,19 +80,24 @@ def _later(
 
 
 def _begin(session: Session, arguments: dict[str, object], sink: ResultSink) -> None:
-    _check_level(arguments)
+    level = str(arguments.get("isolation") or "")
+    if level:
+        session.choose_isolation(isolation_of(level))
     if session.explicit:
         sink.notice("WARNING", "there is already a transaction in progress", "25001")
     session.begin()
 
 
-def _check_level(arguments: dict[str, object]) -> None:
-    level = str(arguments.get("isolation") or "").upper()
-    if level not in _LEVELS:
-        raise NotSupportedError(
-            f"isolation level {level} is not there yet",
-            hint="Use READ COMMITTED; SELECT … FOR UPDATE locks what a transaction relies on.",
-        )
+def _choose_level(session: Session, arguments: dict[str, object], sink: ResultSink) -> None:
+    """SET TRANSACTION: for the present transaction only."""
+    level = str(arguments.get("isolation") or "")
+    if not level:
+        return
+    wanted = isolation_of(level)
+    if session.explicit or session.implicit:
+        session.choose_isolation(wanted)
+    else:
+        sink.notice("WARNING", "SET TRANSACTION can only be used in transaction blocks", "25P01")
 
 
 def _savepoint(session: Session, name: str) -> None:
@@ -132,7 +135,7 @@ async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
         raise TransactionStateError("LOCK TABLE can only be used in a transaction")
     space = session.space
     if session.txn is None:
-        session.txn = space.manager.begin(session.lock_wait_ms)
+        session.txn = session.begin_txn()
     exclusive = "SHARE" not in str(arguments.get("mode") or "EXCLUSIVE").upper().split()
     txn, manager = session.txn, space.manager
     step = LockTable(int(str(arguments["table_id"])), exclusive)
@@ -153,6 +156,10 @@ def setting(session: Session, name: str) -> str:
     wanted = {"transaction_isolation_level": "transaction_isolation"}.get(wanted, wanted)
     if wanted == "lock_wait":
         return f"{session.lock_wait_ms / 1000:g}"
+    if wanted == "transaction_isolation":
+        return session.isolation.sql_name
+    if wanted == "default_transaction_isolation":
+        return session.default_isolation.sql_name
     for key, value in session.settings.items():
         if key.lower() == wanted:
             return value
@@ -169,6 +176,11 @@ def _set(session: Session, kind: str, arguments: dict[str, object], sink: Result
         session.schema = (value or name).upper()
         return
     if kind in ("reset", "discard"):
+        everything = lower == "all" or arguments.get("what") == "ALL"
+        if everything or lower == "default_transaction_isolation":
+            session.default_isolation = session.space.isolation
+        if everything or lower == "lock_wait":
+            session.lock_wait_ms = session.space.lock_wait_ms
         return
     if lower == "lock_wait":
         try:
@@ -180,8 +192,12 @@ def _set(session: Session, kind: str, arguments: dict[str, object], sink: Result
         raise ParameterError(
             f"client_encoding {value} is not supported", hint="Use UTF8: the database speaks it."
         )
-    if lower in ("transaction_isolation", "default_transaction_isolation"):
-        _check_level({"isolation": value})
+    if lower == "transaction_isolation":
+        _choose_level(session, {"isolation": value}, sink)
+        return
+    if lower == "default_transaction_isolation":
+        session.default_isolation = isolation_of(value)
+        value = session.default_isolation.sql_name
     known = next((key for key in session.settings if key.lower() == lower), lower)
     if known != "client_encoding":
         session.settings[known] = value

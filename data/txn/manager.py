@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from data.txn.isolation import Isolation
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -82,6 +83,7 @@ class Transaction:
     participants: dict[int, Enlisted] = field(default_factory=dict)
     failed: GridError | None = None  # it can only roll back
     lock_wait_ms: int = 10_000
+    isolation: Isolation = Isolation.READ_COMMITTED
     started_s: float = field(default_factory=boottime_s)
 
     def mark(self) -> dict[int, int]:
@@ -105,9 +107,11 @@ class TransactionManager:
         """A transaction id never given before."""
         return TxnId(self._element, self._incarnation, next(_numbers))
 
-    def begin(self, lock_wait_ms: int) -> Transaction:
+    def begin(
+        self, lock_wait_ms: int, isolation: Isolation = Isolation.READ_COMMITTED
+    ) -> Transaction:
         """A new open transaction."""
-        transaction = Transaction(self.new_id(), lock_wait_ms=lock_wait_ms)
+        transaction = Transaction(self.new_id(), lock_wait_ms=lock_wait_ms, isolation=isolation)
         self.open[transaction.id] = transaction
         return transaction
 

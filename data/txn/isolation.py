@@ -1,0 +1,48 @@
+"""The isolation levels of a transaction, their names and numbers. Pure."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from protocol.errors import NotSupportedError, ParameterError
+
+
+class Isolation(IntEnum):
+    """What a transaction may see of others; a higher one allows less."""
+
+    READ_COMMITTED = 1  # each statement reads what is committed when it starts
+    REPEATABLE_READ = 2  # all statements read one snapshot
+    SERIALIZABLE = 3  # what was read is locked till the end
+
+    @property
+    def sql_name(self) -> str:
+        """As SHOW transaction_isolation gives it."""
+        return self.name.replace("_", " ").lower()
+
+
+_BY_NAME = {
+    "read uncommitted": Isolation.READ_COMMITTED,
+    **{level.sql_name: level for level in Isolation},
+}
+_REFUSED = frozenset({Isolation.REPEATABLE_READ, Isolation.SERIALIZABLE})
+
+
+def isolation_of(name: str) -> Isolation:
+    """The level of an SQL name, in any case. Raises ParameterError, NotSupportedError."""
+    found = _BY_NAME.get(" ".join(name.lower().split()))
+    if found is None:
+        raise ParameterError(
+            f"{name} is no isolation level",
+            hint="There are READ COMMITTED, REPEATABLE READ and SERIALIZABLE.",
+        )
+    if found in _REFUSED:
+        raise NotSupportedError(
+            f"isolation level {name.upper()} is not there yet",
+            hint="Use READ COMMITTED; SELECT … FOR UPDATE locks what a transaction relies on.",
+        )
+    return found
+
+
+def isolation_of_attribute(value: int) -> Isolation:
+    """The level of the database attribute Isolation: 0 is SERIALIZABLE, 1 READ COMMITTED."""
+    return Isolation.READ_COMMITTED if value else Isolation.SERIALIZABLE
