@@ -120,7 +120,7 @@ def _deallocate(sql: str, session: Session) -> Command:
     name = None if everything else _folded(match["name"])
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
-        session.forget_statements(name)
+        session.names.forget_statements(name)
         session.command_done("DEALLOCATE ALL" if everything else "DEALLOCATE")
 
     return Command(run)
@@ -143,7 +143,7 @@ def _execute(sql: str, session: Session) -> Command | None:
     match = _EXECUTE.fullmatch(sql)
     if match is None or match["name"].upper() == "IMMEDIATE":
         return None
-    statement = session.kept_statement(_folded(match["name"]))
+    statement = session.names.statement(_folded(match["name"]).encode())
     params = _literals(match["values"] or "")
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
@@ -205,7 +205,7 @@ def _fetch(sql: str, session: Session) -> Command:
         count = int(words[0])
     else:
         raise NotSupportedError("a cursor only moves forward")
-    portal = session.cursor(_folded(match["name"]))
+    portal = session.names.cursor(_folded(match["name"]))
     fetching = verb == "FETCH"
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
@@ -222,7 +222,7 @@ def _close(sql: str, session: Session) -> Command:
     name = None if everything else _folded(match["name"])
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
-        session.close_cursor(name)
+        session.names.close_cursor(name)
         session.command_done("CLOSE CURSOR ALL" if everything else "CLOSE CURSOR")
 
     return Command(run)
@@ -238,8 +238,8 @@ def _discard(sql: str, session: Session) -> Command:
         if what == "ALL":
             if session.in_block:
                 raise TransactionStateError("DISCARD ALL cannot run inside a transaction block")
-            session.close_cursor(None)
-            session.forget_statements(None)
+            session.names.close_cursor(None)
+            session.names.forget_statements(None)
             session.run_engine("RESET ALL", f"DISCARD {what}")
         else:
             session.command_done(f"DISCARD {what}")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from data.session import commands, copy_stream
 from data.session.engine import Execution, Prepared, SqlSession
 from data.session.host import REPORTED, Host, Link
+from data.session.names import Names
 from data.session.script import NOTHING, STATEMENTS_PER_TURN, Script
 from data.session.statements import (
     ALL_TEXT,
@@ -26,15 +27,11 @@ from data.session.statements import (
 from protocol import trace
 from protocol.errors import (
     CancelledError,
-    DuplicatePortalError,
-    DuplicateStatementError,
     GridError,
     NotSupportedError,
     ShuttingDownError,
     TransactionStateError,
     UnknownParameterError,
-    UnknownPortalError,
-    UnknownStatementError,
 )
 from protocol.limits import KIB
 from protocol.pgwire import messages
@@ -71,8 +68,9 @@ class Session:
         self._sql: SqlSession = None  # type: ignore[assignment]  # from authenticated() on
         self._superuser = False
         self._parameters: dict[str, str] = {}
-        self._statements: dict[bytes, Statement] = {}
-        self._portals: dict[bytes, Portal] = {}
+        self.names = Names()
+        self._statements = self.names.statements
+        self._portals = self.names.portals
         self._mode = Mode.EXTENDED
         self._running = False  # the engine owes a done(), suspended() or fail()
         self._waiting = False  # ... and execute() has returned
@@ -154,7 +152,7 @@ class Session:
         if self._execution is not None:
             execution, self._execution = self._execution, None
             execution.close()
-        self._close_portals()
+        self.names.close_portals()
         if self._sql is not None:
             self._sql.close()
 
@@ -251,7 +249,7 @@ class Session:
         self._portal = None
         try:
             if b"" in self._portals:
-                self._drop_portal(b"")
+                self.names.drop_portal(b"")
             values = statement.values(formats, params)
             layout = statement.layout(result_formats)
             self._out.append(layout.bound if describe else _BIND_COMPLETE)
@@ -272,13 +270,7 @@ class Session:
 
     def parse(self, name: bytes, sql: str, oids: tuple[int, ...]) -> None:
         """See Handler."""
-        if name:
-            if name in self._statements:
-                raise DuplicateStatementError(
-                    f'prepared statement "{name.decode(errors="replace")}" already exists'
-                )
-        else:
-            self._statements.pop(b"", None)
+        self.names.check_new_statement(name)
         types = tuple([type_of_oid(oid) if oid else None for oid in oids]) if oids else ()
         self._statements[name] = Statement(self._prepare(sql, types), oids, sql)
         self._out.append(messages.PARSE_COMPLETE)
@@ -292,12 +284,8 @@ class Session:
         result_formats: bytes,
     ) -> None:
         """See Handler."""
-        statement = self._statement(name)
-        if portal in self._portals:
-            if portal:
-                shown = portal.decode(errors="replace")
-                raise DuplicatePortalError(f'portal "{shown}" already exists')
-            self._drop_portal(portal)
+        statement = self.names.statement(name)
+        self.names.check_new_portal(portal)
         values = statement.values(formats, params)
         self._portals[portal] = Portal(statement, values, statement.layout(result_formats))
         self._out.append(_BIND_COMPLETE)
@@ -305,15 +293,15 @@ class Session:
     def describe(self, kind: int, name: bytes) -> None:
         """See Handler."""
         if kind == 0x50:  # P
-            self._out.append(self._find_portal(name).layout.description)
+            self._out.append(self.names.portal(name).layout.description)
         else:
-            statement = self._statement(name)
+            statement = self.names.statement(name)
             self._out.append(statement.parameter_description())
             self._out.append(statement.layout(ALL_TEXT).description)
 
     def execute(self, portal: bytes, max_rows: int, alone: bool) -> None:
         """See Handler."""
-        found = self._find_portal(portal)
+        found = self.names.portal(portal)
         self._mode = Mode.EXTENDED
         if found.state is PortalState.FINISHED:
             if found.layout.encoder is None:
@@ -365,7 +353,7 @@ class Session:
     def close_target(self, kind: int, name: bytes) -> None:
         """See Handler."""
         if kind == 0x50:  # P
-            self._drop_portal(name)
+            self.names.drop_portal(name)
         else:
             self._statements.pop(name, None)
         self._out.append(messages.CLOSE_COMPLETE)
@@ -382,7 +370,7 @@ class Session:
     def _ready(self) -> None:
         status = self._sql.transaction_status
         if self._portals and status == b"I":
-            self._close_portals(held_too=False)
+            self.names.close_portals(held_too=False)
         self._failed = False
         self._out.append(_READY[status])
 
@@ -689,32 +677,6 @@ class Session:
             return command
         return self._sql.prepare(sql, types)  # type: ignore[arg-type]
 
-    def _statement(self, name: bytes) -> Statement:
-        statement = self._statements.get(name)
-        if statement is None:
-            shown = f'"{name.decode(errors="replace")}" ' if name else ""
-            raise UnknownStatementError(f"prepared statement {shown}does not exist")
-        return statement
-
-    def _find_portal(self, name: bytes) -> Portal:
-        portal = self._portals.get(name)
-        if portal is None:
-            raise UnknownPortalError(f'portal "{name.decode(errors="replace")}" does not exist')
-        return portal
-
-    def _drop_portal(self, name: bytes) -> None:
-        portal = self._portals.pop(name, None)
-        if portal is not None:
-            portal.close()
-
-    def _close_portals(self, held_too: bool = True) -> None:
-        portals, self._portals = self._portals, {}
-        for name, portal in portals.items():
-            if portal.hold and not held_too:
-                self._portals[name] = portal
-            else:
-                portal.close()
-
     # -- for data/session/commands.py -------------------------------------------------------------
     @property
     def in_block(self) -> bool:
@@ -731,23 +693,11 @@ class Session:
         """A session command that returns nothing is finished."""
         self._out.append(_COMPLETE(tag))
 
-    def forget_statements(self, name: str | None) -> None:
-        """DEALLOCATE; None for all."""
-        if name is None:
-            self._statements.clear()
-        elif self._statements.pop(name.encode(), None) is None:
-            raise UnknownStatementError(f'prepared statement "{name}" does not exist')
-
     def keep_statement(self, name: str, sql: str) -> None:
         """PREPARE."""
         key = name.encode()
-        if key in self._statements:
-            raise DuplicateStatementError(f'prepared statement "{name}" already exists')
+        self.names.check_new_statement(key)
         self._statements[key] = Statement(self._prepare(sql, ()), (), sql)
-
-    def kept_statement(self, name: str) -> Statement:
-        """What PREPARE kept. Raises UnknownStatementError."""
-        return self._statement(name.encode())
 
     def execute_kept(
         self, statement: Statement, params: list[bytes | None], encoder: RowEncoder | None
@@ -763,20 +713,12 @@ class Session:
     def open_cursor(self, name: str, sql: str, hold: bool) -> None:
         """DECLARE. Raises DuplicatePortalError."""
         key = name.encode()
-        if key in self._portals:
-            raise DuplicatePortalError(f'cursor "{name}" already exists')
+        self.names.check_new_cursor(key)
         statement = Statement(self._prepare(sql, ()), (), sql)
         if not statement.is_plain or statement.prepared.columns is None:
             raise NotSupportedError("a cursor needs a query")
         layout = make_layout(statement.prepared.columns, ALL_TEXT)
         self._portals[key] = Portal(statement, (), layout, hold)
-
-    def cursor(self, name: str) -> Portal:
-        """Raises UnknownPortalError."""
-        portal = self._portals.get(name.encode())
-        if portal is None:
-            raise UnknownPortalError(f'cursor "{name}" does not exist')
-        return portal
 
     def fetch(self, portal: Portal, count: int, encoder: RowEncoder | None, tag: str) -> None:
         """FETCH (tag "FETCH") or MOVE (no encoder): `count` rows on, 0 for all that are left."""
@@ -789,11 +731,3 @@ class Session:
             raise NotSupportedError("the result format of a cursor cannot change between fetches")
         self._fetch_tag = tag
         self._execute_portal(portal, count)
-
-    def close_cursor(self, name: str | None) -> None:
-        """CLOSE; None for all."""
-        if name is None:
-            self._close_portals()
-        else:
-            self.cursor(name)
-            self._drop_portal(name.encode())
