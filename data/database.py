@@ -20,6 +20,7 @@ from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.lead import LeadWriter
+from data.txn.settling import Settling
 from data.txn.workspace import Workspace
 from membership.port import ClusterView, Membership
 from protocol import trace
@@ -40,6 +41,7 @@ UNUSED_S = 5.0  # an open transaction that was silent for so long is asked about
 IN_DOUBT_AFTER_S = 5.0  # a prepared transaction older than this asks its anchor
 ANCHOR_PATIENCE_S = 30.0  # and the anchor itself decides after this
 RESOLVE_TIMEOUT_S = 10.0
+SETTLE_S = 10.0  # how often a lead looks for decisions that may be forgotten
 
 
 def storage_settings(spec: ElementSpec) -> StorageSettings:
@@ -93,6 +95,9 @@ class Database:
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._resolving: set[TxnId] = set()
+        self._settling = Settling(spec.database, element, self.writer, self.space.router)
+        self._settle_task: asyncio.Task[None] | None = None
+        self._settled_s = boottime_s()
         self._started = False
 
     async def start(self) -> None:
@@ -175,6 +180,7 @@ class Database:
                 self.space.manager.forget_now()
                 self._resolve_in_doubt()
                 self._ask_coordinators()
+                self._settle()
             except Exception:
                 log.exception("database.housekeeping_failed", database=self.spec.database)
 
@@ -203,6 +209,14 @@ class Database:
         for name, txns in silent.items():
             self._spawn(self._ask_open(name, tuple(txns)), "ask-open")
 
+    def _settle(self) -> None:
+        """Decisions that nobody can ask about any more are forgotten."""
+        task, now_s = self._settle_task, boottime_s()
+        if now_s - self._settled_s >= SETTLE_S and (task is None or task.done()):
+            self._settled_s = now_s
+            names = {i.incarnation: str(i.name) for i in self._membership.view().instances.values()}
+            self._settle_task = self._spawn(self._settling.sweep(names), "settle-decisions")
+
     async def _ask_open(self, name: str, txns: tuple[TxnId, ...]) -> None:
         ask = AskOpen(self.spec.database, txns)
         try:
@@ -213,10 +227,11 @@ class Database:
             log.info("txn.abandoned", txn=txn)
             self.writer.roll_back(RollBack(self.spec.database, self.writer.rs, txn))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self.space.background.add(task)
         task.add_done_callback(self.space.background.discard)
+        return task
 
     async def _resolve(self, workspace: Workspace) -> None:
         """Ask the anchor what became of a prepared transaction, and do it here."""
@@ -225,7 +240,7 @@ class Database:
         try:
             anchor = workspace.participants[0]
             deadline_s = boottime_s() + RESOLVE_TIMEOUT_S
-            ask = AskOutcome(self.spec.database, anchor, txn)
+            ask = AskOutcome(self.spec.database, anchor, txn, in_doubt=True)
             outcome: Outcome = await router.call_until(anchor, ask, deadline_s)
             commit = outcome.state == "committed"
             if anchor != self.writer.rs:

@@ -302,15 +302,6 @@ class ReplicaSetMember:
         else:
             self._ok_until_s = min(lead.lease_until_s, self._serving_until_s)
 
-    def next_lsn(self) -> int:
-        """The LSN of the next entry to append."""
-        if self.machine is None:
-            return self.element.tail.lsn + 1
-        lead = self.machine.leadership
-        if lead is not None and lead.batch is not None:
-            return lead.batch.span[2] + 1
-        return self.machine.situation.tail.lsn + 1
-
     def status(self) -> MemberStatus:
         """What dbStatus shows."""
         machine = self.machine
@@ -352,6 +343,13 @@ class ReplicaSetMember:
         self._batch_last = span[2]
         body = copier.encode_entries(entries)
         self._run(machine.batch_appended(span, body, self._now()), hot=True)
+
+    def end_term(self) -> None:
+        """The lead's writer failed in the middle of its work: serve again only with a new term."""
+        if self.machine is not None:
+            self._todo.clear()  # what the failure left behind is of the term that ends here
+            self._run(self.machine.term_failed(self._now()))
+        self._on_done = None
 
     def trust(self) -> None:
         """Let this element lead again although it may lack entries: an operator accepts the loss.

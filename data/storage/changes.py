@@ -16,6 +16,7 @@ from protocol.sqltypes import StorageRow
 _Images = tuple[int, tuple[Any, ...] | None, tuple[Any, ...] | None]  # number of the table's name
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[_Images]]).decode
+_decode_raw = msgspec.msgpack.Decoder(tuple[tuple[str, ...], list[msgspec.Raw]]).decode
 _decode_pieces = msgspec.msgpack.Decoder(list[bytes]).decode
 
 PIECE = 1000  # changes: a few milliseconds of work
@@ -77,6 +78,13 @@ def decode_slices(data: bytes) -> Iterator[list[RowChange]]:
         return
     for piece in _decode_pieces(memoryview(data)[1:]):
         yield _decode_piece(piece)
+
+
+def count(data: bytes) -> int:
+    """How many changes there are in bytes from `encode`; much cheaper than `decode`."""
+    if data[:1] == _SLICED:
+        return sum(map(count, _decode_pieces(memoryview(data)[1:])))
+    return len(_decode_raw(data)[1]) if data else 0
 
 
 def _decode_piece(data: bytes) -> list[RowChange]:

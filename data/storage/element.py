@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import quoted
 from data.storage import changes as row_changes
-from data.storage import files, log, schema, snapshot
+from data.storage import files, log, past, schema, snapshot
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -205,6 +205,8 @@ class Element(BatchWriter):
             files.put_mark(execute, "in_sync", self._boot if trusted else "")
             files.put_mark(execute, "clean", 0)
             files.put_mark(execute, "forced", int(self._full))
+            for text in past.SCHEMA:  # files of older versions lack them
+                execute(text)
         if not self._full:
             self._writer.pragma("synchronous", "normal")
         self._log.load()
@@ -496,19 +498,23 @@ class Element(BatchWriter):
         return log.entry_at(self._log_connection(), lsn)
 
     def outcome(self, txn: TxnId) -> str | None:
-        """ "committed", "aborted", "prepared" or None (nothing known), the open batch included."""
+        """What became of a transaction here, the open batch included: see Log.outcome."""
         return self._log.outcome(self._log_connection(), txn)
 
     def changes_of(self, txn: TxnId) -> int:
-        """How many rows a transaction's newest COMMIT or PREPARE that is kept here changed."""
-        entry = self._log.find(self._log_connection(), txn)
-        if entry is None or entry.kind not in (EntryKind.COMMIT, EntryKind.PREPARE):
+        """How many rows a committed or prepared transaction changed here; -1: not known now."""
+        connection = self._log_connection()
+        entry = self._log.find(connection, txn)
+        if entry is None:
+            counted = past.committed(connection.execute, txn)
+            return -1 if counted is None else counted
+        if entry.kind not in (EntryKind.COMMIT, EntryKind.PREPARE):
             return 0
         payload = decode_payload(entry.payload)
         state = self._log.txns.get(txn)
         if not payload.changes and state is not None and state.prepare_lsn > self._log.cut.lsn:
             payload = self._log.prepare_of(state)
-        return sum(map(len, row_changes.decode_slices(payload.changes)))
+        return row_changes.count(payload.changes)
 
     def prepared(self) -> list[PreparedTxn]:
         """Prepared and undecided transactions, oldest first, the open batch included."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
+from data.storage import past
 from data.storage.entry import (
     Decision,
     EntryKind,
@@ -36,6 +37,7 @@ SCHEMA = (
     "CREATE TABLE _txn(txn BLOB PRIMARY KEY, prepare_lsn INTEGER NOT NULL, "
     "decided_lsn INTEGER NOT NULL, committed INTEGER NOT NULL, participants BLOB NOT NULL, "
     "forgotten_lsn INTEGER NOT NULL) WITHOUT ROWID",
+    *past.SCHEMA,
 )
 ROW_OVERHEAD_BYTES = 40  # of a log row, beside its payload
 RECENT_MAX = 50_000  # transactions whose LSN is known without a scan of the log
@@ -57,6 +59,10 @@ class TxnState(NamedTuple):
     forgotten_lsn: int
 
 
+# a transaction, its state before a change, and the size of its PREPARE's payload then
+_Undo = tuple[TxnId, TxnState | None, int | None]
+
+
 class Mark(NamedTuple):
     """What a rollback restores."""
 
@@ -64,6 +70,7 @@ class Mark(NamedTuple):
     tail_lsn: int
     bytes: int
     cut: LogPosition
+    undo: int  # length of the list of changed transactions
 
 
 def entry_of(row: Any) -> LogEntry:
@@ -108,9 +115,11 @@ def epochs(connection: apsw.Connection) -> list[tuple[int, LogPosition]]:
 class Log:
     """The log as the writer sees it, its open transaction included."""
 
-    def __init__(self, connection: apsw.Connection, execute: Any) -> None:
+    def __init__(self, connection: apsw.Connection, cursor: apsw.Cursor) -> None:
+        """`cursor`: the writer's own."""
         self._connection = connection
-        self._execute = execute  # of the writer's own cursor
+        self._execute: Any = cursor.execute
+        self._executemany: Any = cursor.executemany
         self.tail_term = 0
         self.tail_lsn = 0
         self.bytes = 0
@@ -118,7 +127,9 @@ class Log:
         self.commit_point = 0
         self.replica_set = 0  # ours: an anchor keeps its decisions
         self.txns: dict[TxnId, TxnState] = {}
-        self.txns_touched = False  # in the open SQLite transaction; reset at its begin
+        self._undo: list[_Undo] = []  # what the open SQLite transaction changed in `txns`
+        # decided and not forgotten: what somebody may have to look after
+        self.unforgotten: dict[TxnId, None] = {}
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
         # (LSN of the decision or of its FORGET, transaction), oldest first; what became stale since
         # is skipped. It keeps cutting the log from looking at every transaction of `txns`.
@@ -161,6 +172,9 @@ class Log:
             for row in rows
         }
         self._ends_stale = True
+        self.unforgotten = {
+            txn: None for txn, s in self.txns.items() if s.decided_lsn and not s.forgotten_lsn
+        }
         self._prepare_bytes = {
             txn: self._execute(
                 "SELECT LENGTH(payload) FROM _log WHERE lsn = ?", (state.prepare_lsn,)
@@ -173,15 +187,49 @@ class Log:
         row = self._execute("SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1").fetchone()
         self.tail_term, self.tail_lsn = self.cut if row is None else row
 
+    def begin(self) -> Mark:
+        """A SQLite transaction begins: the mark to which its rollback goes."""
+        if self._undo:
+            self._undo.clear()
+        return self.mark()
+
+    @property
+    def txns_touched(self) -> bool:
+        """The open SQLite transaction changed what is known of transactions."""
+        return bool(self._undo)
+
     def mark(self) -> Mark:
         """For `restore` after a rollback."""
-        return Mark(self.tail_term, self.tail_lsn, self.bytes, self.cut)
+        return Mark(self.tail_term, self.tail_lsn, self.bytes, self.cut, len(self._undo))
 
     def restore(self, mark: Mark) -> None:
         """Memory as it was at the mark; the tables have been rolled back to it."""
-        self.tail_term, self.tail_lsn, self.bytes, self.cut = mark
-        if self.txns_touched:
-            self.load_txns()
+        self.tail_term, self.tail_lsn, self.bytes, self.cut, length = mark
+        undo = self._undo
+        if len(undo) > length:
+            self._ends_stale = True
+        while len(undo) > length:
+            txn, state, prepare_bytes = undo.pop()
+            self._hold(txn, state)
+            if prepare_bytes is None:
+                self._prepare_bytes.pop(txn, None)
+            else:
+                self._prepare_bytes[txn] = prepare_bytes
+
+    def _change(self, txn: TxnId, state: TxnState | None) -> None:
+        """Hold another state, until a rollback."""
+        self._undo.append((txn, self.txns.get(txn), self._prepare_bytes.get(txn)))
+        self._hold(txn, state)
+
+    def _hold(self, txn: TxnId, state: TxnState | None) -> None:
+        if state is None:
+            self.txns.pop(txn, None)
+        else:
+            self.txns[txn] = state
+        if state is not None and state.decided_lsn and not state.forgotten_lsn:
+            self.unforgotten[txn] = None
+        else:
+            self.unforgotten.pop(txn, None)
 
     # -- appending and taking back -----------------------------------------------------------------
     def check_next(self, entry: LogEntry) -> TxnState | None:
@@ -235,12 +283,11 @@ class Log:
         elif kind == EntryKind.ABORT or (kind == _COMMIT and state is not None):
             assert txn is not None
             state = state or TxnState(0, 0, False, (), 0)
-            self._prepare_bytes.pop(txn, None)
             self._put(txn, state._replace(decided_lsn=entry.lsn, committed=kind == _COMMIT))
+            self._prepare_bytes.pop(txn, None)
 
     def _put(self, txn: TxnId, state: TxnState) -> None:
-        self.txns_touched = True
-        self.txns[txn] = state
+        self._change(txn, state)
         if state.decided_lsn or state.forgotten_lsn:
             self._ends.append((max(state.decided_lsn, state.forgotten_lsn), txn))
         self._execute(
@@ -256,8 +303,7 @@ class Log:
         )
 
     def _remove(self, txn: TxnId) -> None:
-        self.txns_touched = True
-        del self.txns[txn]
+        self._change(txn, None)
         self._execute("DELETE FROM _txn WHERE txn = ?", (encode_txn(txn),))
 
     def take_back(self, entry: LogEntry) -> None:
@@ -311,11 +357,8 @@ class Log:
 
     def decisions(self) -> list[Decision]:
         """Decisions that may still be asked for, oldest first."""
-        found = [
-            Decision(txn, s.committed, s.decided_lsn, s.participants)
-            for txn, s in self.txns.items()
-            if s.decided_lsn and not s.forgotten_lsn
-        ]
+        known = ((txn, self.txns[txn]) for txn in self.unforgotten)
+        found = [Decision(txn, s.committed, s.decided_lsn, s.participants) for txn, s in known]
         return sorted(found, key=lambda decision: decision.lsn)
 
     def forget(self, txn: TxnId) -> None:
@@ -325,22 +368,26 @@ class Log:
             self._put(txn, state._replace(forgotten_lsn=max(1, self.tail_lsn)))
 
     def outcome(self, connection: apsw.Connection, txn: TxnId) -> str | None:
-        """ "committed", "aborted", "prepared" or None: nothing known."""
+        """ "committed", "aborted", "prepared", None: nothing known, so it never had a COMMIT here;
+        "forgotten": it may have had one, so long ago that nobody can say any more.
+        """
         state = self.txns.get(txn)
         if state is not None:
             if not state.decided_lsn:
                 return "prepared"
             return "committed" if state.committed else "aborted"
         entry = self.find(connection, txn)
-        if entry is None:
-            return None
-        return "aborted" if entry.kind == EntryKind.ABORT else "committed"
+        if entry is not None:
+            return "aborted" if entry.kind == EntryKind.ABORT else "committed"
+        if past.committed(connection.execute, txn) is not None:
+            return "committed"
+        return "forgotten" if past.may_be_forgotten(connection.execute, txn) else None
 
     def find(self, connection: apsw.Connection, txn: TxnId) -> LogEntry | None:
         """The newest entry of a transaction that is still kept and that the connection sees."""
         key = encode_txn(txn)
         lsn = self._recent.get(key)
-        if lsn is not None:
+        if lsn is not None and lsn > self.cut.lsn:
             entry = entry_at(connection, lsn)
             if entry is not None and entry.txn == txn:
                 return entry
@@ -379,6 +426,7 @@ class Log:
         if count != last - self.cut.lsn:
             raise CorruptElementError(f"the log has a hole between {self.cut.lsn} and {last}")
         (term,) = self._execute("SELECT term FROM _log WHERE lsn = ?", (last,)).fetchone()
+        past.remember(self._execute, self._executemany, last)
         self._execute("DELETE FROM _log WHERE lsn <= ?", (last,))
         self._execute("INSERT OR REPLACE INTO _meta VALUES ('cut', ?)", (f"{term} {last}",))
         self.bytes -= payload_bytes

@@ -90,7 +90,7 @@ class BatchWriter:
         self._pages_max = (perm_size_mb * MIB + log_bytes_max) // PAGE_BYTES
         self._reserve_open = True  # the limit on pages is lifted
         self._prepared_mb = 0  # taken off the limit: prepared transactions will need the room
-        self._log = Log(connection, self._execute)
+        self._log = Log(connection, self._cursor)
         self._tables = Tables(connection)
         self._captured: list[RowChange] = []
         self._done: list[_Step] = []
@@ -109,9 +109,8 @@ class BatchWriter:
             self._execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
             raise grid_error(error) from error
-        self._start = self._log.mark()
+        self._start = self._log.begin()
         self._start_catalog = self._batch_catalog
-        self._log.txns_touched = False
         self.in_batch = True
 
     def _commit_sqlite(self) -> None:
@@ -137,8 +136,9 @@ class BatchWriter:
 
     def _rolled_back(self) -> None:
         self._forget_batch()
+        touched = self._log.txns_touched
         self._log.restore(self._start)
-        if self._log.txns_touched:
+        if touched:
             self._reserve_for_prepared()
         self._set_batch_catalog(self._start_catalog)
 

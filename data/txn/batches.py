@@ -324,7 +324,18 @@ class BatchQueue:
             if generation == self._generation:
                 self._batch_done(error)
 
-        self._replicator.replicate(entries, done)
+        try:
+            self._replicator.replicate(entries, done)
+        except Exception as error:  # some copies may have it: nobody knows
+            self._flush_failed(error)
+
+    def _flush_failed(self, error: Exception) -> None:
+        """A fault of ours while a batch was sent ends the term; the set elects a lead again."""
+        log.exception("lead.flush_failed", db=self._db, rs=self.rs)
+        self._end_term(OutcomeUnknownError(f"the lead failed: {type(error).__name__}: {error}"))
+        self.lost_lead()
+        assert self._replicator is not None
+        self._replicator.end_term()
 
     def _batch_done(self, error: GridError | None) -> None:
         if trace.listener is not None:

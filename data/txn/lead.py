@@ -477,7 +477,7 @@ class LeadWriter(BatchQueue):
         outcome = self._element.outcome(message.txn)
         if outcome == ("committed" if message.commit else "aborted"):
             reply.reply(Acknowledged(self.term))
-        elif not message.commit and outcome is None:
+        elif not message.commit and outcome in (None, "forgotten"):
             if workspace is not None:
                 self._forget(workspace)
             reply.reply(Acknowledged(self.term))
@@ -563,6 +563,10 @@ class LeadWriter(BatchQueue):
                 reply.reply(Outcome("aborted"))
                 return
             workspace = self._workspaces.get(message.txn)
+            if outcome == "forgotten" and workspace is None and not message.in_doubt:
+                self._check_lease()
+                reply.reply(Outcome("forgotten"))
+                return
             if workspace is None:
                 workspace = Workspace(message.txn, self.term, boottime_s())
             self._write_decision(

@@ -220,6 +220,10 @@ class TransactionManager:
     async def settle_autocommit(self, rs: int, txn: TxnId) -> Ran | None:
         """What became of an autocommit statement whose answer was lost; None: it may run again."""
         outcome = await self.outcome(rs, txn)
+        if outcome.changes < 0:
+            raise OutcomeUnknownError(
+                "the statement was committed; how many rows it changed is no longer known"
+            )
         return Ran(0, (outcome.changes,), []) if outcome.state == "committed" else None
 
     def _down(self, rs: int, error: GridError) -> ReplicaSetDownError:
@@ -328,6 +332,11 @@ class TransactionManager:
                     hint="Look whether the change is there before running it again.",
                 ) from error
             else:
+                if outcome.state == "forgotten":
+                    raise OutcomeUnknownError(
+                        "the outcome of the commit is unknown: it would be too old for the log",
+                        hint="Look whether the change is there before running it again.",
+                    )
                 return outcome
 
     async def _commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
@@ -403,9 +412,8 @@ class TransactionManager:
                 await self._routes.wait_for_change(0.1)
 
     async def _abort(self, txn: TxnId, members: tuple[int, ...]) -> None:
+        """Tell all; the leads forget it when no message of the transaction can arrive any more."""
         await asyncio.gather(*(self._decide(rs, txn, False, members) for rs in members))
-        for rs in members:
-            self._forget.setdefault(rs, []).append(txn)
 
     def forget_now(self) -> None:
         """Tell the leads which decisions nobody will ask for any more."""

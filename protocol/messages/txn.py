@@ -81,15 +81,23 @@ class RollBack(msgspec.Struct, frozen=True, array_like=True, tag="txn.rollback")
 
 
 class AskOutcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.ask"):
-    """What became of a transaction? A lead that has nothing writes ABORT first. Reply: Outcome."""
+    """What became of a transaction? A lead that has nothing writes ABORT first. Reply: Outcome.
+
+    `in_doubt`: the asker holds its PREPARE undecided. Then an anchor that has nothing did not
+    commit it, however old it is.
+    """
 
     db: str
     rs: int
     txn: TxnId
+    in_doubt: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.outcome"):
-    """`state`: "committed" or "aborted". `changes`: rows the COMMIT record changed."""
+    """`state`: "committed", "aborted" or "forgotten": committed too long ago to know, or never.
+
+    `changes`: rows the COMMIT record changed, -1: that is forgotten.
+    """
 
     state: str
     changes: int = 0

@@ -47,11 +47,12 @@ class Copies:
     def __init__(self) -> None:
         self.hold = False
         self.ok = True  # the lease
+        self.ended = 0  # terms that the writer ended
         self.waiting: list[Callable[[GridError | None], None]] = []
         self.batches: list[list[LogEntry]] = []
 
-    def next_lsn(self) -> int:
-        raise NotImplementedError
+    def end_term(self) -> None:
+        self.ended += 1
 
     def lead_ok(self) -> bool:
         return self.ok
@@ -228,6 +229,10 @@ class DirectRoutes:
             except (NotLeadError, PeerUnreachableError, PeerLostError):
                 await self.wait_for_change(0.01)
         raise ReplicaSetDownError("no answer")
+
+    def call_instance(self, instance: str, message: Any, timeout_s: float) -> asyncio.Future[Any]:
+        """As data/exec/router.py."""
+        raise NotImplementedError
 
     def tell(self, rs: int, message: Any) -> None:
         """As data/exec/router.py."""

@@ -58,7 +58,7 @@ class Writer:
         element, member = self.site.element, self.site.member
         loop = asyncio.get_running_loop()
         element.begin()
-        term, lsn = member.term, member.next_lsn()
+        term, lsn = member.term, element.tail.lsn + 1
         if ddl:
             payload = TxnPayload(b"", ddl)
             entry = LogEntry(term, lsn, EntryKind.COMMIT, txn(lsn), encode_payload(payload))

@@ -18,6 +18,7 @@ from data.catalog.catalog import (
 )
 from data.catalog.objects import Column, Index, Table
 from data.storage import log as log_module
+from data.storage import past
 from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import (
@@ -29,7 +30,7 @@ from data.storage.entry import (
 )
 from data.storage.settings import StorageSettings
 from protocol.errors import CorruptElementError, LogGapError, UniqueViolationError
-from protocol.ids import LogPosition
+from protocol.ids import LogPosition, TxnId
 from protocol.sqltypes import VARCHAR
 from tests.support.elements import (
     CUSTOMERS,
@@ -265,7 +266,8 @@ def test_cutting_keeps_what_prepared_transactions_need(element: Element) -> None
     apply(element, forget)
     assert element.decisions() == []
     element.cut_log(10**9)
-    assert element.outcome(txn(7)) is None
+    assert txn(7) not in element._log.txns
+    assert element.outcome(txn(7)) == "committed", "it is remembered for late questions"
 
 
 def test_overlapping_transactions_do_not_keep_the_log_for_ever(element: Element) -> None:
@@ -290,7 +292,7 @@ def test_participants_that_are_not_the_anchor_drop_decisions_with_the_log(elemen
     apply(element, decision_entry(element, EntryKind.COMMIT, 7))
     apply(element, decision_entry(element, EntryKind.ABORT, 8))
     element.cut_log(10**9)
-    assert element.outcome(txn(7)) is None
+    assert (list(element._log.txns), element.outcome(txn(7))) == ([txn(8)], "committed")
     assert element.outcome(txn(8)) == "aborted", "it refuses a late PREPARE"
     element.forget_decision(txn(8))
     assert element.decisions() == []
@@ -371,3 +373,61 @@ def test_the_commit_point_is_kept_with_the_next_entry(tmp_path: Path) -> None:
     element = reopen(element)
     assert element.commit_point == point > 0
     element.close(clean=True)
+
+
+def test_outcomes_outlive_the_log_and_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An anchor asked after its log was cut: never "nothing known" about what was committed."""
+    monkeypatch.setattr(past, "PAST_MAX", 4)
+    element = new_element(tmp_path / "element")
+    for number in range(1, 11):
+        write(element, "TERRY.CUSTOMERS", [customer(number)], number=1000 + number)
+    element.cut_log(10**9, entries_max=3)
+    while element.cut_log(10**9, entries_max=3):
+        pass
+    assert element.log_bytes == 0
+    for _ in range(3):
+        outcomes = [element.outcome(txn(1000 + n)) for n in range(1, 11)]
+        assert outcomes == ["forgotten"] * 6 + ["committed"] * 4
+        assert [element.changes_of(txn(1000 + n)) for n in (6, 7, 10)] == [-1, 1, 1]
+        assert element.outcome(txn(1011)) is None, "never heard of, and never forgotten"
+        assert element.outcome(txn(999)) == "forgotten"
+        assert element.outcome(TxnId(1, "another life", 5)) is None
+        element = reopen(element)
+    element.begin()  # a cut that is rolled back is none
+    write_in_batch = LogEntry(1, element.tail.lsn + 1, EntryKind.ABORT, txn(1011), b"")
+    element.apply_entry(write_in_batch)
+    element.cut_log(10**9)
+    element.rollback()
+    assert (element.outcome(txn(1007)), element.outcome(txn(1011))) == ("committed", None)
+    element.close(clean=True)
+
+
+def test_a_rollback_restores_what_is_known_of_transactions(element: Element) -> None:
+    apply(element, prepare_entry(element, INSERTED, 1))
+    apply(element, decision_entry(element, EntryKind.ABORT, 2))
+    log = element._log
+    reloads = []
+    load, log.load_txns = log.load_txns, lambda: reloads.append(1)  # type: ignore[method-assign]
+
+    def known() -> tuple[object, ...]:
+        return dict(log.txns), dict(log._prepare_bytes), list(element.decisions())
+
+    before = known()
+    element.begin()
+    element.apply_entry(prepare_entry(element, [], 3))
+    middle = known()
+    element.savepoint("statement")
+    element.apply_entry(decision_entry(element, EntryKind.COMMIT, 1))
+    element.apply_entry(decision_entry(element, EntryKind.ABORT, 3))
+    forget = encode_txns((txn(2), txn(1)))
+    element.apply_entry(LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, forget))
+    assert element.decisions() != before[2]
+    element.rollback_to("statement")
+    assert known() == middle
+    element.rollback()
+    assert known() == before
+    assert not reloads, "and without reading the table again"
+    load()
+    assert known() == before

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from data.txn import manager as manager_module
+from data.txn import settling
 from data.txn.manager import Transaction, TransactionManager
+from data.txn.settling import Settling
 from protocol.errors import DiskFullError, GridError, TransientError
 from protocol.messages.sql import RunStatement
 from protocol.messages.txn import CommitSingle, Decide, Prepare, RollBack
@@ -195,7 +197,7 @@ async def test_a_decision_that_finds_no_room_is_told_until_it_does(
     assert grid.leads[2].rows() == [(2, 2)]
 
 
-async def test_a_refused_vote_aborts_everywhere_and_is_forgotten(
+async def test_a_refused_vote_aborts_everywhere_and_the_lead_forgets_it(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     txn = grid.manager.begin(1000)
@@ -208,10 +210,15 @@ async def test_a_refused_vote_aborts_everywhere_and_is_forgotten(
     schema = grid.leads[1].element.schema_version
     await grid.manager.run_autocommit(1, (insert((1, 5)),), schema, 2000)
     assert grid.leads[1].rows() == [(1, 5)]
-    while not grid.manager._forget:  # the abort is acknowledged in the background
+    while grid.manager._background:  # the abort is told in the background
         await asyncio.sleep(0)
     grid.manager.forget_now()
-    while grid.leads[1].element.decisions():
+    (kept,) = grid.leads[1].element.decisions()
+    assert (kept.txn, kept.committed) == (txn.id, False), "a late message must find it"
+    monkeypatch.setattr(settling, "KEEP_S", 0.0)
+    lead = grid.leads[1]
+    await Settling(DB, lead.element, lead.writer, grid.routes).sweep({})
+    while lead.element.decisions():
         await asyncio.sleep(0)
 
 
