@@ -14,11 +14,13 @@ import structlog
 from data.admin.port import ElementFacts
 from data.admin.settings import DatabaseSettings, settings_of
 from data.exec.coordination import Coordination
+from data.exec.epochs import EpochKeeper
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
 from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
+from data.txn.epochs import EpochClock
 from data.txn.lead import LeadWriter
 from data.txn.settling import Settling
 from data.txn.workspace import Workspace
@@ -64,6 +66,7 @@ class Database:
         server: FragmentServer,
         clock: Clock,
         session_timeout_s: float,
+        epochs: EpochClock,
     ) -> None:
         self.spec = spec
         self.settings: DatabaseSettings = settings_of(spec)
@@ -81,8 +84,10 @@ class Database:
             self.writer,
             spec.database,
             luggage=self.writer,
+            cut_limit=lambda: self.epochs.cut_limit(),
         )
         self.writer.attach(self.member)
+        self.writer.epochs = epochs
         self.shard = Shard(element, self.writer, self.member)
         self.shard.open_here = lambda txn: txn in self.space.manager.open
         scratch = Path(spec.data_store) / SCRATCH_FOLDER
@@ -92,6 +97,16 @@ class Database:
         )
         self.space.lock_wait_ms = int(self.settings.lock_wait_s * 1000)
         self.space.connections_max = self.settings.connections
+        self.epochs = self.shard.epochs = EpochKeeper(
+            self.space.router,
+            self.writer,
+            self.member,
+            element,
+            epochs,
+            self.settings.epoch_interval_s,
+        )
+        self.space.make_epoch = self.epochs.create
+        self.space.epoch_at_commit = self.settings.create_epoch_at_commit
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._resolving: set[TxnId] = set()
@@ -105,6 +120,7 @@ class Database:
         if trace.listener is not None:
             trace.step("data/database.py")
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeping")
+        self.epochs.start()
         self.view_changed(self._membership.view())
         if self._map_task is not None:
             await self._map_task
@@ -165,6 +181,7 @@ class Database:
             await asyncio.gather(self._housekeeper, return_exceptions=True)
         if self._map_task is not None:
             await asyncio.gather(self._map_task, return_exceptions=True)
+        await self.epochs.close()
         await self.space.close()
         if self._started:
             await self.member.stop(hand_over)

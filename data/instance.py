@@ -29,6 +29,7 @@ from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
 from data.session.frontend import Frontend
 from data.storage.element import Element
+from data.txn.epochs import EpochBook
 from membership.port import ClusterView, InstanceInfo, Membership
 from protocol import trace
 from protocol.clock import SystemClock
@@ -70,6 +71,7 @@ class DataInstance:
         self._served: dict[str, Served] = {}
         self._fragments = FragmentServer(self._shards, info.name)
         self._fragments.register(rpc)
+        self._epochs = EpochBook(rpc)
         self.keeper = ElementKeeper(
             home, info.name, info.incarnation, self, membership, self._clock
         )
@@ -144,6 +146,7 @@ class DataInstance:
             self._fragments,
             self._clock,
             self._settings.membership.session_timeout_s,
+            self._epochs.clock(spec.database),
         )
         self._databases[key] = database
         self._served[key] = database

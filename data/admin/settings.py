@@ -22,7 +22,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     durability: int = 0  # 1: every commit is flushed before it is acknowledged
     connections: int = CONNECTIONS
     lock_wait_s: float = LOCK_WAIT_S
-    epoch_interval_s: float = EPOCH_INTERVAL_S
+    epoch_interval_s: float = EPOCH_INTERVAL_S  # 0: an epoch only when somebody asks for one
+    create_epoch_at_commit: bool = False  # of sessions that do not say otherwise
     isolation: int = READ_COMMITTED  # 0: SERIALIZABLE
 
 
@@ -33,13 +34,16 @@ def settings_of(spec: ElementSpec) -> DatabaseSettings:
     disk). Management has checked names and ranges; values are decimal numbers.
     """
     given = {name.lower(): value for name, value in spec.attributes}
+    durability = int(given.get("durability", 1 if spec.k == 1 else 0))
+    epoch_interval_s = 0.0 if durability else EPOCH_INTERVAL_S  # flushed commits need no epochs
     return DatabaseSettings(
         perm_size_mb=int(given.get("permsize", PERM_SIZE_MB)),
         temp_size_mb=int(given.get("tempsize", TEMP_SIZE_MB)),
-        durability=int(given.get("durability", 1 if spec.k == 1 else 0)),
+        durability=durability,
         connections=int(given.get("connections", CONNECTIONS)),
         lock_wait_s=float(given.get("lockwait", LOCK_WAIT_S)),
-        epoch_interval_s=float(given.get("epochinterval", EPOCH_INTERVAL_S)),
+        epoch_interval_s=float(given.get("epochinterval", epoch_interval_s)),
+        create_epoch_at_commit=given.get("createepochatcommit", "0") == "1",
         isolation=int(given.get("isolation", READ_COMMITTED)),
     )
 

@@ -7,6 +7,7 @@ element's catalog has changed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from data.catalog.catalog import Catalog
@@ -65,6 +66,8 @@ class Coordination:
         self.sessions = 0
         self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
+        self.epoch_at_commit = False  # the same: CreateEpochAtCommit
+        self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py
         self.isolation = Isolation.READ_COMMITTED  # the same
         self.background: set[asyncio.Task[None]] = set()
         self._scratch_dir = scratch_dir

@@ -11,7 +11,7 @@ from data.exec.shard import Shard
 from data.txn.ports import Reply
 from protocol import trace
 from protocol.errors import GridError, InternalError, NotServingError
-from protocol.messages import sql, txn
+from protocol.messages import epochs, sql, txn
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 
@@ -74,6 +74,10 @@ _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     txn.Decide: lambda s, m, r, _: s.writer.decide(m, r),
     txn.AskOutcome: lambda s, m, r, _: s.writer.ask_outcome(m, r),
     txn.Forget: lambda s, m, r, _: s.writer.forget(m, r),
+    epochs.AskEpoch: lambda s, m, r, _: s.epochs.ask(m, r),
+    epochs.LogEpoch: lambda s, m, r, _: s.epochs.log_epoch(m, r),
+    epochs.FlushLog: lambda s, m, r, _: s.epochs.flush(m, r),
+    epochs.CreateEpoch: lambda s, m, r, _: s.epochs.create_here(m, r),
 }
 
 

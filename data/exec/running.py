@@ -184,6 +184,7 @@ class Running:
             self.unsettled = None
             known = await manager.finish(manager.settle_autocommit(rs, txn))
             if known is not None:
+                await session.committed(self.sink)
                 return tag_of(verb, known.counts[0])
         made = session.fast_steps(self.prepared, self.values)
         if made is None:
@@ -192,6 +193,7 @@ class Running:
         ran = await manager.run_autocommit(
             rs, steps, session.space.schema_version, session.lock_wait_ms
         )
+        await session.committed(self.sink)
         return tag_of(verb, ran.counts[0])
 
     async def _in_transaction(self) -> str:
@@ -213,6 +215,7 @@ class Running:
             await manager.roll_back(txn)
             raise
         await manager.finish(manager.commit(txn))  # once begun its outcome is what is told
+        await session.committed(self.sink)
         return tag
 
     async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:

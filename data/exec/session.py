@@ -92,6 +92,8 @@ class Session:
             "session_authorization": user,
             "application_name": parameters.get("application_name", ""),
         }
+        self.epoch_at_commit = space.epoch_at_commit  # CreateEpochAtCommit
+        self.epoch_next = False  # ttEpochCreate was called: the next commit is an epoch
         self._closing: asyncio.Task[None] | None = None
         identity = space.element.identity
         self.element = identity.element
@@ -198,7 +200,7 @@ class Session:
             if path == "read":
                 if not max_rows and encoder is not None and self.failed is None:
                     return fast.read(self, prepared, values, encoder, sink)
-            elif not self.explicit and not self.implicit:
+            elif not (self.explicit or self.implicit or self.wants_epoch):
                 return fast.write(self, prepared, values, sink)
         return self._general(prepared, values, encoder, max_rows, sink)
 
@@ -282,7 +284,7 @@ class Session:
         if self.explicit or self.txn is None:
             sink.done("")
             return None
-        body = self.commit("") if commit else self.roll_back("")
+        body = self.commit(sink, "") if commit else self.roll_back("")
         empty = self.prepare("", ())
         return Running(self, empty, (), None, 0, sink).start(lambda: body)
 
@@ -290,16 +292,36 @@ class Session:
         """BEGIN, also inside an implicit block."""
         self.explicit = True
 
-    def commit(self, tag: str = "COMMIT") -> Coroutine[Any, Any, str]:
+    def commit(self, sink: ResultSink, tag: str = "COMMIT") -> Coroutine[Any, Any, str]:
         """A coroutine that commits what there is and gives the tag."""
         txn = self._leave()
 
         async def end() -> str:
             if txn is not None:
                 await self.space.manager.finish(self.space.manager.commit(txn))
+            await self.committed(sink)
             return tag
 
         return end()
+
+    @property
+    def wants_epoch(self) -> bool:
+        """The next commit is an epoch."""
+        return self.epoch_at_commit or self.epoch_next
+
+    async def committed(self, sink: ResultSink) -> None:
+        """A transaction was committed: make an epoch of it, if that is wanted, before the answer.
+
+        The commit stands whatever comes of it, so there is a warning and no error.
+        """
+        if not self.wants_epoch:
+            return
+        self.epoch_next = False
+        try:
+            await self.space.manager.finish(self.space.make_epoch())
+        except GridError as error:
+            message = f"the transaction is committed, but it is not in an epoch yet: {error.detail}"
+            sink.notice("WARNING", message, "01000")
 
     def roll_back(self, tag: str = "ROLLBACK") -> Coroutine[Any, Any, str]:
         """A coroutine that rolls back what there is and gives the tag."""

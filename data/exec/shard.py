@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from data.exec import encoders
+from data.exec.epochs import EpochKeeper
 from data.storage.element import Element
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
@@ -109,6 +110,7 @@ class Shard:
         self.writer = writer
         self.map_version = 0
         self.open_here: Callable[[TxnId], bool] = lambda txn: True  # of this coordinator's clients
+        self.epochs: EpochKeeper  # set by data/database.py
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -39,7 +39,7 @@ def run_utility(
     arguments = plan.arguments
     tag = prepared.tag_kind
     if kind == "commit":
-        return _later(session, prepared, sink, session.commit)
+        return _later(session, prepared, sink, lambda: session.commit(sink))
     if kind == "rollback":
         return _later(session, prepared, sink, session.roll_back)
     if session.failed is not None and kind != "rollback_to":
@@ -57,6 +57,8 @@ def run_utility(
         return _later(session, prepared, sink, lambda: _roll_back_to(session, name))
     elif kind == "lock_table":
         return _later(session, prepared, sink, lambda: _lock_table(session, arguments))
+    elif kind == "call":
+        _call(session, str(arguments["text"]))
     elif kind in ("set", "set_schema", "reset", "discard"):
         _set(session, kind, arguments, sink)
     elif kind == "show":
@@ -105,6 +107,14 @@ def _savepoint(session: Session, name: str) -> None:
         raise TransactionStateError("SAVEPOINT can only be used in a transaction")
     mark = session.txn.mark() if session.txn is not None else {}
     session.savepoints.append((name, mark))
+
+
+def _call(session: Session, text: str) -> None:
+    """A built-in procedure. Raises NotSupportedError for others."""
+    name = "".join(text.split()).rstrip(";").upper()
+    if name not in ("TTEPOCHCREATE", "TTEPOCHCREATE()"):
+        raise NotSupportedError(f"there is no procedure {text.strip()}")
+    session.epoch_next = True
 
 
 def _find(session: Session, name: str) -> int:
@@ -187,6 +197,9 @@ def _set(session: Session, kind: str, arguments: dict[str, object], sink: Result
             session.lock_wait_ms = max(0, int(float(value) * 1000))
         except ValueError:
             raise ParameterError(f"lock_wait takes seconds, not {value}") from None
+        return
+    if lower in ("createepochatcommit", "create_epoch_at_commit"):
+        session.epoch_at_commit = value.lower() in ("1", "on", "true", "yes")
         return
     if lower in ("client_encoding",) and value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
         raise ParameterError(

@@ -109,9 +109,9 @@ class ReplicaSetMember:
         listener: RoleListener,
         db: str,
         luggage: Luggage | None = None,
-        cut_limit: Callable[[], int] | None = None,
+        cut_limit: Callable[[], int | None] | None = None,
     ) -> None:
-        """cut_limit: LSN from which others still need the log (epochs, backups)."""
+        """cut_limit: LSN from which others still need the log (epochs, backups); None: nobody."""
         self.element = element
         self.db = db
         self.rs = 0

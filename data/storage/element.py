@@ -535,6 +535,10 @@ class Element(BatchWriter):
         """(epoch number, position) of the EPOCH entries kept, oldest first; committed ones."""
         return log.epochs(self._fresh_reader())
 
+    def newest_epoch(self, at_most: int | None = None) -> tuple[int, int]:
+        """(number, LSN) of the newest committed EPOCH entry (with a number up to `at_most`)."""
+        return log.newest_epoch(self._fresh_reader(), at_most)
+
     def owned_buckets(self) -> frozenset[int]:
         """Buckets that OWN entries gave to this replica set and no DISOWN entry took away."""
         return frozenset(

@@ -112,6 +112,22 @@ def epochs(connection: apsw.Connection) -> list[tuple[int, LogPosition]]:
     return [(decode_epoch(payload), LogPosition(term, lsn)) for payload, term, lsn in rows]
 
 
+def newest_epoch(connection: apsw.Connection, at_most: int | None = None) -> tuple[int, int]:
+    """(number, LSN) of the newest EPOCH entry kept, or of the newest one with such a number.
+
+    (0, 0): there is none.
+    """
+    rows = connection.execute(
+        "SELECT payload, lsn FROM _log INDEXED BY _log_epoch WHERE kind = 5 ORDER BY lsn DESC"
+    )
+    for payload, lsn in rows:
+        number = decode_epoch(payload)
+        if at_most is None or number <= at_most:
+            rows.close(True)
+            return number, lsn
+    return 0, 0
+
+
 class Log:
     """The log as the writer sees it, its open transaction included."""
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Generator, Sequence
 import structlog
 
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry
+from data.storage.entry import EntryKind, LogEntry, encode_epoch
+from data.txn.epochs import EpochClock
 from data.txn.ports import Nobody, Replicator, Reply, workspace_lost
 from data.txn.workspace import Workspace
 from protocol import trace
@@ -35,6 +36,20 @@ Work = Callable[[], None]
 Finish = Callable[[GridError | None], None]
 
 
+class _Failing:
+    """The reply of work that ends by a callback."""
+
+    def __init__(self, finish: Finish) -> None:
+        self._finish = finish
+
+    def reply(self, message: object) -> None:
+        """Never: the batch ends it."""
+
+    def fail(self, error: GridError) -> None:
+        """It could not begin."""
+        self._finish(error)
+
+
 class BatchQueue:
     """The mechanics under LeadWriter: who writes when. Everything runs on the event loop."""
 
@@ -42,6 +57,8 @@ class BatchQueue:
         self._element = element
         self._db = db
         self.rs = rs
+        self.epochs = EpochClock()  # of the database on this instance (data/instance.py sets it)
+        self._epoch = 0  # the newest in the log, the batch that gathers included
         self._replicator: Replicator | None = None
         self.leading = False
         self.term = 0
@@ -66,6 +83,8 @@ class BatchQueue:
     def _start_term(self, term: int) -> None:
         self.term = term
         self._next_lsn = self._element.tail.lsn + 1
+        self._epoch = self._element.newest_epoch()[0]
+        self.epochs.saw(self._epoch)
 
     def _end_term(self, error: GridError | None = None) -> None:
         """Roll the SQLite transaction back, tell everybody who waits. `error`: for the batch."""
@@ -199,11 +218,43 @@ class BatchQueue:
 
     # -- the SQLite transaction --------------------------------------------------------------------
     def _open_batch(self) -> None:
-        """Make the SQLite transaction one that holds only the batch."""
+        """Make the SQLite transaction one that holds only the batch; an epoch that is due first."""
         if self._resident is not None:
             self._park()
         if not self._element.in_batch:
             self._element.begin()
+        if self.epochs.seen > self._epoch:
+            self._write_epoch()
+
+    @property
+    def _epoch_due(self) -> bool:
+        """Nothing may be logged before an epoch that was heard of."""
+        return self.epochs.seen > self._epoch
+
+    def _write_epoch(self) -> None:
+        number, before = self.epochs.seen, self._epoch
+        entry = self._append_whole(EntryKind.EPOCH, None, encode_epoch(number), apply=True)
+        self._epoch = number
+
+        def finish(error: GridError | None) -> None:
+            if error is not None and self._epoch == number:
+                self._epoch = before
+
+        self._add(entry, finish)
+
+    def log_epoch(self, finish: Finish) -> None:
+        """Have every epoch that was heard of in the log; `finish` when that is committed."""
+
+        def work() -> None:
+            self._open_batch()
+            self._add(None, finish)
+
+        self._submit(work, _Failing(finish))
+
+    @property
+    def epoch_in_log(self) -> int:
+        """The newest epoch in the log; the batch on its way included."""
+        return self._epoch
 
     def _park(self) -> None:
         """Take the resident transaction's changes out again; its workspace keeps them."""

@@ -366,6 +366,7 @@ class LeadWriter(BatchQueue):
             return
         payload = _ENCODER.encode(TxnPayload(row_changes.encode(workspace.changes), ddl))
         in_place = self._resident is workspace and not self._batch and not ddl
+        in_place = in_place and not self._epoch_due
         if in_place:
             self._resident = None
         else:
@@ -383,6 +384,7 @@ class LeadWriter(BatchQueue):
             yield
         payload = _ENCODER.encode(TxnPayload(row_changes.joined(pieces), ddl))
         in_place = self._resident is workspace and not self._batch and not ddl
+        in_place = in_place and not self._epoch_due
         if in_place:
             self._resident = None
         else:

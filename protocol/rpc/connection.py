@@ -106,13 +106,15 @@ class Connection(asyncio.Protocol):
         if request_id in self._calls and not self._paused:
             self._append(_encode(envelope.Cancel(request_id)))
 
-    def tell(self, message: Any) -> None:
-        """Send without an answer; dropped when the peer is far behind."""
-        if self._out_bytes <= limits.RPC_QUEUE_BYTES_MAX:
-            item = _encode(envelope.Tell(message))
-            if len(item) > _ITEM_BYTES_MAX:
-                raise _too_large(len(item), message)
-            self._append(item)
+    def tell(self, message: Any) -> bool:
+        """Send without an answer; False: dropped, because the peer is far behind."""
+        if self._out_bytes > limits.RPC_QUEUE_BYTES_MAX:
+            return False
+        item = _encode(envelope.Tell(message))
+        if len(item) > _ITEM_BYTES_MAX:
+            raise _too_large(len(item), message)
+        self._append(item)
+        return True
 
     # -- answering --------------------------------------------------------------------------------
     def answer(self, request_id: int, message: Any) -> None:

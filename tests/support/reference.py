@@ -29,9 +29,11 @@ PermSize | {perm_size} | MiB for rows and indexes of one element; a full element
 TempSize | {temp_size} | MiB of scratch space for queries
 Connections | {connections} | clients at one data instance
 LockWait | {lock_wait:g} | seconds a statement waits for a lock, then error 6003
-EpochInterval | {epoch_interval:g} | seconds between points that the whole database can be
-    recovered to
-CreateEpochAtCommit | 0 | 1: such a point with every commit
+EpochInterval | {epoch_interval:g} with Durability 0, else 0 | seconds between epochs: points that
+    the whole database can be brought back to after a loss of power of all copies. 0: only those
+    that are asked for
+CreateEpochAtCommit | 0 | 1: a commit is answered when an epoch that holds it is on the disk of
+    every in-sync copy of every replica set. Also `SET CreateEpochAtCommit = 1` in a session
 Isolation | {isolation} | 1: READ COMMITTED. 0: SERIALIZABLE
 SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
 SQLQueryTimeoutMSec | 0 | the same in milliseconds
@@ -74,7 +76,7 @@ LIMITS_HEAD = """
 Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
 """
 NOT_YET = (
-    *("TempSize", "EpochInterval", "CreateEpochAtCommit", "Isolation", "Workers"),
+    *("TempSize", "Isolation", "Workers"),
     *("SQLQueryTimeout", "SQLQueryTimeoutMSec"),
 )
 
