@@ -30,7 +30,8 @@ class Scene:
 
 @pytest_asyncio.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    grid = MemoryGrid(tmp_path, session_timeout_s=10.0)  # long: nobody is taken for dead
+    attributes = (("PermSize", "64"), ("EpochInterval", "0"))  # no steps but the statement's
+    grid = MemoryGrid(tmp_path, session_timeout_s=10.0, attributes=attributes)  # nobody dies
     await grid.start()
     client = await grid.connect(0)
     try:
