@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from data.catalog.catalog import Catalog
-from data.catalog.element_ddl import key_columns
 from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
 from data.exec.placement import PlacementCache
@@ -98,10 +97,6 @@ class Coordination:
         """The one value of a SELECT without tables, with all SQL functions."""
         rows = self.expressions.query(sql, params)
         return rows[0][0] if rows else None
-
-    def key_columns(self, table_id: int) -> tuple[str, ...]:
-        """The columns that identify a row of a table."""
-        return key_columns(self.catalog.table_by_id(table_id))
 
     # -- plans -------------------------------------------------------------------------------------
     def prepare(

@@ -9,15 +9,16 @@ from typing import Any, Protocol
 
 from data.distribution.route import Fragment, Route, buckets_of
 from data.exec import encoders
+from data.exec.locking import locked_rows
 from data.exec.router import Router
 from data.exec.values import Specials
-from data.sql.plan_types import Gather, Locking, QueryPlan
+from data.sql.plan_types import Gather, QueryPlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
 from protocol import trace
-from protocol.errors import CardinalityError, NotSupportedError
+from protocol.errors import CardinalityError
 from protocol.ids import TxnId
-from protocol.messages.sql import CloseCursor, FetchRows, LockKeys, ReadRows, Rows, SelectRows
+from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
 from protocol.sqltypes import StorageRow, StorageValue
 
 READ_TIMEOUT_S = 3600.0  # a scan may take long; lost peers are noticed by their connection
@@ -36,7 +37,8 @@ class Space(Protocol):
     @property
     def schema_version(self) -> int: ...
     def new_scratch(self) -> Scratch: ...
-    def key_columns(self, table_id: int) -> tuple[str, ...]: ...
+    @property
+    def expressions(self) -> Scratch: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,21 @@ class QueryRunner:
         self.specials = specials
         self._txn = txn
         self._schema = space.schema_version
+
+    @property
+    def space(self) -> Space:
+        """The database."""
+        return self._space
+
+    @property
+    def txn(self) -> Transaction | None:
+        """The statement's transaction."""
+        return self._txn
+
+    @property
+    def schema(self) -> int:
+        """Version of the schema that the statement was planned with."""
+        return self._schema
 
     # -- where -------------------------------------------------------------------------------------
     async def targets(self, route: Route, values: Values) -> list[Target]:
@@ -199,7 +216,7 @@ class QueryRunner:
         """The result as storage rows, in batches; visible columns and those of `locking`."""
         await self.prepare(plan, values)
         if plan.locking is not None:
-            yield await self._locked_rows(plan, plan.locking, values)
+            yield await locked_rows(self, plan, plan.locking, values)
             return
         if plan.final is None:
             async for rows in self.stream(plan.gathers[0], values, encoders.STORAGE_ROWS):
@@ -238,75 +255,3 @@ class QueryRunner:
                     return
         finally:
             await scan.close()
-
-    # -- SELECT … FOR UPDATE -----------------------------------------------------------------------
-    async def _locked_rows(
-        self, plan: QueryPlan, locking: Locking, values: Values
-    ) -> list[StorageRow]:
-        assert self._txn is not None
-        if plan.final is None:
-            rows = await self._lock_where_read(plan.gathers[0], locking, values)
-        else:
-            rows = await self._lock_after(plan, locking, values)
-        return [row[: locking.visible] for row in rows]
-
-    async def _lock_where_read(
-        self, gather: Gather, locking: Locking, values: Values
-    ) -> list[StorageRow]:
-        assert self._txn is not None
-        locks = tuple((t.table_id, t.first_column, t.key_columns) for t in locking.tables)
-        params = gather.fragment.bind(values, self.specials)
-        step = SelectRows(gather.fragment.sql, params, locks, locking.share, locking.wait == "skip")
-        rows: list[StorageRow] = []
-        for target in await self.targets(gather.route, values):
-            ran = await self._space.manager.run(
-                self._txn,
-                target.rs,
-                (step,),
-                self._schema,
-                lock_wait_ms=_lock_wait_ms(locking, self._txn),
-            )
-            rows += [tuple(row) for row in ran.rows]
-        return rows
-
-    async def _lock_after(
-        self, plan: QueryPlan, locking: Locking, values: Values
-    ) -> list[StorageRow]:
-        """General plans: run the query, then lock what it found where the rows are."""
-        assert self._txn is not None
-        if locking.wait == "skip":
-            raise NotSupportedError("SKIP LOCKED in a query that needs a general plan")
-        unlocked = QueryPlan(plan.kind, plan.gathers, plan.final, plan.columns)
-        rows = await self.all_rows(unlocked, values)
-        router = self._space.router
-        for table in locking.tables:
-            end = table.first_column + table.key_columns
-            keys: dict[int, dict[StorageRow, None]] = {}
-            for row in rows:
-                key = row[table.first_column : end]
-                if None in key:
-                    continue
-                rs = router.buckets[int(row[end] or 0)] if table.has_bucket else router.nearest()
-                keys.setdefault(rs, {})[key] = None
-            for rs, some in sorted(keys.items()):
-                step = LockKeys(
-                    table.table_id,
-                    self._space.key_columns(table.table_id),
-                    list(some),
-                    "FOR UPDATE",
-                    locking.share,
-                )
-                await self._space.manager.run(
-                    self._txn,
-                    rs,
-                    (step,),
-                    self._schema,
-                    lock_wait_ms=_lock_wait_ms(locking, self._txn),
-                )
-        return rows
-
-
-def _lock_wait_ms(locking: Locking, txn: Transaction) -> int:
-    if locking.wait == "nowait":
-        return 0
-    return int(locking.wait_s * 1000) or txn.lock_wait_ms

@@ -10,6 +10,7 @@ from data.exec.running import Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
 from data.txn.isolation import isolation_of
+from data.txn.locks import INTENTION_SHARED, SHARED_INTENTION, Mode
 from protocol.errors import NotSupportedError, ParameterError, TransactionStateError
 from protocol.messages.sql import LockTable
 from protocol.pgwire.values import RowEncoder
@@ -24,6 +25,18 @@ _DEFAULTS = {
     "lock_timeout": "0",
     "max_identifier_length": "63",
     "search_path": '"$user", public',
+}
+
+
+_TABLE_MODES = {  # PostgreSQL's; readers wait for none of them
+    "ACCESS SHARE": INTENTION_SHARED,
+    "ROW SHARE": INTENTION_SHARED,
+    "ROW EXCLUSIVE": Mode.INTENTION,
+    "SHARE UPDATE EXCLUSIVE": Mode.INTENTION,
+    "SHARE": Mode.SHARED,
+    "SHARE ROW EXCLUSIVE": SHARED_INTENTION,
+    "EXCLUSIVE": Mode.EXCLUSIVE,
+    "ACCESS EXCLUSIVE": Mode.EXCLUSIVE,
 }
 
 
@@ -146,10 +159,13 @@ async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
     space = session.space
     if session.txn is None:
         session.txn = session.begin_txn()
-    exclusive = "SHARE" not in str(arguments.get("mode") or "EXCLUSIVE").upper().split()
+    mode = _TABLE_MODES.get(str(arguments.get("mode")))
+    if mode is None:
+        raise ParameterError(f"LOCK TABLE knows no mode {arguments.get('mode')}")
     txn, manager = session.txn, space.manager
-    step = LockTable(int(str(arguments["table_id"])), exclusive)
-    wait_ms = 0 if arguments.get("nowait") else -1
+    step = LockTable(int(str(arguments["table_id"])), mode)
+    wait_s = float(str(arguments.get("wait_s") or 0))
+    wait_ms = 0 if arguments.get("nowait") else int(wait_s * 1000) or -1
     mark = txn.mark()
     try:
         for rs in space.router.replica_sets:

@@ -32,6 +32,7 @@ from data.sql.ir import (
 )
 from data.sql.operators import call, common_type, compare, is_unknown, number_const, settle
 from data.sql.parse import PREFIX, parse_query, refuse
+from data.sql.plan_types import LockStrength
 from data.sql.retype import retype_query
 from data.sql.scope import (
     CteDefinition,
@@ -593,6 +594,8 @@ class QueryBinder:
         locks = tree.args.get("locks") or []
         if not locks:
             return
+        if len(locks) > 1:
+            raise refuse("more than one FOR UPDATE or FOR SHARE")
         lock = locks[0]
         names = tuple(
             folded(e.args["db"]) if e.args.get("db") is not None else folded(e.this)
@@ -606,7 +609,13 @@ class QueryBinder:
             mode = "skip"
         elif isinstance(wait, exp.Expression):
             seconds = float(wait.this)
-        select.lock = Lock(names, mode, seconds, share=not lock.args.get("update"))
+            mode = "wait" if seconds else "nowait"
+        strength: LockStrength
+        if lock.args.get("update"):
+            strength = "no key update" if lock.args.get("key") else "update"
+        else:
+            strength = "key share" if lock.args.get("key") else "share"
+        select.lock = Lock(names, mode, seconds, strength)
 
 
 # -- helpers --------------------------------------------------------------------------------------

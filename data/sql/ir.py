@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.catalog.objects import Table
-from data.sql.plan_types import Special
+from data.sql.plan_types import LockStrength, Special
 from protocol.sqltypes import UNKNOWN, SqlType, StorageValue
 
 
@@ -284,7 +284,7 @@ class Lock:
     names: tuple[str, ...] = ()
     wait: str = "wait"
     wait_s: float = 0.0
-    share: bool = False
+    strength: LockStrength = "update"
 
 
 @dataclass(slots=True, eq=False)

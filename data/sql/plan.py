@@ -65,6 +65,8 @@ from protocol.sqltypes import BIGINT, SqlType
 
 Columns = tuple[tuple[str, SqlType], ...]
 
+_LOCK_COLUMN = "_LOCK"  # and a number: a key column of rows to be locked
+
 
 class Planner:
     """Plans the queries of one statement."""
@@ -75,11 +77,13 @@ class Planner:
         self.placement = Placement(catalog)
         self.reasons: list[str] = []
         self.gathers: list[Gather] = []
+        self._cut: Fragment | None = None  # LIMIT and OFFSET of a query that skips locked rows
 
     # -- entry -------------------------------------------------------------------------------------
     def plan(self, query: Query) -> QueryPlan:
         """The plan of a top-level query. Raises NotSupportedError."""
         self._check_sequences(query)
+        self._cut = _take_cut(query)
         hint = self.statement.hints.get("TT_GRIDQUERYEXEC")
         if hint == "LOCAL":
             return self._whole(query, ROUTE_HERE)
@@ -221,6 +225,7 @@ class Planner:
                 items.append(Item("", order.expr))
                 keys.append(key)
             order_places.append(keys.index(key))
+        shown_items = len(items)
         locking = self._add_locks(query, items) if query.lock is not None else None
         partial = Select(
             sources=query.sources,
@@ -249,6 +254,13 @@ class Planner:
             Item(i.name, ColumnExpr(source, n, i.expr.type), i.table_id, i.column_number)
             for n, i in zip(names[:visible], items[:visible], strict=True)
         ]
+        columns_of_result = self.result_columns(final)
+        if locking is not None:  # the keys to lock come last, behind what is only sorted by
+            final.items += [
+                Item("", ColumnExpr(source, n, i.expr.type))
+                for n, i in zip(names[shown_items:], items[shown_items:], strict=True)
+            ]
+            locking = _moved(locking, visible - shown_items, visible)
         for place, order in zip(order_places, query.order, strict=True):
             expr = ColumnExpr(source, names[place], order.expr.type)
             final.order.append(OrderItem(expr, order.descending, order.nulls_first))
@@ -261,7 +273,8 @@ class Planner:
             tables=table_ids(query),
             ordered_limit=query.limit is not None,
         )
-        return self._finish(query, "co-located", (gather,), _final(final, source, "g1"), locking)
+        plan = self._finish(query, "co-located", (gather,), _final(final, source, "g1"), locking)
+        return replace(plan, columns=columns_of_result)
 
     def _partial_groups(self, query: Select, route: Route) -> QueryPlan | None:
         """Partial aggregates at every place, merged here."""
@@ -292,6 +305,7 @@ class Planner:
         gathered: dict[int, str] = {}
         locked = self._locked_sources(query) if query.lock is not None else []
         locks: list[LockTable] = []
+        hidden: list[Item] = []  # the keys to lock, behind the visible items
         for part in _blocks(query, self.placement, gathered):
             for source in part.sources:
                 if id(source) in gathered or source.kind not in ("table", "query"):
@@ -303,17 +317,27 @@ class Planner:
                 if source.kind == "query":
                     self._gather_derived(source, name)
                     continue
-                gather, lock = self._gather_table(source, part, name, lock=source in locked)
+                is_locked = source in locked
+                gather = self._gather_table(source, part, name, lock=is_locked)
                 self.gathers.append(gather)
-                if lock is not None:
-                    locks.append(lock)
+                if is_locked:
+                    locks.append(_lock_table(source, len(query.items) + len(hidden)))
+                    hidden += [
+                        Item("", ColumnExpr(source, column, kind))
+                        for column, kind in gather.columns
+                        if column.startswith(_LOCK_COLUMN)
+                    ]
         printer = Printer(gathered)
+        columns_of_result = self.result_columns(query)
         lock_clause, query.lock = query.lock, None
-        final = printer.fragment(printer.query(query))
         locking = None
         if lock_clause is not None:
-            locking = _locking(lock_clause, tuple(locks), len(query.items))
-        return self._finish(query, "general", tuple(self.gathers), final, locking)
+            locking = self._locking(lock_clause, tuple(locks), len(query.items))
+            for item in hidden:
+                query.items.append(item)
+        final = printer.fragment(printer.query(query))
+        plan = self._finish(query, "general", tuple(self.gathers), final, locking)
+        return replace(plan, columns=columns_of_result)
 
     def _gatherable(self, source: Source) -> bool:
         """A derived table whose rows are made where they are: its answer is the union of places."""
@@ -337,9 +361,7 @@ class Planner:
             Gather(name, fragment, route, tuple(source.columns), tables=table_ids(source.query))
         )
 
-    def _gather_table(
-        self, source: Source, block: Select, name: str, *, lock: bool
-    ) -> tuple[Gather, LockTable | None]:
+    def _gather_table(self, source: Source, block: Select, name: str, *, lock: bool) -> Gather:
         table = source.table
         assert table is not None
         conditions = _own_conditions(source, block)
@@ -358,14 +380,10 @@ class Planner:
             if hidden in source.used:
                 columns.append((hidden, BIGINT))
                 texts.append(f"{source.alias}.{quoted(hidden)}")
-        lock_table = None
         if lock:
-            keys = key_columns(table)
-            bucket = has_bucket(table)
-            number = len(self.gathers)
-            lock_table = LockTable(table.id, len(columns), len(keys), bucket, number)
-            for key in (*keys, *(("_BUCKET",) if bucket else ())):
-                columns.append((f"_LOCK{len(columns)}", BIGINT))
+            types = {c.name: c.type for c in table.columns}
+            for key in (*key_columns(table), *(("_BUCKET",) if has_bucket(table) else ())):
+                columns.append((f"{_LOCK_COLUMN}{len(columns)}", types.get(key, BIGINT)))
                 texts.append(f"{source.alias}.{quoted(key)}")
         if not columns:
             columns.append(("_ONE", BIGINT))
@@ -383,8 +401,7 @@ class Planner:
             own = self.placement.source_place(source)
             place = Place(ok=True, classes=classes, locators=own.locators)
             route = block_route(self.catalog, place) or ROUTE_ALL
-        gather = Gather(name, printer.fragment(sql), route, tuple(columns), tables=(table.id,))
-        return gather, lock_table
+        return Gather(name, printer.fragment(sql), route, tuple(columns), tables=(table.id,))
 
     # -- FOR UPDATE --------------------------------------------------------------------------------
     def _locked_sources(self, query: Query) -> list[Source]:
@@ -408,15 +425,47 @@ class Planner:
             table = source.table
             assert table is not None
             keys, bucket = key_columns(table), has_bucket(table)
-            locks.append(LockTable(table.id, len(items), len(keys), bucket))
+            locks.append(_lock_table(source, len(items)))
             types = {c.name: c.type for c in table.columns}
             for key in (*keys, *(("_BUCKET",) if bucket else ())):
                 items.append(Item("", ColumnExpr(source, key, types.get(key, BIGINT))))
-        return _locking(query.lock, tuple(locks), visible)
+        return self._locking(query.lock, tuple(locks), visible)
+
+    def _locking(self, lock: Lock, tables: tuple[LockTable, ...], visible: int) -> Locking:
+        return Locking(
+            tables,
+            visible,
+            lock.wait,  # type: ignore[arg-type]
+            lock.wait_s,
+            lock.strength,
+            self._cut,
+        )
 
 
-def _locking(lock: Lock, tables: tuple[LockTable, ...], visible: int) -> Locking:
-    return Locking(tables, visible, lock.wait, lock.wait_s, lock.share)  # type: ignore[arg-type]
+def _lock_table(source: Source, first_column: int) -> LockTable:
+    table = source.table
+    assert table is not None
+    return LockTable(table.id, first_column, len(key_columns(table)), has_bucket(table))
+
+
+def _moved(locking: Locking, by: int, visible: int) -> Locking:
+    tables = [replace(t, first_column=t.first_column + by) for t in locking.tables]
+    return replace(locking, tables=tuple(tables), visible=visible)
+
+
+def _take_cut(query: Query) -> Fragment | None:
+    """Take LIMIT and OFFSET out of a query that skips locked rows: they count the others only."""
+    if query.lock is None or query.lock.wait != "skip":
+        return None
+    if isinstance(query, Select) and query.row_limit is not None:
+        raise refuse("SKIP LOCKED with ROWNUM or FIRST")
+    if query.limit is None and query.offset is None:
+        return None
+    printer = Printer()
+    limit = "-1" if query.limit is None else f"max({printer.expr(query.limit)}, 0)"
+    offset = "0" if query.offset is None else f"max({printer.expr(query.offset)}, 0)"
+    query.limit = query.offset = None
+    return printer.fragment(f"SELECT {limit}, {offset}")
 
 
 def _is_single(route: Route) -> bool:

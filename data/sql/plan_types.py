@@ -57,28 +57,35 @@ class Gather:
     ordered_limit: bool = False
 
 
+LockStrength = Literal["update", "no key update", "share", "key share"]
+
+
 @dataclass(frozen=True, slots=True)
 class LockTable:
     """Rows of `table_id` to lock: their keys (primary key or `_ROWKEY`, then `_BUCKET` if the table
-    has one) stand in each row of the gather from `first_column` on (`key_columns` without bucket).
+    has one) stand in each row of the result from `first_column` on (`key_columns` without bucket).
     """
 
     table_id: int
     first_column: int
     key_columns: int
     has_bucket: bool
-    gather: int = 0  # which gather
 
 
 @dataclass(frozen=True, slots=True)
 class Locking:
-    """SELECT … FOR UPDATE. The hidden columns follow the `visible` result columns in every row."""
+    """SELECT … FOR UPDATE. The hidden columns follow the `visible` result columns in every row.
+
+    `cut`: only with "skip", a SELECT of two numbers without tables: how many rows are wanted (-1:
+    all), how many to leave out before them. Rows that are skipped do not count.
+    """
 
     tables: tuple[LockTable, ...]
     visible: int
     wait: Literal["wait", "nowait", "skip"] = "wait"
     wait_s: float = 0.0  # 0: the session's LockWait
-    share: bool = False  # FOR SHARE
+    strength: LockStrength = "update"
+    cut: Fragment | None = None
 
 
 PlanKind = Literal["single", "co-located", "general"]

@@ -282,10 +282,14 @@ def _lock(words: Words, catalog: Catalog, schema: str) -> tuple[UtilityPlan, str
         words.expect("MODE")
         mode = " ".join(parts_of_mode)
     nowait = words.take("NOWAIT")
+    arguments: dict[str, object] = {"table_id": relation.id, "mode": mode, "nowait": nowait}
     if words.take("WAIT"):
-        words.value()
+        try:
+            wait_s = float(words.value())
+        except ValueError:
+            raise words.error() from None
+        arguments.update({"wait_s": wait_s} if wait_s else {"nowait": True})
     words.end()
-    arguments = {"table_id": relation.id, "mode": mode, "nowait": nowait}
     return UtilityPlan("lock_table", arguments), "LOCK TABLE"
 
 

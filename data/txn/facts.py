@@ -109,17 +109,21 @@ class TableFacts:
     bucket: int  # position of _BUCKET, -1 for DUPLICATE tables
 
     def resources(self, change: RowChange) -> Iterator[tuple[Resource, Mode]]:
-        """The exclusive locks a row change needs (old and new values of every unique key)."""
+        """The locks a row change needs: old and new values of every unique key."""
         table_id = self.table.id
         for unique in self.unique_keys:
             old = new = None
             if change.old is not None:
                 old = tuple(change.old[i] for i in unique.positions)
-                yield (table_id, unique.index_id, old), Mode.EXCLUSIVE
             if change.new is not None:
                 new = tuple(change.new[i] for i in unique.positions)
-                if new != old and None not in new:
-                    yield (table_id, unique.index_id, new), Mode.EXCLUSIVE
+            if old == new:  # the key stays: who only relies on it need not wait
+                if old is not None and None not in old:
+                    yield (table_id, unique.index_id, old), Mode.UPDATE
+                continue
+            for key in (old, new):
+                if key is not None and None not in key:
+                    yield (table_id, unique.index_id, key), Mode.EXCLUSIVE
         if change.new is not None:
             for link in self.parents:
                 if not link.is_local:
@@ -246,6 +250,11 @@ def key_name(table: Table, columns: tuple[str, ...]) -> KeyName:
 def child_resource(table_id: int, key: ForeignKey, values: StorageRow) -> Resource:
     """What children of one parent row share, and who deletes the parent row takes alone."""
     return (table_id, key.name, values)
+
+
+def entries_name(index_id: int) -> str:
+    """SQLite name of the entries of a global index; their keys are locked by this name."""
+    return f"GI.{index_id}"
 
 
 def exists_sql(table: Table, columns: tuple[str, ...]) -> str:

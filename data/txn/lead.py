@@ -19,7 +19,7 @@ from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn import luggage
 from data.txn.batches import BatchQueue, Finish
 from data.txn.facts import FactsCache
-from data.txn.locks import LockTable, Mode, Resource
+from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.ports import (
     Nobody,
     Reply,
@@ -65,9 +65,9 @@ class LeadWriter(BatchQueue):
     def __init__(self, element: Element, db: str, rs: int) -> None:
         super().__init__(element, db, rs)
         self.locks = LockTable()
-        self._waits = LockWaits(self.locks, self._age_mark)
+        self.waits = LockWaits(self.locks)
         self._workspaces: dict[TxnId, Workspace] = {}
-        self._running: TxnId | None = None  # whose statement runs, None: an autocommit one
+        self._running = TxnId(0, "", 0)  # whose statement runs
         self._steps = self._new_runner()
         self._steps_version = element.schema_version
 
@@ -99,7 +99,7 @@ class LeadWriter(BatchQueue):
         self._workspaces.clear()
         self.locks.clear()
         super()._end_term(error)
-        self._waits.give_all_up(self._not_lead)
+        self.waits.give_all_up(self._not_lead)
 
     def pack(self) -> bytes:
         """Open workspaces and their locks, for the next lead of a planned hand-over."""
@@ -112,10 +112,6 @@ class LeadWriter(BatchQueue):
         for workspace, held in luggage.unpack(packed, boottime_s()):
             self._workspaces[workspace.txn] = workspace
             self.locks.take(workspace.txn, held)
-
-    def _age_mark(self, txn: TxnId) -> float:
-        workspace = self._workspaces.get(txn)
-        return 0.0 if workspace is None else workspace.started_s
 
     def _runner(self, schema: int) -> StepRunner:
         version = self._element.schema_version
@@ -151,37 +147,66 @@ class LeadWriter(BatchQueue):
         guard = not plain and (bool(self.locks) or bool(self._batch))
         if guard:
             element.savepoint("statement")
-        self._running = None
+        self._running = message.txn
         result: StepsResult | None = None
+        conflict = None
         try:
             result = runner.run(message.steps)
             if result.effects:
                 raise InternalError("a statement with effects elsewhere was sent to commit at once")
-            conflict = None
             if self.locks:
                 wanted = runner.row_locks(result.changes) + result.locks
-                conflict = self.locks.first_conflict(None, wanted)
+                conflict = self.locks.first_conflict(message.txn, wanted)
             entry = None
             if result.changes and conflict is None:
                 payload = _ENCODER.encode(TxnPayload(row_changes.encode(result.changes)))
                 entry = self._append(EntryKind.COMMIT, message.txn, payload)
+        except MustWaitError as error:
+            conflict = error.conflict
         except BaseException:
             self._undo_statement(result, plain, guard)
+            self._autocommit_over(message.txn, until_s)
             raise
         if conflict is not None:
             self._undo_statement(result, plain, guard)
-
-            def again(until_s: float) -> None:  # in its turn among those who waited with it
-                self._submit_between(lambda: self._run_autocommit(message, reply, until_s), reply)
-
-            self._waits.wait(
-                message.txn, None, conflict, message.lock_wait_ms, until_s, again, reply
-            )
+            self._wait_autocommit(message, reply, until_s, conflict)
             return
+        assert result is not None
         answer = Ran(self.term, tuple(result.counts), result.rows)
         if guard:
             element.release("statement")
         self._add(entry, lambda error: reply.reply(answer) if error is None else reply.fail(error))
+        self._autocommit_over(message.txn, until_s)
+
+    def _wait_autocommit(
+        self, message: RunStatement, reply: Reply, until_s: float, conflict: Conflict
+    ) -> None:
+        txn = message.txn
+
+        def again(until_s: float) -> None:  # it holds what it waited for: it may join a batch
+            self._submit(
+                lambda: self._retry(
+                    lambda: self._run_autocommit(message, reply, until_s),
+                    lambda: self._autocommit_over(txn, until_s),
+                ),
+                reply,
+            )
+
+        self.waits.wait(
+            txn,
+            conflict,
+            message.lock_wait_ms,
+            until_s,
+            again,
+            reply,
+            failed=lambda: self._autocommit_over(txn, 1.0),
+            autocommit=True,
+        )
+
+    def _autocommit_over(self, txn: TxnId, until_s: float) -> None:
+        """It holds nothing any more: what comes now comes after it. until_s 0.0: it never did."""
+        if until_s:
+            self.waits.wake(self.locks.release(txn))
 
     def _undo_statement(self, result: StepsResult | None, plain: bool, guard: bool) -> None:
         """Undo an autocommit statement; a plain one has no savepoint but its own row changes."""
@@ -200,6 +225,8 @@ class LeadWriter(BatchQueue):
         if self._batch:
             self._after_batch(lambda: self._run_in_txn(message, reply, until_s), reply)
             return
+        if not until_s:  # sent again, because its answer was lost: one of them is enough
+            self.waits.give_up(message.txn, WorkspaceLostError("the statement was sent again"))
         workspace = self._enlist(message)
         if message.number == workspace.statements:
             assert workspace.last_answer is not None
@@ -221,23 +248,28 @@ class LeadWriter(BatchQueue):
                 self._undo_to("statement", True)
                 raise
         except BaseException:
-            self._drop_if_empty(message.txn)
+            self._statement_failed(message.txn)
             raise
         if conflict is not None:
             self._undo_to("statement", True)
 
             def again(until_s: float) -> None:
-                self._submit_between(lambda: self._run_in_txn(message, reply, until_s), reply)
+                self._submit_between(
+                    lambda: self._retry(
+                        lambda: self._run_in_txn(message, reply, until_s),
+                        lambda: self._statement_failed(message.txn),
+                    ),
+                    reply,
+                )
 
-            self._waits.wait(
-                message.txn,
+            self.waits.wait(
                 message.txn,
                 conflict,
                 message.lock_wait_ms,
                 until_s,
                 again,
                 reply,
-                lambda: self._drop_if_empty(message.txn),
+                failed=lambda: self._statement_failed(message.txn),
             )
             return
         self._element.release("statement")
@@ -246,6 +278,14 @@ class LeadWriter(BatchQueue):
             self._commit(workspace, b"", reply, workspace.last_answer)
         else:
             reply.reply(workspace.last_answer)
+
+    def _retry(self, work: Callable[[], None], failed: Callable[[], None]) -> None:
+        """A statement that holds granted locks: however it fails, they go back."""
+        try:
+            work()
+        except BaseException:
+            failed()
+            raise
 
     def _enlist(self, message: RunStatement) -> Workspace:
         """The transaction's workspace, made for its first statement here."""
@@ -270,7 +310,7 @@ class LeadWriter(BatchQueue):
     def _keep(
         self, workspace: Workspace, result: StepsResult, wanted: list[tuple[Resource, Mode]]
     ) -> None:
-        self.locks.take(workspace.txn, wanted)
+        self.waits.wake(self.locks.take(workspace.txn, wanted))
         workspace.marks.append(len(workspace.changes))
         workspace.changes += result.changes
         workspace.statements += 1
@@ -278,8 +318,9 @@ class LeadWriter(BatchQueue):
             workspace.term, tuple(result.counts), result.rows, tuple(result.effects)
         )
 
-    def _drop_if_empty(self, txn: TxnId) -> None:
-        """A transaction whose first statement failed has nothing here."""
+    def _statement_failed(self, txn: TxnId) -> None:
+        """Locks granted for it go back; if it was the first one here, nothing is left."""
+        self.waits.wake(self.locks.give_back(txn))
         workspace = self._workspaces.get(txn)
         if workspace is not None and not workspace.statements and not workspace.prepared:
             self._forget(workspace)
@@ -319,7 +360,7 @@ class LeadWriter(BatchQueue):
 
     def undo_statement(self, message: UndoStatement, reply: Reply) -> None:
         """Back to just after statement `number`; one that waits for a lock is given up."""
-        self._waits.give_up(message.txn, WorkspaceLostError("the statement was given up"))
+        self.waits.give_up(message.txn, WorkspaceLostError("the statement was given up"))
 
         def work() -> None:
             if self._batch:  # the statement may wait for its end: undo comes after it
@@ -406,7 +447,7 @@ class LeadWriter(BatchQueue):
             self._park()
         if self._workspaces.get(workspace.txn) is workspace:
             del self._workspaces[workspace.txn]
-            self._waits.wake(self.locks.release(workspace.txn))
+            self.waits.wake(self.locks.release(workspace.txn))
 
     def prepare(self, message: Prepare, reply: Reply) -> None:
         """Write PREPARE; the locks stay until the decision."""
@@ -518,7 +559,7 @@ class LeadWriter(BatchQueue):
 
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""
-        self._waits.give_up(message.txn, WorkspaceLostError("the transaction was rolled back"))
+        self.waits.give_up(message.txn, WorkspaceLostError("the transaction was rolled back"))
 
         def work() -> None:
             if self._batch:  # a statement of it may wait for the end of the batch
@@ -551,7 +592,7 @@ class LeadWriter(BatchQueue):
         """What became of a transaction; writes ABORT first if nothing is known of it."""
         if trace.listener is not None:
             trace.step("data/txn/lead.py", message)
-        self._waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))
+        self.waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))
 
         def work() -> None:
             if self._batch:

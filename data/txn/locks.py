@@ -1,15 +1,22 @@
-"""Row, key and table locks of one lead, with fair queues and a wait graph. Pure: no I/O, no clock.
+"""Row, key and table locks of one lead, with fair queues and the edges of waits. Pure: no I/O.
 
-A *resource* is a hashable name: (table, key) for rows, (table, index, key) for unique keys,
-(table,) for whole tables. Modes: shared, exclusive, and for tables intention exclusive. Autocommit
-statements never take locks (they are done before anybody else runs); they only ask `blockers`.
+A *resource* is a hashable name: (table, index, key) for rows and unique keys, (table,) for whole
+tables. Whoever cannot have a lock waits in the resource's queue. Queues are fair: a lock is refused
+also to who would get past somebody waiting for a lock that does not go together with it. A lock
+that becomes free is *granted* to the first in the queue before anybody else is asked, and the
+waiter tries its statement again holding it. Who holds a weaker lock and wants a stronger one waits
+before all who hold nothing: they can only wait for him.
+
+Autocommit statements hold nothing when they are done (nobody runs between them and their commit),
+but while they wait they queue up, and are granted, like everybody else.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
+from typing import NamedTuple
 
 from protocol.ids import TxnId
 
@@ -17,31 +24,132 @@ Resource = Hashable
 
 
 class Mode(IntEnum):
-    """Lock modes; `_COMPATIBLE` says which go together."""
+    """Lock modes of rows and keys, and (the names with INTENTION) of tables.
 
-    INTENTION = 0  # on a table: row locks below it
+    PostgreSQL's FOR KEY SHARE, FOR SHARE, FOR NO KEY UPDATE and FOR UPDATE are KEY_SHARED, SHARED,
+    UPDATE and EXCLUSIVE. Gray's IS, IX, S, SIX and X for tables are INTENTION_SHARED, INTENTION,
+    SHARED, SHARED_INTENTION and EXCLUSIVE; IS and SIX go together with what KEY_SHARED and UPDATE
+    go together with. The numbers are in PREPARE records.
+    """
+
+    INTENTION = 0
     SHARED = 1
     EXCLUSIVE = 2
+    KEY_SHARED = 3
+    UPDATE = 4
 
 
-_COMPATIBLE = {
-    (Mode.INTENTION, Mode.INTENTION),
+INTENTION_SHARED = Mode.KEY_SHARED
+SHARED_INTENTION = Mode.UPDATE
+
+_TOGETHER = (
+    (Mode.KEY_SHARED, Mode.KEY_SHARED),
+    (Mode.KEY_SHARED, Mode.SHARED),
+    (Mode.KEY_SHARED, Mode.UPDATE),
+    (Mode.KEY_SHARED, Mode.INTENTION),
     (Mode.SHARED, Mode.SHARED),
-}
+    (Mode.INTENTION, Mode.INTENTION),
+)
+
+
+def intention_of(mode: Mode) -> Mode:
+    """The lock on a table that goes with locks in this mode on some of its rows."""
+    return INTENTION_SHARED if mode in (Mode.SHARED, Mode.KEY_SHARED) else Mode.INTENTION
+
+
+def _conflicts(mode: Mode) -> int:
+    return sum(
+        1 << other
+        for other in Mode
+        if (mode, other) not in _TOGETHER and (other, mode) not in _TOGETHER
+    )
+
+
+_CONFLICTS = tuple(_conflicts(mode) for mode in Mode)  # bit n: does not go together with mode n
+
+
+def _joined(one: Mode, other: Mode) -> Mode:
+    """The weakest mode that is at least as strong as both."""
+    both = _CONFLICTS[one] | _CONFLICTS[other]
+    fitting = [mode for mode in Mode if _CONFLICTS[mode] & both == both]
+    return min(fitting, key=lambda mode: _CONFLICTS[mode].bit_count())
+
+
+_JOINED = tuple(tuple(_joined(one, other) for other in Mode) for one in Mode)
+
+
+def younger(txn: TxnId) -> tuple[int, int, str]:
+    """Sort key: of two transactions the greater one is the younger; all instances agree.
+
+    The running number of an id begins with the time it was given (data/txn/manager.py).
+    """
+    return txn.counter, txn.element, txn.incarnation
+
+
+class Conflict(NamedTuple):
+    """A lock that is not to be had now; `mode` is what the transaction would hold then."""
+
+    resource: Resource
+    mode: Mode
 
 
 class Waiter:
-    """Somebody who waits for a resource. `wake` is called once, when it is worth trying again."""
+    """Somebody who waits. `wake` is called once, with the lock granted."""
 
-    __slots__ = ("blockers", "resource", "txn", "wake")
+    __slots__ = ("ahead", "behind", "gives_way", "mode", "number", "resource", "txn", "wake")
 
     def __init__(
-        self, txn: TxnId | None, resource: Resource, blockers: set[TxnId], wake: Callable[[], None]
+        self, txn: TxnId, conflict: Conflict, wake: Callable[[], None], *, gives_way: bool = False
     ) -> None:
         self.txn = txn
-        self.resource = resource
-        self.blockers = blockers
+        self.resource, self.mode = conflict
         self.wake = wake
+        self.gives_way = gives_way  # an autocommit statement: it can begin anew at any time
+        self.number = 0  # names this wait; another one, even of the same transaction, has another
+        self.ahead: Waiter | None = None
+        self.behind: Waiter | None = None
+
+
+class _Queue:
+    """Who waits for one resource, first come first."""
+
+    __slots__ = ("first", "last")
+
+    def __init__(self) -> None:
+        self.first: Waiter | None = None
+        self.last: Waiter | None = None
+
+    def __iter__(self) -> Iterator[Waiter]:
+        waiter = self.first
+        while waiter is not None:
+            following = waiter.behind  # the present one may be taken out
+            yield waiter
+            waiter = following
+
+    def insert(self, waiter: Waiter, after: Waiter | None) -> None:
+        """Put somebody behind `after`; None: before all."""
+        before = self.first if after is None else after.behind
+        waiter.ahead, waiter.behind = after, before
+        if after is None:
+            self.first = waiter
+        else:
+            after.behind = waiter
+        if before is None:
+            self.last = waiter
+        else:
+            before.ahead = waiter
+
+    def remove(self, waiter: Waiter) -> None:
+        """Take somebody out."""
+        if waiter.ahead is None:
+            self.first = waiter.behind
+        else:
+            waiter.ahead.behind = waiter.behind
+        if waiter.behind is None:
+            self.last = waiter.ahead
+        else:
+            waiter.behind.ahead = waiter.ahead
+        waiter.ahead = waiter.behind = None
 
 
 class LockTable:
@@ -50,129 +158,233 @@ class LockTable:
     def __init__(self) -> None:
         self._holders: dict[Resource, dict[TxnId, Mode]] = {}
         self._held: dict[TxnId, dict[Resource, None]] = {}
-        self._waiting: dict[Resource, deque[Waiter]] = {}
+        self._queues: dict[Resource, _Queue] = {}
+        self._waiting: dict[TxnId, Waiter] = {}
+        # granted to somebody who has not tried again yet, and what he held before
+        self._granted: dict[TxnId, dict[Resource, Mode | None]] = {}
+        self._numbers = itertools.count(1)
 
     def __bool__(self) -> bool:
-        """True while any lock is held."""
+        """True while any lock is held (nobody waits where none is)."""
         return bool(self._holders)
 
-    def blockers(self, txn: TxnId | None, resource: Resource, mode: Mode) -> set[TxnId]:
-        """The transactions whose locks forbid this one; empty: it may be taken."""
-        holders = self._holders.get(resource)
-        if not holders:
-            return set()
-        return {
-            other
-            for other, held in holders.items()
-            if other != txn and (mode, held) not in _COMPATIBLE
-        }
-
+    # -- asking and taking -------------------------------------------------------------------------
     def first_conflict(
-        self, txn: TxnId | None, wanted: Iterable[tuple[Resource, Mode]]
-    ) -> tuple[Resource, set[TxnId]] | None:
-        """The first wanted lock that others forbid, with those who hold it."""
-        if not self._holders:
+        self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]
+    ) -> Conflict | None:
+        """The first wanted lock that is not to be had now."""
+        every = self._holders
+        if not every:
             return None
         for resource, mode in wanted:
-            if resource in self._holders:
-                found = self.blockers(txn, resource, mode)
-                if found:
-                    return resource, found
+            holders = every.get(resource)
+            if holders is None:
+                continue
+            before = holders.get(txn)
+            if before is not None:
+                mode = _JOINED[before][mode]
+                if mode is before:
+                    continue
+            conflicts = _CONFLICTS[mode]
+            for other, held in holders.items():
+                if conflicts >> held & 1 and other != txn:
+                    return Conflict(resource, mode)
+            if before is None and resource in self._queues:
+                for waiter in self._queues[resource]:
+                    if conflicts >> waiter.mode & 1:
+                        return Conflict(resource, mode)
         return None
 
-    def take(self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]) -> None:
-        """Take locks that `first_conflict` allowed; a stronger mode replaces a weaker one.
+    def take(self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]) -> list[Waiter]:
+        """Take locks that `first_conflict` allowed, joined with what is held already.
 
-        Intention and shared together are as good as exclusive: others must neither write nor rely
-        on the table.
+        Locks that were granted and are not wanted after all go back: returns who gets them, to be
+        woken.
         """
         held = self._held.setdefault(txn, {})
+        granted = self._granted.get(txn)
         for resource, mode in wanted:
             holders = self._holders.setdefault(resource, {})
             before = holders.get(txn)
             if before is None:
                 holders[txn] = mode
                 held[resource] = None
-            elif before is not mode and before is not Mode.EXCLUSIVE:
-                holders[txn] = Mode.EXCLUSIVE
+            else:
+                holders[txn] = _JOINED[before][mode]
+                if granted is not None:
+                    granted.pop(resource, None)
+        return [] if granted is None else self.give_back(txn)
 
-    def release(self, txn: TxnId, only: Iterable[Resource] | None = None) -> list[Waiter]:
-        """Drop a transaction's locks (all, or some after a rollback to a savepoint).
-
-        Returns the waiters worth waking, first come first. The caller calls their `wake`.
-        """
-        held = self._held.get(txn)
-        if held is None:
-            return []
-        resources = list(held) if only is None else [r for r in only if r in held]
+    def give_back(self, txn: TxnId) -> list[Waiter]:
+        """Its statement failed: what was granted for it goes; returns who gets it, to be woken."""
+        granted = self._granted.pop(txn, None)
         woken: list[Waiter] = []
-        for resource in resources:
-            del held[resource]
-            holders = self._holders[resource]
-            del holders[txn]
-            if not holders:
-                del self._holders[resource]
-            woken += self._waiting.pop(resource, ())
-        if not held:
+        for resource, before in (granted or {}).items():
+            if before is None:
+                del self._held[txn][resource]
+                self._drop(txn, resource)
+            else:
+                self._holders[resource][txn] = before
+            woken += self._grant(resource)
+        if granted and not self._held[txn]:
             del self._held[txn]
         return woken
 
-    def wait(self, waiter: Waiter) -> None:
-        """Queue up behind a resource."""
-        self._waiting.setdefault(waiter.resource, deque()).append(waiter)
+    def release(self, txn: TxnId) -> list[Waiter]:
+        """Drop a transaction's locks; returns who has got them, to be woken."""
+        self._granted.pop(txn, None)
+        held = self._held.pop(txn, None)
+        woken: list[Waiter] = []
+        for resource in held or ():
+            self._drop(txn, resource)
+            if resource in self._queues:
+                woken += self._grant(resource)
+        return woken
 
-    def stop_waiting(self, waiter: Waiter) -> None:
-        """Leave the queue (timeout, cancel). Harmless if already woken."""
-        queue = self._waiting.get(waiter.resource)
-        if queue is not None and waiter in queue:
-            queue.remove(waiter)
-            if not queue:
-                del self._waiting[waiter.resource]
+    def _drop(self, txn: TxnId, resource: Resource) -> None:
+        holders = self._holders[resource]
+        del holders[txn]
+        if not holders:
+            del self._holders[resource]
+
+    # -- waiting -----------------------------------------------------------------------------------
+    def wait(self, waiter: Waiter) -> None:
+        """Queue up for what `first_conflict` gave."""
+        waiter.number = next(self._numbers)
+        queue = self._queues.setdefault(waiter.resource, _Queue())
+        holders = self._holders[waiter.resource]
+        after = queue.last
+        if waiter.txn in holders:
+            after = None
+            for other in queue:
+                if other.txn not in holders:
+                    break
+                after = other
+        queue.insert(waiter, after)
+        self._waiting[waiter.txn] = waiter
+
+    def stop_waiting(self, waiter: Waiter) -> list[Waiter]:
+        """Leave the queue (timeout, cancel); returns who need not wait any more, to be woken."""
+        if self._waiting.get(waiter.txn) is not waiter:
+            return []
+        self._leave(waiter)
+        return self._grant(waiter.resource)
+
+    def give_way(self, waiter: Waiter) -> list[Waiter]:
+        """Let everybody pass: drop what was granted, queue up anew as the last.
+
+        For an autocommit statement in a cycle. Returns who is to be woken, perhaps itself.
+        """
+        self._leave(waiter)
+        woken = self.release(waiter.txn)
+        conflict = self.first_conflict(waiter.txn, [(waiter.resource, waiter.mode)])
+        if conflict is None:
+            self._hold(waiter)
+            return [*woken, waiter]
+        self.wait(waiter)
+        return woken + self._grant(waiter.resource)
+
+    def _leave(self, waiter: Waiter) -> None:
+        del self._waiting[waiter.txn]
+        queue = self._queues[waiter.resource]
+        queue.remove(waiter)
+        if queue.first is None:
+            del self._queues[waiter.resource]
+
+    def _grant(self, resource: Resource) -> list[Waiter]:
+        """Give a resource to who can have it now, in the order of the queue."""
+        queue = self._queues.get(resource)
+        if queue is None:
+            return []
+        woken: list[Waiter] = []
+        passed = 0  # modes of those who have to go on waiting
+        for waiter in queue:
+            conflicts = _CONFLICTS[waiter.mode]
+            if not conflicts & passed and not self._in_the_way(waiter):
+                self._leave(waiter)
+                self._hold(waiter)
+                woken.append(waiter)
+            elif waiter.mode is Mode.EXCLUSIVE:
+                break  # nobody gets past it
+            else:
+                passed |= 1 << waiter.mode
+        return woken
+
+    def _in_the_way(self, waiter: Waiter) -> bool:
+        conflicts = _CONFLICTS[waiter.mode]
+        return any(
+            conflicts >> held & 1 and other != waiter.txn
+            for other, held in self._holders.get(waiter.resource, {}).items()
+        )
+
+    def _hold(self, waiter: Waiter) -> None:
+        holders = self._holders.setdefault(waiter.resource, {})
+        before = holders.get(waiter.txn)
+        self._granted.setdefault(waiter.txn, {}).setdefault(waiter.resource, before)
+        holders[waiter.txn] = waiter.mode if before is None else _JOINED[before][waiter.mode]
+        self._held.setdefault(waiter.txn, {})[waiter.resource] = None
+
+    # -- who waits for whom ------------------------------------------------------------------------
+    def blockers(self, waiter: Waiter) -> set[TxnId]:
+        """Whom a waiter waits for. Who is reached through one of them may be left out."""
+        conflicts = _CONFLICTS[waiter.mode]
+        found: set[TxnId] = set()
+        other = waiter.ahead
+        while other is not None:
+            if conflicts >> other.mode & 1:
+                found.add(other.txn)
+                if other.mode is Mode.EXCLUSIVE:
+                    return found  # it waits for all that are before it
+            other = other.ahead
+        for holder, held in self._holders.get(waiter.resource, {}).items():
+            if conflicts >> held & 1 and holder != waiter.txn:
+                found.add(holder)
+        return found
 
     def cycle(self, start: TxnId) -> list[TxnId]:
-        """The transactions of a wait cycle through `start`, [] if there is none.
+        """The transactions of a cycle of waits here through `start`, [] if there is none.
 
-        Depth-first search over "waits for" edges of this element: whoever waits for a resource
-        waits for all who hold it now.
+        Depth-first search over "waits for" edges.
         """
-        edges: dict[TxnId, set[TxnId]] = {}
-        for waiter in self._waiters():
-            if waiter.txn is not None:
-                found = edges.setdefault(waiter.txn, set(waiter.blockers))
-                found.update(self._holders.get(waiter.resource, ()))
+        waiter = self._waiting.get(start)
+        if waiter is None or (start not in self._held and waiter.behind is None):
+            return []  # nobody waits for it
         path = [start]
         seen = {start}
-        left = [iter(edges.get(start, ()))]  # where the search stands at each step of the path
+        left = [iter(self.blockers(waiter))]  # where the search stands at each step of the path
         while path:
             for other in left[-1]:
-                if other == start and len(path) > 1:
+                if other == start:
                     return path
                 if other not in seen:
                     seen.add(other)
-                    path.append(other)
-                    left.append(iter(edges.get(other, ())))
-                    break
+                    following = self._waiting.get(other)
+                    if following is not None:
+                        path.append(other)
+                        left.append(iter(self.blockers(following)))
+                        break
             else:
                 path.pop()
                 left.pop()
         return []
 
+    def waiter_of(self, txn: TxnId) -> Waiter | None:
+        """The wait of a transaction, None if it does not wait here."""
+        return self._waiting.get(txn)
+
+    def waiters(self) -> Iterable[Waiter]:
+        """All who wait."""
+        return self._waiting.values()
+
+    # -- taking over -------------------------------------------------------------------------------
     def held_by(self, txn: TxnId) -> list[tuple[Resource, Mode]]:
         """Every lock of a transaction; goes into its PREPARE so that a new lead can rebuild it."""
         return [(r, self._holders[r][txn]) for r in self._held.get(txn, ())]
 
-    def waiters_of(self, txn: TxnId) -> Waiter | None:
-        """The waiter of a transaction that waits, None if it does not."""
-        return next((w for w in self._waiters() if w.txn == txn), None)
-
-    def clear(self) -> list[Waiter]:
-        """Forget everything (the lead lost its term); returns all waiters, to be failed."""
-        waiters = list(self._waiters())
+    def clear(self) -> None:
+        """Forget everything (the lead lost its term); who waits has to be told by the caller."""
         self._holders.clear()
         self._held.clear()
+        self._queues.clear()
         self._waiting.clear()
-        return waiters
-
-    def _waiters(self) -> Iterator[Waiter]:
-        for queue in self._waiting.values():
-            yield from queue
+        self._granted.clear()

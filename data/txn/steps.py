@@ -25,13 +25,13 @@ from data.txn.facts import (
     ParentLink,
     TableFacts,
     child_resource,
+    entries_name,
     exists_sql,
     key_name,
 )
-from data.txn.locks import Mode, Resource
+from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
 from protocol import trace
 from protocol.errors import ForeignKeyError, InternalError, SequenceError
-from protocol.ids import TxnId
 from protocol.messages.sql import (
     AddRows,
     ApplyImages,
@@ -44,6 +44,7 @@ from protocol.messages.sql import (
     RunSql,
     SelectRows,
     Step,
+    TakeKeys,
     TakeSequence,
 )
 from protocol.sqltypes import StorageRow, StorageValue
@@ -52,9 +53,6 @@ log = structlog.get_logger()
 
 SEQUENCE_TABLE = "SYS.SEQUENCE_STATE"
 CASCADE_DEPTH_MAX = 32
-
-
-Conflict = tuple[Resource, set[TxnId]]  # what is locked, and by whom
 
 
 @dataclass(slots=True)
@@ -83,7 +81,7 @@ class StepRunner:
         self,
         element: Element,
         facts: FactsCache,
-        conflict_of: Callable[[list[tuple[Resource, Mode]]], Conflict | None],
+        conflict_of: Callable[[Iterable[tuple[Resource, Mode]]], Conflict | None],
     ) -> None:
         self._element = element
         self._facts = facts
@@ -200,23 +198,39 @@ class StepRunner:
             values = tuple(key)
             if not self._element.read_in_batch(sql, values):
                 raise _missing_parent(step.constraint, facts, step.columns, values)
-            mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
-            result.locks.append((name.resource(values), mode))
-        result.locks.append(((step.table_id,), Mode.INTENTION))
+            result.locks.append((name.resource(values), Mode.KEY_SHARED))
+        result.locks.append(((step.table_id,), INTENTION_SHARED))
         result.counts.append(len(step.keys))
 
     def _lock_entries(self, step: LockKeys, result: StepsResult) -> None:
         """Lock entries of global index -table_id: each stands for the row it names."""
-        name = f"GI.{-step.table_id}"
+        name = entries_name(-step.table_id)
         where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(step.columns, 1))
-        mode = Mode.SHARED if step.shared else Mode.EXCLUSIVE
         for key in step.keys:
             values = tuple(key)
             sql = f"SELECT 1 FROM {quoted(name)} WHERE {where} LIMIT 1"
             if not self._element.read_in_batch(sql, values):
                 raise _no_parent(step.constraint, ", ".join(step.columns), values)
-            result.locks.append(((name, values), mode))
+            result.locks.append(((name, values), Mode.KEY_SHARED))
         result.counts.append(len(step.keys))
+
+    def _take_keys(self, step: TakeKeys, result: StepsResult) -> None:
+        mode = Mode(step.mode)
+        wanted: list[tuple[Resource, Mode]] = []
+        if step.table_id < 0:
+            wanted += [((entries_name(-step.table_id), tuple(key)), mode) for key in step.keys]
+        else:
+            facts = self._facts.by_id(step.table_id)
+            index_id = step.index_id or facts.unique_keys[0].index_id
+            wanted += [((step.table_id, index_id, tuple(key)), mode) for key in step.keys]
+            result.locks.append(((step.table_id,), intention_of(mode)))
+        if step.skip:
+            free = [self._conflict_of([lock]) is None for lock in wanted]
+            wanted = [lock for lock, is_free in zip(wanted, free, strict=True) if is_free]
+            keys = zip(step.keys, free, strict=True)
+            result.rows += [tuple(key) for key, is_free in keys if is_free]
+        result.locks += wanted
+        result.counts.append(len(wanted))
 
     def _child_keys(self, step: ChildKeys, result: StepsResult) -> None:
         child = self._facts.by_id(step.table_id)
@@ -229,7 +243,7 @@ class StepRunner:
 
     def _lock_table(self, step: LockTable, result: StepsResult) -> None:
         resource: Resource = (step.table_id,) if step.table_id else DDL_RESOURCE
-        result.locks.append((resource, Mode.EXCLUSIVE if step.exclusive else Mode.SHARED))
+        result.locks.append((resource, Mode(step.mode)))
         result.counts.append(0)
 
     def _take_sequence(self, step: TakeSequence, result: StepsResult) -> None:
@@ -256,12 +270,12 @@ class StepRunner:
 
     def _select_rows(self, step: SelectRows, result: StepsResult) -> None:
         rows = self._element.read_in_batch(step.sql, step.params)
-        mode = Mode.SHARED if step.share else Mode.EXCLUSIVE
+        mode = Mode(step.mode)
         places = [
             (table_id, self._facts.by_id(table_id).unique_keys[0].index_id, first, first + width)
             for table_id, first, width in step.locks
         ]
-        kept = []
+        kept: list[StorageRow] = []
         for row in rows:
             wanted: list[tuple[Resource, Mode]] = [
                 ((table_id, index_id, tuple(row[first:end])), mode)
@@ -270,9 +284,11 @@ class StepRunner:
             ]
             if step.skip and self._conflict_of(wanted) is not None:
                 continue
+            if len(kept) == step.limit:
+                break
             kept.append(row)
             result.locks += wanted
-        result.locks += [((table_id,), Mode.INTENTION) for table_id, *_ in places]
+        result.locks += [((table_id,), intention_of(mode)) for table_id, *_ in places]
         result.rows += kept
         result.counts.append(len(kept))
 
@@ -343,10 +359,11 @@ class StepRunner:
             )
             return
         read = self._element.read_in_batch
+        result.locks.append(((link.parent.id,), INTENTION_SHARED))
         for key in keys:
             if not read(link.exists_sql, key):
                 raise _missing_parent(link.key.name, facts, link.key.columns, key)
-            result.locks.append((link.parent_key.resource(key), Mode.SHARED))
+            result.locks.append((link.parent_key.resource(key), Mode.KEY_SHARED))
 
     def _check_children(
         self,
@@ -460,6 +477,7 @@ _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     PutIndexKeys: StepRunner._put_index_keys,
     ApplyImages: StepRunner._apply_images,
     LockKeys: StepRunner._lock_keys,
+    TakeKeys: StepRunner._take_keys,
     ChildKeys: StepRunner._child_keys,
     LockTable: StepRunner._lock_table,
     TakeSequence: StepRunner._take_sequence,

@@ -96,16 +96,30 @@ class ApplyImages(msgspec.Struct, frozen=True, array_like=True, tag="a"):
 
 
 class LockKeys(msgspec.Struct, frozen=True, array_like=True, tag="k"):
-    """Rows that must exist, by the values of `columns` (a key of the table); locked till the end.
+    """Parent rows, by the values of `columns` (a key of the table): the key is locked till the end.
 
-    A key that is not there: ForeignKeyError naming `constraint`.
+    A key that is not there: ForeignKeyError naming `constraint`. Table -n: entries of global index
+    n, which stand for the rows they name.
     """
 
     table_id: int
     columns: tuple[str, ...]
     keys: list[StorageRow]
     constraint: str
-    shared: bool = True
+
+
+class TakeKeys(msgspec.Struct, frozen=True, array_like=True, tag="y"):
+    """Lock keys in a mode (data/txn/locks.py), whether there are rows of that key or not.
+
+    `index_id`: of a unique index, or 0 for what identifies a row (primary key, hidden row key).
+    Table -n: entries of global index n. `skip`: only those that are free; the rows answer them.
+    """
+
+    table_id: int
+    index_id: int
+    keys: list[StorageRow]
+    mode: int
+    skip: bool = False
 
 
 class ChildKeys(msgspec.Struct, frozen=True, array_like=True, tag="c"):
@@ -122,10 +136,10 @@ class ChildKeys(msgspec.Struct, frozen=True, array_like=True, tag="c"):
 
 
 class LockTable(msgspec.Struct, frozen=True, array_like=True, tag="t"):
-    """A table lock (`exclusive` or shared) until the transaction ends. Table 0: all DDL."""
+    """A table lock in a mode (data/txn/locks.py) until the transaction ends. Table 0: all DDL."""
 
     table_id: int
-    exclusive: bool = True
+    mode: int = 2  # EXCLUSIVE
 
 
 class TakeSequence(msgspec.Struct, frozen=True, array_like=True, tag="s"):
@@ -141,14 +155,16 @@ class SelectRows(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """A SELECT inside the transaction.
 
     `locks`: (table id, first column, number of key columns) for each table whose rows are locked:
-    where their keys stand in the rows. `skip`: leave out rows that others have locked.
+    where their keys stand in the rows, and `mode` in which (data/txn/locks.py). `skip`: leave out
+    rows that others have locked; `limit` ≥ 0: stop after so many that were not left out.
     """
 
     sql: str
     params: tuple[StorageValue, ...]
     locks: tuple[tuple[int, int, int], ...] = ()
-    share: bool = False
+    mode: int = 2  # EXCLUSIVE
     skip: bool = False
+    limit: int = -1
 
 
 class AddRows(msgspec.Struct, frozen=True, array_like=True, tag="d"):
@@ -167,6 +183,7 @@ Step = (
     | PutIndexKeys
     | ApplyImages
     | LockKeys
+    | TakeKeys
     | ChildKeys
     | LockTable
     | TakeSequence
