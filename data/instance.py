@@ -42,6 +42,7 @@ from protocol.errors import (
 from protocol.instance_file import InstanceSettings
 from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
 from protocol.rpc.node import RpcNode
+from protocol.rpc.reach import reach_of
 from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
@@ -82,12 +83,15 @@ class DataInstance:
         self.frontend = Frontend(self._engine)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
+        self._reach = reach_of(rpc)
+        self._reach.subscribe(self._reach_changed)
 
     # -- life -----------------------------------------------------------------------------------
     async def start(self) -> None:
         """Return when membership knows this instance and SQL clients can connect."""
         await self._rpc.listen(self._info.address, self._info.port)
         await self._membership.start()
+        self._reach.start(self._settings.membership.session_timeout_s)
         self._unsubscribe = self._membership.subscribe(self._view_changed)
         self._view_changed(self._membership.view())
         await self.keeper.start()
@@ -102,6 +106,7 @@ class DataInstance:
         if self._unsubscribe is not None:
             self._unsubscribe()
         await self._membership.stop()
+        self._reach.stop()
         await self._rpc.close()
 
     def _view_changed(self, view: ClusterView) -> None:
@@ -115,8 +120,18 @@ class DataInstance:
         for name in self._peers - present:  # stopped or cut off: nobody waits for its answers
             self._rpc.disconnect(name)
         self._peers = present
+        self._reach.watch(
+            {str(i.name) for i in view.instances.values() if i.kind == "data"} & present
+        )
         for database in list(self._databases.values()):
             database.view_changed(view)
+
+    def _reach_changed(self) -> None:
+        """Clients of an instance that is cut off are better served elsewhere."""
+        away = self._reach.cut_off
+        if away != self.frontend.turns_away:
+            log.warning("instance.cut_off", cut_off=away)
+            self.frontend.turn_away(away)
 
     # -- DatabaseHost ---------------------------------------------------------------------------
     async def create(self, spec: ElementSpec) -> None:

@@ -13,6 +13,8 @@ from enum import Enum
 
 from membership.port import LEASE_SHARE, ClusterView, SetState
 
+SILENCE_SHARE = 0.8  # of the session timeout; more than LEASE_SHARE, and than any clock's drift
+
 
 class Verdict(Enum):
     """Whether a copy may stand for lead."""
@@ -40,6 +42,7 @@ class Candidate:
     incarnation: str
     started_s: float  # when this process began to count silence; a restart forgets all beacons
     last_beacon_s: float = 0.0  # when the newest beacon of the lead arrived; 0.0: none yet
+    lead_lost: bool = False  # the connection to the lead's process broke and did not come back
     released: bool = False  # the lead gave up its lease in words (planned hand-over)
     known_dead: Set[str] = frozenset()  # e.g. earlier incarnations of the own instance home
 
@@ -59,17 +62,17 @@ def may_stand(
     if not view.is_alive(candidate.incarnation):
         return Standing(Verdict.WAIT, "own instance is not registered")
     if state.lead == 0:
-        return Standing(Verdict.STAND, "nobody led before")
+        return Standing(Verdict.STAND, "nobody leads: the last lead gave up")
     if state.lead == candidate.element and state.lead_incarnation == candidate.incarnation:
         return Standing(Verdict.LEADING, "leads")
     if candidate.released:
         return Standing(Verdict.STAND, "handed over")
     if state.lead_incarnation in view.dead or state.lead_incarnation in candidate.known_dead:
         return Standing(Verdict.STAND, "the lead's process was seen to exit")
-    if view.is_alive(state.lead_incarnation):
+    if view.is_alive(state.lead_incarnation) and not candidate.lead_lost:
         return Standing(Verdict.WAIT, "the lead is registered")
     silent_since_s = max(candidate.started_s, candidate.last_beacon_s)
-    silence_ends_s = silent_since_s + session_timeout_s
+    silence_ends_s = silent_since_s + SILENCE_SHARE * session_timeout_s
     if now_s < silence_ends_s:
         return Standing(Verdict.WAIT, "the lead's lease may still run", silence_ends_s)
     return Standing(Verdict.STAND, "the lead is gone and silent")
@@ -91,6 +94,20 @@ def lead_lease_until_s(
     answered = [beacons_answered_s.get(element, float("-inf")) for element in others]
     rule_1_s = min(answered, default=float("inf")) + LEASE_SHARE * session_timeout_s
     return min(rule_1_s, serving_until_s)
+
+
+def is_cut_off(view: ClusterView, reaches: Set[str], apart: Set[str]) -> bool:
+    """Whether an instance reaches fewer than half of the data instances that run.
+
+    `apart` (itself, and those whose silence is to be explained) are not counted. Half is enough: of
+    two equal halves the one that leads goes on.
+    """
+    others = {
+        str(info.name)
+        for info in view.instances.values()
+        if info.kind == "data" and info.incarnation not in view.dead
+    } - apart
+    return 2 * len(others & reaches) < len(others)
 
 
 def may_become_active(view: ClusterView, incarnation: str) -> Standing:

@@ -94,6 +94,10 @@ class ReplicaSetDownError(
     """No copy of a replica set is available."""
 
 
+class CutOffError(ReplicaSetDownError, code="CUT_OFF", sqlstate="57P03", retriable=True):
+    """This data instance does not reach most of the others. Another one may serve the client."""
+
+
 class OutcomeUnknownError(GridError, code="OUTCOME_UNKNOWN", sqlstate="08007"):
     """The outcome of a commit is unknown here. A retry could apply the work twice."""
 

@@ -10,6 +10,7 @@ from membership.port import ClusterView, Membership
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
+    CutOffError,
     DeadlineError,
     GridError,
     MembershipLostError,
@@ -21,6 +22,7 @@ from protocol.errors import (
     ReplicaSetDownError,
 )
 from protocol.rpc.node import RpcNode
+from protocol.rpc.reach import reach_of
 from protocol.topology import DistributionMap
 
 OnReply = Callable[[Any, GridError | None], None]
@@ -47,6 +49,7 @@ class Router:
         self._db = db
         self.instance = instance
         self._rpc = rpc
+        self._reach = reach_of(rpc)
         self._membership = membership
         self._server = server
         self.map = DistributionMap(db, 0, 1)
@@ -72,10 +75,17 @@ class Router:
             state = view.sets.get((self._db, number))
             if state is not None and state.lead:
                 leads[number] = self._instances.get(state.lead, "")
-        self.leads = leads
+        old, self.leads = self.leads, leads
+        for number, lead in old.items():
+            if leads.get(number, lead) != lead and self._is_silent(lead):
+                self._rpc.disconnect(lead)  # what waits there goes to the new lead
         self._element_map = ""
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def _is_silent(self, instance: str) -> bool:
+        reaches = self._reach.reaches
+        return reaches is not None and instance != self.instance and instance not in reaches
 
     @property
     def map_version(self) -> int:
@@ -130,9 +140,33 @@ class Router:
         if lead == self.instance:
             self._server.serve_local(message, on_reply)
         elif lead:
-            self._rpc.peer(lead).send(message, on_reply, timeout_s)
+            self._send(lead, message, on_reply, timeout_s)
         else:
             on_reply(None, PeerUnreachableError(f"replica set {rs} of {self._db} has no lead now"))
+
+    def _send(self, instance: str, message: Any, on_reply: OnReply, timeout_s: float) -> None:
+        """To another instance: straight, or, while the link is cut, through a third one."""
+        reach = self._reach
+        peer = self._rpc.peer(instance)
+        if reach.relays and (relayed := reach.peer(instance)) is not None:
+            relayed.send(message, on_reply, timeout_s)
+        elif reach.cut_off and not peer.connected:
+            on_reply(
+                None,
+                CutOffError(
+                    f"this data instance does not reach {instance} nor most of the others",
+                    hint="Roll back, and retry at another data instance.",
+                ),
+            )
+        else:
+            peer.send(message, on_reply, timeout_s)
+
+    def _tell(self, instance: str, message: Any) -> None:
+        reach = self._reach
+        if reach.relays and (relayed := reach.peer(instance)) is not None:
+            relayed.tell(message)
+        else:
+            self._rpc.peer(instance).tell(message)
 
     def tell(self, rs: int, message: Any) -> None:
         """One way, best effort."""
@@ -140,7 +174,7 @@ class Router:
         if lead == self.instance:
             self._server.serve_local(message, _ignore)
         elif lead:
-            self._rpc.peer(lead).tell(message)
+            self._tell(lead, message)
 
     def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]:
         """The same as a future."""
@@ -159,7 +193,7 @@ class Router:
         if instance == self.instance:
             self._server.serve_local(message, on_reply)
         elif instance:
-            self._rpc.peer(instance).send(message, on_reply, timeout_s)
+            self._send(instance, message, on_reply, timeout_s)
         else:
             on_reply(None, PeerUnreachableError(f"a replica set of {self._db} has no lead now"))
         return future
@@ -169,7 +203,7 @@ class Router:
         if instance == self.instance:
             self._server.serve_local(message, _ignore)
         elif instance:
-            self._rpc.peer(instance).tell(message)
+            self._tell(instance, message)
 
     async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any:
         """Repeat a harmless request at whoever leads, until it is answered.

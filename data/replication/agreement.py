@@ -32,11 +32,12 @@ class Agreement:
         self._incarnation = incarnation
         self._counter = counter
 
-    def next_value(self, term: int, in_sync: tuple[int, ...]) -> SetState:
-        """A value with this member as lead and writer."""
+    def next_value(self, term: int, in_sync: tuple[int, ...], lead: int | None = None) -> SetState:
+        """A value with this member as writer, and as lead. lead=0: it leads no more."""
         self._counter += 1
         me = self._incarnation
-        return SetState(term, self._me, me, tuple(sorted(in_sync)), me, self._counter)
+        lead = self._me if lead is None else lead
+        return SetState(term, lead, me, tuple(sorted(in_sync)), me, self._counter)
 
     def attempted(self, new: SetState) -> None:
         """A compare-and-set from the present state (or a creation) to `new` is sent."""

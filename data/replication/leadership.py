@@ -103,6 +103,7 @@ class Leadership:
         self.copies: dict[int, Copy] = {}
         self.successor = 0  # it hands over to this element as soon as no batch is on its way
         self.released = False
+        self.gives_up = False  # others are better connected: the term ends, and one of them leads
         self.next_move_s = now_s + max(situation.pace.settle_s, situation.move_pause_s)
         self.batch_began_s = now_s
         self.view_changed(now_s)
@@ -154,6 +155,9 @@ class Leadership:
         for copy in self.copies.values():
             copy.heard_s += pause_s
             copy.behind_s += pause_s
+        lost = self.situation.lost
+        for element in lost:
+            lost[element] += pause_s
 
     def batch_appended(self, span: Span, body: bytes, now_s: float) -> None:
         """The writer appended entries to the open batch of its element: send them."""
@@ -179,6 +183,8 @@ class Leadership:
         copy = self.copies.get(message.sender)
         if copy is None or (copy.incarnation and copy.incarnation != message.incarnation):
             return
+        if self.situation.vain:
+            self.situation.vain.pop(message.sender, None)
         if isinstance(message, Refused):
             if message.asked_term == self.term == message.term and copy.phase is not Phase.PROBING:
                 self._lose(copy)
@@ -316,7 +322,9 @@ class Leadership:
         return copy.phase is not Phase.SYNCED or copy.acked < last
 
     def _too_late(self, copy: Copy, now_s: float) -> bool:
-        """It is silent, or answers but makes no progress (its disk is full, say)."""
+        """Gone, or silent, or it answers but makes no progress (its disk is full, say)."""
+        if self.situation.is_lost(copy.element, now_s):
+            return True
         limit_s = self.situation.pace.silent_s
         size_s = 0.0 if self.batch is None else len(self.batch.append.body) / APPLIED_BYTES_PER_S
         return now_s - copy.heard_s >= limit_s + size_s or now_s - copy.behind_s >= limit_s + size_s
@@ -432,7 +440,11 @@ class Leadership:
         if s.agreement.busy or state is None or state.term != self.term or self.released:
             return
         keep = {e for e in state.in_sync if e == s.me or not self._must_go(e, now_s)}
-        for element in set(state.in_sync) - keep:
+        gone = set(state.in_sync) - keep
+        if self._others_are_better_connected(gone):
+            self.gives_up = True
+            return
+        for element in gone:
             self._give_up(element)
         ready = {c.element for c in self.copies.values() if self._may_come(c, now_s)}
         wanted = tuple(sorted(keep | (ready if self.serving else set())))
@@ -444,6 +456,22 @@ class Leadership:
         s.out.append(CompareAndSet(state, new))
         self._count_missing()
         self._renew_lease()
+
+    def _others_are_better_connected(self, gone: set[int]) -> bool:
+        """Is it rather this process that cannot be reached? Then a silent copy should lead.
+
+        Not if it was offered the lead before and did not take it.
+        """
+        s = self.situation
+        silent = [
+            e
+            for e in gone
+            if (c := self.copies.get(e)) is not None
+            and not (c.leaving or c.expelled or c.fetching)
+            and s.alive(e)
+            and s.vain.get(e) != s.alive(e)
+        ]
+        return bool(silent) and s.cut_off(silent)
 
     def _give_up(self, element: int) -> None:
         """A copy that is being removed has to come in again by the door, unless it is there now."""

@@ -37,6 +37,7 @@ from protocol.errors import (
 from protocol.limits import MIB
 from protocol.messages import replication as m
 from protocol.rpc.node import RpcNode
+from protocol.rpc.reach import reach_of
 from protocol.rpc.server import Request
 from protocol.topology import DistributionMap, ElementPlace
 
@@ -118,6 +119,7 @@ class ReplicaSetMember:
         self.machine: ReplicaSet | None = None
         self._membership = membership
         self._rpc = rpc
+        self._reach = reach_of(rpc)
         self._clock = clock
         self._now: Callable[[], float] = clock.now_s
         if isinstance(clock, SystemClock):  # the same clock without two Python frames
@@ -173,6 +175,7 @@ class ReplicaSetMember:
         if trace.listener is not None:
             trace.step("data/replication/member.py")
         self._undo_subscriptions.append(self._membership.subscribe(self._view_changed))
+        self._undo_subscriptions.append(self._rpc.subscribe(self._link_changed))
         self.map_changed(distribution)
         self._tick()
 
@@ -418,6 +421,13 @@ class ReplicaSetMember:
         self.machine.situation.serving_until_s = self._serving_until_s
         self._run(self.machine.view_changed(view, self._now()))
 
+    def _link_changed(self, instance: str, _incarnation: str, connected: bool) -> None:
+        if self.machine is None or self._stopped:
+            return
+        for place in self._places.values():
+            if place.instance == instance:
+                self._run(self.machine.link_changed(place.element, connected, self._now()))
+
     def _tick(self) -> None:
         period_s = self._settings.session_timeout_s / 20
         self._timer = asyncio.get_running_loop().call_later(period_s, self._tick)
@@ -425,6 +435,7 @@ class ReplicaSetMember:
             return
         try:
             self._serving_until_s = self._membership.serving_until_s()
+            self.machine.situation.reaches = self._reach.reaches
             self._run(self.machine.ticked(self._now(), self._serving_until_s))
             self._giver.forget_old()
             self._cut_log()

@@ -30,6 +30,7 @@ from data.replication.agreement import Agreement
 from data.replication.leadership import Leadership
 from data.replication.log_shape import LogShape, Span
 from data.replication.situation import Pace, Situation
+from data.replication.yielding import Yielding
 from membership.election import Candidate, Verdict, may_stand
 from membership.port import ClusterView, SetState
 from protocol.ids import LogPosition
@@ -99,6 +100,7 @@ class ReplicaSet:
         self._luggage = b""  # ... with this
         self._stand_not_before_s = now_s
         self._deferrals = 0
+        self._yielding = Yielding(self.situation)
         self._handed_over_term = 0
         self._creation = 0  # counter of the value with which this element created the set
         self._last_tick_s = now_s
@@ -232,14 +234,26 @@ class ReplicaSet:
             if pause_s > s.pace.beacon_s:
                 self.leadership.forgive(pause_s)
             self.leadership.ticked(now_s)
+            self._yielding.offer(self.leadership, now_s)
         if self.standing is not None and not self.standing.proposed:
             self._decide(now_s)
         self._consider(now_s)
         self._greet(now_s)
         return self._finish(now_s)
 
+    def link_changed(self, element: int, connected: bool, now_s: float) -> list[Action]:
+        """The connection to that element's process opened or broke."""
+        lost = self.situation.lost
+        if connected:
+            lost.pop(element, None)
+        else:
+            lost.setdefault(element, now_s)
+        return self._finish(now_s)
+
     def arrived(self, message: MachineMessage, now_s: float) -> list[Action]:
         """A message or a reply of another member."""
+        if self.situation.lost:
+            self.situation.lost.pop(message.sender, None)
         self._handlers[type(message)](message, now_s)  # type: ignore[operator]
         return self._finish(now_s)
 
@@ -341,6 +355,7 @@ class ReplicaSet:
             self.joined_term = 0
             self._deferrals = 0
         self.heard_s = now_s
+        self.situation.vain.clear()
         return True
 
     def _refuse(self, message: LeadMessage) -> None:
@@ -538,7 +553,7 @@ class ReplicaSet:
             return
         if not self._may_stand(state, now_s):
             return
-        others = {e for e in state.in_sync if e != s.me and s.alive(e)}
+        others = {e for e in state.in_sync if e != s.me and s.may_count(e, state, now_s)}
         self.standing = Standing(state.term + 1, now_s + s.pace.ask_s, others)
         if self._released_term == state.term or not others:
             self._propose(now_s)
@@ -555,12 +570,15 @@ class ReplicaSet:
         handed_over = self._released_term == state.term
         if now_s < self._stand_not_before_s and not handed_over:
             return False
+        if state.lead == 0 and not self._yielding.is_my_turn(state, now_s):
+            return False
         own = state.lead == s.me  # a term this element has ended, or an earlier life began
         candidate = Candidate(
             s.me,
             s.incarnation,
             started_s=self._began_s,
             last_beacon_s=self.heard_s,
+            lead_lost=s.is_lost(state.lead, now_s),
             released=handed_over or (own and state.lead_incarnation == s.incarnation),
             known_dead=frozenset({state.lead_incarnation}) if own else frozenset(),
         )
@@ -602,6 +620,8 @@ class ReplicaSet:
 
     def _on_tail_is(self, message: TailIs, now_s: float) -> None:
         standing = self.standing
+        if self.leadership is not None:
+            self._yielding.answered(self.leadership, message, now_s)
         if (
             standing is None
             or standing.proposed
@@ -642,7 +662,7 @@ class ReplicaSet:
             self.standing = None
             return
         self.standing.proposed = True
-        in_sync = tuple(e for e in state.in_sync if e == s.me or s.alive(e))
+        in_sync = tuple(e for e in state.in_sync if e == s.me or s.may_count(e, state, now_s))
         new = s.agreement.next_value(state.term + 1, in_sync)
         s.agreement.attempted(new)
         s.out.append(CompareAndSet(state, new))
@@ -724,6 +744,10 @@ class ReplicaSet:
         if lead is not None and lead.released:  # handed over: the term is over by its own will
             self.leadership = None
             self._handed_over_term = lead.term
+            self._stand_not_before_s = now_s + s.pace.settle_s
+        elif lead is not None and lead.gives_up:
+            self._end_term()
+            self._yielding.give_up()
             self._stand_not_before_s = now_s + s.pace.settle_s
         seen = (s.agreement.changes, s.damaged)
         if seen != self._forced_for:

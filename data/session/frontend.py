@@ -23,6 +23,7 @@ from data.session.engine import Engine
 from data.session.session import Session
 from protocol import trace
 from protocol.errors import (
+    CutOffError,
     GridError,
     InternalError,
     PeerProtocolError,
@@ -72,6 +73,7 @@ class Frontend:
         self._servers: list[asyncio.AbstractServer] = []
         self._socket_path: Path | None = None
         self._draining = False
+        self.turns_away = False  # clients are sent to other data instances
         self._emptied = asyncio.Event()
 
     # -- life -------------------------------------------------------------------------------------
@@ -119,6 +121,17 @@ class Frontend:
         if not await self._wait_for_nobody(timeout_s):
             log.warning("frontend.drain_timed_out", clients=len(self._clients))
         await self.stop()
+
+    def turn_away(self, away: bool) -> None:
+        """Take no new client, and end each that asks for something new outside a transaction.
+
+        False: all are welcome again.
+        """
+        self.turns_away = away
+        if self._draining:
+            return
+        for client in list(self._clients):
+            client.leaving = away
 
     async def _wait_for_nobody(self, timeout_s: float) -> bool:
         """Until no client is left; False: the time was over before."""
@@ -213,6 +226,8 @@ class Frontend:
         self._clients.add(client)
         if self._draining:
             return ShuttingDownError("the instance is stopping")
+        if self.turns_away:
+            return _cut_off()
         if len(self._clients) > self._connections_max + UNAUTHENTICATED_MAX:
             return TooManyConnectionsError("sorry, too many clients already")
         return None
@@ -225,6 +240,13 @@ class Frontend:
             del self._sessions[session.pid]
         if not self._clients:
             self._emptied.set()
+
+
+def _cut_off() -> CutOffError:
+    return CutOffError(
+        "this data instance does not reach most of the others",
+        hint="Connect to another data instance.",
+    )
 
 
 class Client(asyncio.Protocol):
@@ -266,7 +288,9 @@ class Client(asyncio.Protocol):
         if trace.listener is not None:
             trace.step("data/session/frontend.py")
         if self.leaving and self.session.is_idle:
-            self.session.end(ShuttingDownError("the instance is stopping"))
+            turned_away = self._frontend.turns_away
+            stopping = ShuttingDownError("the instance is stopping")
+            self.session.end(_cut_off() if turned_away else stopping)
             return
         self.session.received(data)
         if self._greeting is not None:

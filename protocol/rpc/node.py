@@ -28,7 +28,7 @@ from protocol.rpc.handshake import (
     dials,
     refusal,
 )
-from protocol.rpc.server import AsyncHandler, Handler, HandlerTable
+from protocol.rpc.server import AsyncHandler, Handler, HandlerTable, Request
 from protocol.rpc.ticker import Ticker
 
 log = structlog.get_logger(__name__)
@@ -72,6 +72,10 @@ class RpcNode:
     def handle_async(self, message_type: Any, coroutine_fn: AsyncHandler) -> None:
         """For cold paths: the coroutine's result is the reply, what it raises the failure."""
         self._handlers.handle_async(message_type, coroutine_fn)
+
+    def dispatch(self, message: Any, request: Request) -> None:
+        """Run a handler for a message that did not come by a connection of its sender."""
+        self._handlers.dispatch(message, request)
 
     # -- listening --------------------------------------------------------------------------------
     async def listen(self, address: str, port: int) -> int:
@@ -164,6 +168,12 @@ class RpcNode:
             peer.dialling.cancel()
             peer.dialling = None
         self._detach(peer)
+
+    def redial(self, name: str) -> None:
+        """Dial a known peer again after `disconnect`, if that is our part."""
+        peer = self._peers.get(name)
+        if peer is not None:
+            self._dial(peer, 2 * BACKOFF_FIRST_S)
 
     def peer(self, name: str) -> RpcPeer:
         """The peer of that name, connected or not; always the same object until dropped."""

@@ -92,6 +92,7 @@ class Node:
     zk_cut: bool = False
     slow_view: bool = False
     view_due: bool = False
+    heard_s: dict[str, float] = field(default_factory=dict)  # instance -> answered last
 
     @property
     def name(self) -> str:
@@ -121,6 +122,7 @@ class World:
         self.dead: set[str] = set()
         self.state: SetState | None = None
         self.cut_links: set[tuple[int, int]] = set()
+        self.witnesses = range(-1, -1 - self.rng.choice([0, 1, 2, 3]), -1)  # hosts of other sets
         self.loss = self.rng.choice([0.0, 0.01, 0.1])
         self.repeat = self.rng.choice([0.0, 0.05])
         self.chunk = self.rng.choice([2, 20])  # entries a copy that catches up gets at a time
@@ -133,6 +135,9 @@ class World:
         self.max_pause_s = 0.0
         self.stats = {"acked": 0, "takeovers": 0, "handovers": 0, "undone": 0, "snapshots": 0}
         self.trace: list[str] = []
+        for number in self.witnesses:
+            name = f"host{number}"
+            self.instances[name] = InstanceInfo(InstanceName(name), "data", name, "127.0.0.1", 1)
         for node in self.nodes.values():
             self.later(self.rng.random() * 0.5, lambda n=node: self.start(n))
         self.later(0.5, self.write)
@@ -181,6 +186,7 @@ class World:
         members = {e: n.name for e, n in self.nodes.items()}
         self.perform(node, node.machine.map_changed(members, preferred, self.now))
         self.connect(node)
+        self.link_changed(node.element, True)
         self.tick(node, node.life)
 
     def tick(self, node: Node, life: int) -> None:
@@ -189,10 +195,33 @@ class World:
 
         def do() -> None:
             assert node.machine is not None
+            node.machine.situation.reaches = self.reaches(node)
             self.perform(node, node.machine.ticked(self.now, self.serving_until(node)))
 
         self.on(node, life, do)
         self.later(T / 20 * self.rng.uniform(0.9, 1.1), lambda: self.tick(node, life))
+
+    def reaches(self, node: Node) -> frozenset[str]:
+        """Instances that answered lately, directly."""
+        me = node.element
+        for number in (*self.nodes, *self.witnesses):
+            other = self.nodes.get(number)
+            runs = other is None or (other.up and not other.paused)
+            if runs and (me, number) not in self.cut_links and (number, me) not in self.cut_links:
+                node.heard_s[f"host{number}"] = self.now
+        return frozenset(n for n, at_s in node.heard_s.items() if self.now - at_s < T / 4)
+
+    def link_changed(self, of: int, connected: bool) -> None:
+        """The connections of a process break with it; they may break without a reason too."""
+        for node in self.nodes.values():
+            if node.up and node.element != of and (connected or self.rng.random() < 0.9):
+
+                def do(node: Node = node) -> None:
+                    assert node.machine is not None
+                    self.perform(node, node.machine.link_changed(of, connected, self.now))
+
+                delay = self.rng.uniform(0.0001, 0.02)
+                self.later(delay, lambda n=node, f=do: self.on(n, n.life, f))
 
     def stop_process(self, node: Node, proof: bool, power: bool) -> None:
         self.note(f"crash {node.incarnation} proof {proof} power {power}")
@@ -205,6 +234,7 @@ class World:
                 node.store.undo_to(keep)
             node.store.damaged = True
         incarnation, life = node.incarnation, node.life
+        self.link_changed(node.element, False)
         self.later(T, lambda: self.expire(node, life))
         if proof:
             self.later(self.rng.uniform(0.002, 0.05), lambda: self.bury(incarnation))
@@ -563,6 +593,8 @@ class World:
                 "handover",
                 "failterm",
                 "expire",
+                "isolate",
+                "reset",
             ]
         )
         length = self.rng.choice([0.1, 0.5, 1.0, 2.5, 5.0]) * self.rng.uniform(0.5, 1.5)
@@ -581,6 +613,18 @@ class World:
                 links.add((other, node.element))
             self.cut_links |= links
             self.later(length, lambda: self.cut_links.difference_update(links))
+        elif kind == "isolate":
+            others = {*self.nodes, *self.witnesses} - {node.element}
+            if self.rng.random() < 0.5 and len(others) > 1:  # not from all of them
+                others = set(self.rng.sample(sorted(others), self.rng.randint(1, len(others) - 1)))
+            ways = self.rng.choice([(True, False), (False, True), (True, True), (True, True)])
+            links = {(node.element, e) for e in others if ways[0]}
+            links |= {(e, node.element) for e in others if ways[1]}
+            self.cut_links |= links
+            self.later(length, lambda: self.cut_links.difference_update(links))
+        elif kind == "reset":
+            self.link_changed(node.element, False)
+            self.later(length / 5, lambda: self.link_changed(node.element, True))
         elif kind == "service" and node.up:
             self.cut_from_service(node, True)
             self.later(length, lambda: self.cut_from_service(node, False))
@@ -658,6 +702,10 @@ class World:
     def heal(self, down: frozenset[int]) -> None:
         """All faults end; nodes outside `down` run."""
         self.cut_links.clear()
+        for node in self.nodes.values():
+            for other in self.nodes.values():
+                if node.machine is not None and other.up:
+                    self.perform(node, node.machine.link_changed(other.element, True, self.now))
         for node in self.nodes.values():
             node.slow_view = False
             if node.zk_cut:

@@ -6,13 +6,15 @@ import random
 from dataclasses import replace
 
 from membership.election import (
+    SILENCE_SHARE,
     Candidate,
     Verdict,
+    is_cut_off,
     lead_lease_until_s,
     may_become_active,
     may_stand,
 )
-from membership.port import ClusterView, InstanceInfo, MgmtState, SetState
+from membership.port import LEASE_SHARE, ClusterView, InstanceInfo, MgmtState, SetState
 from protocol.ids import InstanceName
 
 TIMEOUT_S = 2.0
@@ -29,16 +31,39 @@ LEAD_GONE = ClusterView(connected=True, session=1, instances={"h2.i1": COPY_INFO
 LEAD_THERE = replace(LEAD_GONE, instances={"h2.i1": COPY_INFO, "h1.i1": LEAD_INFO})
 
 
-def test_a_copy_waits_a_whole_session_timeout_after_the_last_beacon() -> None:
-    early = may_stand(LEAD_GONE, STATE, COPY, 111.99, TIMEOUT_S)
-    assert (early.verdict, early.not_before_s) == (Verdict.WAIT, 112.0)
-    assert may_stand(LEAD_GONE, STATE, COPY, 112.0, TIMEOUT_S).verdict is Verdict.STAND
+def test_a_copy_waits_longer_than_a_lease_after_the_last_beacon() -> None:
+    assert SILENCE_SHARE > LEASE_SHARE * 1.1
+    early = may_stand(LEAD_GONE, STATE, COPY, 111.59, TIMEOUT_S)
+    assert (early.verdict, early.not_before_s) == (Verdict.WAIT, 111.6)
+    assert may_stand(LEAD_GONE, STATE, COPY, 111.6, TIMEOUT_S).verdict is Verdict.STAND
+
+
+def test_a_lost_connection_does_for_a_registration_that_has_not_ended_yet() -> None:
+    lost = replace(COPY, lead_lost=True)
+    assert may_stand(LEAD_THERE, STATE, lost, 111.59, TIMEOUT_S).verdict is Verdict.WAIT
+    assert may_stand(LEAD_THERE, STATE, lost, 111.6, TIMEOUT_S).verdict is Verdict.STAND
+
+
+def test_a_lead_that_gave_up_leaves_nothing_to_wait_for() -> None:
+    given_up = replace(STATE, lead=0)
+    assert may_stand(LEAD_THERE, given_up, COPY, 110.0, TIMEOUT_S).verdict is Verdict.STAND
+
+
+def test_who_reaches_fewer_than_half_of_the_others_is_cut_off() -> None:
+    names = ["h1.i1", "h2.i1", "h3.i1", "h4.i1"]
+    view = ClusterView(connected=True, instances={name: info(name, name) for name in names})
+    apart = {"h1.i1", "h2.i1"}  # itself and a silent copy
+    assert is_cut_off(view, frozenset(), apart)
+    assert is_cut_off(view, frozenset({"h2.i1", "gone"}), apart)
+    assert not is_cut_off(view, frozenset({"h3.i1"}), apart)
+    assert not is_cut_off(replace(view, dead=frozenset(names[2:])), frozenset(), apart)
+    assert not is_cut_off(view, frozenset(), set(names)), "nobody else is there to be asked"
 
 
 def test_after_a_restart_the_silence_counts_from_the_start() -> None:
     fresh = replace(COPY, started_s=200.0, last_beacon_s=0.0)
-    assert may_stand(LEAD_GONE, STATE, fresh, 201.9, TIMEOUT_S).verdict is Verdict.WAIT
-    assert may_stand(LEAD_GONE, STATE, fresh, 202.0, TIMEOUT_S).verdict is Verdict.STAND
+    assert may_stand(LEAD_GONE, STATE, fresh, 201.59, TIMEOUT_S).verdict is Verdict.WAIT
+    assert may_stand(LEAD_GONE, STATE, fresh, 201.6, TIMEOUT_S).verdict is Verdict.STAND
 
 
 def test_proof_of_death_or_a_hand_over_ends_the_wait() -> None:
@@ -70,7 +95,7 @@ def test_the_lead_itself_leads_and_its_next_life_does_not() -> None:
     reborn = replace(lead, incarnation="next-life", started_s=400.0)
     view = replace(LEAD_GONE, instances={"h1.i1": info("h1.i1", "next-life")})
     assert may_stand(view, STATE, reborn, 401.0, TIMEOUT_S).verdict is Verdict.WAIT
-    assert may_stand(view, STATE, reborn, 402.0, TIMEOUT_S).verdict is Verdict.STAND
+    assert may_stand(view, STATE, reborn, 401.6, TIMEOUT_S).verdict is Verdict.STAND
 
 
 def test_a_set_that_nobody_led_is_free() -> None:

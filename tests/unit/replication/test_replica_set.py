@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from data.replication import actions as act
 from data.replication.log_shape import LogShape
 from data.replication.replica_set import ReplicaSet
+from membership.election import SILENCE_SHARE
 from membership.port import ClusterView, InstanceInfo, SetState
 from protocol.ids import InstanceName, LogPosition
 from protocol.messages import replication as m
 
 T = 2.0
 NOW = 100.0
+SILENCE_S = SILENCE_SHARE * T  # of a lead, before a copy may take over
 MEMBERS = {1: "host1", 2: "host2", 3: "host3"}
 HEAD = ("db", 1)
 _A = TypeVar("_A")
@@ -193,8 +195,8 @@ def test_a_copy_waits_for_silence_unless_death_is_proven() -> None:
     rs.view_changed(alive, NOW)
     rs.arrived(probe(3, 1), NOW + 5)
     assert not of(act.CompareAndSet, rs.view_changed(gone, NOW + 5.1))
-    assert not of(act.CompareAndSet, rs.ticked(NOW + 5 + T - 0.1, float("inf")))
-    assert of(act.CompareAndSet, rs.ticked(NOW + 5 + T, float("inf")))
+    assert not of(act.CompareAndSet, rs.ticked(NOW + 5 + SILENCE_S - 0.1, float("inf")))
+    assert of(act.CompareAndSet, rs.ticked(NOW + 5 + SILENCE_S, float("inf")))
     rs = machine(2, ((3, 1, 9),))
     rs.view_changed(alive, NOW)
     rs.arrived(probe(3, 1), NOW + 5)

@@ -1,0 +1,58 @@
+"""Who is heard, through whom others are reached, and who is cut off."""
+
+from __future__ import annotations
+
+from protocol.rpc.reach import ReachTable
+
+T = 2.0
+OTHERS = ("b", "c", "d")
+
+
+def table(heard: dict[str, tuple[float, tuple[str, ...]]]) -> ReachTable:
+    """heard: instance → when it answered, and whom it hears."""
+    found = ReachTable(T)
+    found.watch(OTHERS, 0.0)
+    for name, (at_s, hears) in heard.items():
+        found.answered(name, hears, at_s)
+    return found
+
+
+def test_an_answer_counts_for_a_quarter_of_the_session_timeout() -> None:
+    found = table({"b": (10.0, ()), "c": (9.5, ())})
+    assert found.hears(10.0) == ("b",)
+    assert found.hears(10.49) == ("b",)
+    assert found.hears(10.5) == ()
+
+
+def test_who_is_silent_is_reached_through_one_that_hears_it() -> None:
+    found = table({"b": (10.0, ("a", "c")), "d": (10.0, ("a",))})
+    assert found.relays(10.1) == {"c": "b"}
+    assert found.relays(11.0) == {}, "it does not answer itself any more"
+    found.answered("c", (), 11.0)
+    assert found.relays(11.0) == {}
+
+
+def test_most_of_the_others_out_of_reach_is_cut_off_and_half_is_not() -> None:
+    found = table({"b": (10.0, ()), "c": (10.0, ()), "d": (10.0, ())})
+    assert found.silent(10.99) == set()
+    assert found.silent(11.0) == set(OTHERS)
+    assert found.is_cut_off({"b", "c"})
+    assert not found.is_cut_off({"b"})
+    found.watch(("b", "c"), 11.0)
+    assert not found.is_cut_off({"b"})
+    assert found.is_cut_off({"b", "c"})
+    found.watch(("b",), 11.0)
+    assert not found.is_cut_off({"b"}), "of two, nobody can tell which one is cut off"
+
+
+def test_a_pause_of_the_own_process_is_nobodys_silence() -> None:
+    found = table({"b": (10.0, ())})
+    found.stood_still(30.0)
+    assert found.hears(40.4) == ("b",)
+
+
+def test_who_is_not_watched_any_more_is_forgotten() -> None:
+    found = table({"b": (10.0, ("c",))})
+    found.watch(("c",), 10.0)
+    found.answered("b", (), 10.0)
+    assert (found.watched(), found.hears(10.0)) == (("c",), ())
