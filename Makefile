@@ -12,7 +12,7 @@ PYTHON := .venv/bin/python
 GRID   := $(PYTHON) -m deploy.local_grid
 
 .PHONY: help setup setup-test grid grid-stop grid-start grid-status grid-logs grid-destroy \
-        test test-full sim drill failover test-clients bench bench-quick sqllogictest format clean
+        test test-full sim drill failover acceptance test-clients bench bench-quick sqllogictest format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,9 +55,11 @@ sim: setup-test ## the simulations with more seeds: SEEDS=1000
 drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3
 	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
-failover: setup-test ## 60 s of inserts while data instances die; then pauses: TIMES=5 kills of each kind
+failover: setup-test ## how long writers wait when instances and links go: TIMES=100 of each kind, K=2
+	@$(PYTHON) -m tests.faults.pauses --times $(or $(TIMES),100) --k $(or $(K),2) $(if $(ONLY),--only $(ONLY))
+
+acceptance: setup-test ## 60 s of inserts while data instances die
 	@$(PYTHON) -m tests.faults.acceptance --seconds 60
-	@$(PYTHON) -m tests.faults.pauses --times $${TIMES:-5}
 
 test-clients: setup-test ## psql, psycopg, asyncpg against a grid
 	@$(PYTHON) -m tests.gates --only clients

@@ -380,6 +380,7 @@ class Leadership:
         """All it lacks is sent: from now on batches wait for it."""
         copy.phase = Phase.SYNCED
         copy.counted = True
+        copy.behind_s = now_s
         copy.retry_s = now_s + self.situation.pace.retry_s
         if self.batch is not None and copy.acked < self.batch.span[2]:
             self._send(copy, self.batch.append, now_s)

@@ -32,7 +32,7 @@ class ReachTable:
 
     def __init__(self, session_timeout_s: float) -> None:
         self._heard_within_s = HEARD_SHARE * session_timeout_s
-        self._silent_s = SILENT_SHARE * session_timeout_s
+        self.silent_s = SILENT_SHARE * session_timeout_s
         self._heard_s: dict[str, float] = {}  # watched instance → when it answered last
         self._hears: dict[str, frozenset[str]] = {}  # ... and whom it heard then
 
@@ -76,7 +76,7 @@ class ReachTable:
 
     def silent(self, now_s: float) -> set[str]:
         """Those that have not answered for long."""
-        return {n for n, at_s in self._heard_s.items() if now_s - at_s >= self._silent_s}
+        return {n for n, at_s in self._heard_s.items() if now_s - at_s >= self.silent_s}
 
     def is_cut_off(self, out_of_reach: Collection[str]) -> bool:
         """Whether it is rather this instance that cannot be reached: most others are not."""
@@ -173,7 +173,12 @@ class Reach:
         self.cut_off = table.is_cut_off(silent - relays.keys())
         for name in silent:
             # The process runs, its link is cut; or most are silent: this end is cut off.
-            if (name in relays or self.cut_off) and self._rpc.peer(name).connected:
+            connection = self._rpc.peer(name).connection
+            if (
+                (name in relays or self.cut_off)
+                and connection is not None
+                and now_s - connection.opened_s >= table.silent_s  # a new one has to prove itself
+            ):
                 log.warning("reach.connection_given_up", peer=name, via=relays.get(name, ""))
                 self._rpc.disconnect(name)
 

@@ -121,6 +121,10 @@ async def test_a_cut_link_is_seen_and_gone_around_and_seen_to_be_back(start: Sta
         a.node.drop_peer("c")
         await until_true(reach, lambda: reach.cut_off)
         assert reach.reaches == set()
+        for name, side in (("b", b), ("c", c)):  # a new connection is not given up for old silence
+            a.node.set_peer(name, HOST, side.port, "1")
+        await until_true(reach, lambda: reach.reaches == {"b", "c"} and not reach.relays)
+        assert not reach.cut_off
     finally:
         for each in reaches:
             each.stop()
