@@ -278,6 +278,10 @@ class TooLargeError(GridError, code="TOO_LARGE", sqlstate="54000"):
     """A message, row or statement beyond its limit."""
 
 
+class TooComplexError(GridError, code="TOO_COMPLEX", sqlstate="54001"):
+    """A statement or regular expression that would hold an instance up: simplify it."""
+
+
 class ParameterError(GridError, code="PARAMETER", sqlstate="22023"):
     """A setting or argument with a value that cannot be."""
 

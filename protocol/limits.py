@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from protocol.errors import TooLargeError
+
 KIB = 1024
 MIB = 1024 * KIB
 
 WIRE_MESSAGE_BYTES_MAX = 64 * MIB  # one message of a SQL client
 STATEMENT_CHARS_MAX = 409_600  # of a text to compile (as TimesTen): parsing more holds others up
 SCRIPT_CHARS_MAX = 2 * MIB  # of several statements in one message
+VALUE_CHARS_MAX = 4 * MIB  # a text that a function makes; as TimesTen's VARCHAR2
 RESULT_COLUMNS_MAX = 1664  # as PostgreSQL
 ROW_BYTES_MAX = 16 * MIB  # one row, all columns together
 RPC_FRAME_BYTES_MAX = 20 * MIB  # one frame of the internal network; larger results are streamed
@@ -27,3 +30,10 @@ assert ROW_BYTES_MAX < RPC_FRAME_BYTES_MAX < WIRE_MESSAGE_BYTES_MAX
 assert RPC_FRAME_BYTES_MAX < RPC_QUEUE_BYTES_MAX < RPC_QUEUE_BYTES_FATAL
 assert RPC_BATCH_BYTES < RPC_FRAME_BYTES_MAX
 assert CLIENT_CONNECTIONS_RESERVED < CLIENT_CONNECTIONS_MAX
+assert VALUE_CHARS_MAX < ROW_BYTES_MAX
+
+
+def check_value_length(length: int) -> None:
+    """Before a function makes a text of so many characters. Raises TooLargeError."""
+    if length > VALUE_CHARS_MAX:
+        raise TooLargeError(f"a value of {length} characters, limit {VALUE_CHARS_MAX}")

@@ -25,8 +25,10 @@ from data.catalog.pg_texts import (
     index_text,
     quote_ident,
 )
+from data.sql import regexps
 from protocol.clock import Clock
 from protocol.errors import ParameterError, UnknownObjectError, UnknownTableError
+from protocol.limits import check_value_length
 from protocol.sqltypes import StorageValue
 
 Value = StorageValue
@@ -100,30 +102,25 @@ def array_literal(value: Value) -> str | None:
 
 
 @lru_cache(maxsize=500)
-def _pattern(text: str, ignore_case: bool) -> re.Pattern[str]:
-    try:
-        return re.compile(text, re.IGNORECASE if ignore_case else 0)
-    except re.error as error:
-        raise ParameterError(f"invalid regular expression: {error}") from error
-
-
-@lru_cache(maxsize=500)
 def _like_pattern(pattern: str, escape: str) -> re.Pattern[str]:
-    parts: list[str] = []
+    """Each part between two % is looked for once, at its first place: no text makes it slow."""
+    check_value_length(len(pattern) * 100)
+    parts: list[str] = [""]
     at = 0
     while at < len(pattern):
         char = pattern[at]
         if escape and char == escape and at + 1 < len(pattern):
             at += 1
-            parts.append(re.escape(pattern[at]))
+            parts[-1] += re.escape(pattern[at])
         elif char == "%":
-            parts.append(".*")
-        elif char == "_":
-            parts.append(".")
+            parts.append("")
         else:
-            parts.append(re.escape(char))
+            parts[-1] += "." if char == "_" else re.escape(char)
         at += 1
-    return re.compile("".join(parts), re.DOTALL)
+    first, *rest = parts
+    last = ".*" + rest.pop() if rest else ""
+    inner = [f"(?>.*?{part})" for part in rest if part]
+    return re.compile(first + "".join(inner) + last, re.DOTALL)
 
 
 def like(pattern: Value, text: Value, escape: Value = "\\") -> Value:
@@ -220,7 +217,8 @@ def _regexp_replace(text: Value, pattern: Value, by: Value = "", flags: Value = 
     if text is None or pattern is None:
         return None
     count = 0 if "g" in str(flags) else 1
-    return _pattern(str(pattern), "i" in str(flags)).sub(str(by), str(text), count=count)
+    found = regexps.compiled(str(pattern), "i" if "i" in str(flags) else "")
+    return regexps.replace_all("", str(text), found, str(by), count) or ""
 
 
 class CatalogFunctions:
@@ -614,7 +612,7 @@ _PLAIN: dict[str, Callable[..., Value]] = {
         lambda text, pattern, ignore: (
             None
             if pattern is None
-            else int(_pattern(str(pattern), bool(ignore)).search(str(text)) is not None)
+            else regexps.regexp_like(str(text), str(pattern), "i" if ignore else "")
         )
     ),
     "regexp_replace": _regexp_replace,

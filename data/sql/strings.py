@@ -6,10 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
+from data.sql.regexps import REGEXP_FUNCTIONS
 from protocol.errors import ParameterError
+from protocol.limits import check_value_length
 
 
 def _number(value: Any) -> int:
@@ -78,6 +79,7 @@ def pad(text: str, length: Any, fill: str = " ", *, left: bool) -> str | None:
         return None
     if len(text) >= width:
         return text[:width]
+    check_value_length(width)
     filling = (fill * (width // len(fill) + 1))[: width - len(text)]
     return filling + text if left else text + filling
 
@@ -102,7 +104,17 @@ def replace(*args: Any) -> str | None:
         return None
     if not wanted:
         return str(text)
-    return str(text).replace(wanted, by or "") or None
+    text, by = str(text), by or ""
+    if len(by) > len(wanted):
+        check_value_length(len(text) + text.count(wanted) * (len(by) - len(wanted)))
+    return text.replace(wanted, by) or None
+
+
+def repeat(text: str, times: Any) -> str | None:
+    """REPEAT."""
+    count = max(_number(times), 0)
+    check_value_length(len(text) * count)
+    return text * count or None
 
 
 def trim(text: str, characters: str = " ", side: str = "both") -> str | None:
@@ -130,95 +142,6 @@ def split_part(text: str, separator: str, number: Any) -> str | None:
     return parts[index] or None if 0 <= index < len(parts) else None
 
 
-@lru_cache(maxsize=512)
-def _pattern(pattern: str, flags: str) -> re.Pattern[str]:
-    options = 0
-    for flag in flags:
-        if flag == "i":
-            options |= re.IGNORECASE
-        elif flag == "n":
-            options |= re.DOTALL
-        elif flag == "m":
-            options |= re.MULTILINE
-        elif flag == "x":
-            options |= re.VERBOSE
-        elif flag not in "cg":
-            raise ParameterError(f'unknown flag "{flag}" of a regular expression')
-    for name, chars in _CLASSES.items():
-        pattern = pattern.replace(f"[:{name}:]", chars)
-    try:
-        return re.compile(pattern, options)
-    except re.error as error:
-        raise ParameterError(f"invalid regular expression: {error}") from None
-
-
-_CLASSES = {
-    "alpha": "a-zA-Z",
-    "digit": "0-9",
-    "alnum": "a-zA-Z0-9",
-    "upper": "A-Z",
-    "lower": "a-z",
-    "space": r"\s",
-    "punct": r"!-/:-@\[-`{-~",
-    "xdigit": "0-9A-Fa-f",
-    "blank": r" \t",
-    "cntrl": r"\x00-\x1f",
-}
-
-
-def regexp_like(text: str, pattern: str, flags: str = "") -> int:
-    """1 if the pattern is found somewhere."""
-    return int(_pattern(pattern, flags).search(text) is not None)
-
-
-def _nth(text: str, pattern: str, start: Any, occurrence: Any, flags: str) -> re.Match[str] | None:
-    found = None
-    matches = _pattern(pattern, flags).finditer(text, _number(start) - 1)
-    for _ in range(_number(occurrence)):
-        found = next(matches, None)
-        if found is None:
-            return None
-    return found
-
-
-def regexp_substr(
-    text: str, pattern: str, start: Any = 1, occurrence: Any = 1, flags: str = "", group: Any = 0
-) -> str | None:
-    """The text of the n-th match."""
-    found = _nth(text, pattern, start, occurrence, flags)
-    return found.group(_number(group)) or None if found else None
-
-
-def regexp_instr(
-    text: str, pattern: str, start: Any = 1, occurrence: Any = 1, after: Any = 0, flags: str = ""
-) -> int:
-    """Where the n-th match starts (or, `after`, where it ends), 0 if there is none."""
-    found = _nth(text, pattern, start, occurrence, flags)
-    if found is None:
-        return 0
-    return (found.end() if _number(after) else found.start()) + 1
-
-
-def regexp_replace(
-    text: str, pattern: str, by: str = "", start: Any = 1, occurrence: Any = 0, flags: str = ""
-) -> str | None:
-    """All matches (occurrence 0), or the n-th, replaced; \\1 … are groups."""
-    begin, wanted = _number(start) - 1, _number(occurrence)
-    template = re.sub(r"\\(?!\d)", r"\\\\", by)
-    compiled = _pattern(pattern, flags)
-    if not wanted:
-        return text[:begin] + compiled.sub(template, text[begin:]) or None
-    found = _nth(text, pattern, start, occurrence, flags)
-    if found is None:
-        return text
-    return text[: found.start()] + found.expand(template) + text[found.end() :] or None
-
-
-def regexp_count(text: str, pattern: str, start: Any = 1, flags: str = "") -> int:
-    """How many matches there are."""
-    return sum(1 for _ in _pattern(pattern, flags).finditer(text, _number(start) - 1))
-
-
 STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tg_substr": substr,
     "tg_substring": substring,
@@ -240,15 +163,11 @@ STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tg_lengthb": lambda text: len(text.encode()),
     "tg_ascii": lambda text: ord(text[0]),
     "tg_chr": to_chr,
-    "tg_repeat": lambda text, n: text * max(_number(n), 0) or None,
+    "tg_repeat": repeat,
     "tg_left": lambda text, n: text[: _number(n)] or None,
     "tg_right": lambda text, n: text[-_number(n) :] or None if _number(n) else None,
     "tg_split_part": split_part,
     "tg_md5": lambda text: hashlib.md5(text.encode()).hexdigest(),
     "tg_hextoraw": bytes.fromhex,
-    "tg_regexp_like": regexp_like,
-    "tg_regexp_substr": regexp_substr,
-    "tg_regexp_instr": regexp_instr,
-    "tg_regexp_replace": regexp_replace,
-    "tg_regexp_count": regexp_count,
+    **REGEXP_FUNCTIONS,
 }

@@ -32,6 +32,7 @@ from data.storage.sqlite import (
     Scan,
     WalKeeper,
     connect,
+    is_costly,
     register_functions,
     writer_thread,
 )
@@ -401,6 +402,8 @@ class Element(BatchWriter):
         """The same, given up after a few milliseconds: None then, and nothing has happened."""
         if trace.listener is not None:
             trace.step("data/storage/element.py")
+        if is_costly(sql):
+            return None
         self._give_up = True
         try:
             if not self._pinned:

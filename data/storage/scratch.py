@@ -21,6 +21,8 @@ from data.storage.faults import grid_error
 from data.storage.sqlite import (
     Params,
     connect_memory,
+    is_costly,
+    limit_values,
     scratch_threads,
 )
 from protocol import trace
@@ -175,6 +177,8 @@ class ScratchScan:
 
     def _fetch_inline(self, rows_max: int) -> list[StorageRow] | None:
         """None: it takes too long for the event loop."""
+        if is_costly(self._sql):
+            return None
         self._connection.set_progress_handler(lambda: True, INLINE_STEPS)
         try:
             return self._take(rows_max)
@@ -237,4 +241,6 @@ async def _until_done(future: asyncio.Future[Any], connection: apsw.Connection) 
 
 def connect_plain() -> apsw.Connection:
     """A private database in memory without our functions, for the catalog's own views."""
-    return apsw.Connection(":memory:")
+    connection = apsw.Connection(":memory:")
+    limit_values(connection)
+    return connection

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
 from protocol.errors import GridError, ShuttingDownError
 from protocol.ids import LogPosition
+from protocol.limits import ROW_BYTES_MAX
 from protocol.sqltypes import StorageRow, StorageValue
 
 Params = Sequence[StorageValue]
@@ -36,7 +37,18 @@ PAGE_BYTES = 4096
 STATEMENTS_CACHED = 1024  # per connection; a data instance runs the same few hundred texts
 MMAP_BYTES_MAX = 0x7FFF0000  # SQLite's own ceiling
 FETCH_BYTES_MAX = 1 << 20  # of a scan at a time
+_COSTLY = (
+    "tg_regexp",
+    "tg_lpad",
+    "tg_rpad",
+    "tg_repeat",
+    "tg_replace",
+    "group_concat",
+    "recursive",
+)
 SHORT_STEPS = 50_000  # of SQLite's machine: a few milliseconds
+VALUE_BYTES_MAX = 2 * ROW_BYTES_MAX  # also of a row as SQLite keeps it
+LIKE_PATTERN_BYTES_MAX = 8192
 BUSY_MS = 5000  # only checkpoints and other processes' readers can ever hold a lock we want
 
 TAIL_SQL = "SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1"
@@ -44,6 +56,18 @@ CUT_SQL = "SELECT value FROM _meta WHERE key = 'cut'"
 
 
 # -- connections -----------------------------------------------------------------------------------
+@lru_cache(maxsize=4096)
+def is_costly(sql: str) -> bool:
+    """True: a single step of this text may take long or make large values; not inline then."""
+    return any(name in sql for name in _COSTLY)
+
+
+def limit_values(connection: apsw.Connection) -> None:
+    """What one value or pattern may cost, whatever a client's statement asks for."""
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
+    connection.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LIKE_PATTERN_BYTES_MAX)
+
+
 def register_functions(
     connection: apsw.Connection, identity: Callable[[], ElementIdentity] | None = None
 ) -> None:
@@ -51,6 +75,7 @@ def register_functions(
     from data.sql.functions import register
 
     apsw.sqlite_extra.load(connection, "decimal")
+    connection.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LIKE_PATTERN_BYTES_MAX)
     register(connection)
     if identity is not None:
         place: dict[str, Callable[..., int]] = {
@@ -93,6 +118,7 @@ def connect_memory(*, file: Path | None = None, cache_bytes: int = 0) -> apsw.Co
     connection.pragma("journal_mode", "memory")
     connection.pragma("synchronous", "off")
     register_functions(connection)
+    limit_values(connection)
     return connection
 
 
