@@ -278,6 +278,12 @@ class TooLargeError(GridError, code="TOO_LARGE", sqlstate="54000"):
     """A message, row or statement beyond its limit."""
 
 
+class TooManyStatementsError(
+    GridError, code="TOO_MANY_STATEMENTS", sqlstate="53000", retriable=True
+):
+    """Too many statements wait for something that works on one at a time."""
+
+
 class TooComplexError(GridError, code="TOO_COMPLEX", sqlstate="54001"):
     """A statement or regular expression that would hold an instance up: simplify it."""
 

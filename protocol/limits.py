@@ -9,6 +9,7 @@ MIB = 1024 * KIB
 
 WIRE_MESSAGE_BYTES_MAX = 64 * MIB  # one message of a SQL client
 STATEMENT_CHARS_MAX = 409_600  # of a text to compile (as TimesTen): parsing more holds others up
+CATALOG_QUERY_CHARS_MAX = 64 * KIB  # of a query of system tables: they run on the event loop
 SCRIPT_CHARS_MAX = 2 * MIB  # of several statements in one message
 VALUE_CHARS_MAX = 4 * MIB  # a text that a function makes; as TimesTen's VARCHAR2
 RESULT_COLUMNS_MAX = 1664  # as PostgreSQL

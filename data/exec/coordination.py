@@ -13,6 +13,7 @@ from pathlib import Path
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
+from data.exec.compiling import INLINE_CHARS_MAX, CompileProcess
 from data.exec.placement import PlacementCache
 from data.exec.prepared import PreparedStatement, compile_statement, normalised_statement
 from data.exec.router import LocalServer, Router
@@ -28,12 +29,13 @@ from data.txn.manager import TransactionManager
 from membership.port import Membership
 from protocol import trace
 from protocol.errors import InternalError
-from protocol.limits import CLIENT_CONNECTIONS_MAX
+from protocol.limits import CLIENT_CONNECTIONS_MAX, MIB
 from protocol.messages.sql import TakeSequence
 from protocol.rpc.node import RpcNode
 from protocol.sqltypes import SqlType, StorageValue
 
 STATEMENTS_MAX = 4000  # cached plans per database; beyond, the oldest go
+STATEMENT_CHARS_CACHED = 4 * MIB  # of all texts together
 LOCK_WAIT_MS = 10_000
 SCRATCH_CACHE_MB = 64  # of one statement's temporary tables; beyond, they spill to disk
 SEQUENCE_LOCK_WAIT_MS = 10_000
@@ -69,7 +71,9 @@ class Coordination:
         self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py
         self.isolation = Isolation.READ_COMMITTED  # the same
         self.background: set[asyncio.Task[None]] = set()
+        self._statement_chars = 0  # of their texts
         self._scratch_dir = scratch_dir
+        self.compile_process = CompileProcess()
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
         self._statements: dict[tuple[str, tuple[SqlType | None, ...], str], PreparedStatement] = {}
         self.catalog_queries = CatalogAnswers(self)
@@ -83,6 +87,7 @@ class Coordination:
         self.placement = PlacementCache(catalog)
         self._sequences = {s.id: s for s in catalog.sequences()}
         self._statements.clear()
+        self._statement_chars = 0
 
     @property
     def schema_version(self) -> int:
@@ -117,6 +122,23 @@ class Coordination:
         self.remember(key, statement)
         return statement
 
+    def is_long(self, sql: str, param_types: tuple[SqlType | None, ...], schema: str) -> bool:
+        """True: `prepare_elsewhere` has to be used."""
+        return len(sql) > INLINE_CHARS_MAX and (sql, param_types, schema) not in self._statements
+
+    async def prepare_elsewhere(
+        self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
+    ) -> PreparedStatement:
+        """`prepare` for a long text: it is compiled in another process. Raises GridError."""
+        while True:
+            catalog = self.catalog
+            compiled = await self.compile_process.compile(catalog, sql, param_types, schema, user)
+            if catalog is self.catalog:
+                break
+        statement = compile_statement(self, sql, param_types, schema, user, compiled)
+        self.remember((sql, param_types, schema), statement)
+        return statement
+
     def cached(self, key: tuple[str, tuple[SqlType | None, ...], str]) -> PreparedStatement | None:
         """A statement of the cache."""
         return self._statements.get(key)
@@ -125,9 +147,16 @@ class Coordination:
         self, key: tuple[str, tuple[SqlType | None, ...], str], statement: PreparedStatement
     ) -> None:
         """Keep a compiled statement as long as there is room and the schema stays."""
-        while len(self._statements) >= STATEMENTS_MAX:
-            del self._statements[next(iter(self._statements))]
-        self._statements[key] = statement
+        cached = self._statements
+        if cached.pop(key, None) is None:
+            self._statement_chars += len(key[0])
+        while cached and (
+            len(cached) >= STATEMENTS_MAX or self._statement_chars > STATEMENT_CHARS_CACHED
+        ):
+            oldest = next(iter(cached))
+            self._statement_chars -= len(oldest[0])
+            del cached[oldest]
+        cached[key] = statement
 
     # -- sequences ---------------------------------------------------------------------------------
     def sequence(self, sequence_id: int) -> Sequence:
@@ -157,5 +186,6 @@ class Coordination:
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)
         await self.manager.close()
+        await self.compile_process.close()
         await self.expressions.close()
         self.catalog_queries.close()

@@ -94,11 +94,13 @@ def compile_statement(
     declared: tuple[SqlType | None, ...],
     schema: str,
     user: str,
+    compiled: CompiledStatement | None = None,
 ) -> PreparedStatement:
-    """Compile a text against the present catalog. Raises GridError."""
+    """Compile a text against the present catalog, if it is not yet. Raises GridError."""
     if trace.listener is not None:
         trace.step("data/exec/prepared.py")
-    compiled = space.compiler.compile(sql, declared, schema, user)
+    if compiled is None:
+        compiled = space.compiler.compile(sql, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):
         shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)
         statement = PreparedStatement(sql, declared, schema, user, compiled, shown)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from data.exec import fast
+from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.ddl import run_ddl
@@ -44,7 +45,7 @@ from protocol.pgwire.values import RowEncoder
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
-
+SPLIT_CHARS_MAX = 20_000  # a longer script is split on a thread
 
 REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "server_version": "15.8",
@@ -157,10 +158,35 @@ class Session:
         """Compile a statement, or find it compiled."""
         return self.space.prepare(sql, param_types, self.schema, self.user)
 
+    def prepare_later(
+        self,
+        sql: str,
+        param_types: tuple[SqlType | None, ...],
+        done: Callable[[Prepared | GridError], None],
+    ) -> Execution | None:
+        """Compile a long statement elsewhere; None: it is not long."""
+        if not self.space.is_long(sql, param_types, self.schema):
+            return None
+        return Later(self.space.prepare_elsewhere(sql, param_types, self.schema, self.user), done)
+
+    def split_later(
+        self, sql: str, done: Callable[[list[str] | GridError], None]
+    ) -> Execution | None:
+        """Split a long script on a thread; None: it is not long."""
+        if len(sql) <= SPLIT_CHARS_MAX:
+            return None
+        return Later(asyncio.to_thread(split, sql), done)
+
     def fresh(self, prepared: PreparedStatement) -> PreparedStatement:
         """The same statement for the present schema version."""
         if prepared.compiled.schema_version == self.space.schema_version:
             return prepared
+        if self.space.is_long(prepared.sql, prepared.declared, prepared.schema):
+            raise NotSupportedError(
+                "cached plan must not change result type",
+                detail="The schema was changed, and the statement is too long to plan it anew.",
+                hint="Prepare the statement again.",
+            )
         again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, self.user)
         if again.columns != prepared.columns:
             raise NotSupportedError(

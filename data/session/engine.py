@@ -192,6 +192,24 @@ class SqlSession(Protocol):
         """Compile one statement (cached). Raises GridError."""
         ...
 
+    def prepare_later(
+        self,
+        sql: str,
+        param_types: tuple[SqlType | None, ...],
+        done: Callable[[Prepared | GridError], None],
+    ) -> Execution | None:
+        """`prepare` for a text that would hold the event loop up: `done` gets what comes of it.
+
+        None, and nothing has begun: call `prepare`, which is quick enough.
+        """
+        ...
+
+    def split_later(
+        self, sql: str, done: Callable[[list[str] | GridError], None]
+    ) -> Execution | None:
+        """The same for `split`."""
+        ...
+
     def fail_transaction(self) -> None:
         """A statement failed outside execute() (in prepare, in Bind): an open transaction becomes
         FAILED, as after an error in execute(). No effect when IDLE and not in an implicit block."""

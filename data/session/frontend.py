@@ -158,7 +158,7 @@ class Frontend:
     def close_database(self, database: str, error: GridError) -> None:
         """End every session of a database that is being closed, saying why."""
         for session in list(self._sessions.values()):
-            if session.database.lower() == database.lower():
+            if session.login.database.lower() == database.lower():
                 session.end(error)
 
     @property
@@ -194,7 +194,7 @@ class Frontend:
 
     def admit(self, session: Session) -> tuple[int, int]:
         """See Host."""
-        room = self._connections_max - (0 if session.is_admin else self._connections_reserved)
+        room = self._connections_max - (0 if session.login.is_admin else self._connections_reserved)
         if len(self._sessions) >= room:
             raise TooManyConnectionsError(
                 "sorry, too many clients already",
@@ -217,7 +217,7 @@ class Frontend:
 
     def fault(self, session: Session, error: Exception) -> GridError:
         """See Host."""
-        log.error("session.fault", pid=session.pid, user=session.user, exc_info=error)
+        log.error("session.fault", pid=session.pid, user=session.login.user, exc_info=error)
         return InternalError(f"internal error: {type(error).__name__}")
 
     # -- for Client -------------------------------------------------------------------------------

@@ -6,9 +6,16 @@ from data.session.statements import Portal, Statement
 from protocol.errors import (
     DuplicatePortalError,
     DuplicateStatementError,
+    TooLargeError,
     UnknownPortalError,
     UnknownStatementError,
 )
+from protocol.limits import MIB, WIRE_MESSAGE_BYTES_MAX
+
+STATEMENTS_MAX = 10_000
+CHARS_MAX = 16 * MIB
+PORTALS_MAX = 1000
+PORTAL_BYTES_MAX = 2 * WIRE_MESSAGE_BYTES_MAX
 
 
 class Names:
@@ -17,11 +24,12 @@ class Names:
     `statements` and `portals` are the same dicts for life: the session's hot path keeps them.
     """
 
-    __slots__ = ("portals", "statements")
+    __slots__ = ("_chars", "portals", "statements")
 
     def __init__(self) -> None:
         self.statements: dict[bytes, Statement] = {}
         self.portals: dict[bytes, Portal] = {}
+        self._chars = 0  # of statements, those that were dropped since it was last counted too
 
     # -- statements -------------------------------------------------------------------------------
     def statement(self, name: bytes) -> Statement:
@@ -47,6 +55,19 @@ class Names:
             self.statements.clear()
         elif self.statements.pop(name.encode(), None) is None:
             raise UnknownStatementError(f'prepared statement "{name}" does not exist')
+
+    def add_statement(self, name: bytes, statement: Statement) -> None:
+        """Keep it under a name that was checked. Raises TooLargeError."""
+        self._chars += len(statement.sql)
+        if self._chars > CHARS_MAX:
+            self._chars = len(statement.sql) + sum(len(s.sql) for s in self.statements.values())
+        if len(self.statements) >= STATEMENTS_MAX or self._chars > CHARS_MAX:
+            raise TooLargeError(
+                f"a session can have {STATEMENTS_MAX} prepared statements of {CHARS_MAX} "
+                "characters in all",
+                hint="DEALLOCATE those that are no longer used.",
+            )
+        self.statements[name] = statement
 
     # -- portals ----------------------------------------------------------------------------------
     def portal(self, name: bytes) -> Portal:
@@ -75,6 +96,21 @@ class Names:
         """Raises DuplicatePortalError."""
         if name in self.portals:
             raise DuplicatePortalError(f'cursor "{name.decode(errors="replace")}" already exists')
+
+    def add_portal(self, name: bytes, portal: Portal, size: int = 0) -> None:
+        """Keep it under a name that was checked; `size`: bytes of its values.
+
+        Raises TooLargeError.
+        """
+        portal.size = size
+        total = size + (sum([p.size for p in self.portals.values()]) if self.portals else 0)
+        if len(self.portals) >= PORTALS_MAX or total > PORTAL_BYTES_MAX:
+            raise TooLargeError(
+                f"a session can have {PORTALS_MAX} portals with values of {PORTAL_BYTES_MAX} bytes"
+                " in all",
+                hint="Close portals, or end the transaction.",
+            )
+        self.portals[name] = portal
 
     def drop_portal(self, name: bytes) -> None:
         """Close one; without effect if there is none."""

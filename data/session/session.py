@@ -13,6 +13,7 @@ from collections.abc import Callable
 from data.session import commands, copy_stream
 from data.session.engine import Execution, Prepared, SqlSession
 from data.session.host import REPORTED, Host, Link
+from data.session.login import Login
 from data.session.names import Names
 from data.session.script import NOTHING, STATEMENTS_PER_TURN, Script
 from data.session.statements import (
@@ -38,9 +39,10 @@ from protocol.pgwire import messages
 from protocol.pgwire.connection import Connection, Phase
 from protocol.pgwire.scram import Verifier
 from protocol.pgwire.values import RowEncoder, type_of_oid
-from protocol.sqltypes import StorageValue
+from protocol.sqltypes import SqlType, StorageValue
 
 FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has gathered
+LONG_CHARS = 4000  # a longer statement may have to be compiled elsewhere, and is no command
 INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
 
 _REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
@@ -56,18 +58,13 @@ class Session:
         self.connection = Connection(self, offers_tls=offers_tls)
         self.pid = 0
         self.secret = 0
-        self.user = ""
-        self.database = ""
-        self.is_admin = False
+        self.login = Login(host, peer_uid)
         self.writable = True
         self.closed = False
         self._host = host
         self._link = link
-        self._peer_uid = peer_uid
         self._out = self.connection.out
         self._sql: SqlSession = None  # type: ignore[assignment]  # from authenticated() on
-        self._superuser = False
-        self._parameters: dict[str, str] = {}
         self.names = Names()
         self._statements = self.names.statements
         self._portals = self.names.portals
@@ -192,32 +189,13 @@ class Session:
         """See Handler. Raises what Engine.authenticate_info raises."""
         if self._draining:
             raise ShuttingDownError("the instance is stopping")
-        if parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
-            raise NotSupportedError("replication connections are not supported")
-        self.user = parameters["user"]
-        self.database = parameters.get("database") or self.user
-        self._parameters = commands.startup_settings(parameters)
-        self._superuser = self._host.is_administrator(self._peer_uid, self.user)
-        if self._superuser:  # also of a closed database; open_session checks what there is
-            self.is_admin = True
-            return None
-        info = self._host.engine.authenticate_info(self.database, self.user)
-        self.is_admin = info.is_admin
-        if info.trust:
-            return None
-        return self._host.verifier(self.user, info.verifier)
+        return self.login.startup(parameters)
 
     def authenticated(self) -> None:
         """See Handler."""
         self.pid, self.secret = self._host.admit(self)
-        self._sql = self._host.engine.open_session(
-            self.database, self.user, self._parameters, self.pid, self._superuser
-        )
-        shown = dict(REPORTED)
-        shown["session_authorization"] = self._sql.user
-        shown["application_name"] = self._parameters.get("application_name", "")
-        shown["is_superuser"] = "on" if self.is_admin else "off"
-        shown.update({k: v for k, v in self._sql.parameters.items() if k in REPORTED})
+        self._sql = self.login.open_session(self.pid)
+        shown = self.login.reported(self._sql)
         self._out.extend(messages.parameter_status(*item) for item in shown.items())
         self._out.append(messages.backend_key_data(self.pid, self.secret))
         self._out.append(_READY[self._sql.transaction_status])
@@ -272,8 +250,47 @@ class Session:
         """See Handler."""
         self.names.check_new_statement(name)
         types = tuple([type_of_oid(oid) if oid else None for oid in oids]) if oids else ()
-        self._statements[name] = Statement(self._prepare(sql, types), oids, sql)
+        if len(sql) > LONG_CHARS:
+
+            def keep(prepared: Prepared) -> None:
+                self.names.add_statement(name, Statement(prepared, oids, sql))
+                self._out.append(messages.PARSE_COMPLETE)
+
+            if self._prepare_later(sql, types, Mode.EXTENDED, keep):
+                return
+        self.names.add_statement(name, Statement(self._prepare(sql, types), oids, sql))
         self._out.append(messages.PARSE_COMPLETE)
+
+    def _prepare_later(
+        self,
+        sql: str,
+        types: tuple[SqlType | None, ...],
+        mode: Mode,
+        then: Callable[[Prepared], None],
+    ) -> bool:
+        """Have a long text compiled elsewhere and go on with `then`; False: it is not long."""
+
+        def done(found: Prepared | GridError) -> None:
+            self._running = False
+            if isinstance(found, GridError):
+                self._sql.fail_transaction()
+                self.fail(found)
+                return
+            try:
+                then(found)
+            except GridError as error:
+                self.fail(error)
+                return
+            if not self._running and self._copy is None:
+                self._carry_on()
+
+        self._mode = mode
+        self._portal = None
+        later = self._sql.prepare_later(sql, types, done)
+        if later is not None:
+            self._running = True
+            self._wait(later)
+        return later is not None
 
     def bind(
         self,
@@ -286,8 +303,11 @@ class Session:
         """See Handler."""
         statement = self.names.statement(name)
         self.names.check_new_portal(portal)
+        size = sum([len(param) for param in params if param is not None])
         values = statement.values(formats, params)
-        self._portals[portal] = Portal(statement, values, statement.layout(result_formats))
+        self.names.add_portal(
+            portal, Portal(statement, values, statement.layout(result_formats)), size
+        )
         self._out.append(_BIND_COMPLETE)
 
     def describe(self, kind: int, name: bytes) -> None:
@@ -394,11 +414,28 @@ class Session:
             if self._running or self._copy is not None:
                 return
         else:
-            parts = self._sql.split(sql)
-            if not parts:
-                self._out.append(messages.EMPTY_QUERY)
-            self._script = Script(sql, parts)
+            self._mode = Mode.QUERY
+            later = self._sql.split_later(sql, lambda parts: self._split_done(sql, parts))
+            if later is not None:
+                self._running = True
+                self._wait(later)
+                return
+            self._begin_script(sql, self._sql.split(sql))
         self._continue_query()
+
+    def _begin_script(self, sql: str, parts: list[str]) -> None:
+        if not parts:
+            self._out.append(messages.EMPTY_QUERY)
+        self._script = Script(sql, parts)
+
+    def _split_done(self, sql: str, parts: list[str] | GridError) -> None:
+        self._running = False
+        self._script = NOTHING
+        if isinstance(parts, GridError):
+            self.fail(parts)
+            return
+        self._begin_script(sql, parts)
+        self._carry_on()
 
     def _continue_query(self) -> None:
         """Run the statements that are left until one has to be waited for."""
@@ -427,25 +464,32 @@ class Session:
         self._portal = None
         self._row_count = 0
         try:
-            prepared = self._prepare(sql, ())
-            if prepared.param_types:
-                raise UnknownParameterError("there is no parameter $1")
-            columns = prepared.columns
-            encoder = None
-            if columns is not None:
-                layout = text_layout(columns)
-                encoder = layout.encoder
-                self._out.append(layout.description)
-            if prepared.tag_kind in ("COPY_IN", "COPY_OUT", "EMPTY", "SESSION"):
-                self._execute_special(Statement(prepared, (), sql), (), encoder)
+            if len(sql) > LONG_CHARS and self._prepare_later(
+                sql, (), Mode.QUERY, lambda prepared: self._run_statement(sql, prepared)
+            ):
                 return
-            self._running = True
-            self._settle(self._sql.execute(prepared, (), encoder, 0, self))
+            self._run_statement(sql, self._prepare(sql, ()))
         except GridError as error:
             self._sql.fail_transaction()
             self.fail(error)
         except Exception as error:
             self.fail(self._host.fault(self, error))
+
+    def _run_statement(self, sql: str, prepared: Prepared) -> None:
+        """Run what _start_statement has compiled. Raises GridError."""
+        if prepared.param_types:
+            raise UnknownParameterError("there is no parameter $1")
+        columns = prepared.columns
+        encoder = None
+        if columns is not None:
+            layout = text_layout(columns)
+            encoder = layout.encoder
+            self._out.append(layout.description)
+        if prepared.tag_kind in ("COPY_IN", "COPY_OUT", "EMPTY", "SESSION"):
+            self._execute_special(Statement(prepared, (), sql), (), encoder)
+            return
+        self._running = True
+        self._settle(self._sql.execute(prepared, (), encoder, 0, self))
 
     def _finish_query(self) -> None:
         self._script.drop()
@@ -671,11 +715,11 @@ class Session:
         self._settle(self._sql.copy_out(prepared, sink))
 
     # -- names ------------------------------------------------------------------------------------
-    def _prepare(self, sql: str, types: tuple[object, ...]) -> Prepared:
-        command = commands.recognise(sql, self)
+    def _prepare(self, sql: str, types: tuple[SqlType | None, ...]) -> Prepared:
+        command = commands.recognise(sql, self) if len(sql) <= LONG_CHARS else None
         if command is not None:
             return command
-        return self._sql.prepare(sql, types)  # type: ignore[arg-type]
+        return self._sql.prepare(sql, types)
 
     # -- for data/session/commands.py -------------------------------------------------------------
     @property
@@ -697,7 +741,7 @@ class Session:
         """PREPARE."""
         key = name.encode()
         self.names.check_new_statement(key)
-        self._statements[key] = Statement(self._prepare(sql, ()), (), sql)
+        self.names.add_statement(key, Statement(self._prepare(sql, ()), (), sql))
 
     def execute_kept(
         self, statement: Statement, params: list[bytes | None], encoder: RowEncoder | None
@@ -718,7 +762,7 @@ class Session:
         if not statement.is_plain or statement.prepared.columns is None:
             raise NotSupportedError("a cursor needs a query")
         layout = make_layout(statement.prepared.columns, ALL_TEXT)
-        self._portals[key] = Portal(statement, (), layout, hold)
+        self.names.add_portal(key, Portal(statement, (), layout, hold))
 
     def fetch(self, portal: Portal, count: int, encoder: RowEncoder | None, tag: str) -> None:
         """FETCH (tag "FETCH") or MOVE (no encoder): `count` rows on, 0 for all that are left."""

@@ -140,7 +140,7 @@ class PortalState(IntEnum):
 class Portal:
     """A statement bound to values, or a cursor."""
 
-    __slots__ = ("execution", "hold", "layout", "state", "statement", "values")
+    __slots__ = ("execution", "hold", "layout", "size", "state", "statement", "values")
 
     def __init__(
         self,
@@ -149,6 +149,7 @@ class Portal:
         layout: Layout,
         hold: bool = False,
     ) -> None:
+        self.size = 0  # bytes of the values
         self.hold = hold  # a cursor that outlives its transaction
         self.statement = statement
         self.values = values

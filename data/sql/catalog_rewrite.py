@@ -18,7 +18,9 @@ from data.catalog.pg_schema import BOOLEAN_COLUMNS, COLUMN_TYPES, RELATION_OIDS
 from data.sql.catalog_sets import rewrite_sets
 from data.sql.catalog_types import ResultShape, result_shapes
 from data.sql.ddl_lexer import Token, TokenKind, tokenize
-from protocol.errors import NotSupportedError, SqlSyntaxError
+from data.sql.shape import check_shape
+from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError
+from protocol.limits import CATALOG_QUERY_CHARS_MAX
 from protocol.sqltypes import BIGINT, BOOLEAN, VARCHAR, SqlType
 
 VECTOR_COLUMNS = frozenset(
@@ -37,6 +39,11 @@ class CatalogSql:
 
 def rewrite(text: str) -> CatalogSql:
     """Raises SqlSyntaxError, NotSupportedError."""
+    if len(text) > CATALOG_QUERY_CHARS_MAX:
+        raise TooLargeError(
+            f"a catalog query of {len(text)} characters, limit {CATALOG_QUERY_CHARS_MAX}"
+        )
+    check_shape(text)
     edited = edit_tokens(text)
     try:
         tree = sqlglot.parse_one(edited, dialect="postgres")

@@ -17,6 +17,7 @@ from sqlglot.dialects.oracle import Oracle
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
+from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, SqlSyntaxError
 
 PREFIX = "TG_F_"
@@ -261,6 +262,7 @@ def parse_expression(text: str) -> Any:
 
 
 def _parse_tree(kind: str, word: str, text: str) -> Parsed:
+    check_shape(text)
     clean, hints = read_hints(text)
     parsed = Parsed(kind, text, word, hints=hints)
     try:

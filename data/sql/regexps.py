@@ -8,7 +8,6 @@ other threads run meanwhile. On the event loop's thread the time is short.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -21,7 +20,6 @@ from protocol.limits import VALUE_CHARS_MAX, check_value_length
 PATTERN_CHARS_MAX = 8192
 INLINE_TIMEOUT_S = 0.02  # of one call on the event loop
 TIMEOUT_S = 1.0  # of one call on a thread; a statement is cancelled between its calls
-_MAIN = threading.main_thread().ident
 _FLAGS = {"i": "IGNORECASE", "n": "DOTALL", "m": "MULTILINE", "x": "VERBOSE"}
 _CLASSES = {
     "alpha": "a-zA-Z",
@@ -66,8 +64,15 @@ def compiled(pattern: str, flags: str) -> Any:
         raise TooComplexError("a regular expression nested so deeply") from None
 
 
+def _on_loop() -> bool:
+    return True
+
+
+is_on_loop: Callable[[], bool] = _on_loop  # data/storage/sqlite.py knows better
+
+
 def _limits() -> dict[str, Any]:
-    on_loop = threading.get_ident() == _MAIN
+    on_loop = is_on_loop()
     return {"timeout": INLINE_TIMEOUT_S if on_loop else TIMEOUT_S, "concurrent": not on_loop}
 
 

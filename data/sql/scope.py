@@ -22,6 +22,7 @@ from data.sql.ir import (
     SpecialExpr,
 )
 from data.sql.plan_types import Special
+from data.sql.shape import SOURCES_MAX, too_complex
 from protocol.errors import (
     AmbiguousColumnError,
     PrivilegeError,
@@ -121,6 +122,8 @@ class Statement:
     def new_alias(self) -> str:
         """A name for a source, unique in the statement."""
         self.aliases += 1
+        if self.aliases > SOURCES_MAX:
+            raise too_complex(f"of more than {SOURCES_MAX} tables and subqueries")
         return f"t{self.aliases}"
 
     def slot(self, number: int, position: int = 0) -> ParamSlot:

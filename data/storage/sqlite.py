@@ -56,6 +56,10 @@ CUT_SQL = "SELECT value FROM _meta WHERE key = 'cut'"
 
 
 # -- connections -----------------------------------------------------------------------------------
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 @lru_cache(maxsize=4096)
 def is_costly(sql: str) -> bool:
     """True: a single step of this text may take long or make large values; not inline then."""
@@ -72,8 +76,10 @@ def register_functions(
     connection: apsw.Connection, identity: Callable[[], ElementIdentity] | None = None
 ) -> None:
     """Everything SQL texts of data/sql may call, and the functions that say where a row is."""
+    from data.sql import regexps
     from data.sql.functions import register
 
+    regexps.is_on_loop = _is_main_thread
     apsw.sqlite_extra.load(connection, "decimal")
     connection.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, LIKE_PATTERN_BYTES_MAX)
     register(connection)

@@ -223,6 +223,14 @@ class FakeSession:
         parts = re.findall(r"(?:'(?:[^']|'')*'|\"[^\"]*\"|[^;'\"])+", sql)
         return [part.strip() for part in parts if part.strip()]
 
+    def prepare_later(
+        self, sql: str, param_types: tuple[SqlType | None, ...], done: Callable[..., None]
+    ) -> None:
+        """It compiles nothing that takes long."""
+
+    def split_later(self, sql: str, done: Callable[..., None]) -> None:
+        """Nor does it split."""
+
     def prepare(self, sql: str, param_types: tuple[SqlType | None, ...]) -> FakePrepared:
         if self.transaction_status == b"E" and not re.match(r"\s*(rollback|commit)", sql, re.I):
             raise TransactionStateError("current transaction is aborted")

@@ -69,6 +69,7 @@ DATA_LEVELS = {
     "data.catalog.views": 3,
     "data.catalog.pg_catalog": 3,  # answers catalog queries: rewrites SQL, drives a connection
     "data.sql": 2,
+    "data.sql.regexps": 1,  # catalog queries have them too
     "data.config": 1,
     "data.access": 3,
     "data.distribution": 1,
@@ -102,7 +103,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "threading": ("data.storage", "membership.zookeeper"),
     "concurrent": ("data.storage", "membership.zookeeper"),
     "multiprocessing": (),
-    "pickle": (),
+    "pickle": ("data.exec.compile_process", "data.exec.compiling"),  # parent and child
 }
 
 IO_LIBRARIES = {

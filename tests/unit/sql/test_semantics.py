@@ -20,6 +20,7 @@ from protocol.errors import (
     OutOfRangeError,
     SqlSyntaxError,
     StringTooLongError,
+    TooComplexError,
     TypeMismatchError,
     UnknownColumnError,
     UnknownFunctionError,
@@ -292,7 +293,7 @@ def test_query(sql: str, expected: list[tuple[Any, ...]]) -> None:
         ("insert into t (id, s) values (3, 'a string of more than twenty')", StringTooLongError),
         ("insert into t (id, money) values (3, 123456789.5)", OutOfRangeError),
         ("begin null; end;", NotSupportedError),
-        ("select " + "(" * 300 + "1" + ")" * 300, NotSupportedError),
+        ("select " + "(" * 300 + "1" + ")" * 300, TooComplexError),
     ],
 )
 def test_error(sql: str, error: type[GridError]) -> None:
