@@ -75,6 +75,11 @@ class CompileProcess:
         self._catalog: Catalog | None = None  # what the child compiles with
         self._waiting = 0
 
+    @property
+    def busy(self) -> bool:
+        """True: a statement is being compiled."""
+        return self._turn.locked()
+
     async def compile(
         self,
         catalog: Catalog,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from protocol.errors import NotSupportedError, SqlSyntaxError, TransactionStateError
+from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError, TransactionStateError
 from protocol.sqltypes import SqlType
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Command:
         self._run(session, encoder)
 
 
+COMMAND_CHARS_MAX = 4000  # they are worked on at once, on the event loop
 _FIRST_LETTERS = frozenset("DdPpEeFfMmCcLlUuNn \t\n\r")
 _NAME = r'(?P<name>"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
 _FLAGS = re.IGNORECASE | re.DOTALL
@@ -79,7 +80,16 @@ def recognise(sql: str, session: Session) -> Command | None:
     if match is None:
         return None
     make = _COMMANDS.get(match[1].upper())
-    return make(sql, session) if make is not None else None
+    if make is None:
+        return None
+    if len(sql) > COMMAND_CHARS_MAX:
+        if make is _declare and _DECLARE.match(sql) is None:
+            return None
+        raise TooLargeError(
+            f"{match[1].upper()} with more than {COMMAND_CHARS_MAX} characters",
+            hint="Prepare long statements by the extended protocol, as drivers do.",
+        )
+    return make(sql, session)
 
 
 def startup_settings(parameters: dict[str, str]) -> dict[str, str]:

@@ -42,7 +42,6 @@ from protocol.pgwire.values import RowEncoder, type_of_oid
 from protocol.sqltypes import SqlType, StorageValue
 
 FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has gathered
-LONG_CHARS = 4000  # a longer statement may have to be compiled elsewhere, and is no command
 INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
 
 _REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
@@ -250,7 +249,7 @@ class Session:
         """See Handler."""
         self.names.check_new_statement(name)
         types = tuple([type_of_oid(oid) if oid else None for oid in oids]) if oids else ()
-        if len(sql) > LONG_CHARS:
+        if len(sql) > commands.COMMAND_CHARS_MAX:
 
             def keep(prepared: Prepared) -> None:
                 self.names.add_statement(name, Statement(prepared, oids, sql))
@@ -284,6 +283,7 @@ class Session:
             if not self._running and self._copy is None:
                 self._carry_on()
 
+        commands.recognise(sql, self)  # refuses those that are so long
         self._mode = mode
         self._portal = None
         later = self._sql.prepare_later(sql, types, done)
@@ -464,7 +464,7 @@ class Session:
         self._portal = None
         self._row_count = 0
         try:
-            if len(sql) > LONG_CHARS and self._prepare_later(
+            if len(sql) > commands.COMMAND_CHARS_MAX and self._prepare_later(
                 sql, (), Mode.QUERY, lambda prepared: self._run_statement(sql, prepared)
             ):
                 return
@@ -716,7 +716,7 @@ class Session:
 
     # -- names ------------------------------------------------------------------------------------
     def _prepare(self, sql: str, types: tuple[SqlType | None, ...]) -> Prepared:
-        command = commands.recognise(sql, self) if len(sql) <= LONG_CHARS else None
+        command = commands.recognise(sql, self)
         if command is not None:
             return command
         return self._sql.prepare(sql, types)
