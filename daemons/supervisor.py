@@ -128,6 +128,7 @@ class DeathReporter:
                 None,
                 session_timeout_s=settings.membership.session_timeout_s,
                 watch=False,
+                source=settings.internal_address,
             )
             await session.start()
             self._session = session

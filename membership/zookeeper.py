@@ -52,6 +52,7 @@ from membership.port import (
     SetState,
     ViewCallback,
 )
+from membership.source_address import SourceHandler
 from protocol.clock import boottime_s
 from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
 
@@ -82,7 +83,8 @@ class ZooKeeperMembership:
 
     hosts: "127.0.0.1:6681,127.0.0.1:6682". previous_incarnations: earlier lives of this instance
     home; who holds the home's lock knows that they are dead. `watch` False keeps no view (for a
-    supervisor that only reports deaths).
+    supervisor that only reports deaths). source: the address it connects from; default: that of
+    `me`, or any.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class ZooKeeperMembership:
         previous_incarnations: Iterable[str] = (),
         start_timeout_s: float = START_TIMEOUT_S,
         watch: bool = True,
+        source: str = "",
     ) -> None:
         assert secret
         assert session_timeout_s > 0
         self.me = me
         self._hosts = hosts
+        self._source = source or (me.address if me is not None else "")
         self._paths = GridPaths(grid)
         self._secret = secret
         self._asked_timeout_s = session_timeout_s
@@ -138,6 +142,7 @@ class ZooKeeperMembership:
             auth_data=[("digest", f"{_ACL_USER}:{self._secret}")],
             default_acl=[make_digest_acl(_ACL_USER, self._secret, all=True)],
             logger=logging.getLogger("kazoo"),
+            handler=SourceHandler(self._source) if self._source else None,
         )
         self._learn_negotiated_timeout()
         self._client.add_listener(self._state_from_thread)
