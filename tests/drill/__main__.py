@@ -4,13 +4,15 @@
 
 Makes a grid in a folder of its own and destroys it at the end. The report, the history and, after
 a violation, the logs and element files are in `--out` (.grid-drill/<seed>). Exit code 1: violated.
-As root it runs in a network namespace of its own, where links between instances are cut too.
+As root it runs in namespaces of its own, where links are cut and disks are filled too.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import os
 import random
 import shutil
@@ -20,8 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.drill import drill, history, links, report
-from tests.drill.faults import WITHOUT_LINKS, Kind
+from deploy.grid_plan import GridPlan
+from tests.drill import clocks, disks, drill, history, links, plot, report
+from tests.drill.plan import WITHOUT_ROOT, Kind
 from tests.drill.report import Run
 from tests.support.real_grid import RealGrid
 
@@ -41,9 +44,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=[k.name.lower() for k in Kind])
     parser.add_argument("--out", type=Path, help="folder of the report")
     parser.add_argument("--keep", action="store_true", help="logs and files also if all is well")
-    parser.add_argument("--no-links", action="store_true", help="no namespace, no cut links")
+    parser.add_argument(
+        "--no-root", action="store_true", help="no namespaces, links, disks, clocks"
+    )
+    parser.add_argument("--alone", action="store_true", help="never two faults at a time")
+    parser.add_argument("-o", choices=("text", "json"), default="text", help="what is printed")
     words = parser.parse_args()
-    if links.can_enter() and not words.no_links and not links.inside():
+    if links.can_enter() and not words.no_root and not links.inside():
         links.enter("tests.drill")
     if links.inside():
         links.prepare()
@@ -52,48 +59,80 @@ def main() -> int:
     command = f"python -m tests.drill --seconds {words.seconds:g} --seed {seed} --k {words.k}"
     command += f" --data {data}" if words.data else ""
     command += f" --only {' '.join(words.only)}" if words.only else ""
-    command += "" if links.inside() else " --no-links"
-    possible = tuple(Kind) if links.inside() else WITHOUT_LINKS
+    command += " --alone" if words.alone else ""
+    command += "" if links.inside() else " --no-root"
+    possible = _possible()
     kinds = tuple(Kind[name.upper()] for name in words.only) if words.only else possible
     if not set(kinds) <= set(possible):
-        parser.error("links are cut as root and without --no-links only")
+        parser.error("links and disks want root and no --no-root, clocks a C compiler besides")
+    notes = tuple(f"Not possible here, not done: {k}." for k in Kind if k not in possible)
     out = words.out or Path(".grid-drill") / f"{time.strftime('%m%d-%H%M%S')}-seed{seed}"
     out.mkdir(parents=True, exist_ok=True)
-    wish = drill.Wish(seed, words.seconds, command, kinds)
-    print(f"seed {seed}; again: {command}", flush=True)
+    wish = drill.Wish(seed, words.seconds, command, kinds, not words.alone, notes)
+    print(f"seed {seed}; again: {command}", file=sys.stderr, flush=True)
     done = asyncio.run(_drill(wish, words.k, data, out, keep=words.keep))
-    print(report.text(done))
-    print(f"The report, a picture and the history are in {out}")
+    print(json.dumps(report.as_json(done)) if words.o == "json" else report.text(done))
+    print(f"The report, a picture and the history are in {out}", file=sys.stderr)
     return 0 if done.is_good else 1
+
+
+def _possible() -> tuple[Kind, ...]:
+    """What can be done on this machine."""
+    if not links.inside():
+        return WITHOUT_ROOT
+    return tuple(kind for kind in Kind if kind is not Kind.CLOCK or clocks.can_step())
 
 
 async def _drill(wish: drill.Wish, k: int, data: int, out: Path, *, keep: bool) -> Run:
     folder = Path(tempfile.mkdtemp(prefix="tgd"))  # short: Unix sockets are made in it
-    grid = await asyncio.to_thread(_make, folder / "g", k, data)
+    if Kind.CLOCK in wish.kinds:
+        clocks.prepare(folder / "clocks", GridPlan(folder=folder, k=k, data=data).hosts())
+    has_disks = Kind.DISK in wish.kinds
+    grid = await asyncio.to_thread(_make, folder / "g", k, data, has_disks=has_disks)
     is_good = False
     try:
         async with grid.observer() as watch:
             await watch.whole()
-            done = await drill.run(grid, watch, wish, lambda text: print(text, flush=True))
+            done = await drill.run(grid, watch, wish, _tell)
         (out / "report.md").write_text(report.text(done), encoding="utf-8")
-        (out / "throughput.svg").write_text(report.picture(done), encoding="utf-8")
+        (out / "report.json").write_text(json.dumps(report.as_json(done)), encoding="utf-8")
+        plot.draw(done, out / "drill.png")
         history.write(out / "history.jsonl", done.recorder.history)
         is_good = done.is_good
     finally:
         if keep or not is_good:
             _keep(grid, out)
-        await asyncio.to_thread(grid.destroy)
+        await asyncio.to_thread(_destroy, grid.plan, grid)
+        clocks.finish()
         shutil.rmtree(folder, ignore_errors=True)
     return done
 
 
-def _make(folder: Path, k: int, data: int) -> RealGrid:
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _make(folder: Path, k: int, data: int, *, has_disks: bool) -> RealGrid:
+    plan = GridPlan(folder=folder, k=k, data=data)
     try:
-        return RealGrid.make(folder, k=k, data=data)
+        if has_disks:
+            disks.mount(plan)
+        with contextlib.redirect_stdout(sys.stderr):  # it shows its progress
+            return RealGrid.make(folder, k=k, data=data)
     except BaseException:
+        disks.unmount(plan)
         command = [sys.executable, "-m", "deploy.local_grid", "destroy"]  # what was made of it
         subprocess.run(command, env={**os.environ, "GRID_DIR": str(folder)}, check=False)
         raise
+
+
+def _destroy(plan: GridPlan, grid: RealGrid) -> None:
+    with contextlib.redirect_stdout(sys.stderr):
+        for host in grid.hosts:
+            disks.free(plan, host)
+        grid.stop_processes()
+        disks.unmount(plan)
+        grid.destroy()
 
 
 def _keep(grid: RealGrid, out: Path) -> None:

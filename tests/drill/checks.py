@@ -14,6 +14,7 @@ from tests.drill.linear import Undecided, check_register
 SHOWN = 5  # violations of one kind in a report
 Accounts = Mapping[int, int]
 UNIQUE_VIOLATION = "23505"
+UNDEFINED_TABLE = "42P01"
 
 
 # -- bank -----------------------------------------------------------------------------------------
@@ -236,6 +237,99 @@ def check_counters(name: str, history: Sequence[Operation], final: Mapping[Any, 
             if not low <= read.result <= high:
                 wrong.append(f"not {low} to {high}: {read}")
     return Verdict(name, sum(map(len, by_key.values())), _some(wrong))
+
+
+# -- large transactions ----------------------------------------------------------------------------
+def check_batches(name: str, history: Sequence[Operation], final: Mapping[Any, int]) -> Verdict:
+    """Rows inserted by one transaction are all there or none, and so are rows deleted by one.
+
+    `insert` and `clear` have the batch as their key, `insert` the number of rows as its value;
+    final: batch -> number of rows, without those that have none.
+    """
+    wrong = []
+    cleared: dict[Any, list[Operation]] = defaultdict(list)
+    for clear in (o for o in history if o.action == "clear"):
+        cleared[clear.key].append(clear)
+    inserts = [o for o in history if o.action == "insert"]
+    for insert in inserts:
+        outcomes = [o.outcome for o in cleared[insert.key]]
+        allowed = {insert.value, 0} if insert.outcome is Outcome.UNKNOWN else {insert.value}
+        if insert.outcome is Outcome.FAILED or Outcome.OK in outcomes:
+            allowed = {0}
+        elif Outcome.UNKNOWN in outcomes:
+            allowed |= {0}
+        if final.get(insert.key, 0) not in allowed:
+            wrong.append(f"{final.get(insert.key, 0)} rows, not {sorted(allowed)}: {insert}")
+    unknown = final.keys() - {o.key for o in inserts}
+    wrong += [f"nobody inserted batch {key}" for key in sorted(unknown)]
+    return Verdict(name, len(history), _some(wrong))
+
+
+def check_whole_batches(
+    name: str, history: Sequence[Operation], *, is_promised: bool = True
+) -> Verdict:
+    """A `count` of the rows of each batch (its result: pairs) sees whole batches only."""
+    sizes = {o.key: o.value for o in history if o.action == "insert"}
+    reads = [o for o in history if o.action == "count" and o.outcome is Outcome.OK]
+    wrong = [
+        f"{count} of {sizes.get(batch)} rows of batch {batch}: {read}"[:300]
+        for read in reads
+        for batch, count in read.result
+        if count != sizes.get(batch)
+    ]
+    return Verdict(name, len(reads), _some(wrong), is_promised)
+
+
+# -- sequences ------------------------------------------------------------------------------------
+def check_sequence(name: str, history: Iterable[Operation]) -> Verdict:
+    """No number is given twice (`next` has it as its result)."""
+    given: dict[Any, list[Operation]] = defaultdict(list)
+    for operation in history:
+        if operation.action == "next" and operation.outcome is Outcome.OK:
+            given[operation.result].append(operation)
+    wrong = ["given twice: " + "; ".join(map(str, o)) for o in given.values() if len(o) > 1]
+    return Verdict(name, sum(map(len, given.values())), _some(wrong))
+
+
+# -- tables ---------------------------------------------------------------------------------------
+def check_tables(name: str, history: Sequence[Operation]) -> Verdict:
+    """A table is there for everybody from its creation's acknowledgement to its dropping's start.
+
+    `create`, `use` and `drop` have the table as their key; `use` succeeds, or fails with 42P01.
+    Each name is created once.
+    """
+    by_key: dict[Any, list[Operation]] = defaultdict(list)
+    for operation in history:
+        by_key[operation.key].append(operation)
+    wrong = []
+    for operations in by_key.values():
+        creates = [o for o in operations if o.action == "create"]
+        drops = [o for o in operations if o.action == "drop" and o.outcome is not Outcome.FAILED]
+        there_from_s = min((o.end_s for o in creates if o.outcome is Outcome.OK), default=None)
+        maybe = [o.start_s for o in creates if o.outcome is not Outcome.FAILED]
+        maybe_from_s = min(maybe, default=None)
+        maybe_gone_s = min((o.start_s for o in drops), default=float("inf"))
+        gone_s = min((o.end_s for o in drops if o.outcome is Outcome.OK), default=None)
+        for use in (o for o in operations if o.action == "use"):
+            is_there = use.outcome is Outcome.OK
+            is_missing = use.error == UNDEFINED_TABLE
+            was_made = there_from_s is not None and there_from_s < use.start_s
+            if is_missing and was_made and use.end_s < maybe_gone_s:
+                wrong.append(f"created, but not there: {use}")
+            if is_there and (maybe_from_s is None or use.end_s < maybe_from_s):
+                wrong.append(f"never created, but there: {use}")
+            if is_there and gone_s is not None and use.start_s > gone_s:
+                wrong.append(f"dropped, but there: {use}")
+    return Verdict(name, len(history), _some(wrong))
+
+
+# -- write skew -----------------------------------------------------------------------------------
+def check_shifts(name: str, reads: Iterable[Operation], final: Mapping[Any, int]) -> Verdict:
+    """Somebody of each pair is always on duty: `read` has how many are as its result."""
+    answered = [o for o in reads if o.outcome is Outcome.OK]
+    wrong = [f"nobody on duty: {o}" for o in answered if not o.result]
+    wrong += [f"nobody of pair {pair} on duty at the end" for pair, n in final.items() if not n]
+    return Verdict(name, len(answered), _some(wrong))
 
 
 # -- errors ---------------------------------------------------------------------------------------

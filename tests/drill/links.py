@@ -1,10 +1,12 @@
 """Cut links between the hosts of a grid on one machine: in a network namespace of its own.
 
 `enter` starts the program again in a new network namespace (root only): it has a loopback device
-and nothing else, so that what is done to its routing rules concerns the drill alone. All "hosts"
-are loopback addresses there; instances talk from and to their internal addresses, and a rule per
-direction makes the kernel swallow what one sends to the other: connections stay open and silent.
-The membership servers stay in reach: a cut link is seen by its two ends only.
+and nothing else, so that what is done to its routing rules concerns the drill alone; and in a new
+mount namespace, for `disks.py`. All "hosts" are loopback addresses there; instances talk from and
+to their internal addresses, and a rule per direction makes the kernel swallow what one sends to the
+other: connections stay open and silent.
+The membership servers have an address of their own: with all other links cut they may stay in
+reach, so that a cut link is seen by its two ends only, or be the only thing that is not.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from deploy.grid_plan import internal
 MARK = "TENGRID_DRILL_NAMESPACE"
 LOCAL_PREFERENCE = 1000  # the rule for local addresses moves there, behind ours
 FIRST_PREFERENCE = 100
+MEMBERSHIP = "127.0.0.1"  # of the servers in a grid made by deploy/local_grid.py
 
 
 def can_enter() -> bool:
@@ -33,8 +36,8 @@ def inside() -> bool:
 
 
 def enter(module: str) -> None:
-    """Become `python -m module` with the same words, in a namespace. Does not return."""
-    words = ["unshare", "--net", sys.executable, "-m", module, *sys.argv[1:]]
+    """Become `python -m module` with the same words, in namespaces. Does not return."""
+    words = ["unshare", "--net", "--mount", sys.executable, "-m", module, *sys.argv[1:]]
     os.execvpe(words[0], words, {**os.environ, MARK: "1"})
 
 
@@ -46,11 +49,16 @@ def prepare() -> None:
     _ip("rule", "del", "pref", "0")
 
 
-def cut(pairs: Iterable[tuple[int, int]]) -> None:
-    """Nothing gets from the first to the second host of a pair."""
+def host(number: int) -> str:
+    """What host<number> talks from and to on the internal network."""
+    return internal(number)
+
+
+def cut(pairs: Iterable[tuple[str, str]]) -> None:
+    """Nothing gets from the first to the second address of a pair."""
     assert inside()
     for number, (sender, receiver) in enumerate(pairs):
-        words = ("from", internal(sender), "to", internal(receiver), "blackhole")
+        words = ("from", sender, "to", receiver, "blackhole")
         _ip("rule", "add", "pref", str(FIRST_PREFERENCE + number), *words)
 
 
@@ -63,7 +71,7 @@ def heal() -> None:
             _ip("rule", "del", "pref", preference)
 
 
-def both_ways(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def both_ways(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Each pair, and the other way round."""
     return [way for one, two in pairs for way in ((one, two), (two, one))]
 

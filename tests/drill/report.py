@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tests.drill.clients import Recorder
 from tests.drill.faults import Done
@@ -15,7 +15,6 @@ from tests.drill.history import Operation, Outcome, Verdict
 BAR_WIDTH = 50
 AFTER_S = 0.5  # a pause counts for a fault if it began before this long after its healing
 TEXT_MAX = 120  # characters of an error
-WIDTH, HEIGHT, MARGIN = 1200, 420, 60  # of the picture
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Run:
     recorder: Recorder
     faults: Sequence[Done]
     verdicts: Sequence[Verdict]
+    memory: Mapping[str, Sequence[tuple[float, float]]]  # process -> (seconds, MB)
+    notes: Sequence[str] = ()
 
     @property
     def is_good(self) -> bool:
@@ -50,11 +51,13 @@ def text(run: Run) -> str:
             "",
             f"**{'Every guarantee held.' if run.is_good else 'A GUARANTEE WAS VIOLATED.'}**"
             f" Isolation levels of the sums: {', '.join(run.levels)}.",
+            *(("", *run.notes) if run.notes else ()),
         ],
         _verdicts(run.verdicts),
         _operations(run.recorder.history),
         _faults(run),
         _errors(run.recorder),
+        _memory(run),
         _throughput(run),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -108,8 +111,21 @@ def pauses(history: Sequence[Operation], began_s: float) -> dict[int, list[tuple
     return found
 
 
-def _faults(run: Run) -> list[str]:
-    rows = []
+@dataclass(frozen=True)
+class FaultLine:
+    """One fault, and the longest pause of each client around it, in seconds."""
+
+    at_s: float
+    what: str
+    put_back_s: float | None  # after its beginning; None: never
+    whole_s: float | None
+    elsewhere_s: tuple[float, ...]  # of clients that were not connected to what was hit
+    there_s: tuple[float, ...]
+
+
+def fault_lines(run: Run) -> list[FaultLine]:
+    """Of all faults, in order."""
+    lines = []
     history = run.recorder.history
     gaps = pauses(history, run.began_s)
     for done in run.faults:
@@ -126,22 +142,41 @@ def _faults(run: Run) -> list[str]:
             if o.server in done.hit and o.end_s > done.from_s and o.start_s < healed_s
         }
         elsewhere = [pause for client, pause in longest.items() if client not in there]
-        rows.append(
-            (
-                f"{done.from_s - run.began_s:.1f}",
+        lines.append(
+            FaultLine(
+                done.from_s - run.began_s,
                 done.what,
-                f"{done.healed_s - done.from_s:.1f}" if done.healed_s else "never",
-                f"{done.whole_s - done.from_s:.1f}" if done.whole_s else "never",
-                _middle_and_most(elsewhere),
-                _middle_and_most([longest[client] for client in there & longest.keys()]),
+                done.healed_s - done.from_s if done.healed_s else None,
+                done.whole_s - done.from_s if done.whole_s else None,
+                tuple(elsewhere),
+                tuple(longest[client] for client in there & longest.keys()),
             )
         )
+    return lines
+
+
+def _faults(run: Run) -> list[str]:
+    rows = [
+        (
+            f"{line.at_s:.1f}",
+            line.what,
+            _seconds(line.put_back_s),
+            _seconds(line.whole_s),
+            _middle_and_most(line.elsewhere_s),
+            _middle_and_most(line.there_s),
+        )
+        for line in fault_lines(run)
+    ]
     head = ("at s", "fault", "put back after s", "whole after s", "elsewhere", "at what was hit")
     title = "## Faults, and the clients' longest pauses around each (median and worst, seconds)"
     return [title, "", *_table(head, rows)]
 
 
-def _middle_and_most(pauses_s: list[float]) -> str:
+def _seconds(time_s: float | None) -> str:
+    return "never" if time_s is None else f"{time_s:.1f}"
+
+
+def _middle_and_most(pauses_s: Sequence[float]) -> str:
     return f"{statistics.median(pauses_s):.2f} / {max(pauses_s):.2f}" if pauses_s else "–"
 
 
@@ -157,6 +192,43 @@ def _errors(recorder: Recorder) -> list[str]:
     ]
     head = ("where", "SQLSTATE", "times", "the first one")
     return ["## Errors", "", *_table(head, rows)]
+
+
+def _memory(run: Run) -> list[str]:
+    rows = [
+        (name, *(f"{mb:.0f}" for mb in (some[0][1], max(mb for _, mb in some), some[-1][1])))
+        for name, some in sorted(run.memory.items())
+    ]
+    return ["## Resident memory, MB", "", *_table(("process", "first", "most", "last"), rows)]
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """What `-o json` prints; times in seconds since the load began."""
+    return {
+        "seed": run.seed,
+        "seconds": run.seconds,
+        "k": run.k,
+        "data": run.data,
+        "again": run.command,
+        "good": run.is_good,
+        "notes": list(run.notes),
+        "levels": list(run.levels),
+        "verdicts": [
+            {"checker": v.checker, "word": v.word, "checked": v.checked, "wrong": v.violations}
+            for v in run.verdicts
+        ],
+        "operations": Counter(str(o.outcome) for o in run.recorder.history),
+        "errors": [
+            {"where": where, "sqlstate": state, "times": times}
+            for (where, state), times in sorted(run.recorder.errors.items())
+        ],
+        "faults": [asdict(line) for line in fault_lines(run)],
+        "per_second": per_second(run),
+        "memory_mb": {
+            name: [(round(at - run.began_s, 1), round(mb, 1)) for at, mb in some]
+            for name, some in run.memory.items()
+        },
+    }
 
 
 def per_second(run: Run) -> list[tuple[int, int]]:
@@ -183,47 +255,3 @@ def _throughput(run: Run) -> list[str]:
         mark = f"  <- {marks[second]}" if second in marks else ""
         lines.append(f"{second:6d}{good:6d}{bad:6d}  {bar}{mark}")
     return [*lines, "```"]
-
-
-def picture(run: Run) -> str:
-    """Throughput over time with the faults as bands, as SVG."""
-    counts = per_second(run)
-    most = max((good for good, _ in counts), default=0) or 1
-    across = (WIDTH - 2 * MARGIN) / max(1, len(counts))
-    down = HEIGHT - 2 * MARGIN
-    base = HEIGHT - MARGIN
-
-    def x(time_s: float) -> float:
-        return MARGIN + (time_s - run.began_s) * across
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
-        ' font-family="sans-serif" font-size="11">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{MARGIN}" y="24" font-size="15">Drill, seed {run.seed}, K={run.k}:'
-        " acknowledged operations per second; grey: a fault, until every copy counts again</text>",
-    ]
-    for number, done in enumerate(run.faults):
-        left, right = x(done.from_s), x(done.whole_s or run.ended_s)
-        parts.append(
-            f'<rect x="{left:.1f}" y="{MARGIN}" width="{max(1.0, right - left):.1f}"'
-            f' height="{down}" fill="#dddddd"><title>{escape(done.what)}</title></rect>'
-            f'<text x="{left:.1f}" y="{MARGIN - 4 - 11 * (number % 2)}">{number + 1}</text>'
-        )
-    for second, (good, bad) in enumerate(counts):
-        left = MARGIN + second * across
-        for count, colour, inset in ((good, "#3070b0", 0.1), (bad, "#c03030", 0.4)):
-            tall = min(1.0, count / most) * down
-            parts.append(
-                f'<rect x="{left + inset * across:.1f}" y="{base - tall:.1f}"'
-                f' width="{across * (0.9 - inset):.1f}" height="{tall:.1f}" fill="{colour}"/>'
-            )
-    for value in (0, most // 2, most):
-        parts.append(f'<text x="8" y="{base - down * value / most + 4:.1f}">{value}</text>')
-    step = max(1, len(counts) // 12)
-    for second in range(0, len(counts), step):
-        parts.append(f'<text x="{MARGIN + second * across:.1f}" y="{base + 16}">{second} s</text>')
-    parts.append(
-        f'<text x="{MARGIN}" y="{HEIGHT - 14}" fill="#c03030">red: refused or unknown</text></svg>'
-    )
-    return "\n".join(parts) + "\n"

@@ -12,13 +12,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
 
-from tests.drill import checks
+from tests.drill import checks, transactions
 from tests.drill.clients import Client, Connection, Recorder, is_allowed
-from tests.drill.history import Outcome, Verdict, of
+from tests.drill.history import Operation, Outcome, Verdict, of
+from tests.drill.quiet import Gate
 from tests.support.copies import ElementRows
 
 ACCOUNTS = 24
@@ -27,9 +29,12 @@ OPENING = 1000
 COUNTERS = 6
 KEYS_AT_ONCE = 3  # registers and lists in use
 EPOCH_S = 8.0  # how long they are in use
+ORDERED_SHARE = 0.9
 PAUSE_S = 0.04  # between two operations of a client: two cores run everything
 ROWS_AT_ONCE = 100
-LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+READ_COMMITTED = "READ COMMITTED"
+SERIALIZABLE = "SERIALIZABLE"
+LEVELS = (READ_COMMITTED, "REPEATABLE READ", SERIALIZABLE)
 # Statements over several replica sets see whole transactions: to be set once that is promised.
 READ_ATOMICITY_PROMISED = False
 
@@ -50,7 +55,9 @@ TABLES = (
     " DISTRIBUTE BY HASH",
     "CREATE TABLE counters (id TT_INTEGER NOT NULL PRIMARY KEY, n TT_BIGINT NOT NULL)"
     " DISTRIBUTE BY HASH",
+    *transactions.TABLES,
 )
+TABLE_NAMES = tuple(sql.split()[2] for sql in TABLES)
 EMPTY_LIST = "-"  # the empty text would be NULL
 
 
@@ -61,6 +68,8 @@ class Load:
     began_s: float
     levels: tuple[str, ...]  # isolation levels that the grid knows
     epochs: int
+    gate: Gate
+    is_disk_full: bool = False  # a fault of this drill
 
     def keys(self) -> list[int]:
         """The registers and lists in use now."""
@@ -73,8 +82,7 @@ Work = Callable[[Client, Load], Coroutine[Any, Any, None]]
 
 async def make_tables(connection: Connection, seconds: float) -> int:
     """The tables, filled; returns the number of epochs. Tables of a drill before are dropped."""
-    for sql in TABLES:
-        name = sql.split()[2]
+    for name, sql in zip(TABLE_NAMES, TABLES, strict=True):
         try:
             await connection.execute(f"DROP TABLE {name}")
         except asyncpg.UndefinedTableError:
@@ -88,6 +96,7 @@ async def make_tables(connection: Connection, seconds: float) -> int:
     await _fill(connection, "counters", ((n, 0) for n in range(COUNTERS)))
     await _fill(connection, "registers", ((n, 0) for n in keys))
     await _fill(connection, "lists", ((n, f"'{EMPTY_LIST}'") for n in keys))
+    await transactions.prepare(connection)
     return epochs
 
 
@@ -116,7 +125,8 @@ async def run(client: Client, load: Load, work: Work, stop: asyncio.Event) -> No
     """Work until told to stop."""
     try:
         while not stop.is_set():
-            await work(client, load)
+            async with load.gate.turn():
+                await work(client, load)
             await asyncio.sleep(client.chance.uniform(0, 2 * PAUSE_S))  # keeps the rate modest
     finally:
         await client.close()
@@ -130,27 +140,35 @@ async def transfer(client: Client, _: Load) -> None:
     number = _token(client)
     pay = "UPDATE bank SET balance = balance + $1 WHERE id = $2"
     moves = [(pay, (-amount, giver)), (pay, (amount, taker))]
-    if client.chance.random() < 0.9:  # deadlocks over replica sets cost LockWait seconds
+    if client.chance.random() < ORDERED_SHARE:  # the others may meet in a deadlock
         moves.sort(key=lambda move: move[1][1])
     receipt = ("INSERT INTO receipts VALUES ($1, $2, $3, $4)", (number, giver, taker, amount))
+    statements: list[tuple[str, tuple[Any, ...]]] = [*moves, receipt]
     await client.operate(
-        "bank",
-        "transfer",
-        number,
-        (giver, taker, amount),
-        lambda one, _: one.transaction([*moves, receipt]),
+        *("bank", "transfer", number, (giver, taker, amount)),
+        lambda one, _: one.transaction(statements),
     )
 
 
 async def read_sum(client: Client, load: Load) -> None:
-    """The sum of all balances, by one statement, at one of the isolation levels."""
+    """The sum of all balances, by one statement, at one of the isolation levels.
+
+    But for READ COMMITTED the transaction goes on to read all balances once more, one by one: it
+    sees what the statement has seen. The result is then the wrong one of both, if there is one.
+    """
     level = client.chance.choice(load.levels)
 
     async def body(_: Client, connection: Connection) -> int:
         await connection.execute(f"BEGIN ISOLATION LEVEL {level}")
-        total = await connection.fetchval("SELECT SUM(balance) FROM bank")
+        total = int(await connection.fetchval("SELECT SUM(balance) FROM bank"))
+        if level != READ_COMMITTED:
+            again = 0
+            for account in client.chance.sample(range(ACCOUNTS), ACCOUNTS):
+                sql = "SELECT balance FROM bank WHERE id = $1"
+                again += int(await connection.fetchval(sql, account))
+            total = again if total == ACCOUNTS * OPENING else total
         await connection.execute("COMMIT")
-        return int(total)
+        return total
 
     await client.operate("bank", "sum", level, None, body)
 
@@ -243,15 +261,31 @@ async def count(client: Client, _: Load) -> None:
         body = _value("SELECT n FROM counters WHERE id = $1", key)
         await client.operate("counters", "read", key, None, body)
         return
+    if client.chance.random() < 0.3:
+        await transactions.add_under_lock(client, key)
+        return
     sql = "UPDATE counters SET n = n + 1 WHERE id = $1"
     await client.operate("counters", "add", key, 1, lambda one, _: one.change(sql, key))
 
 
-CLIENTS: tuple[Work, ...] = (
-    *(transfer, transfer, transfer, read_sum, move_in_vault, move_in_vault),
-    *(use_register, use_register, use_register, use_list, use_list, use_list),
-    *(race, race, race, count, count),
-)
+async def change_shift(client: Client, load: Load) -> None:
+    """Where the grid knows SERIALIZABLE; else nothing."""
+    if SERIALIZABLE in load.levels:
+        await transactions.change_shift(client, client.chance.randrange(transactions.PAIRS))
+    else:
+        await asyncio.sleep(1.0)
+
+
+def clients() -> tuple[Work, ...]:
+    """What each client does."""
+    return (
+        *(transfer, transfer, transfer, read_sum, move_in_vault, move_in_vault),
+        *(use_register, use_register, use_register, use_list, use_list, use_list),
+        *(race, race, race, count, count, count, change_shift, change_shift),
+        *(transactions.Large(), transactions.take_number, transactions.make_and_drop),
+    )
+
+
 _numbers = itertools.count(1)
 
 
@@ -273,18 +307,18 @@ def _items(text: str) -> str:
 
 
 # -- verdicts -------------------------------------------------------------------------------------
-def judge(recorder: Recorder, elements: list[ElementRows]) -> list[Verdict]:
+def judge(recorder: Recorder, elements: list[ElementRows], load: Load) -> list[Verdict]:
     """All checkers on the history and on what is in the files of the elements."""
     history = recorder.history
     first = _whole_copy(elements, 0)
+    allowed = partial(is_allowed, is_disk_full=load.is_disk_full)
+    batches = Counter(batch for (batch,) in _rows(first, "HEAP", "BATCH"))
+    duty: Counter[int] = Counter()
+    for pair, on in _rows(first, "SHIFTS", "PAIR", "DUTY"):
+        duty[pair] += on
     return [
         *_final_balances(history, elements),
-        checks.check_sums(
-            "bank: sums by one statement over replica sets (read atomicity)",
-            of(history, "bank", "sum"),
-            ACCOUNTS * OPENING,
-            is_promised=READ_ATOMICITY_PROMISED,
-        ),
+        *_sums(history, load.levels),
         checks.check_sums(
             "vaults: sums within one replica set",
             of(history, "vaults", "sum"),
@@ -318,7 +352,22 @@ def judge(recorder: Recorder, elements: list[ElementRows]) -> list[Verdict]:
             of(history, "counters"),
             dict(_rows(first, "COUNTERS", "ID", "N")),
         ),
-        checks.check_errors("errors: of the retriable class", recorder.errors, is_allowed),
+        *transactions.judge(history, batches, duty, is_atomic=READ_ATOMICITY_PROMISED),
+        checks.check_errors("errors: of the retriable class", recorder.errors, allowed),
+    ]
+
+
+def _sums(history: list[Operation], levels: tuple[str, ...]) -> list[Verdict]:
+    """Of each isolation level."""
+    sums = of(history, "bank", "sum")
+    return [
+        checks.check_sums(
+            f"bank: sums over replica sets, {level}",
+            [o for o in sums if o.key == level],
+            ACCOUNTS * OPENING,
+            is_promised=READ_ATOMICITY_PROMISED,
+        )
+        for level in levels
     ]
 
 

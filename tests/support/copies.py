@@ -19,7 +19,8 @@ POLL_S = 0.2
 class ElementRows:
     """Everything in one element's file, at one moment."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log_records: int | None = None) -> None:
+        """log_records: how many of the newest are read; default: all."""
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         try:
             connection.execute("BEGIN")  # one snapshot for all tables
@@ -33,10 +34,12 @@ class ElementRows:
                 name: [c[1] for c in connection.execute(f'PRAGMA table_info("{name}")')]
                 for name in self.tables
             }
-            self.log: dict[int, Row] = {
-                row[0]: row
-                for row in connection.execute("SELECT lsn, term, kind, txn, payload FROM _log")
-            }
+            newest = "ORDER BY lsn DESC LIMIT ?"
+            rows = connection.execute(
+                f"SELECT lsn, term, kind, txn, payload FROM _log {newest}",
+                (-1 if log_records is None else log_records,),
+            )
+            self.log: dict[int, Row] = {row[0]: row for row in rows}
             undecided = "SELECT txn FROM _txn WHERE prepare_lsn > 0 AND decided_lsn = 0"
             self.prepared = [txn for (txn,) in connection.execute(undecided)]
             identity = connection.execute("SELECT value FROM _meta WHERE key = 'identity'")
@@ -57,16 +60,18 @@ class ElementRows:
         return Counter(tuple(row[i] for i in at) for row in self.tables[table].elements())
 
 
-def read_elements(grid: RealGrid) -> list[ElementRows]:
-    """All elements of the database."""
-    return [ElementRows(grid.element_file(host)) for host in grid.hosts]
+def read_elements(grid: RealGrid, log_records: int | None = None) -> list[ElementRows]:
+    """All elements of the database; log_records: how many of the newest, default: all."""
+    return [ElementRows(grid.element_file(host), log_records) for host in grid.hosts]
 
 
-def equal_copies(grid: RealGrid, timeout_s: float = 20) -> list[ElementRows]:
+def equal_copies(
+    grid: RealGrid, timeout_s: float = 20, log_records: int | None = None
+) -> list[ElementRows]:
     """Wait until the copies are equal and nothing is in doubt; fails with what differs."""
     deadline_s = time.monotonic() + timeout_s
     while True:
-        elements = read_elements(grid)
+        elements = read_elements(grid, log_records)
         found = differences(elements)
         if not found:
             return elements

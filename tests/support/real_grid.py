@@ -50,12 +50,20 @@ class RealGrid:
 
     def destroy(self) -> None:
         """Nothing is left."""
-        for host in self.hosts:
-            self.resume(host)  # a stopped process would not end
+        self.stop_processes()
         local_grid.destroy(self.plan)
         inside = f"{self.plan.folder}/"
         left = [p for p in Path("/proc").glob("[0-9]*") if inside in _title(p)]
         assert not left, f"still running: {[_title(p) for p in left]}"
+
+    def stop_processes(self) -> None:
+        """All of them, by force if need be; nothing is removed."""
+        for host in self.hosts:
+            self.resume(host)  # a stopped process would not end
+        self.signal_management(signal.SIGCONT)
+        for number in range(1, len(self.plan.membership_homes()) + 1):
+            self.signal_membership_server(number, signal.SIGCONT)
+        local_grid._stop_processes(self.plan, force=True)
 
     def restart(self) -> None:
         """`make grid-stop` and `make grid-start`."""
@@ -140,24 +148,47 @@ class RealGrid:
 
     def kill_daemon(self, host: int) -> None:
         """SIGKILL to the daemon alone: its supervisor sees it."""
-        os.kill(self.daemon_pid(host), signal.SIGKILL)
+        _send(self.daemon_pid(host), signal.SIGKILL)
 
     def kill_instance(self, host: int) -> None:
         """SIGKILL to daemon and supervisor, as if the machine had gone: nobody reports a death."""
-        supervisor = daemon_control.read_pid(self.home(host), daemon_control.SUPERVISOR_PID_FILE)
-        os.kill(supervisor, signal.SIGSTOP)  # else it might report, or SIGTERM reach the daemon
-        os.kill(self.daemon_pid(host), signal.SIGKILL)
-        os.kill(supervisor, signal.SIGKILL)
+        self._kill_home(self.home(host))
 
-    def suspend(self, host: int) -> None:
+    def kill_supervisor(self, host: int) -> None:
+        """SIGKILL to the supervisor alone: the kernel sends its daemon SIGTERM."""
+        home = self.home(host)
+        _send(daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE), signal.SIGKILL)
+
+    def suspend(self, host: int, *, supervisor: bool = False) -> None:
         """SIGSTOP to the daemon: its connections stay open and nothing answers."""
-        os.kill(self.daemon_pid(host), signal.SIGSTOP)
+        _stop_home(self.home(host), signal.SIGSTOP, supervisor=supervisor)
 
     def resume(self, host: int) -> None:
-        """SIGCONT."""
-        pid = self.daemon_pid(host)
-        if pid:
-            os.kill(pid, signal.SIGCONT)
+        """SIGCONT to daemon and supervisor."""
+        _stop_home(self.home(host), signal.SIGCONT, supervisor=True)
+
+    def is_supervised(self, host: int) -> bool:
+        """Whether something keeps the instance of a host alive."""
+        home = self.home(host)
+        return bool(daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE))
+
+    def kill_management(self, *, supervisor: bool) -> None:
+        """SIGKILL to the management instance."""
+        home = self.plan.management_home()
+        if supervisor:
+            self._kill_home(home)
+        else:
+            _send(daemon_control.read_pid(home, daemon_control.PID_FILE), signal.SIGKILL)
+
+    def signal_management(self, signum: signal.Signals) -> None:
+        """SIGSTOP or SIGCONT to the management instance."""
+        _stop_home(self.plan.management_home(), signum, supervisor=False)
+
+    def start_management(self) -> None:
+        """ttDaemonAdmin -start, unless it runs."""
+        home = self.plan.management_home()
+        if not daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE):
+            self._tool(home, "ttDaemonAdmin", "-start")
 
     def kill_membership_server(self, number: int) -> None:
         """SIGKILL to one ZooKeeper server and to what supervises it."""
@@ -165,14 +196,40 @@ class RealGrid:
         supervisor = daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE)
         daemon = daemon_control.read_pid(home, daemon_control.PID_FILE)
         for pid in (supervisor, daemon):
-            if pid:
-                os.kill(pid, signal.SIGKILL)  # the JVM ends with its parent
+            _send(pid, signal.SIGKILL)  # the JVM ends with its parent
 
     def start_membership_server(self, number: int) -> None:
-        """ttMembership start."""
+        """ttMembership start, unless it runs."""
         home = self.plan.membership_homes()[number - 1]
+        if daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE):
+            return
         with _not_counted():
             local_grid._tool("ttMembership", "start", str(home))
+
+    def signal_membership_server(self, number: int, signum: signal.Signals) -> None:
+        """SIGSTOP or SIGCONT to one ZooKeeper server: the JVM and its parent."""
+        home = self.plan.membership_homes()[number - 1]
+        pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
+        for one in (pid, *_children(pid)):
+            _send(one, signum)
+
+    def _kill_home(self, home: Path) -> None:
+        supervisor = daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE)
+        _send(supervisor, signal.SIGSTOP)  # else it might report, or SIGTERM reach the daemon
+        _send(daemon_control.read_pid(home, daemon_control.PID_FILE), signal.SIGKILL)
+        _send(supervisor, signal.SIGKILL)
+
+    def processes(self) -> dict[str, int]:
+        """Pids of all daemons that run, by names like host3 and membership1."""
+        homes = {f"host{host}": self.home(host) for host in self.hosts}
+        homes["host1"] = self.plan.management_home()
+        for number, home in enumerate(self.plan.membership_homes(), start=1):
+            homes[f"membership{number}"] = home
+        found = {
+            name: daemon_control.read_pid(home, daemon_control.PID_FILE)
+            for name, home in homes.items()
+        }
+        return {name: pid for name, pid in found.items() if pid}
 
     # -- looking --------------------------------------------------------------------------------
     def observer(self) -> Observer:
@@ -314,6 +371,26 @@ def _title(process: Path) -> str:
         return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def _send(pid: int, signum: signal.Signals) -> None:
+    """To a process, if there is one."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def _stop_home(home: Path, signum: signal.Signals, *, supervisor: bool) -> None:
+    if supervisor:
+        _send(daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE), signum)
+    _send(daemon_control.read_pid(home, daemon_control.PID_FILE), signum)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def _host(instance: str) -> int:
