@@ -52,8 +52,9 @@ test-full: setup-test ## make test, and the slow tests
 sim: setup-test ## the simulations with more seeds: SEEDS=1000
 	@$(PYTHON) -m tests.gates --only sim --seeds $${SEEDS:-1000}
 
-drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3
-	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3 ONLY="link disk"
+	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 failover: setup-test ## how long writers wait when instances and links go: TIMES=100 of each kind, K=2
 	@$(PYTHON) -m tests.faults.pauses --times $(or $(TIMES),100) --k $(or $(K),2) $(if $(ONLY),--only $(ONLY))

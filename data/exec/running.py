@@ -86,6 +86,7 @@ class Running:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._cancelled = False
+        self._is_committed = False
 
     # -- Execution ---------------------------------------------------------------------------------
     def start(self, body: Callable[[], object] | None = None) -> Running:
@@ -102,7 +103,9 @@ class Running:
             self._resumed.set()
 
     def cancel(self) -> None:
-        """Stop soon, with CancelledError."""
+        """Stop soon, with CancelledError; not what is done, or waits to be asked for more."""
+        if self._is_committed or (self._resumed is not None and not self._resumed.is_set()):
+            return
         self._cancelled = True
         if self._task is not None:
             self._task.cancel()
@@ -197,25 +200,38 @@ class Running:
         return tag_of(verb, ran.counts[0])
 
     async def _in_transaction(self) -> str:
-        """Run in the session's transaction, or in one of its own that ends with the statement."""
+        """Run in the session's transaction, or in one of its own that ends with the statement.
+
+        A portal that is closed while it is suspended (a driver that wants one row asks for one)
+        has been run: its changes and locks stay.
+        """
         session = self.session
         manager = session.space.manager
         txn = session.txn
         if txn is not None:
             mark = txn.mark()
+            rows = None
             try:
-                return await self._plan(txn)
+                tag, rows = await self._plan(txn)
+                await self._emit(rows)
             except BaseException:
-                await manager.finish(self._undo(txn, mark))
+                if rows is None or not self._closed:
+                    await manager.finish(self._undo(txn, mark))
                 raise
+            return tag
         txn = session.begin_txn()
         try:
-            tag = await self._plan(txn)
+            tag, rows = await self._plan(txn)
+            if not self._quota:
+                await self._emit(rows)
         except BaseException:
             await manager.roll_back(txn)
             raise
         await manager.finish(manager.commit(txn))  # once begun its outcome is what is told
+        self._is_committed = True
         await session.committed(self.sink)
+        if self._quota:
+            await self._emit(rows)
         return tag
 
     async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:
@@ -224,13 +240,16 @@ class Running:
         except GridError as error:  # the transaction is marked as failed; the first error counts
             log.info("txn.undo_failed", txn=txn.id, error=error.message)
 
-    async def _plan(self, txn: Transaction) -> str:
+    async def _plan(self, txn: Transaction) -> tuple[str, list[StorageRow]]:
+        """Everything but sending: the tag, and the rows that are asked for."""
         plan = self.prepared.compiled.plan
-        if isinstance(plan, QueryPlan):
-            return await self._query(plan, txn)
         space = self.session.space
         specials = Specials(self.session)
         queries = QueryRunner(space, specials, txn)
+        if isinstance(plan, QueryPlan):
+            await draw_sequences(self.session, plan, specials)
+            locked = [row async for batch in queries.batches(plan, self.values) for row in batch]
+            return f"SELECT {len(locked)}", locked
         written: Written
         if isinstance(plan, InsertPlan):
             table = space.catalog.table_by_id(plan.table_id)
@@ -249,9 +268,8 @@ class Running:
             written = await Writer(space, txn, queries, None).delete(plan, self.values)
         else:
             raise InternalError(f"no way to run {type(plan).__name__}")
-        if self.prepared.columns is not None:
-            await self._emit(written.rows)
-        return tag_of(self.prepared.tag_kind, written.count)
+        rows = written.rows if self.prepared.columns is not None else []
+        return tag_of(self.prepared.tag_kind, written.count), rows
 
     # -- results -----------------------------------------------------------------------------------
     async def _query(self, plan: QueryPlan, txn: Transaction | None) -> str:
@@ -259,11 +277,9 @@ class Running:
         space = session.space
         specials = Specials(session)
         await draw_sequences(session, plan, specials)
-        if plan.locking is not None and txn is None:
-            raise InternalError("FOR UPDATE needs a transaction")
         runner = QueryRunner(space, specials, txn)
         encoder = self.encoder
-        if plan.final is None and plan.locking is None and encoder is not None and not self._quota:
+        if plan.final is None and encoder is not None and not self._quota:
             await runner.prepare(plan, self.values)
             key = encoders.key_of(encoder.types, encoder.formats)
             async for rows in runner.stream(plan.gathers[0], self.values, key):
@@ -277,13 +293,13 @@ class Running:
         return f"SELECT {self.emitted}"
 
     async def _emit(self, rows: list[StorageRow]) -> None:
-        assert self.encoder is not None
         at = 0
         while at < len(rows):
             await self.writable()
             some = rows[at : at + self._left] if self._quota else rows[at:]
             at += len(some)
             self.emitted += len(some)
+            assert self.encoder is not None
             self.sink.rows(self.encoder(some), len(some))
             if self._quota:
                 self._left -= len(some)

@@ -73,7 +73,7 @@ class Driver:
         await self.look()
 
     async def _beside(self, fault: Fault) -> None:
-        await asyncio.sleep(fault.pause_s / 2)
+        await asyncio.sleep(fault.pause_s / 2)  # the load goes on
         await self._one(fault, " (beside)")
 
     async def _one(self, fault: Fault, mark: str = "") -> None:
@@ -175,7 +175,7 @@ class Driver:
     async def _kill_supervisor(self, fault: Fault, hosts: Hosts) -> None:
         for host in hosts:
             await self._gone(host, self.grid.kill_supervisor)
-        await asyncio.sleep(fault.hold_s)
+        await asyncio.sleep(fault.hold_s)  # the load goes on
         await self._up(hosts)
 
     async def _kill_again(self, fault: Fault, hosts: Hosts) -> None:
@@ -191,7 +191,7 @@ class Driver:
         self.grid.kill_management(supervisor=True)
         for number in range(1, SERVERS + 1):
             self.grid.kill_membership_server(number)
-        await asyncio.sleep(fault.hold_s)
+        await asyncio.sleep(fault.hold_s)  # the load goes on
         starts = [
             asyncio.to_thread(self.grid.start_membership_server, number)
             for number in range(1, SERVERS + 1)
@@ -202,7 +202,7 @@ class Driver:
 
     async def _management(self, fault: Fault, _: Hosts) -> None:
         self.grid.kill_management(supervisor=not fault.wants_lead)
-        await asyncio.sleep(fault.hold_s)
+        await asyncio.sleep(fault.hold_s)  # the load goes on
         await asyncio.to_thread(self.grid.start_management)
 
     async def _servers(self, fault: Fault, hosts: Hosts) -> None:
@@ -231,14 +231,14 @@ class Driver:
     async def _suspend_server(self, fault: Fault, _: Hosts) -> None:
         self.grid.signal_membership_server(fault.server, signal.SIGSTOP)
         try:
-            await asyncio.sleep(fault.hold_s)
+            await asyncio.sleep(fault.hold_s)  # the load goes on
         finally:
             self.grid.signal_membership_server(fault.server, signal.SIGCONT)
 
     async def _suspend_management(self, fault: Fault, _: Hosts) -> None:
         self.grid.signal_management(signal.SIGSTOP)
         try:
-            await asyncio.sleep(fault.hold_s)
+            await asyncio.sleep(fault.hold_s)  # the load goes on
         finally:
             self.grid.signal_management(signal.SIGCONT)
 
@@ -272,22 +272,22 @@ class Driver:
             with file.open("r+b") as bytes_of:
                 bytes_of.seek(pages // 4 * len(DAMAGE))
                 bytes_of.write(DAMAGE * max(1, pages // 4))
-        await asyncio.sleep(fault.hold_s)
+        await asyncio.sleep(fault.hold_s)  # the load goes on
         await self._up(hosts)
 
     async def _step_clock(self, fault: Fault, hosts: Hosts) -> None:
         for host in hosts:
             clocks.step(host, fault.step_s)
-        await asyncio.sleep(fault.hold_s)
+        await asyncio.sleep(fault.hold_s)  # the load goes on
         for host in hosts:
             clocks.step(host, 0.0)  # a step as well
-        await asyncio.sleep(fault.hold_s / 2)
+        await asyncio.sleep(fault.hold_s / 2)  # the load goes on
 
     async def _fill_disk(self, fault: Fault, hosts: Hosts) -> None:
         try:
             for host in hosts:
                 await asyncio.to_thread(disks.fill, self.grid.plan, host)
-            await asyncio.sleep(fault.hold_s)
+            await asyncio.sleep(fault.hold_s)  # the load goes on
         finally:
             for host in hosts:
                 disks.free(self.grid.plan, host)

@@ -31,7 +31,7 @@ class Memory:
         """Until cancelled."""
         while True:
             self.sample()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(EVERY_S)  # nothing tells when it changes
 
     def sample(self) -> None:
         """Once."""

@@ -50,7 +50,7 @@ class Large:
             await self._clear(client)
         else:
             await self._insert(client)
-        await asyncio.sleep(client.chance.uniform(0, LARGE_PAUSE_S))
+        await asyncio.sleep(client.chance.uniform(0, LARGE_PAUSE_S))  # keeps the rate modest
 
     async def _clear(self, client: Client) -> None:
         batch = self._there.pop(0)
@@ -129,7 +129,7 @@ async def make_and_drop(client: Client, _: object) -> None:
         if gone is not None and (gone.outcome is Outcome.OK or _is_missing(gone)):
             break
     await _use(client, name)
-    await asyncio.sleep(client.chance.uniform(0, DDL_PAUSE_S))
+    await asyncio.sleep(client.chance.uniform(0, DDL_PAUSE_S))  # keeps the rate modest
 
 
 async def _use(client: Client, name: str) -> None:

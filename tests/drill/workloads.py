@@ -273,7 +273,7 @@ async def change_shift(client: Client, load: Load) -> None:
     if SERIALIZABLE in load.levels:
         await transactions.change_shift(client, client.chance.randrange(transactions.PAIRS))
     else:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(1.0)  # nothing to do
 
 
 def clients() -> tuple[Work, ...]:

@@ -93,7 +93,7 @@ MGMT_LEVELS = {
 # Each outside library lives behind one door.
 DOORS: dict[str, tuple[str, ...]] = {
     "apsw": ("data.storage", "mgmt.model.store"),
-    "kazoo": ("membership.zookeeper",),
+    "kazoo": ("membership.zookeeper", "membership.source_address"),
     "sqlglot": ("data.sql",),
     "aiohttp": ("mgmt.api", "mgmt.cli.client"),
     "uvloop": ("daemons",),

@@ -9,12 +9,17 @@ import pytest
 from tests.drill import history as histories
 from tests.drill.checks import (
     check_balances,
+    check_batches,
     check_counters,
     check_errors,
     check_lists,
     check_registers,
+    check_sequence,
+    check_shifts,
     check_sums,
+    check_tables,
     check_unique,
+    check_whole_batches,
 )
 from tests.drill.history import Operation, Outcome, Verdict
 
@@ -218,3 +223,65 @@ def test_a_history_survives_its_file(tmp_path: Any) -> None:
     assert list(histories.read(path)) == ADDS
     assert histories.of([*ADDS[::-1]], "w", "add") == ADDS
     assert histories.of(ADDS, "other") == []
+
+
+# -- large transactions ---------------------------------------------------------------------------
+def test_batches() -> None:
+    history = [
+        op("insert", 1, 0, value=500),
+        op("insert", 2, 1, FAILED, value=600),
+        op("insert", 3, 2, UNKNOWN, value=700),
+        op("insert", 4, 3, value=800),
+        op("clear", 4, 4),
+        op("insert", 5, 5, value=900),
+        op("clear", 5, 6, UNKNOWN),
+    ]
+    for unknown in ({}, {3: 700}, {5: 900}):
+        assert check_batches("b", history, {1: 500, **unknown}).word == "holds"
+    finds(check_batches("b", history, {}), "0 rows, not [500]")
+    finds(check_batches("b", history, {1: 499}), "499 rows, not [500]")
+    finds(check_batches("b", history, {1: 500, 2: 1}), "1 rows, not [0]")
+    finds(check_batches("b", history, {1: 500, 3: 350}), "350 rows, not [0, 700]")
+    finds(check_batches("b", history, {1: 500, 4: 800}), "800 rows, not [0]")
+    finds(check_batches("b", history, {1: 500, 9: 1}), "nobody inserted batch 9")
+
+
+def test_counts_of_batches() -> None:
+    inserts = [op("insert", 1, 0, value=500), op("insert", 2, 0, UNKNOWN, value=600)]
+    whole = op("count", None, 5, result=[(1, 500), (2, 600)])
+    assert check_whole_batches("c", [*inserts, whole]).word == "holds"
+    half = op("count", None, 6, result=[(1, 250)])
+    finds(check_whole_batches("c", [*inserts, whole, half]), "250 of 500 rows of batch 1")
+
+
+# -- sequences, tables, shifts --------------------------------------------------------------------
+def test_a_sequence() -> None:
+    good = [op("next", "s", n, result=n) for n in range(3)] + [op("next", "s", 4, UNKNOWN)]
+    assert check_sequence("s", good).checked == 3
+    finds(check_sequence("s", [*good, op("next", "s", 5, result=1)]), "given twice")
+
+
+def test_tables_that_come_and_go() -> None:
+    made = [op("create", "t", 1), op("drop", "t", 10)]
+    fine = [
+        op("use", "t", 0, FAILED, error="42P01"),
+        op("use", "t", 1),
+        op("use", "t", 5),
+        op("use", "t", 9.7, FAILED, error="42P01"),
+        op("use", "t", 20, FAILED, error="42P01"),
+        op("use", "t", 5, FAILED, error="57P03"),
+    ]
+    assert check_tables("t", [*made, *fine]).word == "holds"
+    finds(check_tables("t", [*made, op("use", "t", 5, FAILED, error="42P01")]), "not there")
+    finds(check_tables("t", [*made, op("use", "t", 0, takes=0.1)]), "never created")
+    finds(check_tables("t", [*made, op("use", "t", 20)]), "dropped, but there")
+    maybe = [op("create", "t", 1, UNKNOWN), op("drop", "t", 10, UNKNOWN)]
+    there = [op("use", "t", 20), op("use", "t", 5, FAILED, error="42P01")]
+    assert check_tables("t", [*maybe, *there]).word == "holds"
+
+
+def test_shifts() -> None:
+    good = [op("read", 1, 0, result=2), op("read", 1, 1, result=1), op("read", 1, 2, FAILED)]
+    assert check_shifts("s", good, {1: 1}).word == "holds"
+    finds(check_shifts("s", [*good, op("read", 1, 3, result=0)], {1: 1}), "nobody on duty")
+    finds(check_shifts("s", good, {1: 0}), "at the end")

@@ -56,7 +56,7 @@ async def test_the_gate_lets_no_operation_through_while_it_is_closed() -> None:
     async def work(name: str, seconds: float) -> None:
         async with gate.turn():
             order.append(f"{name} begins")
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # work takes time
             order.append(f"{name} ends")
 
     first = asyncio.create_task(work("one", 0.02))
