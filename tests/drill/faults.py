@@ -295,14 +295,14 @@ class Driver:
     # -- links --------------------------------------------------------------------------------
     async def _cut_links(self, fault: Fault, hosts: Hosts) -> None:
         (host,) = hosts
-        ends = [links.host(other) for other in self.grid.hosts if other != host]
+        ends: list[links.Place] = [other for other in self.grid.hosts if other != host]
         if fault.kind is Kind.LINK:
             ends = self._partners(host)
         elif fault.kind is Kind.SERVERS:
             ends = [links.MEMBERSHIP]
         elif fault.kind is Kind.ALONE:
-            ends += [links.MEMBERSHIP, links.host(1)]
-        pairs = [(links.host(host), end) for end in ends]
+            ends += [links.MEMBERSHIP, 1]
+        pairs: list[tuple[links.Place, links.Place]] = [(host, end) for end in ends]
         links.cut(pairs if fault.kind is Kind.ONE_WAY else links.both_ways(pairs))
         try:
             await asyncio.sleep(fault.hold_s)  # the load goes on
@@ -313,7 +313,7 @@ class Driver:
         """What the lead acknowledges without its copy would be lost: SIGKILL alone leaves what it
         has sent in the copy's socket."""
         (host,) = hosts
-        links.cut(links.both_ways((links.host(host), end) for end in self._partners(host)))
+        links.cut(links.both_ways((host, end) for end in self._partners(host)))
         try:
             await asyncio.sleep(fault.hold_s)  # the load goes on
             self.grid.kill_instance(host)
@@ -323,7 +323,7 @@ class Driver:
         await asyncio.sleep(TAKE_OVER_S)  # the load goes on without it
         await self._up(hosts)
 
-    def _partners(self, host: int) -> list[str]:
-        """Addresses of the other members of its replica sets."""
+    def _partners(self, host: int) -> list[links.Place]:
+        """The other members of its replica sets."""
         sets = self.watch.replica_sets.values()
-        return [links.host(h) for members in sets if host in members for h in members if h != host]
+        return [h for members in sets if host in members for h in members if h != host]

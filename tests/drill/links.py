@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from deploy.grid_plan import internal
 
 MARK = "TENGRID_DRILL_NAMESPACE"
 LOCAL_PREFERENCE = 1000  # the rule for local addresses moves there, behind ours
 FIRST_PREFERENCE = 100
+Place: TypeAlias = int | str
 MEMBERSHIP = "127.0.0.1"  # of the servers in a grid made by deploy/local_grid.py
 
 
@@ -49,16 +51,11 @@ def prepare() -> None:
     _ip("rule", "del", "pref", "0")
 
 
-def host(number: int) -> str:
-    """What host<number> talks from and to on the internal network."""
-    return internal(number)
-
-
-def cut(pairs: Iterable[tuple[str, str]]) -> None:
-    """Nothing gets from the first to the second address of a pair."""
+def cut(pairs: Iterable[tuple[Place, Place]]) -> None:
+    """Nothing gets from the first to the second of a pair: a host's number, or an address."""
     assert inside()
     for number, (sender, receiver) in enumerate(pairs):
-        words = ("from", sender, "to", receiver, "blackhole")
+        words = ("from", _address(sender), "to", _address(receiver), "blackhole")
         _ip("rule", "add", "pref", str(FIRST_PREFERENCE + number), *words)
 
 
@@ -71,9 +68,13 @@ def heal() -> None:
             _ip("rule", "del", "pref", preference)
 
 
-def both_ways(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def both_ways(pairs: Iterable[tuple[Place, Place]]) -> list[tuple[Place, Place]]:
     """Each pair, and the other way round."""
     return [way for one, two in pairs for way in ((one, two), (two, one))]
+
+
+def _address(place: Place) -> str:
+    return internal(place) if isinstance(place, int) else place
 
 
 def _ip(*words: str) -> str:
