@@ -107,6 +107,8 @@ class Database:
         )
         self.space.make_epoch = self.epochs.create
         self.space.epoch_at_commit = self.settings.create_epoch_at_commit
+        self.space.aborts_on_error = self.settings.abort_on_error
+        self.space.statement_timeout_s = self.settings.statement_timeout_s
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._resolving: set[TxnId] = set()

@@ -130,6 +130,18 @@ class CancelledError(GridError, code="QUERY_CANCELLED", sqlstate="57014"):
     """The client asked to cancel the statement."""
 
 
+class StatementTimeoutError(GridError, code="STATEMENT_TIMEOUT", sqlstate="57014"):
+    """The statement ran longer than statement_timeout allows."""
+
+
+class IdleSessionError(GridError, code="IDLE_SESSION", sqlstate="57P05"):
+    """The client was silent for longer than idle_session_timeout allows."""
+
+
+class IdleInTransactionError(GridError, code="IDLE_IN_TRANSACTION", sqlstate="25P03"):
+    """The client left a transaction alone for longer than the setting allows."""
+
+
 class ShuttingDownError(GridError, code="SHUTTING_DOWN", sqlstate="57P01", retriable=True):
     """The instance is stopping; connect to another one."""
 
@@ -296,8 +308,17 @@ class TransactionStateError(GridError, code="TRANSACTION_STATE", sqlstate="25000
     """The statement does not fit the state of the transaction."""
 
 
+class NoTransactionError(GridError, code="NO_TRANSACTION", sqlstate="25P01"):
+    """The statement needs a transaction, begun with BEGIN."""
+
+
+class SavepointError(GridError, code="SAVEPOINT", sqlstate="3B001"):
+    """No savepoint of that name."""
+
+
 class FailedTransactionError(GridError, code="FAILED_TRANSACTION", sqlstate="25P02"):
-    """The transaction lost its changes with a lead: it can only roll back."""
+    """The transaction lost its changes with a lead, or a statement of it failed in a session with
+    tengrid.on_statement_error = abort: it can only roll back."""
 
 
 class SequenceError(GridError, code="SEQUENCE", sqlstate="55000"):

@@ -24,6 +24,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     lock_wait_s: float = LOCK_WAIT_S
     epoch_interval_s: float = EPOCH_INTERVAL_S  # 0: an epoch only when somebody asks for one
     create_epoch_at_commit: bool = False  # of sessions that do not say otherwise
+    abort_on_error: bool = False  # of sessions that do not say otherwise
+    statement_timeout_s: float = 0.0  # the same; 0: none
     isolation: int = READ_COMMITTED  # 0: SERIALIZABLE
 
 
@@ -44,6 +46,9 @@ def settings_of(spec: ElementSpec) -> DatabaseSettings:
         lock_wait_s=float(given.get("lockwait", LOCK_WAIT_S)),
         epoch_interval_s=float(given.get("epochinterval", epoch_interval_s)),
         create_epoch_at_commit=given.get("createepochatcommit", "0") == "1",
+        abort_on_error=given.get("abortonerror", "0") == "1",
+        statement_timeout_s=int(given.get("sqlquerytimeoutmsec", 0)) / 1000
+        or float(given.get("sqlquerytimeout", 0)),
         isolation=int(given.get("isolation", READ_COMMITTED)),
     )
 

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
+from data.exec import settings
 from data.storage.scratch import connect_plain
-from data.txn.isolation import Isolation
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
-
-
-class Asking(Protocol):
-    """What is asked of the session."""
-
-    user: str
-    schema: str
-    session_id: int
-    settings: dict[str, str]
-    default_isolation: Isolation
-
-    @property
-    def isolation(self) -> Isolation: ...
+    from data.exec.session import Session
 
 
 class CatalogAnswers:
@@ -44,11 +32,12 @@ class CatalogAnswers:
         columns, params = self._queries.describe(sql, self._space.catalog, facts)
         return tuple(ResultColumn(name, kind) for name, kind in columns), params
 
-    def run(self, sql: str, values: Sequence[StorageValue], session: Asking) -> list[StorageRow]:
+    def run(self, sql: str, values: Sequence[StorageValue], session: Session) -> list[StorageRow]:
         """Rows, as storage values of the columns' types."""
 
         def set_setting(name: str, value: str, is_local: bool) -> None:
-            session.settings[name] = value
+            local = is_local and (session.explicit or session.implicit)
+            settings.change(session, name, value, local=local)
 
         facts = SessionFacts(
             user=session.user,

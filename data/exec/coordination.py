@@ -67,6 +67,8 @@ class Coordination:
         self.sessions = 0
         self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
+        self.aborts_on_error = False  # the same: AbortOnError
+        self.statement_timeout_s = 0.0  # the same: SQLQueryTimeout, 0 for none
         self.epoch_at_commit = False  # the same: CreateEpochAtCommit
         self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py
         self.isolation = Isolation.READ_COMMITTED  # the same

@@ -167,7 +167,7 @@ class Running:
         session = self.session
         session.check_serving()
         if session.failed is not None:
-            raise failed_transaction(session.failed)
+            raise session.refusal()
         plan = self.prepared.compiled.plan
         if isinstance(plan, QueryPlan) and plan.locking is None:
             return await self._query(plan, session.txn)
@@ -345,8 +345,18 @@ def tag_of(verb: str, count: int) -> str:
     return f"INSERT 0 {count}" if verb == "INSERT" else f"{verb} {count}"
 
 
-def failed_transaction(why: GridError) -> FailedTransactionError:
-    """What every statement but ROLLBACK gets in a transaction that lost its changes."""
+def failed_transaction(why: GridError, aborted: bool = False) -> FailedTransactionError:
+    """What every statement but ROLLBACK gets in a transaction that can only roll back.
+
+    `aborted`: because a statement failed; else its changes are lost.
+    """
+    if aborted:
+        return FailedTransactionError(
+            "current transaction is aborted, commands ignored until end of transaction block",
+            detail=f"An earlier statement failed: {why.message}",
+            hint="ROLLBACK, or ROLLBACK TO a savepoint. SET tengrid.on_statement_error = continue "
+            "lets transactions go on after an error.",
+        )
     return FailedTransactionError(
         "the transaction lost its changes and can only be rolled back",
         detail=why.message,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from data.exec import fast
+from data.exec import fast, settings
 from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
@@ -95,7 +95,17 @@ class Session:
         }
         self.epoch_at_commit = space.epoch_at_commit  # CreateEpochAtCommit
         self.epoch_next = False  # ttEpochCreate was called: the next commit is an epoch
+        self.aborts_on_error = space.aborts_on_error
+        self.aborted: GridError | None = None  # the error that made it so: only then
+        self.unit: tuple[dict[int, int], int] | None = None  # where a unit of it began
+        self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others
+        self.idle_in_transaction_timeout_s = 0.0
+        self.idle_session_timeout_s = 0.0
+        self.local_settings: list[tuple[str, str]] = []  # what SET LOCAL changed, as it was
         self._closing: asyncio.Task[None] | None = None
+        self.initial_settings: dict[str, str] = {}
+        settings.start(self, parameters)
+        self.initial_settings = settings.initial(self)
         identity = space.element.identity
         self.element = identity.element
         space.sessions += 1
@@ -148,7 +158,14 @@ class Session:
     @property
     def failed(self) -> GridError | None:
         """Why the transaction can only roll back, None if it can go on."""
-        return self.txn.failed if self.txn is not None else None
+        if self.txn is not None and self.txn.failed is not None:
+            return self.txn.failed
+        return self.aborted
+
+    def refusal(self) -> GridError:
+        """What statements get in a transaction that can only roll back."""
+        assert self.failed is not None
+        return failed_transaction(self.failed, self.failed is self.aborted)
 
     def split(self, sql: str) -> list[str]:
         """The statements of one simple query."""
@@ -201,8 +218,10 @@ class Session:
             raise DatabaseClosedError(f"database {self.database} is closed")
         self.space.router.check_serving()
 
-    def fail_transaction(self) -> None:
-        """A statement failed before it ran: it undoes only itself (docs/decisions/0003)."""
+    def fail_transaction(self, error: GridError) -> None:
+        """A statement failed and undid itself; whether the transaction goes on is a setting."""
+        if self.aborts_on_error and self.explicit and self.failed is None:
+            self.aborted = error
 
     def execute(
         self,
@@ -245,7 +264,7 @@ class Session:
         if isinstance(plan, UtilityPlan):
             return run_utility(self, prepared, plan, encoder, sink)
         if self.failed is not None:
-            raise failed_transaction(self.failed)
+            raise self.refusal()
         running = Running(self, prepared, values, encoder, max_rows, sink)
         if isinstance(plan, CatalogQuery):
             return running.start(lambda: self._catalog_query(running, plan, values))
@@ -281,7 +300,7 @@ class Session:
         """Start COPY FROM STDIN."""
         self.check_serving()
         if self.failed is not None:
-            raise failed_transaction(self.failed)
+            raise self.refusal()
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()
         return CopyingIn(self, self._current(prepared), sink)
@@ -297,22 +316,32 @@ class Session:
 
     # -- transactions ------------------------------------------------------------------------------
     def begin_implicit(self) -> None:
-        """What follows is one transaction until end_implicit."""
+        """What follows is one transaction, or one unit of a transaction, until end_implicit."""
         if not self.explicit:
             self.implicit = True
+        else:
+            self.unit = (self.txn.mark() if self.txn is not None else {}, len(self.savepoints))
 
     def end_implicit(self, commit: bool, sink: ResultSink) -> Execution | None:
-        """Commit or roll back an implicit block."""
-        if not self.implicit:
-            sink.done("")
-            return None
+        """Commit or roll back an implicit block; undo a unit of a transaction that failed."""
+        unit, self.unit = self.unit, None
         self.implicit = False
-        if self.explicit or self.txn is None:
+        if self.txn is None or (self.explicit and (commit or self.failed is not None)):
             sink.done("")
             return None
-        body = self.commit(sink, "") if commit else self.roll_back("")
+        if self.explicit:  # what came before BEGIN in the block is undone too
+            body = self._undo_unit(*(unit or ({}, 0)))
+        else:
+            body = self.commit(sink, "") if commit else self.roll_back("")
         empty = self.prepare("", ())
         return Running(self, empty, (), None, 0, sink).start(lambda: body)
+
+    async def _undo_unit(self, mark: dict[int, int], savepoints: int) -> str:
+        """Statements sent together, one of which failed: none of them stays (decision 0003)."""
+        assert self.txn is not None
+        await self.space.manager.finish(self.space.manager.undo(self.txn, mark))
+        del self.savepoints[savepoints:]
+        return ""
 
     def begin(self) -> None:
         """BEGIN, also inside an implicit block."""
@@ -320,6 +349,8 @@ class Session:
 
     def commit(self, sink: ResultSink, tag: str = "COMMIT") -> Coroutine[Any, Any, str]:
         """A coroutine that commits what there is and gives the tag."""
+        if self.aborted is not None and (self.txn is None or self.txn.failed is None):
+            return self.roll_back()  # the tag says so, as in PostgreSQL
         txn = self._leave()
 
         async def end() -> str:
@@ -364,7 +395,10 @@ class Session:
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
         self._chosen = None
+        self.aborted = self.unit = None
         self.savepoints.clear()
+        if self.local_settings:
+            settings.end_local(self)
         return txn
 
     # -- the end -----------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from data.exec import settings
 from data.exec.prepared import PreparedStatement
 from data.exec.running import Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
 from data.txn.isolation import isolation_of
 from data.txn.locks import INTENTION_SHARED, SHARED_INTENTION, Mode
-from protocol.errors import NotSupportedError, ParameterError, TransactionStateError
+from protocol.errors import NoTransactionError, NotSupportedError, ParameterError, SavepointError
 from protocol.messages.sql import LockTable
 from protocol.pgwire.values import RowEncoder
 
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from data.exec.session import Session
 
 _NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "analyze", "do_nothing", "close"})
-_DEFAULTS = {
-    "transaction_read_only": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "max_identifier_length": "63",
-    "search_path": '"$user", public',
-}
 
 
 _TABLE_MODES = {  # PostgreSQL's; readers wait for none of them
@@ -56,7 +50,7 @@ def run_utility(
     if kind == "rollback":
         return _later(session, prepared, sink, session.roll_back)
     if session.failed is not None and kind != "rollback_to":
-        raise failed_transaction(session.failed)
+        raise session.refusal()
     if kind == "begin":
         _begin(session, arguments, sink)
     elif kind == "set_transaction":
@@ -75,7 +69,7 @@ def run_utility(
     elif kind in ("set", "set_schema", "reset", "discard"):
         _set(session, kind, arguments, sink)
     elif kind == "show":
-        value = setting(session, str(arguments["name"]))
+        value = settings.show(session, str(arguments["name"]))
         assert encoder is not None
         sink.rows(encoder([(value,)]), 1)
         tag = "SHOW"
@@ -117,7 +111,7 @@ def _choose_level(session: Session, arguments: dict[str, object], sink: ResultSi
 
 def _savepoint(session: Session, name: str) -> None:
     if not session.explicit:
-        raise TransactionStateError("SAVEPOINT can only be used in a transaction")
+        raise NoTransactionError("SAVEPOINT can only be used in a transaction")
     mark = session.txn.mark() if session.txn is not None else {}
     session.savepoints.append((name, mark))
 
@@ -134,7 +128,7 @@ def _find(session: Session, name: str) -> int:
     for at in range(len(session.savepoints) - 1, -1, -1):
         if session.savepoints[at][0] == name:
             return at
-    raise TransactionStateError(f"savepoint {name.lower()} does not exist")
+    raise SavepointError(f"savepoint {name.lower()} does not exist")
 
 
 def _release(session: Session, name: str) -> None:
@@ -149,13 +143,14 @@ async def _roll_back_to(session: Session, name: str) -> str:
             raise failed_transaction(session.txn.failed)
         manager = session.space.manager
         await manager.finish(manager.undo(session.txn, mark))
+    session.aborted = None
     del session.savepoints[at + 1 :]
     return "ROLLBACK"
 
 
 async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
     if not session.explicit:
-        raise TransactionStateError("LOCK TABLE can only be used in a transaction")
+        raise NoTransactionError("LOCK TABLE can only be used in a transaction")
     space = session.space
     if session.txn is None:
         session.txn = session.begin_txn()
@@ -176,58 +171,22 @@ async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
     return "LOCK TABLE"
 
 
-def setting(session: Session, name: str) -> str:
-    """The value SHOW gives. Raises ParameterError for a setting that was never heard of."""
-    wanted = name.lower().replace(" ", "_")
-    wanted = {"transaction_isolation_level": "transaction_isolation"}.get(wanted, wanted)
-    if wanted == "lock_wait":
-        return f"{session.lock_wait_ms / 1000:g}"
-    if wanted == "transaction_isolation":
-        return session.isolation.sql_name
-    if wanted == "default_transaction_isolation":
-        return session.default_isolation.sql_name
-    for key, value in session.settings.items():
-        if key.lower() == wanted:
-            return value
-    if wanted in _DEFAULTS:
-        return _DEFAULTS[wanted]
-    raise ParameterError(f"unrecognized configuration parameter {name}")
-
-
 def _set(session: Session, kind: str, arguments: dict[str, object], sink: ResultSink) -> None:
     name = str(arguments.get("name") or "")
     value = str(arguments.get("value") or "")
     lower = name.lower()
     if kind == "set_schema" or lower == "current_schema":
         session.schema = (value or name).upper()
-        return
-    if kind in ("reset", "discard"):
-        everything = lower == "all" or arguments.get("what") == "ALL"
-        if everything or lower == "default_transaction_isolation":
-            session.default_isolation = session.space.isolation
-        if everything or lower == "lock_wait":
-            session.lock_wait_ms = session.space.lock_wait_ms
-        return
-    if lower == "lock_wait":
-        try:
-            session.lock_wait_ms = max(0, int(float(value) * 1000))
-        except ValueError:
-            raise ParameterError(f"lock_wait takes seconds, not {value}") from None
-        return
-    if lower in ("createepochatcommit", "create_epoch_at_commit"):
-        session.epoch_at_commit = value.lower() in ("1", "on", "true", "yes")
-        return
-    if lower in ("client_encoding",) and value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
-        raise ParameterError(
-            f"client_encoding {value} is not supported", hint="Use UTF8: the database speaks it."
-        )
-    if lower == "transaction_isolation":
+    elif kind == "reset":
+        settings.reset(session, name, sink)
+    elif kind == "discard":
+        if arguments.get("what") == "ALL":
+            settings.reset(session, "all", sink)
+    elif lower == "transaction_isolation":
         _choose_level(session, {"isolation": value}, sink)
-        return
-    if lower == "default_transaction_isolation":
-        session.default_isolation = isolation_of(value)
-        value = session.default_isolation.sql_name
-    known = next((key for key in session.settings if key.lower() == lower), lower)
-    if known != "client_encoding":
-        session.settings[known] = value
-    sink.parameter(known, session.settings[known])
+    elif not arguments.get("local"):
+        settings.change(session, name, value, sink)
+    elif session.explicit or session.implicit:
+        settings.change(session, name, value, sink, local=True)
+    else:
+        sink.notice("WARNING", "SET LOCAL can only be used in transaction blocks", "25P01")

@@ -210,20 +210,36 @@ class SqlSession(Protocol):
         """The same for `split`."""
         ...
 
-    def fail_transaction(self) -> None:
-        """A statement failed outside execute() (in prepare, in Bind): an open transaction becomes
-        FAILED, as after an error in execute(). No effect when IDLE and not in an implicit block."""
+    @property
+    def statement_timeout_s(self) -> float:
+        """A statement that takes longer is cancelled; 0: none."""
+        ...
+
+    @property
+    def idle_in_transaction_timeout_s(self) -> float:
+        """A client that leaves a transaction alone for so long is cut off; 0: never."""
+        ...
+
+    @property
+    def idle_session_timeout_s(self) -> float:
+        """The same for a client without a transaction."""
+        ...
+
+    def fail_transaction(self, error: GridError) -> None:
+        """A statement failed, wherever: an open transaction may become FAILED, as the client's
+        setting says. No effect when IDLE. Called before the client is told."""
         ...
 
     def begin_implicit(self) -> None:
         """More than one statement runs before the next Sync (or in this simple query): what follows
-        is one transaction until end_implicit. No effect inside a transaction or implicit block.
-        Without it execute() commits by itself. BEGIN inside turns the block into a transaction."""
+        is one transaction until end_implicit; inside a transaction it is one unit, which stays or
+        goes as a whole. Without it execute() commits by itself. BEGIN inside turns the block into a
+        transaction. Called once per block."""
         ...
 
     def end_implicit(self, commit: bool, sink: ResultSink) -> Execution | None:
-        """End the implicit block, if there is one (else only done("")). The sink gets done("") or
-        fail(); None if that happened inside the call."""
+        """End the implicit block or unit, if there is one (else only done("")). The sink gets
+        done("") or fail(); None if that happened inside the call."""
         ...
 
     def execute(

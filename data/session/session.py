@@ -25,12 +25,14 @@ from data.session.statements import (
     make_layout,
     text_layout,
 )
+from data.session.timers import Timers
 from protocol import trace
 from protocol.errors import (
     CancelledError,
     GridError,
     NotSupportedError,
     ShuttingDownError,
+    StatementTimeoutError,
     TransactionStateError,
     UnknownParameterError,
 )
@@ -80,6 +82,7 @@ class Session:
         self._turn_over = False  # it goes on in the next turn of the event loop
         self._copy: copy_stream.CopyInStream | None = None
         self._on_writable: list[Callable[[], None]] = []
+        self._timers = Timers()
         self._unsent = 0
         self._flush_scheduled = False
         self._reading_paused = False
@@ -91,12 +94,23 @@ class Session:
         if trace.listener is not None:
             trace.step("data/session/session.py")
         connection = self.connection
+        self._timers.heard()
         connection.receive(data)
         if self._out and not self._waiting:  # BindComplete goes with the answer
             self._unsent = 0
             self._link.write(connection.take_output())
         if connection.is_blocked or connection.phase is Phase.CLOSED or self._draining:
             self._end_turn()
+        else:
+            self._watch_idle()
+
+    def _watch_idle(self) -> None:
+        """The client's turn, unless something runs."""
+        sql = self._sql
+        if sql is None or self._waiting or self._copy is not None or self.closed:
+            return
+        if sql.idle_in_transaction_timeout_s or sql.idle_session_timeout_s:
+            self._timers.idle(sql, self.end)
 
     def _end_turn(self) -> None:
         """Write what has gathered, then see to closing and to the flow of input."""
@@ -118,6 +132,7 @@ class Session:
         elif self._reading_paused:
             self._reading_paused = False
             self._link.resume_reading()
+        self._watch_idle()
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
@@ -139,6 +154,7 @@ class Session:
         if self.closed:
             return
         self.closed = True
+        self._timers.stop()
         self.connection.close()
         self._on_writable.clear()
         self._script.drop()
@@ -236,7 +252,6 @@ class Session:
                 self._wait(execution)
                 return
         except GridError as error:
-            self._sql.fail_transaction()
             self.fail(error)
         except Exception as error:
             self.fail(self._host.fault(self, error))
@@ -272,7 +287,6 @@ class Session:
         def done(found: Prepared | GridError) -> None:
             self._running = False
             if isinstance(found, GridError):
-                self._sql.fail_transaction()
                 self.fail(found)
                 return
             try:
@@ -400,7 +414,7 @@ class Session:
         self._failed = True
         self._running = False
         self._fetch_tag = ""
-        self._sql.fail_transaction()
+        self._sql.fail_transaction(error)
         if in_query:
             self._finish_query()
 
@@ -470,7 +484,6 @@ class Session:
                 return
             self._run_statement(sql, self._prepare(sql, ()))
         except GridError as error:
-            self._sql.fail_transaction()
             self.fail(error)
         except Exception as error:
             self.fail(self._host.fault(self, error))
@@ -497,7 +510,7 @@ class Session:
 
     # -- implicit transactions --------------------------------------------------------------------
     def _begin_implicit(self) -> None:
-        if not self._implicit and self._sql.transaction_status == b"I":
+        if not self._implicit:
             self._implicit = True
             self._sql.begin_implicit()
 
@@ -567,6 +580,9 @@ class Session:
         self._fetch_tag = ""
         if self.closed:
             return
+        if self._timers.statement_is_late and isinstance(error, CancelledError):
+            error = StatementTimeoutError("canceling statement due to statement timeout")
+        self._sql.fail_transaction(error)
         if self._copy is not None:  # while data came: the client is told in order, then goes on
             self._copy.failed()
             self._copy = None
@@ -609,11 +625,14 @@ class Session:
         self._execution = execution
         self._waiting = True
         self.connection.busy = True
+        if self._sql.statement_timeout_s:
+            self._timers.statement(self._sql.statement_timeout_s, self.cancel)
 
     def _carry_on(self) -> None:
         """The statement that was waited for is over."""
         self._waiting = False
         self._execution = None
+        self._timers.statement_over()
         if self.closed:
             return
         self.connection.busy = False

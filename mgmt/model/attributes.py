@@ -28,6 +28,7 @@ INTEGERS: Mapping[str, tuple[int, int]] = {  # lower-case name -> smallest, larg
     "sqlquerytimeoutmsec": (0, 1_000_000_000),
     "querythreshold": (0, 1_000_000),
     "createepochatcommit": (0, 1),
+    "abortonerror": (0, 1),
     "waitforconnect": (0, 1),
     "workers": (0, 64),
 }

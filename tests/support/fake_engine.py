@@ -218,6 +218,9 @@ class FakeSession:
     implicit: bool = False
     closed: bool = False
     cache: dict[object, FakePrepared] = field(default_factory=dict)
+    statement_timeout_s: float = 0.0
+    idle_in_transaction_timeout_s: float = 0.0
+    idle_session_timeout_s: float = 0.0
 
     def split(self, sql: str) -> list[str]:
         parts = re.findall(r"(?:'(?:[^']|'')*'|\"[^\"]*\"|[^;'\"])+", sql)
@@ -332,7 +335,7 @@ class FakeSession:
         kind = "COPY_IN" if "FROM" in match["direction"].upper() else "COPY_OUT"
         return FakePrepared(query, tag_kind=kind, copy=copy, table=table)
 
-    def fail_transaction(self) -> None:
+    def fail_transaction(self, error: GridError) -> None:
         self.failed()
 
     def failed(self) -> None:

@@ -34,6 +34,8 @@ EpochInterval | {epoch_interval:g} with Durability 0, else 0 | seconds between e
     that are asked for
 CreateEpochAtCommit | 0 | 1: a commit is answered when an epoch that holds it is on the disk of
     every in-sync copy of every replica set. Also `SET CreateEpochAtCommit = 1` in a session
+AbortOnError | 0 | 0: a failed statement undoes only itself. 1: as in PostgreSQL, its
+    transaction can only be rolled back. Also `SET tengrid.on_statement_error = abort` in a session
 Isolation | {isolation} | 1: READ COMMITTED. 0: SERIALIZABLE
 SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
 SQLQueryTimeoutMSec | 0 | the same in milliseconds

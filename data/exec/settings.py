@@ -1,0 +1,197 @@
+"""The settings of one session: SET, SHOW, RESET, the startup packet, set_config().
+
+Most are only remembered, for clients that look at them. Those in `_EFFECTS` do something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from data.catalog.settings import default_setting
+from data.txn.isolation import isolation_of
+from protocol.errors import ParameterError
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+    from data.session.engine import ResultSink
+
+ON_STATEMENT_ERROR = "tengrid.on_statement_error"
+CONTINUE, ABORT = "continue", "abort"
+_UNITS_MS = {"": 1, "us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)\s*")
+_MS_MAX = 2**31 - 1
+_ALIASES = {
+    "transaction_isolation_level": "transaction_isolation",
+    "create_epoch_at_commit": "createepochatcommit",
+}
+
+
+def duration_ms(name: str, value: str) -> int:
+    """Milliseconds of a number with an optional unit. Raises ParameterError."""
+    match = _DURATION.fullmatch(value.lower())
+    milliseconds = float(match[1]) * _UNITS_MS[match[2]] if match is not None else -1.0
+    if not 0 <= milliseconds <= _MS_MAX:
+        raise ParameterError(
+            f'invalid value for parameter "{name}": "{value}"',
+            hint='A number of milliseconds, or with a unit: "us", "ms", "s", "min", "h", "d".',
+        )
+    return -int(-milliseconds // 1) if milliseconds < 1 else int(milliseconds)
+
+
+# -- settings that do something: each sets and gives the value SHOW gives --------------------------
+def _on_statement_error(session: Session, value: str) -> str:
+    if value.lower() not in (CONTINUE, ABORT):
+        raise ParameterError(
+            f'invalid value for parameter "{ON_STATEMENT_ERROR}": "{value}"',
+            hint=f"{CONTINUE}: a failed statement undoes only itself; {ABORT}: as in PostgreSQL, "
+            "the transaction can only be rolled back.",
+        )
+    session.aborts_on_error = value.lower() == ABORT
+    return value.lower()
+
+
+def _lock_wait(session: Session, value: str) -> str:
+    try:
+        session.lock_wait_ms = max(0, int(float(value) * 1000))
+    except (ValueError, OverflowError):
+        raise ParameterError(f"lock_wait takes seconds, not {value}") from None
+    return f"{session.lock_wait_ms / 1000:g}"
+
+
+def _lock_timeout(session: Session, value: str) -> str:
+    """PostgreSQL's name for LockWait; 0, its default, means the database's LockWait."""
+    wanted = duration_ms("lock_timeout", value)
+    session.lock_wait_ms = wanted or session.space.lock_wait_ms
+    return _shown_ms(wanted)
+
+
+def _statement_timeout(session: Session, value: str) -> str:
+    wanted = duration_ms("statement_timeout", value)
+    session.statement_timeout_s = wanted / 1000
+    return _shown_ms(wanted)
+
+
+def _idle_in_transaction(session: Session, value: str) -> str:
+    wanted = duration_ms("idle_in_transaction_session_timeout", value)
+    session.idle_in_transaction_timeout_s = wanted / 1000
+    return _shown_ms(wanted)
+
+
+def _idle_session(session: Session, value: str) -> str:
+    wanted = duration_ms("idle_session_timeout", value)
+    session.idle_session_timeout_s = wanted / 1000
+    return _shown_ms(wanted)
+
+
+def _shown_ms(milliseconds: int) -> str:
+    for unit in ("d", "h", "min", "s"):
+        whole, rest = divmod(milliseconds, int(_UNITS_MS[unit]))
+        if whole and not rest:
+            return f"{whole}{unit}"
+    return f"{milliseconds}ms" if milliseconds else "0"
+
+
+def _default_isolation(session: Session, value: str) -> str:
+    session.default_isolation = isolation_of(value)
+    return session.default_isolation.sql_name
+
+
+def _epoch_at_commit(session: Session, value: str) -> str:
+    session.epoch_at_commit = value.lower() in ("1", "on", "true", "yes")
+    return "1" if session.epoch_at_commit else "0"
+
+
+def _client_encoding(session: Session, value: str) -> str:
+    if value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
+        raise ParameterError(
+            f"client_encoding {value} is not supported", hint="Use UTF8: the database speaks it."
+        )
+    return "UTF8"
+
+
+_EFFECTS: dict[str, Callable[[Session, str], str]] = {
+    ON_STATEMENT_ERROR: _on_statement_error,
+    "lock_wait": _lock_wait,
+    "lock_timeout": _lock_timeout,
+    "statement_timeout": _statement_timeout,
+    "idle_in_transaction_session_timeout": _idle_in_transaction,
+    "idle_session_timeout": _idle_session,
+    "default_transaction_isolation": _default_isolation,
+    "createepochatcommit": _epoch_at_commit,
+    "client_encoding": _client_encoding,
+}
+
+
+# -- what others call ------------------------------------------------------------------------------
+def start(session: Session, parameters: dict[str, str]) -> None:
+    """Take the startup packet's settings; unknown ones are ignored. Raises ParameterError."""
+    for name, value in parameters.items():
+        key = _key(name)
+        if key in _EFFECTS and key != "client_encoding":
+            change(session, key, value)
+
+
+def change(
+    session: Session, name: str, value: str, sink: ResultSink | None = None, *, local: bool = False
+) -> None:
+    """SET [LOCAL]; the client hears of it through the sink. Raises ParameterError."""
+    key = _key(name)
+    before = show(session, key) if local else ""
+    effect = _EFFECTS.get(key)
+    shown = effect(session, value) if effect is not None else value
+    known = next((k for k in session.settings if k.lower() == key), key)
+    session.settings[known] = shown
+    if local:
+        session.local_settings.append((key, before))
+    if sink is not None:
+        sink.parameter(known, shown)
+
+
+def end_local(session: Session) -> None:
+    """The transaction is over: what SET LOCAL changed is as it was."""
+    while session.local_settings:
+        name, value = session.local_settings.pop()
+        change(session, name, value)
+
+
+def reset(session: Session, name: str, sink: ResultSink | None = None) -> None:
+    """RESET name, RESET ALL, DISCARD ALL: back to what the connection began with."""
+    key = _key(name)
+    for each in [key] if key != "all" else [k.lower() for k in session.initial_settings]:
+        if each in session.initial_settings:
+            change(session, each, session.initial_settings[each], sink)
+
+
+def initial(session: Session) -> dict[str, str]:
+    """Of a new session, by name in lower case, for RESET."""
+    kept = (*_EFFECTS, *(name.lower() for name in session.settings))
+    return {name: show(session, name) for name in kept if name != "session_authorization"}
+
+
+def show(session: Session, name: str) -> str:
+    """The value SHOW gives. Raises ParameterError for a setting that was never heard of."""
+    key = _key(name)
+    if key == "lock_wait":
+        return f"{session.lock_wait_ms / 1000:g}"
+    if key == "transaction_isolation":
+        return session.isolation.sql_name
+    if key == "default_transaction_isolation":
+        return session.default_isolation.sql_name
+    if key == "createepochatcommit":
+        return "1" if session.epoch_at_commit else "0"
+    if key == ON_STATEMENT_ERROR:
+        return ABORT if session.aborts_on_error else CONTINUE
+    for known, value in session.settings.items():
+        if known.lower() == key:
+            return value
+    default = default_setting(key)
+    if default is None:
+        raise ParameterError(f'unrecognized configuration parameter "{name}"')
+    return default
+
+
+def _key(name: str) -> str:
+    key = name.lower().replace(" ", "_")
+    return _ALIASES.get(key, key)
