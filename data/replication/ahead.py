@@ -15,12 +15,24 @@ import structlog
 
 from data.replication import copier
 from data.storage.element import Element
-from protocol.messages.replication import Append
+from data.storage.entry import EntryKind
+from protocol.messages.replication import Append, Probe
 from protocol.rpc.server import Request
 
 log = structlog.get_logger(__name__)
 
 LARGE_BYTES = 256 * 1024  # a body from this size on is applied in slices
+
+
+def is_long(element: Element, body: bytes) -> bool:
+    """True if a body takes long to apply: by its size, or by what it puts into effect."""
+    if len(body) >= LARGE_BYTES:
+        return True
+    waiting = element.open_parts
+    return bool(waiting) and any(
+        entry.kind == EntryKind.COMMIT and entry.txn in waiting
+        for entry in copier.decode_entries(body)
+    )
 
 
 class ApplyAhead:
@@ -42,9 +54,11 @@ class ApplyAhead:
         self._over = False
         asyncio.get_running_loop().call_soon(self._step)
 
-    def is_of(self, message: Append) -> bool:
-        """True if the message is this one, sent again."""
-        return message.term == self.message.term and message.spans == self.message.spans
+    def asked_again(self, message: object) -> bool:
+        """True if it is this message, sent again, or its sender asks what became of it."""
+        if isinstance(message, Append):
+            return message.term == self.message.term and message.spans == self.message.spans
+        return isinstance(message, Probe) and message.term == self.message.term
 
     def _work(self) -> Generator[None, None, None]:
         element = self._element

@@ -82,6 +82,7 @@ class Batch:
     span: Span
     append: Append  # the message, the same for every copy
     missing: set[int]  # copies that have not acknowledged
+    bytes: int  # for copies to apply
 
 
 class Leadership:
@@ -159,7 +160,7 @@ class Leadership:
         for element in lost:
             lost[element] += pause_s
 
-    def batch_appended(self, span: Span, body: bytes, now_s: float) -> None:
+    def batch_appended(self, span: Span, body: bytes, now_s: float, effect_bytes: int) -> None:
         """The writer appended entries to the open batch of its element: send them."""
         s = self.situation
         assert self.serving
@@ -168,7 +169,7 @@ class Leadership:
         assert span[0] == self.term
         assert span[1] == tail.lsn + 1 <= span[2], (span, tail)
         append = self._append(tail, (span,), body, now_s)
-        self.batch = Batch(span, append, set())
+        self.batch = Batch(span, append, set(), len(body) + effect_bytes)
         self.batch_began_s = now_s
         for copy in self.copies.values():
             if copy.phase is Phase.SYNCED:
@@ -326,7 +327,7 @@ class Leadership:
         if self.situation.is_lost(copy.element, now_s):
             return True
         limit_s = self.situation.pace.silent_s
-        size_s = 0.0 if self.batch is None else len(self.batch.append.body) / APPLIED_BYTES_PER_S
+        size_s = 0.0 if self.batch is None else self.batch.bytes / APPLIED_BYTES_PER_S
         return now_s - copy.heard_s >= limit_s + size_s or now_s - copy.behind_s >= limit_s + size_s
 
     def _lose(self, copy: Copy) -> None:

@@ -18,7 +18,7 @@ import structlog
 
 from data.replication import actions as act
 from data.replication import copier
-from data.replication.ahead import LARGE_BYTES, ApplyAhead
+from data.replication.ahead import ApplyAhead, is_long
 from data.replication.catch_up import SnapshotGiver, fetch_snapshot
 from data.replication.hub import hub_of
 from data.replication.log_shape import LogShape
@@ -135,6 +135,7 @@ class ReplicaSetMember:
         self._request: Request | None = None
         self._on_done: Callable[[GridError | None], None] | None = None
         self._batch_last = 0
+        self._effect_bytes = 0
         self._assembly = copier.Assembly()
         self._ahead: ApplyAhead | None = None
         self._giver = SnapshotGiver(element, clock)
@@ -325,10 +326,14 @@ class ReplicaSetMember:
         )
 
     def replicate(
-        self, entries: list[LogEntry], on_done: Callable[[GridError | None], None]
+        self,
+        entries: list[LogEntry],
+        on_done: Callable[[GridError | None], None],
+        effect_bytes: int = 0,
     ) -> None:
         """Bring entries, already appended in the element's open batch, to the copies.
 
+        effect_bytes: what they put into effect beside their own bytes; it takes copies time.
         on_done(None): all copies that count have them; commit the batch before returning.
         on_done(NotLeadError): this element does not lead; nothing was sent. on_done(other error):
         the term is over, the outcome is unknown. One batch at a time.
@@ -345,7 +350,8 @@ class ReplicaSetMember:
         self._on_done = on_done
         self._batch_last = span[2]
         body = copier.encode_entries(entries)
-        self._run(machine.batch_appended(span, body, self._now()), hot=True)
+        self._effect_bytes = effect_bytes
+        self._run(machine.batch_appended(span, body, self._now(), effect_bytes), hot=True)
 
     def end_term(self) -> None:
         """The lead's writer failed in the middle of its work: serve again only with a new term."""
@@ -372,14 +378,18 @@ class ReplicaSetMember:
         assert machine is not None
         if type(message) is m.Append and message.parts:
             message = self._assembly.take(message)
-        if type(message) is m.Append and len(message.body) >= LARGE_BYTES:
-            if self._ahead is not None and self._ahead.is_of(message):
-                request.reply(self._plain_ack(message))  # it is being applied
-                return
-            if machine.would_store(message):
-                self._drop_ahead()
-                self._ahead = ApplyAhead(self.element, message, request, self._applied)
-                return
+        ahead = self._ahead
+        if ahead is not None and ahead.asked_again(message) and machine.follows(message):
+            request.reply(self._plain_ack(message))  # it is being applied
+            return
+        if (
+            type(message) is m.Append
+            and is_long(self.element, message.body)
+            and machine.would_store(message)
+        ):
+            self._drop_ahead()
+            self._ahead = ApplyAhead(self.element, message, request, self._applied)
+            return
         self._request = request
         self._run(machine.arrived(message, self._now()), hot=type(message) is m.Append)
 
@@ -408,7 +418,7 @@ class ReplicaSetMember:
         else:
             self._spawn(self._give_snapshot(message, request))
 
-    def _plain_ack(self, message: m.Part | m.Append) -> m.Acked:
+    def _plain_ack(self, message: m.Part | m.Append | m.Probe) -> m.Acked:
         """Heard: no statement about the log."""
         me = self.element.identity.element
         sent_us = 0 if isinstance(message, m.Part) else message.sent_us
@@ -509,6 +519,8 @@ class ReplicaSetMember:
             return
         if type(message) is m.Append:
             timeout_s += len(message.body) / MIB  # it takes its time to apply
+            if message.spans and message.spans[-1][2] == self._batch_last:
+                timeout_s += self._effect_bytes / MIB
         peer.send(message, partial(self._replied, to), timeout_s)
 
     async def _send_large(self, key: tuple[int, int, int], name: str, message: m.Append) -> None:

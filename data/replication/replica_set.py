@@ -264,10 +264,15 @@ class ReplicaSet:
         return self._finish(now_s)
 
     # -- events: the element ----------------------------------------------------------------------
-    def batch_appended(self, span: Span, body: bytes, now_s: float) -> list[Action]:
-        """The writer appended a batch. Only while `leads` and no batch is on its way."""
+    def batch_appended(
+        self, span: Span, body: bytes, now_s: float, effect_bytes: int = 0
+    ) -> list[Action]:
+        """The writer appended a batch. Only while `leads` and no batch is on its way.
+
+        effect_bytes: what copies have to apply beside the body.
+        """
         assert self.leadership is not None
-        self.leadership.batch_appended(span, body, now_s)
+        self.leadership.batch_appended(span, body, now_s, effect_bytes)
         return self._finish(now_s)
 
     def log_read(
@@ -374,15 +379,21 @@ class ReplicaSet:
             Reply(Acked(s.db, s.rs, s.me, message.term, s.incarnation, message.sent_us, lsn))
         )
 
-    def would_store(self, message: Append) -> bool:
-        """The whole message follows this log, and its sender is the lead that this copy joined."""
-        tail = self.situation.shape.tail
+    def follows(self, message: Append | Probe) -> bool:
+        """Its sender is the lead that this copy joined, and of no newer one was heard."""
         return (
             self.leadership is None
             and not self.fetching
-            and self.joined_term == message.term == self.term
-            and (tail.term, tail.lsn) == tuple(message.previous)
+            and not self.stopping
+            and self.joined_term == message.term == self.term == self.heard_term
+            and message.term >= self.promised
+            and message.incarnation == self.heard_incarnation
         )
+
+    def would_store(self, message: Append) -> bool:
+        """The whole message follows this log, and its sender is the lead that this copy joined."""
+        tail = self.situation.shape.tail
+        return self.follows(message) and (tail.term, tail.lsn) == tuple(message.previous)
 
     def _on_append(self, message: Append, now_s: float) -> None:
         if not self._accept(message, now_s):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -517,7 +517,22 @@ class Element(BatchWriter):
         state = self._log.txns.get(txn)
         if not payload.changes and state is not None and state.prepare_lsn > self._log.cut.lsn:
             payload = self._log.prepare_of(state)
-        return row_changes.count(payload.changes)
+        count = row_changes.count(payload.changes)
+        for lsn in payload.parts:
+            part = log.entry_at(connection, lsn)
+            if part is None:
+                return -1
+            count += row_changes.count(decode_payload(part.payload).changes)
+        return count
+
+    @property
+    def open_parts(self) -> Mapping[TxnId, int]:
+        """Transactions that are undecided and have PART entries, with the LSN of the first."""
+        return self._log.open_parts
+
+    def effect_bytes(self, entry: LogEntry) -> int:
+        """Bytes of PARTs that a COMMIT puts into effect: it does more than its size shows."""
+        return self._log.effect_bytes(entry)
 
     def prepared(self) -> list[PreparedTxn]:
         """Prepared and undecided transactions, oldest first, the open batch included."""

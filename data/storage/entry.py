@@ -25,6 +25,7 @@ class EntryKind(IntEnum):
     OWN = 6  # this replica set owns buckets from here on; payload: encode_buckets
     DISOWN = 7  # and from here on no longer
     FORGET = 8  # decisions nobody can ask about any more; payload: encode_txns
+    PART = 9  # row changes of a large open transaction, without effect until its COMMIT names them
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +49,7 @@ class TxnPayload(msgspec.Struct, frozen=True, array_like=True):
     ddl: bytes = b""  # an encoded CatalogChange, b"" for none
     participants: tuple[int, ...] = ()  # replica sets, the anchor first; () if it is only one
     locks: bytes = b""  # opaque here: the locks a new lead must rebuild (data/txn)
+    parts: tuple[int, ...] = ()  # LSNs of PART entries whose changes come before `changes`
 
 
 class PreparedTxn(msgspec.Struct, frozen=True):

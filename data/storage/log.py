@@ -7,12 +7,15 @@ that are given a connection. What is kept in memory is made again from the table
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import apsw
 import msgspec
 
+from data.storage import changes as row_changes
 from data.storage import past
+from data.storage.changes import RowChange
 from data.storage.entry import (
     Decision,
     EntryKind,
@@ -36,7 +39,7 @@ SCHEMA = (
     # transactions over several replica sets: prepared here, or decided and still asked about
     "CREATE TABLE _txn(txn BLOB PRIMARY KEY, prepare_lsn INTEGER NOT NULL, "
     "decided_lsn INTEGER NOT NULL, committed INTEGER NOT NULL, participants BLOB NOT NULL, "
-    "forgotten_lsn INTEGER NOT NULL) WITHOUT ROWID",
+    "forgotten_lsn INTEGER NOT NULL, first_part_lsn INTEGER NOT NULL) WITHOUT ROWID",
     *past.SCHEMA,
 )
 ROW_OVERHEAD_BYTES = 40  # of a log row, beside its payload
@@ -57,6 +60,7 @@ class TxnState(NamedTuple):
     committed: bool
     participants: tuple[int, ...]
     forgotten_lsn: int
+    first_part_lsn: int = 0  # of its PART entries
 
 
 # a transaction, its state before a change, and the size of its PREPARE's payload then
@@ -146,6 +150,7 @@ class Log:
         self._undo: list[_Undo] = []  # what the open SQLite transaction changed in `txns`
         # decided and not forgotten: what somebody may have to look after
         self.unforgotten: dict[TxnId, None] = {}
+        self.open_parts: dict[TxnId, int] = {}  # undecided, with PART entries: LSN of the first
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
         # (LSN of the decision or of its FORGET, transaction), oldest first; what became stale since
         # is skipped. It keeps cutting the log from looking at every transaction of `txns`.
@@ -184,20 +189,41 @@ class Log:
         """Read `_txn` again."""
         rows = self._execute("SELECT * FROM _txn").fetchall()
         self.txns = {
-            decode_txn(row[0]): TxnState(row[1], row[2], bool(row[3]), _decode_ints(row[4]), row[5])
+            decode_txn(row[0]): TxnState(
+                row[1], row[2], bool(row[3]), _decode_ints(row[4]), row[5], row[6]
+            )
             for row in rows
         }
         self._ends_stale = True
         self.unforgotten = {
             txn: None for txn, s in self.txns.items() if s.decided_lsn and not s.forgotten_lsn
         }
+        self.open_parts = {
+            txn: s.first_part_lsn
+            for txn, s in self.txns.items()
+            if s.first_part_lsn and not s.decided_lsn
+        }
         self._prepare_bytes = {
-            txn: self._execute(
-                "SELECT LENGTH(payload) FROM _log WHERE lsn = ?", (state.prepare_lsn,)
-            ).fetchone()[0]
+            txn: self._promised_bytes(txn, state)
             for txn, state in self.txns.items()
             if state.prepare_lsn and not state.decided_lsn
         }
+
+    def effect_bytes(self, entry: LogEntry) -> int:
+        """Bytes of row changes in other entries that this one puts into effect."""
+        state = self.txns.get(entry.txn) if entry.txn is not None and self.txns else None
+        if state is None or entry.kind != _COMMIT or entry.txn is None:
+            return 0
+        until = state._replace(prepare_lsn=state.prepare_lsn or entry.lsn)
+        return self._promised_bytes(entry.txn, until) if until.first_part_lsn else 0
+
+    def _promised_bytes(self, txn: TxnId, state: TxnState) -> int:
+        """Payload of a transaction's PREPARE and PARTs."""
+        (found,) = self._execute(
+            "SELECT SUM(LENGTH(payload)) FROM _log WHERE lsn BETWEEN ? AND ? AND txn = ?",
+            (state.first_part_lsn or state.prepare_lsn, state.prepare_lsn, encode_txn(txn)),
+        ).fetchone()
+        return found or 0
 
     def _read_tail(self) -> None:
         row = self._execute("SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1").fetchone()
@@ -246,6 +272,10 @@ class Log:
             self.unforgotten[txn] = None
         else:
             self.unforgotten.pop(txn, None)
+        if state is not None and state.first_part_lsn and not state.decided_lsn:
+            self.open_parts[txn] = state.first_part_lsn
+        else:
+            self.open_parts.pop(txn, None)
 
     # -- appending and taking back -----------------------------------------------------------------
     def check_next(self, entry: LogEntry) -> TxnState | None:
@@ -261,7 +291,8 @@ class Log:
         txn = entry.txn
         state = self.txns.get(txn) if txn is not None and self.txns else None
         kind = entry.kind
-        if state is not None and (kind == EntryKind.PREPARE or state.decided_lsn):
+        promising = kind in (EntryKind.PREPARE, EntryKind.PART)
+        if state is not None and (state.decided_lsn or (promising and state.prepare_lsn)):
             known = "prepared" if not state.decided_lsn else "decided"
             raise CorruptElementError(f"{EntryKind(kind).name} of transaction {txn}: it is {known}")
         return state
@@ -294,8 +325,16 @@ class Log:
         elif kind == EntryKind.PREPARE:
             assert txn is not None
             participants = decode_payload(entry.payload).participants
-            self._put(txn, TxnState(entry.lsn, 0, False, participants, 0))
-            self._prepare_bytes[txn] = len(entry.payload)
+            first = 0 if state is None else state.first_part_lsn
+            made = TxnState(entry.lsn, 0, False, participants, 0, first)
+            self._put(txn, made)
+            self._prepare_bytes[txn] = (
+                self._promised_bytes(txn, made) if first else len(entry.payload)
+            )
+        elif kind == EntryKind.PART:
+            assert txn is not None
+            if state is None:
+                self._put(txn, TxnState(0, 0, False, (), 0, entry.lsn))
         elif kind == EntryKind.ABORT or (kind == _COMMIT and state is not None):
             assert txn is not None
             state = state or TxnState(0, 0, False, (), 0)
@@ -307,7 +346,7 @@ class Log:
         if state.decided_lsn or state.forgotten_lsn:
             self._ends.append((max(state.decided_lsn, state.forgotten_lsn), txn))
         self._execute(
-            "INSERT OR REPLACE INTO _txn VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO _txn VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 encode_txn(txn),
                 state.prepare_lsn,
@@ -315,6 +354,7 @@ class Log:
                 int(state.committed),
                 _encode_ints(state.participants),
                 state.forgotten_lsn,
+                state.first_part_lsn,
             ),
         )
 
@@ -337,11 +377,15 @@ class Log:
                 if known.forgotten_lsn == entry.lsn:
                     self._put(other, known._replace(forgotten_lsn=0))
         elif txn is not None and state is not None:
-            if state.decided_lsn == entry.lsn and state.prepare_lsn:
-                self._put(txn, state._replace(decided_lsn=0, committed=False))
-                prepare = entry_at(self._connection, state.prepare_lsn)
-                self._prepare_bytes[txn] = len(prepare.payload) if prepare is not None else 0
-            elif entry.lsn in (state.decided_lsn, state.prepare_lsn):
+            if state.decided_lsn == entry.lsn and (state.prepare_lsn or state.first_part_lsn):
+                state = state._replace(decided_lsn=0, committed=False)
+                self._put(txn, state)
+                if state.prepare_lsn:
+                    self._prepare_bytes[txn] = self._promised_bytes(txn, state)
+            elif state.prepare_lsn == entry.lsn and state.first_part_lsn:
+                self._put(txn, state._replace(prepare_lsn=0, participants=()))
+                self._prepare_bytes.pop(txn, None)
+            elif entry.lsn in (state.decided_lsn, state.prepare_lsn, state.first_part_lsn):
                 self._remove(txn)
                 self._prepare_bytes.pop(txn, None)
         self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
@@ -355,6 +399,19 @@ class Log:
         if entry is None or entry.kind != EntryKind.PREPARE:
             raise CorruptElementError(f"the PREPARE at {state.prepare_lsn} is not in the log")
         return decode_payload(entry.payload)
+
+    def changes_of(self, payload: TxnPayload) -> Iterator[list[RowChange]]:
+        """The changes of a COMMIT or PREPARE in pieces, PARTs included. CorruptElementError."""
+        for lsn in payload.parts:
+            yield from self.part(lsn)
+        yield from row_changes.decode_slices(payload.changes)
+
+    def part(self, lsn: int) -> Iterator[list[RowChange]]:
+        """The changes in a PART, in pieces. Raises CorruptElementError."""
+        entry = entry_at(self._connection, lsn)
+        if entry is None or entry.kind != EntryKind.PART:
+            raise CorruptElementError(f"the PART at {lsn} is not in the log")
+        return row_changes.decode_slices(decode_payload(entry.payload).changes)
 
     def prepared(self) -> list[PreparedTxn]:
         """Prepared and undecided transactions, oldest first."""
@@ -390,7 +447,7 @@ class Log:
         state = self.txns.get(txn)
         if state is not None:
             if not state.decided_lsn:
-                return "prepared"
+                return "prepared" if state.prepare_lsn else None
             return "committed" if state.committed else "aborted"
         entry = self.find(connection, txn)
         if entry is not None:
@@ -464,12 +521,14 @@ class Log:
         """The oldest PREPARE whose transaction is undecided or whose decision may be undone."""
         for txn in self._prepare_bytes:
             below = min(below, self.txns[txn].prepare_lsn)
+        for lsn in self.open_parts.values():
+            below = min(below, lsn)
         for lsn, txn in reversed(self._ends):
             if lsn <= undo_after:
                 break
             state = self.txns.get(txn)
-            if state is not None and state.prepare_lsn and state.decided_lsn > undo_after:
-                below = min(below, state.prepare_lsn)
+            if state is not None and state.decided_lsn > undo_after:
+                below = min(below, state.first_part_lsn or state.prepare_lsn or below)
         return below
 
     def _is_over(self, state: TxnState, last: int) -> bool:
@@ -478,5 +537,6 @@ class Log:
             return False
         if state.forgotten_lsn:
             return state.forgotten_lsn <= last
-        is_anchor = not state.participants or state.participants[0] == self.replica_set
-        return state.committed and not is_anchor and self.replica_set != 0
+        if not state.committed or self.replica_set == 0:
+            return False
+        return not state.participants or state.participants[0] != self.replica_set

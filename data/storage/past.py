@@ -60,7 +60,10 @@ def remember(execute: Any, executemany: Any, last: int) -> None:
 
 
 def _count(payload: bytes | None) -> int:
-    return -1 if payload is None else row_changes.count(decode_payload(payload).changes)
+    if payload is None:
+        return -1
+    decoded = decode_payload(payload)
+    return -1 if decoded.parts else row_changes.count(decoded.changes)
 
 
 def committed(execute: Any, txn: TxnId) -> int | None:

@@ -91,21 +91,67 @@ def apply_one(
     if new is None:
         execute(texts.delete, old)
     else:
-        changed = tuple(
-            [
-                at
-                for at, value in enumerate(new)
-                if value is not old[at] and (value != old[at] or type(value) is not type(old[at]))
-            ]
-        )
-        if not changed:  # still: the row must be there
-            changed = texts.key[:1]
+        changed = _changed(texts, old, new)
         execute(texts.update(changed), (*old, *[new[at] for at in changed]))
     if connection.changes() != 1:
         raise CorruptElementError(
             f"table {texts.name}: a row does not match its image in the log",
             detail=f"key {tuple(old[at] for at in texts.key)!r}",
         )
+
+
+def _changed(texts: TableTexts, old: StorageRow, new: StorageRow) -> tuple[int, ...]:
+    """Positions of the columns that an update has to set."""
+    changed = tuple(
+        [
+            at
+            for at, value in enumerate(new)
+            if value is not old[at] and (value != old[at] or type(value) is not type(old[at]))
+        ]
+    )
+    return changed or texts.key[:1]  # at least one: the row must be there
+
+
+def apply_bulk(
+    connection: apsw.Connection, cursor: Any, tables: Tables, changes: Iterable[RowChange]
+) -> None:
+    """Put many changes into effect in order: alike ones that follow each other in one call.
+
+    Raises CorruptElementError if an image before is not there, apsw.Error; a part is done then.
+    """
+    text, texts = "", None
+    rows: list[Any] = []
+    for table, old, new in changes:
+        if texts is None or table != texts.name:
+            following = tables[table]
+        else:
+            following = texts
+        if old is None:
+            next_text, row = following.insert, new
+        elif new is None:
+            next_text, row = following.delete, old
+        else:
+            columns = _changed(following, old, new)
+            next_text = following.update(columns)
+            row = (*old, *[new[at] for at in columns])
+        if next_text is not text and next_text != text:
+            _run_many(connection, cursor, text, texts, rows)
+            text, rows = next_text, []
+        texts = following
+        rows.append(row)
+    _run_many(connection, cursor, text, texts, rows)
+
+
+def _run_many(
+    connection: apsw.Connection, cursor: Any, text: str, texts: TableTexts | None, rows: list[Any]
+) -> None:
+    if not rows:
+        return
+    assert texts is not None
+    before = connection.total_changes()
+    cursor.executemany(text, rows)
+    if connection.total_changes() - before != len(rows):
+        raise CorruptElementError(f"table {texts.name}: a row does not match its image in the log")
 
 
 def apply_all(

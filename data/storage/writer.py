@@ -25,7 +25,7 @@ from data.storage.faults import (
 )
 from data.storage.log import Log, Mark
 from data.storage.sqlite import PAGE_BYTES, Params
-from data.storage.tables import PartlyAppliedError, Tables, apply_all
+from data.storage.tables import PartlyAppliedError, Tables, apply_all, apply_bulk
 from protocol import trace
 from protocol.errors import (
     CorruptElementError,
@@ -38,6 +38,7 @@ from protocol.limits import MIB
 from protocol.sqltypes import StorageRow
 
 PAGES_UNLIMITED = 0xFFFFFFFE
+BULK_MIN = 32  # from so many row changes on they are applied in bulk
 DISK_ROOM_BYTES = 4 * MIB  # less free than this: the disk is full, not PermSize
 
 _EMPTY: list[Any] = []
@@ -286,6 +287,29 @@ class BatchWriter:
         if changes:
             self._done.append(list(changes))
 
+    def apply_part(self, lsn: int) -> None:
+        """Put the changes of a PART into effect; they are not kept in memory."""
+        self._need_batch()
+
+        def work() -> None:
+            for changes in self._log.part(lsn):
+                self._apply(changes)
+
+        work()
+        self._done.append(work)
+
+    def _undo_part(self, lsn: int) -> None:
+        def work() -> None:
+            for changes in reversed(list(self._log.part(lsn))):
+                self._apply(row_changes.invert(changes))
+
+        work()
+        self._done.append(work)
+
+    def changes_in_part(self, lsn: int) -> list[RowChange]:
+        """The row changes of a PART entry. Raises CorruptElementError."""
+        return [change for changes in self._log.part(lsn) for change in changes]
+
     def undo_changes(self, changes: Sequence[RowChange]) -> None:
         """Take changes back, last first; raises as `apply_changes`."""
         self.apply_changes(row_changes.invert(changes))
@@ -301,6 +325,8 @@ class BatchWriter:
 
     def _try_to_apply(self, changes: Sequence[RowChange]) -> Exception | None:
         """None, or why it could not be done; the batch is as before then."""
+        if len(changes) >= BULK_MIN:
+            return self._try_to_apply_many(changes)
         try:
             apply_all(self._writer, self._execute, self._tables, changes)
         except PartlyAppliedError as error:
@@ -309,6 +335,24 @@ class BatchWriter:
             else:
                 self._make_again()
             return error.cause
+        return None
+
+    def _try_to_apply_many(self, changes: Sequence[RowChange]) -> Exception | None:
+        """The same in bulk, under a savepoint of SQLite's own."""
+        execute = self._execute
+        execute("SAVEPOINT _bulk")
+        try:
+            apply_bulk(self._writer, self._cursor, self._tables, changes)
+        except (apsw.Error, CorruptElementError, IndexError, TypeError, ValueError) as error:
+            if self._writer.in_transaction:
+                execute("ROLLBACK TO _bulk")
+                execute("RELEASE _bulk")
+            else:
+                self._make_again()
+            if isinstance(error, apsw.FullError):
+                self._open_reserve()
+            return error
+        execute("RELEASE _bulk")
         return None
 
     def _take_back(self, changes: Sequence[RowChange]) -> None:
@@ -326,7 +370,7 @@ class BatchWriter:
         there is no room to promise what a PREPARE promises.
         """
         self._need_batch()
-        bounded = entry.kind == EntryKind.PREPARE
+        bounded = entry.kind in (EntryKind.PREPARE, EntryKind.PART)
         if bounded and self._reserve_open:
             self._close_reserve()
         self._append(entry, bounded)
@@ -380,6 +424,10 @@ class BatchWriter:
             payload = self._effect_of(entry, state.prepare_lsn if state is not None else 0)
             if payload.ddl:
                 self.apply_ddl(payload.ddl, entry.lsn)
+            for lsn in payload.parts:
+                self.apply_part(lsn)
+                yield
+                self._need_batch()
             for number, changes in enumerate(row_changes.decode_slices(payload.changes)):
                 if number:
                     yield
@@ -416,6 +464,8 @@ class BatchWriter:
             payload = self._effect_of(entry, prepare_lsn)
             if payload.changes:
                 self.undo_changes(row_changes.decode(payload.changes))
+            for lsn in reversed(payload.parts):
+                self._undo_part(lsn)
             if payload.ddl:
                 self._undo_ddl(entry.lsn)
         elif entry.kind in _OWNERSHIP:

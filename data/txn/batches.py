@@ -263,7 +263,7 @@ class BatchQueue:
 
     def _bring_in(self, workspace: Workspace) -> None:
         """Put a transaction's changes into the SQLite transaction. Only while no batch gathers."""
-        if self._resident is workspace and self._element.in_batch:
+        if self._resident is workspace and workspace.complete and self._element.in_batch:
             return
         if self._resident is not None:
             self._park()
@@ -281,6 +281,7 @@ class BatchQueue:
             self._element.rollback()
             raise
         self._resident = workspace
+        workspace.complete = True
 
     def _lose(self, workspace: Workspace) -> None:
         """Drop a workspace that cannot be used any more."""
@@ -327,28 +328,6 @@ class BatchQueue:
             self._element.release("entry")
         return entry
 
-    def _append_slices(
-        self, kind: EntryKind, txn: TxnId, payload: bytes, *, apply: bool
-    ) -> Generator[None, None, LogEntry]:
-        """`_append_whole`, in slices."""
-        if not apply:
-            return self._append_whole(kind, txn, payload, apply=False)
-        guard = bool(self._batch)
-        if guard:
-            self._element.savepoint("entry")
-        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
-        try:
-            yield from self._element.apply_slices(entry)
-        except GeneratorExit:  # the term is over, and the batch with it
-            raise
-        except BaseException:
-            self._undo_to("entry", guard)
-            raise
-        if guard:
-            self._element.release("entry")
-        self._next_lsn += 1
-        return entry
-
     # -- batches -----------------------------------------------------------------------------------
     def _add(self, entry: LogEntry | None, finish: Finish) -> None:
         self._batch.append((entry, finish))
@@ -376,7 +355,8 @@ class BatchQueue:
                 self._batch_done(error)
 
         try:
-            self._replicator.replicate(entries, done)
+            effect_bytes = self._element.effect_bytes
+            self._replicator.replicate(entries, done, sum(map(effect_bytes, entries)))
         except Exception as error:  # some copies may have it: nobody knows
             self._flush_failed(error)
 

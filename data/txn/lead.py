@@ -17,9 +17,10 @@ from data.storage import changes as row_changes
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn import luggage
-from data.txn.batches import BatchQueue, Finish
+from data.txn.batches import Finish
 from data.txn.facts import FactsCache
 from data.txn.locks import Conflict, LockTable, Mode, Resource
+from data.txn.parts import PART_CHANGES, PartWriter, is_large, payload_of
 from data.txn.ports import (
     Nobody,
     Reply,
@@ -29,7 +30,7 @@ from data.txn.ports import (
 )
 from data.txn.steps import MustWaitError, StepRunner, StepsResult
 from data.txn.waiting import LockWaits
-from data.txn.workspace import Workspace
+from data.txn.workspace import Part, Workspace
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -59,7 +60,7 @@ log = structlog.get_logger()
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-class LeadWriter(BatchQueue):
+class LeadWriter(PartWriter):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
@@ -80,11 +81,14 @@ class LeadWriter(BatchQueue):
             payload = prepared.payload
             workspace = Workspace(prepared.txn, term, now_s, prepared_s=now_s)
             workspace.changes = row_changes.decode(payload.changes)
+            workspace.parts = [Part(lsn, 0) for lsn in payload.parts]
             workspace.participants = payload.participants
             workspace.ddl = payload.ddl
             self._workspaces[prepared.txn] = workspace
             self.locks.take(prepared.txn, decode_locks(payload.locks))
         self.leading = True
+        for txn in list(self._element.open_parts):  # what older leads have left open
+            self._abort_parts(txn)
         log.info("lead.serving", db=self._db, rs=self.rs, term=term, open=len(self._workspaces))
 
     def state_changed(self, status: object) -> None:
@@ -96,9 +100,12 @@ class LeadWriter(BatchQueue):
             self._end_term()
 
     def _end_term(self, error: GridError | None = None) -> None:
+        waiting = [work for w in self._workspaces.values() for work in w.when_small]
         self._workspaces.clear()
         self.locks.clear()
         super()._end_term(error)
+        for work in waiting:
+            work()  # hears that this element does not lead any more
         self.waits.give_all_up(self._not_lead)
 
     def pack(self) -> bytes:
@@ -154,11 +161,12 @@ class LeadWriter(BatchQueue):
             result = runner.run(message.steps)
             if result.effects:
                 raise InternalError("a statement with effects elsewhere was sent to commit at once")
-            if self.locks:
+            many = len(result.changes) >= PART_CHANGES
+            if self.locks or many:
                 wanted = runner.row_locks(result.changes) + result.locks
                 conflict = self.locks.first_conflict(message.txn, wanted)
             entry = None
-            if result.changes and conflict is None:
+            if result.changes and conflict is None and not many:
                 payload = _ENCODER.encode(TxnPayload(row_changes.encode(result.changes)))
                 entry = self._append(EntryKind.COMMIT, message.txn, payload)
         except MustWaitError as error:
@@ -172,6 +180,13 @@ class LeadWriter(BatchQueue):
             self._wait_autocommit(message, reply, until_s, conflict)
             return
         assert result is not None
+        if many:  # it goes on as a transaction of its own, whose changes move to the log
+            self._undo_statement(result, plain, guard)
+            workspace = Workspace(message.txn, self.term, boottime_s())
+            self._workspaces[message.txn] = workspace
+            self._keep(workspace, result, wanted)
+            self._commit(workspace, b"", reply, workspace.last_answer)
+            return
         answer = Ran(self.term, tuple(result.counts), result.rows)
         if guard:
             element.release("statement")
@@ -233,8 +248,30 @@ class LeadWriter(BatchQueue):
             self._check_lease()
             reply.reply(workspace.last_answer)
             return
-        try:
+        if workspace.failed is not None:
+            raise workspace.failed
+        if not is_large(workspace) or self._is_in(workspace):
             self._bring_in(workspace)
+        elif runner.is_apart(message.steps):  # what came before is not looked at
+            self._enter(workspace)
+        else:
+            self._all_in(
+                workspace, lambda: self._run_resident(message, workspace, reply, until_s), reply
+            )
+            return
+        self._run_resident(message, workspace, reply, until_s)
+
+    def _all_in(self, workspace: Workspace, then: Callable[[], None], reply: Reply) -> None:
+        """Do something when a large workspace is in place."""
+        self._in_slices(self._bring_in_slices(workspace, then), reply)
+
+    def _run_resident(
+        self, message: RunStatement, workspace: Workspace, reply: Reply, until_s: float
+    ) -> None:
+        """A statement of the resident transaction."""
+        runner = self._runner(message.schema)
+        complete = workspace.complete
+        try:
             self._element.savepoint("statement")
             self._running = message.txn
             try:
@@ -242,35 +279,30 @@ class LeadWriter(BatchQueue):
                 wanted = runner.row_locks(result.changes) + result.locks
                 conflict = self.locks.first_conflict(message.txn, wanted)
                 self._check_lease()
+                apart = complete or not self._touched_before(message.txn, wanted)
             except MustWaitError as error:
-                conflict = error.conflict
+                conflict, apart = error.conflict, True
+            except GridError:
+                self._undo_to("statement", True)
+                if complete:
+                    raise
+                apart = False  # perhaps it failed for what it could not see
             except BaseException:
                 self._undo_to("statement", True)
                 raise
+            else:
+                if not apart:
+                    self._undo_to("statement", True)
         except BaseException:
             self._statement_failed(message.txn)
             raise
+        if not apart:
+            again = lambda: self._run_resident(message, workspace, reply, until_s)  # noqa: E731
+            self._all_in(workspace, again, reply)
+            return
         if conflict is not None:
             self._undo_to("statement", True)
-
-            def again(until_s: float) -> None:
-                self._submit_between(
-                    lambda: self._retry(
-                        lambda: self._run_in_txn(message, reply, until_s),
-                        lambda: self._statement_failed(message.txn),
-                    ),
-                    reply,
-                )
-
-            self.waits.wait(
-                message.txn,
-                conflict,
-                message.lock_wait_ms,
-                until_s,
-                again,
-                reply,
-                failed=lambda: self._statement_failed(message.txn),
-            )
+            self._wait_in_txn(message, reply, until_s, conflict)
             return
         self._element.release("statement")
         self._keep(workspace, result, wanted)
@@ -279,6 +311,28 @@ class LeadWriter(BatchQueue):
         else:
             reply.reply(workspace.last_answer)
 
+    def _wait_in_txn(
+        self, message: RunStatement, reply: Reply, until_s: float, conflict: Conflict
+    ) -> None:
+        def again(until_s: float) -> None:
+            self._submit_between(
+                lambda: self._retry(
+                    lambda: self._run_in_txn(message, reply, until_s),
+                    lambda: self._statement_failed(message.txn),
+                ),
+                reply,
+            )
+
+        self.waits.wait(
+            message.txn,
+            conflict,
+            message.lock_wait_ms,
+            until_s,
+            again,
+            reply,
+            failed=lambda: self._statement_failed(message.txn),
+        )
+
     def _retry(self, work: Callable[[], None], failed: Callable[[], None]) -> None:
         """A statement that holds granted locks: however it fails, they go back."""
         try:
@@ -286,6 +340,10 @@ class LeadWriter(BatchQueue):
         except BaseException:
             failed()
             raise
+
+    def _touched_before(self, txn: TxnId, wanted: list[tuple[Resource, Mode]]) -> bool:
+        """Some of the rows or keys were locked by an earlier statement of the transaction."""
+        return any(len(r) > 1 and self.locks.holds(txn, r) for r, _ in wanted)  # type: ignore[arg-type]
 
     def _enlist(self, message: RunStatement) -> Workspace:
         """The transaction's workspace, made for its first statement here."""
@@ -311,19 +369,20 @@ class LeadWriter(BatchQueue):
         self, workspace: Workspace, result: StepsResult, wanted: list[tuple[Resource, Mode]]
     ) -> None:
         self.waits.wake(self.locks.take(workspace.txn, wanted))
-        workspace.marks.append(len(workspace.changes))
+        workspace.marks.append(workspace.rows)
         workspace.changes += result.changes
         workspace.statements += 1
         workspace.last_answer = Ran(
             workspace.term, tuple(result.counts), result.rows, tuple(result.effects)
         )
+        self._shrink(workspace)
 
     def _statement_failed(self, txn: TxnId) -> None:
         """Locks granted for it go back; if it was the first one here, nothing is left."""
         self.waits.wake(self.locks.give_back(txn))
         workspace = self._workspaces.get(txn)
         if workspace is not None and not workspace.statements and not workspace.prepared:
-            self._forget(workspace)
+            self._start_anew(workspace)
 
     def _lose(self, workspace: Workspace) -> None:
         self._forget(workspace)
@@ -346,6 +405,9 @@ class LeadWriter(BatchQueue):
             if workspace is None or workspace.prepared or workspace.term != term:
                 raise workspace_lost(txn)
             workspace.used_s = boottime_s()
+            if is_large(workspace) and not self._is_in(workspace):
+                self._all_in(workspace, lambda: read(self._element), reply)
+                return
             self._bring_in(workspace)
             read(self._element)
 
@@ -369,7 +431,7 @@ class LeadWriter(BatchQueue):
             workspace = self._workspaces.get(message.txn)
             if message.number == 0:
                 if workspace is not None and not workspace.prepared:
-                    self._forget(workspace)
+                    self._start_anew(workspace)
                 reply.reply(Acknowledged(self.term))
                 return
             if (
@@ -379,7 +441,8 @@ class LeadWriter(BatchQueue):
                 or workspace.statements < message.number
             ):
                 raise workspace_lost(message.txn)
-            if workspace.cut(message.number) and self._resident is workspace:
+            gone = workspace.cut(message.number, self._element.changes_in_part)
+            if gone and self._resident is workspace:
                 self._park()
             reply.reply(Acknowledged(self.term))
 
@@ -397,57 +460,66 @@ class LeadWriter(BatchQueue):
         self._submit(work, reply)
 
     def _commit(self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any) -> None:
-        if not workspace.changes and not ddl:
+        if not workspace.rows and not ddl:
             self._check_lease()  # what it read under its locks was true until now
             self._forget(workspace)
             reply.reply(answer)
             return
-        if len(workspace.changes) > row_changes.WHOLE_MAX:
-            self._in_slices(self._commit_slices(workspace, ddl, reply, answer), reply)
+        if workspace.failed is not None:
+            self._forget(workspace)
+            raise workspace.failed
+        if self._wait_until_small(
+            workspace, lambda: self._commit_later(workspace, ddl, reply, answer), reply
+        ):
             return
-        payload = _ENCODER.encode(TxnPayload(row_changes.encode(workspace.changes), ddl))
-        in_place = self._resident is workspace and not self._batch and not ddl
-        in_place = in_place and not self._epoch_due
+
+        def finish(error: GridError | None) -> None:
+            self._ended(workspace, error, reply, answer)
+
+        if is_large(workspace):
+            self._in_slices(self._commit_slices(workspace, ddl, finish), reply)
+            return
+        payload = _ENCODER.encode(payload_of(workspace, ddl=ddl))
+        in_place = self._is_in(workspace) and not self._batch and not ddl
         if in_place:
             self._resident = None
         else:
             self._open_batch()
         kind = EntryKind.COMMIT
         entry = self._append_whole(kind, workspace.txn, payload, apply=not in_place)
-        self._add(entry, lambda error: self._ended(workspace, error, reply, answer))
+        self._add(entry, finish)
 
-    def _commit_slices(
-        self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any
-    ) -> Generator[None, None, None]:
-        pieces: list[bytes] = []
-        for piece in row_changes.encode_slices(workspace.changes):
-            pieces.append(piece)
-            yield
-        payload = _ENCODER.encode(TxnPayload(row_changes.joined(pieces), ddl))
-        in_place = self._resident is workspace and not self._batch and not ddl
-        in_place = in_place and not self._epoch_due
-        if in_place:
-            self._resident = None
-        else:
-            self._open_batch()
-        entry = yield from self._append_slices(
-            EntryKind.COMMIT, workspace.txn, payload, apply=not in_place
-        )
-        self._add(entry, lambda error: self._ended(workspace, error, reply, answer))
+    def _commit_later(self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any) -> None:
+        if self._workspaces.get(workspace.txn) is not workspace:
+            raise workspace_lost(workspace.txn)
+        self._commit(workspace, ddl, reply, answer)
 
     def _ended(self, workspace: Workspace, error: GridError | None, reply: Reply, ok: Any) -> None:
-        self._forget(workspace)
+        self._forget(workspace, decided=True)
         if error is None:
             reply.reply(ok)
         else:
             reply.fail(error)
 
-    def _forget(self, workspace: Workspace) -> None:
+    def _start_anew(self, workspace: Workspace) -> None:
+        """Nothing of it is left here; the transaction goes on, and may come again."""
+        if not workspace.in_log:
+            self._forget(workspace)
+            return
+        workspace.cut(0, self._element.changes_in_part)  # its PARTs are released at its end
+        if self._resident is workspace:
+            self._park()
+        self.waits.wake(self.locks.release(workspace.txn))
+
+    def _forget(self, workspace: Workspace, *, decided: bool = False) -> None:
         if self._resident is workspace:
             self._park()
         if self._workspaces.get(workspace.txn) is workspace:
             del self._workspaces[workspace.txn]
             self.waits.wake(self.locks.release(workspace.txn))
+            self._now_small(workspace)
+            if workspace.in_log and not decided:
+                self._abort_parts(workspace.txn)
 
     def prepare(self, message: Prepare, reply: Reply) -> None:
         """Write PREPARE; the locks stay until the decision."""
@@ -463,12 +535,14 @@ class LeadWriter(BatchQueue):
                     reply.reply(Voted(self.term))
                 return
             workspace = self._workspace(message.txn, message.term, message.statements)
+            if self._wait_until_small(workspace, work, reply):
+                return
             self._open_batch()
-            payload = TxnPayload(
-                row_changes.encode(workspace.changes),
-                message.ddl,
-                message.participants,
-                encode_locks(self.locks.held_by(message.txn)),
+            payload = payload_of(
+                workspace,
+                ddl=message.ddl,
+                participants=message.participants,
+                locks=encode_locks(self.locks.held_by(message.txn)),
             )
             entry = self._append_whole(
                 EntryKind.PREPARE, message.txn, _ENCODER.encode(payload), apply=False
@@ -533,7 +607,7 @@ class LeadWriter(BatchQueue):
         self._open_batch()
         kind = EntryKind.COMMIT if commit else EntryKind.ABORT
         payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
-        if commit and len(workspace.changes) > row_changes.WHOLE_MAX:
+        if commit and is_large(workspace):
             slices = self._append_slices(kind, workspace.txn, payload, apply=True)
             self._in_slices(self._decided_slices(slices, workspace, finish), reply)
             return
@@ -552,7 +626,7 @@ class LeadWriter(BatchQueue):
         def done(error: GridError | None) -> None:
             workspace.in_batch = False
             if error is None:
-                self._forget(workspace)
+                self._forget(workspace, decided=True)
             finish(error)
 
         self._add(entry, done)
@@ -646,7 +720,7 @@ class LeadWriter(BatchQueue):
                 "prepared" if w.prepared else "open",
                 int((now_s - w.started_s) * 1000),
                 w.participants,
-                len(w.changes),
+                w.rows,
             )
             for w in self._workspaces.values()
         )

@@ -376,6 +376,13 @@ class LockTable:
         """All who wait."""
         return self._waiting.values()
 
+    def holds(self, txn: TxnId, resource: Resource) -> bool:
+        """A statement of the transaction that has ended locked it."""
+        granted = self._granted.get(txn)
+        if granted is not None and resource in granted and granted[resource] is None:
+            return False  # for the statement that runs now
+        return resource in self._held.get(txn, ())
+
     # -- taking over -------------------------------------------------------------------------------
     def held_by(self, txn: TxnId) -> list[tuple[Resource, Mode]]:
         """Every lock of a transaction; goes into its PREPARE so that a new lead can rebuild it."""

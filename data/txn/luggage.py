@@ -9,7 +9,7 @@ import msgspec
 from data.storage import changes as row_changes
 from data.txn.locks import Mode, Resource
 from data.txn.ports import decode_locks, encode_locks
-from data.txn.workspace import Workspace
+from data.txn.workspace import Part, Workspace
 from protocol.ids import TxnId
 from protocol.limits import MIB
 from protocol.messages.sql import Ran
@@ -28,6 +28,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     marks: list[int]
     last_answer: Ran | None
     locks: bytes
+    parts: list[Part] = []
+    in_log: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,7 +42,7 @@ def pack(
     """Workspaces that are not in the log, with the locks they hold; the small ones first."""
     room = LUGGAGE_BYTES_MAX
     packed: list[_Packed] = []
-    for workspace, held in sorted(workspaces, key=lambda pair: len(pair[0].changes)):
+    for workspace, held in sorted(workspaces, key=lambda pair: pair[0].rows):
         if workspace.prepared and not workspace.in_batch:
             continue  # the next lead finds it in its log
         one = _Packed(
@@ -52,6 +54,8 @@ def pack(
             workspace.marks,
             workspace.last_answer,
             encode_locks(held),
+            workspace.parts,
+            workspace.in_log,
         )
         size = len(_encode(one))
         if size > room:
@@ -66,6 +70,8 @@ def unpack(data: bytes, now_s: float) -> Iterator[tuple[Workspace, list[tuple[Re
     for one in _decode(data) if data else ():
         workspace = Workspace(one.txn, one.term, now_s - one.age_s, used_s=now_s)
         workspace.changes = row_changes.decode(one.changes)
+        workspace.parts = [Part(*part) for part in one.parts]
+        workspace.in_log = one.in_log
         workspace.statements = one.statements
         workspace.marks = one.marks
         workspace.last_answer = one.last_answer

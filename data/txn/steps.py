@@ -111,6 +111,10 @@ class StepRunner:
             or facts.table.distribution is Distribution.DUPLICATE
         )
 
+    def is_apart(self, steps: tuple[Step, ...]) -> bool:
+        """Rows only come, so what the transaction did before matters only by its locks."""
+        return all(type(step) in _ONLY_INSERT for step in steps)
+
     def row_locks(self, changes: list[RowChange]) -> list[tuple[Resource, Mode]]:
         """The locks row changes need: rows, unique keys, intention on their tables."""
         wanted: list[tuple[Resource, Mode]] = []
@@ -470,6 +474,8 @@ def _no_parent(constraint: str, where: str, key: tuple[StorageValue, ...]) -> Fo
 def _show(key: Iterable[StorageValue]) -> str:
     return ", ".join(str(v) for v in key)
 
+
+_ONLY_INSERT = (InsertRows, AddRows)
 
 _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunSql: StepRunner._run_sql,

@@ -58,7 +58,10 @@ class Copies:
         return self.ok
 
     def replicate(
-        self, entries: list[LogEntry], on_done: Callable[[GridError | None], None]
+        self,
+        entries: list[LogEntry],
+        on_done: Callable[[GridError | None], None],
+        effect_bytes: int = 0,
     ) -> None:
         self.batches.append(entries)
         if self.hold:

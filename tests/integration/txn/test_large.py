@@ -1,4 +1,4 @@
-"""Transactions with very many rows: written in slices, all or nothing."""
+"""Transactions with very many rows: in the log while they are open, written in slices."""
 
 from __future__ import annotations
 
@@ -6,17 +6,58 @@ import asyncio
 
 import pytest
 
-from protocol.errors import GridError, NotLeadError
-from protocol.messages.txn import Decide, Prepare
-from tests.support.lead import DB, Lead, insert, txn
+from data.storage.element import Element
+from data.storage.entry import EntryKind
+from data.txn.parts import PART_CHANGES
+from data.txn.workspace import Workspace
+from protocol.errors import GridError, NotLeadError, OutOfPermSizeError, UniqueViolationError
+from protocol.messages.sql import RunSql, SelectRows
+from protocol.messages.txn import AskOutcome, Decide, Prepare, RollBack, UndoStatement
+from tests.support.elements import contents
+from tests.support.lead import DB, Lead, T, insert, txn, update
 
 ROWS = [(n, n) for n in range(12_000)]
+STEP = 1500
 
 
-async def test_a_large_commit_gives_others_their_turn_and_keeps_order(lead: Lead) -> None:
-    await lead.run(txn(1), 1, insert(*ROWS))
-    await lead.run(txn(2), 1, insert((-1, 1)))  # parks it: its rows have to be brought in again
-    commit = lead.commit(txn(1), 1)
+async def fill(lead: Lead, n: int = 1) -> int:
+    """One transaction that inserts ROWS in some statements; returns how many."""
+    statements = 0
+    for at in range(0, len(ROWS), STEP):
+        statements += 1
+        await lead.run(txn(n), statements, insert(*ROWS[at : at + STEP]))
+    await at_rest(lead, n)
+    return statements
+
+
+async def at_rest(lead: Lead, n: int = 1) -> Workspace:
+    """What the transaction changed has moved to the log."""
+    workspace = lead.writer._workspaces[txn(n)]
+    while workspace.shrinking or lead.writer._batch:
+        await asyncio.sleep(0)
+    return workspace
+
+
+async def until_released(lead: Lead) -> None:
+    while lead.element.open_parts:
+        await asyncio.sleep(0)
+    while lead.writer._batch:
+        await asyncio.sleep(0)
+
+
+def add_all(more: int) -> RunSql:
+    return RunSql(T, 'UPDATE "U.T" SET V = V + ?1', (more,))
+
+
+async def test_a_large_transaction_is_not_kept_in_memory(lead: Lead) -> None:
+    statements = await fill(lead)
+    workspace = lead.writer._workspaces[txn(1)]
+    assert len(workspace.changes) < PART_CHANGES
+    assert workspace.rows == len(ROWS)
+    assert lead.rows() == []
+    longest = max(len(entry.payload) for batch in lead.copies.batches for entry in batch)
+    assert longest < 64 * 1024, "no entry is large"
+    commit = lead.commit(txn(1), statements)
     turns = 0
     late = lead.run(txn(3), 1, insert((-2, 2)), commit=True)
     while not commit.done():
@@ -26,13 +67,119 @@ async def test_a_large_commit_gives_others_their_turn_and_keeps_order(lead: Lead
     await late
     assert turns > 10
     assert len(lead.rows()) == len(ROWS) + 1
+    assert lead.element.changes_of(txn(1)) == len(ROWS)
+    assert not lead.element.open_parts
+
+
+async def test_rows_come_without_those_before_being_brought_in_again(lead: Lead) -> None:
+    """Another transaction takes the writer between any two statements."""
+    await lead.run(txn(9), 1, insert((-1, 0)), commit=True)
+    calls, apply_part = [], lead.element.apply_part
+
+    def counted(lsn: int) -> None:
+        calls.append(lsn)
+        apply_part(lsn)
+
+    lead.element.apply_part = counted  # type: ignore[method-assign]
+    for number, at in enumerate(range(0, len(ROWS), STEP), 1):
+        await lead.run(txn(1), number, insert(*ROWS[at : at + STEP]))
+        await lead.run(txn(100 + number), 1, update(-1, number), commit=True)
+    assert not calls
+    # a key of its own, and one of somebody else: both are found
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(1), 9, insert((5, 5)))
+    assert calls
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(1), 9, insert((-1, 5)))
+    await lead.run(txn(1), 9, insert((-5, 5)))
+    await lead.commit(txn(1), 9)
+    assert len(lead.rows()) == len(ROWS) + 2
+
+
+async def test_statements_see_what_is_in_the_log(lead: Lead) -> None:
+    statements = await fill(lead)
+    ran = await lead.run(txn(1), statements + 1, add_all(10))
+    assert ran.counts == (len(ROWS),)
+    select = SelectRows('SELECT COUNT(*), SUM(V) FROM "U.T"', (), ())
+    ran = await lead.run(txn(1), statements + 2, select)
+    assert ran.rows == [(len(ROWS), sum(v + 10 for _, v in ROWS))]
+    read: list[int] = []
+
+    def count(element: Element) -> None:
+        ((rows,),) = element.read_in_batch('SELECT COUNT(*) FROM "U.T"')
+        read.append(int(rows or 0))
+
+    await at_rest(lead)
+    lead.writer.read_in_txn(txn(1), 1, lead.element.schema_version, count, _Nobody())
+    while not read:
+        await asyncio.sleep(0)
+    assert read == [len(ROWS)]
+    delete = RunSql(T, 'DELETE FROM "U.T" WHERE ID >= 10', ())
+    await lead.run(txn(1), statements + 3, delete)
+    await lead.commit(txn(1), statements + 3)
+    assert lead.rows() == [(n, n + 10) for n in range(10)]
+
+
+class _Nobody:
+    def reply(self, message: object) -> None:
+        raise AssertionError
+
+    def fail(self, error: GridError) -> None:
+        raise error
+
+
+@pytest.mark.parametrize("number", range(9))
+async def test_undo_goes_back_into_the_log(lead: Lead, number: int) -> None:
+    await fill(lead)
+    workspace = lead.writer._workspaces[txn(1)]
+    undo = UndoStatement(DB, 1, 1, txn(1), number)
+    await lead.call(lead.writer.undo_statement, undo)
+    assert workspace.rows == number * STEP
+    await lead.run(txn(1), number + 1, insert((-1, -1)))
+    await lead.commit(txn(1), number + 1)
+    assert lead.rows() == [(-1, -1), *ROWS[: number * STEP]]
+
+
+async def test_rollback_releases_the_log(lead: Lead) -> None:
+    await fill(lead)
+    lead.writer.roll_back(RollBack(DB, 1, txn(1)))
+    await until_released(lead)
+    assert lead.element.outcome(txn(1)) == "aborted"
+    await lead.run(txn(2), 1, insert((1, 1)), commit=True)
+    while lead.element.cut_log(10**9):
+        pass
+    assert lead.element.log_bytes == 0
+    assert lead.rows() == [(1, 1)]
+
+
+async def test_a_new_lead_releases_what_it_finds_open(lead: Lead) -> None:
+    statements = await fill(lead)
+    lead.writer.lost_lead()
+    assert lead.element.open_parts
+    lead.writer.became_lead(2)
+    await until_released(lead)
+    with pytest.raises(GridError):
+        await lead.commit(txn(1), statements)
+    assert (await lead.call(lead.writer.ask_outcome, AskOutcome(DB, 1, txn(1)))).state == "aborted"
+    assert lead.rows() == []
+
+
+async def test_a_planned_hand_over_takes_large_transactions_along(lead: Lead) -> None:
+    statements = await fill(lead)
+    packed = lead.writer.pack()
+    lead.writer.lost_lead()
+    lead.writer.unpack(packed)
+    lead.writer.became_lead(2)
+    lead.writer._workspaces[txn(1)].term = 2  # what the coordinator would learn
+    await lead.run(txn(1), statements + 1, insert((-1, -1)))
+    await lead.commit(txn(1), statements + 1)
+    assert len(lead.rows()) == len(ROWS) + 1
 
 
 async def test_a_large_commit_that_loses_its_term_leaves_nothing(lead: Lead) -> None:
-    await lead.run(txn(1), 1, insert(*ROWS))
-    await lead.run(txn(2), 1, insert((-1, 1)))
-    commit = lead.commit(txn(1), 1)
-    for _ in range(16):
+    statements = await fill(lead)
+    commit = lead.commit(txn(1), statements)
+    for _ in range(5):
         await asyncio.sleep(0)
     assert not commit.done()
     lead.writer.lost_lead()
@@ -41,12 +188,90 @@ async def test_a_large_commit_that_loses_its_term_leaves_nothing(lead: Lead) -> 
     assert lead.rows() == [(5, 5)]
     with pytest.raises(NotLeadError):  # it was never sent: the next lead may be asked
         await commit
+    await until_released(lead)
 
 
-async def test_a_large_prepared_transaction_is_decided_in_slices(lead: Lead) -> None:
-    await lead.run(txn(1), 1, insert(*ROWS))
-    await lead.call(lead.writer.prepare, Prepare(DB, 1, 1, txn(1), 1, (1, 2)))
-    await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (1, 2)))
+async def test_a_large_prepared_transaction_outlives_its_lead(lead: Lead) -> None:
+    statements = await fill(lead)
+    prepare = Prepare(DB, 1, 1, txn(1), statements, (1, 2))
+    await lead.call(lead.writer.prepare, prepare)
+    lead.writer.lost_lead()
+    lead.writer.became_lead(2)
     with pytest.raises(GridError):
-        await lead.run(txn(2), 1, insert((7, 7)), commit=True)
+        await lead.run(txn(2), 1, insert((7, 7)), commit=True, wait_ms=0)
+    while lead.element.cut_log(10**9):
+        pass
+    await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (1, 2)))
     assert len(lead.rows()) == len(ROWS)
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(2), 1, insert((7, 7)), commit=True)
+
+
+async def test_one_statement_that_changes_very_many_rows(lead: Lead) -> None:
+    await lead.run(txn(1), 1, insert(*ROWS), commit=True)
+    assert lead.rows() == ROWS
+    waiting = [
+        lead.run(txn(2), 1, add_all(1), commit=True, wait_ms=30_000),
+        lead.run(txn(3), 1, update(3, 0), commit=True, wait_ms=30_000),
+        lead.run(txn(4), 1, add_all(1), commit=True, wait_ms=30_000),
+    ]
+    assert [(await answer).counts for answer in waiting] == [(len(ROWS),), (1,), (len(ROWS),)]
+    assert sum(int(v) for _, v in lead.rows()) in (
+        sum(n for n, _ in ROWS) + 2 * len(ROWS) - 3 - moved for moved in (0, 1, 2)
+    )
+    failing = RunSql(T, 'UPDATE "U.T" SET ID = ID + 1', ())
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(5), 1, failing, commit=True)
+    await lead.run(txn(6), 1, RunSql(T, 'DELETE FROM "U.T"', ()), commit=True)
+    assert lead.rows() == []
+    assert not lead.element.open_parts
+
+
+async def test_no_room_for_a_large_transaction_fails_it_alone(
+    lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = lead.element.append
+
+    def full(entry: object) -> None:
+        if getattr(entry, "kind", 0) == EntryKind.PART:
+            raise OutOfPermSizeError("no room")
+        append(entry)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lead.element, "append", full)
+    await lead.run(txn(1), 1, insert(*ROWS[:STEP]))
+    await lead.run(txn(1), 2, insert(*ROWS[STEP : 2 * STEP]))
+    with pytest.raises(OutOfPermSizeError):
+        await lead.run(txn(1), 3, insert((-1, 1)))
+    with pytest.raises(OutOfPermSizeError):
+        await lead.commit(txn(1), 2)
+    with pytest.raises(OutOfPermSizeError):
+        await lead.run(txn(2), 1, insert(*ROWS), commit=True)
+    await lead.run(txn(3), 1, insert((1, 1)), commit=True)
+    assert lead.rows() == [(1, 1)]
+    assert not lead.writer._workspaces
+
+
+async def test_a_copy_of_the_log_has_the_same_rows(lead: Lead, tmp_path_factory: object) -> None:
+    """Redo and undo of what the log holds, as a copy does them."""
+    statements = await fill(lead)
+    before = contents(lead.element)
+    tail = lead.element.tail.lsn
+    await lead.commit(txn(1), statements)
+    after = contents(lead.element)
+    lead.writer.lost_lead()
+    element = lead.element
+    element.begin()
+    for lsn in range(element.tail.lsn, tail, -1):
+        entry = element.entry_at(lsn)
+        assert entry is not None
+        element.undo_entry(entry)
+    element.commit()
+    assert contents(element) == before
+    assert element.open_parts
+    element.begin()
+    payload = [e for batch in lead.copies.batches for e in batch if e.lsn > tail]
+    for entry in payload:
+        element.apply_entry(entry)
+    element.commit()
+    assert contents(element) == after
+    assert not element.open_parts

@@ -94,7 +94,9 @@ def test_the_stored_form_of_entries_does_not_change() -> None:
     """Golden bytes: elements on disk and other versions hold them."""
     entry = LogEntry(2, 9, EntryKind.COMMIT, TxnId(1, "i", 3), b"p")
     assert msgspec.msgpack.encode(entry).hex() == "9502090193 01a16903 c40170".replace(" ", "")
-    assert encode_payload(TxnPayload(b"c", b"", (1, 2))).hex() == "94c40163c400920102c400"
+    assert encode_payload(TxnPayload(b"c", b"", (1, 2))).hex() == "95c40163c400920102c40090"
+    older = bytes.fromhex("94c40163c400920102c400")  # before there were parts
+    assert decode_payload(older) == TxnPayload(b"c", b"", (1, 2))
     change = RowChange("T", None, (1, "a", None))
     assert row_changes.encode([change]).hex() == "9291a154919300c09301a161c0"
     assert (
@@ -109,6 +111,7 @@ def test_the_stored_form_of_entries_does_not_change() -> None:
         ("OWN", 6),
         ("DISOWN", 7),
         ("FORGET", 8),
+        ("PART", 9),
     ]
 
 

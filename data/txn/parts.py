@@ -1,0 +1,214 @@
+"""Large transactions at the lead: their row changes move to the log while they are still open.
+
+What an open transaction changes is kept in its workspace. From `PART_CHANGES` changes on they are
+written to the replicated log as PART entries: memory stays bounded, and no message is larger than
+a piece. A PART has no effect; the COMMIT (or PREPARE) of the transaction names the PARTs that
+count, and they are put into effect then, here and on every copy. PARTs of a transaction that ends
+without one are released by its ABORT, which a new lead writes for all that it finds open.
+
+Nothing here takes long at once: what may is done in slices, between which the event loop lives;
+nothing else is written meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from data.storage import changes as row_changes
+from data.storage.entry import EntryKind, LogEntry, TxnPayload
+from data.txn.batches import BatchQueue
+from data.txn.ports import Nobody, Reply, workspace_lost
+from data.txn.workspace import Part, Workspace
+from protocol import trace
+from protocol.errors import CorruptElementError, GridError, WorkspaceLostError
+from protocol.ids import TxnId
+
+log = structlog.get_logger()
+
+PART_CHANGES = 2000  # in memory, per transaction; more go to the log
+PARTS_AT_ONCE = 4  # pieces in one batch
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class PartWriter(BatchQueue):
+    """The mechanics of large workspaces, between BatchQueue and LeadWriter."""
+
+    _workspaces: dict[TxnId, Workspace]
+
+    # -- to the log --------------------------------------------------------------------------------
+    def _shrink(self, workspace: Workspace) -> None:
+        """Move the oldest changes to the log if there are many in memory."""
+        if len(workspace.changes) >= PART_CHANGES and not workspace.shrinking:
+            workspace.shrinking = True
+            self._shrink_on(workspace)
+
+    def _write_parts(self, workspace: Workspace) -> None:
+        if trace.listener is not None:
+            trace.step("data/txn/parts.py")
+        if self._workspaces.get(workspace.txn) is not workspace or workspace.prepared:
+            return
+        many = len(workspace.changes) >= PART_CHANGES
+        if not many or workspace.failed is not None:  # undone meanwhile, or there is no room
+            self._now_small(workspace)
+            return
+        self._open_batch()
+        workspace.in_log = True
+        piece = row_changes.PIECE
+        ends = range(piece, len(workspace.changes) + 1, piece)[:PARTS_AT_ONCE]
+        for end in ends:
+            changes = workspace.changes[end - piece : end]
+            payload = _encode(TxnPayload(row_changes.encode(changes)))
+            try:
+                entry = self._append_whole(EntryKind.PART, workspace.txn, payload, apply=False)
+            except GridError as error:
+                workspace.failed = error
+                break
+            self._add(entry, partial(self._part_written, workspace, Part(entry.lsn, piece)))
+        self._add(None, lambda error: self._shrink_on(workspace))
+
+    def _part_written(self, workspace: Workspace, part: Part, error: GridError | None) -> None:
+        if error is None:
+            workspace.parts.append(part)
+            del workspace.changes[: part.length]
+
+    def _shrink_on(self, workspace: Workspace) -> None:
+        self._submit(lambda: self._write_parts(workspace), Nobody())
+
+    def _now_small(self, workspace: Workspace) -> None:
+        workspace.shrinking = False
+        waiting, workspace.when_small = workspace.when_small, []
+        for work in waiting:
+            work()
+
+    def _wait_until_small(
+        self, workspace: Workspace, work: Callable[[], None], reply: Reply
+    ) -> bool:
+        """True: `work` will be done when the changes have moved to the log."""
+        if workspace.failed is not None:
+            raise workspace.failed
+        if not workspace.shrinking:
+            return False
+        workspace.when_small.append(lambda: self._submit(work, reply))
+        return True
+
+    def _abort_parts(self, txn: TxnId) -> None:
+        """Release the PARTs of a transaction that is not open here (any more)."""
+
+        def work() -> None:
+            if txn in self._workspaces or txn not in self._element.open_parts:
+                return
+            if self._element.outcome(txn) == "prepared":
+                return
+            self._open_batch()
+            payload = _encode(TxnPayload())
+            entry = self._append_whole(EntryKind.ABORT, txn, payload, apply=True)
+            self._add(entry, lambda error: None)
+
+        self._submit(work, Nobody())
+
+    # -- from the log ------------------------------------------------------------------------------
+    def _is_in(self, workspace: Workspace) -> bool:
+        """All its changes are in the SQLite transaction now."""
+        return self._resident is workspace and workspace.complete and self._element.in_batch
+
+    def _enter(self, workspace: Workspace) -> None:
+        """Make it resident without its earlier changes. Only while no batch gathers.
+
+        For statements that do not look at rows which the transaction has changed before.
+        """
+        if self._resident is workspace and self._element.in_batch:
+            return
+        if self._resident is not None:
+            self._park()
+        if not self._element.in_batch:
+            self._element.begin()
+        self._resident = workspace
+        workspace.complete = False
+
+    def _bring_in_slices(
+        self, workspace: Workspace, then: Callable[[], None]
+    ) -> Generator[None, None, None]:
+        """`_bring_in` of a large workspace, and what is to be done then."""
+        element = self._element
+        if self._resident is not None:
+            self._park()
+        if not element.in_batch:
+            element.begin()
+        try:
+            for part in workspace.parts:
+                element.apply_part(part.lsn)
+                yield
+            yield from element.change_slices(workspace.changes)
+        except GeneratorExit:  # the term is over, and the SQLite transaction with it
+            raise
+        except CorruptElementError as error:
+            element.rollback()
+            self._lose(workspace)
+            log.exception("lead.workspace_does_not_fit", db=self._db, rs=self.rs)
+            raise workspace_lost(workspace.txn) from error
+        except BaseException:
+            element.rollback()
+            raise
+        self._resident = workspace
+        workspace.complete = True
+        then()
+
+    def _commit_slices(
+        self, workspace: Workspace, ddl: bytes, finish: Callable[[GridError | None], None]
+    ) -> Generator[None, None, None]:
+        """The COMMIT of a large workspace that this replica set alone took part in."""
+        in_place = self._is_in(workspace) and not self._batch and not ddl
+        if in_place:
+            self._resident = None
+        else:
+            self._open_batch()
+        parts = tuple(part.lsn for part in workspace.parts)
+        payload = _encode(TxnPayload(row_changes.encode(workspace.changes), ddl, parts=parts))
+        entry = yield from self._append_slices(
+            EntryKind.COMMIT, workspace.txn, payload, apply=not in_place
+        )
+        self._add(entry, finish)
+
+    def _append_slices(
+        self, kind: EntryKind, txn: TxnId, payload: bytes, *, apply: bool
+    ) -> Generator[None, None, LogEntry]:
+        """`_append_whole`, in slices."""
+        if not apply:
+            return self._append_whole(kind, txn, payload, apply=False)
+        guard = bool(self._batch)
+        if guard:
+            self._element.savepoint("entry")
+        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
+        try:
+            yield from self._element.apply_slices(entry)
+        except GeneratorExit:  # the term is over, and the batch with it
+            raise
+        except CorruptElementError as error:
+            self._undo_to("entry", guard)
+            if self._element.outcome(txn) == "aborted":
+                raise WorkspaceLostError("the transaction was ended meanwhile") from error
+            raise
+        except BaseException:
+            self._undo_to("entry", guard)
+            raise
+        if guard:
+            self._element.release("entry")
+        self._next_lsn += 1
+        return entry
+
+
+def is_large(workspace: Workspace) -> bool:
+    """Bringing it in takes more than a moment."""
+    return bool(workspace.parts) or len(workspace.changes) > row_changes.WHOLE_MAX
+
+
+def payload_of(workspace: Workspace, **fields: Any) -> TxnPayload:
+    """What its COMMIT or PREPARE carries; `fields`: the rest of TxnPayload."""
+    parts = tuple(part.lsn for part in workspace.parts)
+    return TxnPayload(row_changes.encode(workspace.changes), parts=parts, **fields)
