@@ -49,8 +49,8 @@ test: setup-test ## what CI runs: format, lint, types, tidy and all tests
 test-full: setup-test ## make test, and the slow tests
 	@$(PYTHON) -m tests.gates --full
 
-sim: setup-test ## the simulations with more seeds: SEEDS=1000
-	@$(PYTHON) -m tests.gates --only sim --seeds $${SEEDS:-1000}
+sim: setup-test ## the simulations, one seed after the other: SEEDS=1000 START=0
+	@$(PYTHON) -m tests.sim --seeds $(or $(SEEDS),1000) --start $(or $(START),0)
 
 drill: setup-test ## clients under faults, their history judged: SECONDS=600 SEED=1 K=3 ONLY="link disk"
 	@$(PYTHON) -m tests.drill --k $(or $(K),2) --seconds $(or $(SECONDS),120) \

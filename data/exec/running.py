@@ -165,6 +165,13 @@ class Running:
 
     async def _once(self) -> str:
         session = self.session
+        if self.unsettled is not None:  # before anything that says that nothing was done
+            (rs, txn), self.unsettled = self.unsettled, None
+            manager = session.space.manager
+            known = await manager.finish(manager.settle_autocommit(rs, txn))
+            if known is not None:
+                await session.committed(self.sink)
+                return tag_of(self.prepared.tag_kind, known.counts[0])
         session.check_serving()
         if session.failed is not None:
             raise session.refusal()
@@ -182,13 +189,6 @@ class Running:
         session = self.session
         manager = session.space.manager
         verb = self.prepared.tag_kind
-        if self.unsettled is not None:
-            rs, txn = self.unsettled
-            self.unsettled = None
-            known = await manager.finish(manager.settle_autocommit(rs, txn))
-            if known is not None:
-                await session.committed(self.sink)
-                return tag_of(verb, known.counts[0])
         made = session.fast_steps(self.prepared, self.values)
         if made is None:
             return ""

@@ -1,0 +1,100 @@
+"""Where real code asks the machine, patched while a world runs: clocks, threads, boot, disk."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+from zlib import crc32
+
+import structlog
+
+import data.exec.shard
+import data.replication.member
+import data.storage.files
+import data.storage.scratch
+import data.storage.sqlite
+import data.txn.manager
+import protocol.clock
+from data.storage.sqlite import WalKeeper
+from protocol.rpc.connection import Connection
+from tests.sim.loop import Scheduler, SimExecutor
+
+WALL_S = 1_700_000_000.0  # when a world begins
+
+
+def _virtual_s(_which: int = 0) -> float:
+    scheduler = Scheduler.current
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if scheduler is None else scheduler.now
+
+
+def _wall_ns() -> int:
+    return int((WALL_S + _virtual_s()) * 1e9)
+
+
+_TIME = SimpleNamespace(
+    clock_gettime=_virtual_s,
+    CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
+    CLOCK_MONOTONIC=time.CLOCK_MONOTONIC,
+    time_ns=_wall_ns,
+)
+
+
+class Disk:
+    """What of each SQLite WAL a power cut would spare: the bytes that were flushed."""
+
+    def __init__(self) -> None:
+        self.flushed: dict[int, int] = {}  # inode -> bytes
+
+    def note(self, handle: int) -> None:
+        """All that is written is on disk."""
+        status = os.fstat(handle)
+        self.flushed[status.st_ino] = status.st_size
+
+
+@contextmanager
+def patched(
+    boot_id: Callable[[], str], disk: Disk, on_log: Callable[[str, str, dict[str, Any]], None]
+) -> Generator[None]:
+    """Real code sees virtual time, and no machine."""
+
+    def flush_now(keeper: WalKeeper) -> None:
+        disk.note(keeper._wal)
+
+    async def flush(keeper: WalKeeper) -> None:
+        disk.note(keeper._wal)
+
+    def no_sync(_folder: Any) -> None:
+        pass
+
+    def capture(_logger: Any, method: str, event: dict[str, Any]) -> Any:
+        on_log(method, event.pop("event"), event)
+        raise structlog.DropEvent
+
+    set_ = mock.patch.object
+    with ExitStack() as stack:
+        for patch in (
+            set_(protocol.clock, "time", _TIME),
+            set_(data.replication.member, "time", _TIME),
+            set_(data.storage.sqlite, "ThreadPoolExecutor", SimExecutor),
+            set_(data.storage.files, "boot_id", boot_id),
+            set_(data.storage.files, "sync_folder", no_sync),
+            set_(WalKeeper, "flush_now", flush_now),
+            set_(WalKeeper, "flush", flush),
+            set_(data.txn.manager, "_numbers", itertools.count(1)),
+            set_(data.exec.shard, "_CURSOR_NUMBERS", itertools.count(1)),
+            set_(data.storage.scratch, "_idle", {}),
+            set_(Connection, "__hash__", lambda c: crc32(c.peer_name.encode())),
+        ):
+            stack.enter_context(patch)
+        before = structlog.get_config()
+        stack.callback(lambda: structlog.configure(**before))
+        structlog.configure(processors=[capture], cache_logger_on_first_use=False)
+        random.seed(0)
+        yield
