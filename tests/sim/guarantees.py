@@ -84,7 +84,7 @@ class Guarantees:
             kept = {
                 "workspaces": len(writer._workspaces),
                 "locks": int(bool(writer.locks)),
-                "waits": len(writer._waits._given_up),
+                "waits": len(writer.waits._waits),
                 "prepared": len(database.element.prepared()),
                 "open": len(database.space.manager.open),
                 "cursors": len(database.shard._cursors),
