@@ -120,7 +120,7 @@ class SimGrid:
             k=self.k,
             data_store=str(home / "element"),
             log_dir="",
-            attributes=(("PermSize", "16"),),
+            attributes=(("PermSize", "16"), ("EpochInterval", "0.3")),
         )
         return Site(number, home, spec)
 
@@ -321,7 +321,7 @@ class SimGrid:
             left = [c for c in site.clients if not c.drain(now=self.scheduler.now > end_s)]
             if not left:
                 break
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # virtual time
         await site.instance.stop()
         self.note(site.name, "has stopped")
         loop = site.loop

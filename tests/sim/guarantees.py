@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from data.database import Database
+from data.storage.entry import EntryKind, decode_epoch, decode_payload
+from protocol.ids import TxnId
 from tests.sim.grid import DATABASE, SimGrid, Site
 
 
@@ -15,6 +19,7 @@ class Guarantees:
         self._serving: dict[int, tuple[int, int]] = {}  # set -> element, term
         self.takeovers = 0
         self.turns = 0
+        self.epochs = 0  # whole ones that `torn_epochs` looked at
 
     def look(self) -> None:
         """G1: what a lead committed is on all copies in sync. G4: one lead, and it has it all."""
@@ -111,6 +116,63 @@ class Guarantees:
                 found += [f"{site.name}: {text}" for text in _compare(first, other)]
         return found
 
+    def torn_epochs(self) -> list[str]:
+        """An epoch is a cut through the logs of all sets: what was decided before it at the anchor
+        was prepared before it everywhere, and what was committed before it elsewhere was decided
+        before it at the anchor. Where a set has no mark of an epoch, its next one is at the cut."""
+        marks: dict[int, list[tuple[int, int]]] = {}  # set -> epochs and LSNs of their marks
+        parts: dict[TxnId, dict[int, _Part]] = {}
+        leads = {d.writer.rs: d for _, d in self._grid.databases() if d.writer.leading}
+        for rs, database in leads.items():
+            if database.element.log_start.lsn:
+                return []
+            marks[rs] = []
+            for entry in database.element.entries(0, 1 << 30):
+                if entry.kind == EntryKind.EPOCH:
+                    marks[rs].append((decode_epoch(entry.payload), entry.lsn))
+                elif entry.txn is not None and entry.kind in (EntryKind.PREPARE, EntryKind.COMMIT):
+                    part = parts.setdefault(entry.txn, {}).setdefault(rs, _Part())
+                    if entry.kind == EntryKind.PREPARE:
+                        part.prepared = entry.lsn
+                        part.sets = decode_payload(entry.payload).participants
+                    else:
+                        part.committed = entry.lsn
+        found = []
+        newest = min((max(ones, default=(0, 0))[0] for ones in marks.values()), default=0)
+        epochs = sorted({n for ones in marks.values() for n, _ in ones if n <= newest})
+        for epoch in epochs:
+            cut = {rs: min(lsn for n, lsn in ones if n >= epoch) for rs, ones in marks.items()}
+            found += [
+                f"epoch {epoch} at {cut} tears {txn}: {one}"
+                for txn, one in parts.items()
+                if _is_torn(one, cut)
+            ]
+        self.epochs = len(epochs)
+        return found
+
+
+@dataclass
+class _Part:
+    """What one replica set's log says of a transaction."""
+
+    prepared: int = 0
+    committed: int = 0
+    sets: tuple[int, ...] = ()
+
+
+def _is_torn(parts: dict[int, _Part], marks: dict[int, int]) -> bool:
+    sets = next((p.sets for p in parts.values() if p.sets), ())
+    if len(sets) < 2:
+        return False
+    decided = 0 < parts.get(sets[0], _Part()).committed < marks[sets[0]]
+    for rs in sets:
+        part = parts.get(rs, _Part())
+        if decided and not 0 < part.prepared < marks[rs]:
+            return True
+        if not decided and 0 < part.committed < marks[rs]:
+            return True
+    return False
+
 
 def _compare(lead: Database, copy: Database) -> list[str]:
     if lead is copy:
@@ -125,12 +187,13 @@ def _compare(lead: Database, copy: Database) -> list[str]:
         found.append("has other tables")
         return found
     for table in tables:
-        if table in ("_meta", "_log", "sqlite_sequence") or table.startswith("sqlite_"):
+        if table in ("_meta", "_log", "_past") or table.startswith("sqlite_"):
             continue
         rows = [sorted(e.read(f'SELECT * FROM "{table}"'), key=repr) for e in (one, other)]
         if rows[0] != rows[1]:
-            missing = [r for r in rows[0] if r not in rows[1]][:3]
-            extra = [r for r in rows[1] if r not in rows[0]][:3]
+            mine, theirs = map(repr, rows[0]), map(repr, rows[1])
+            missing = sorted(set(mine) - set(map(repr, rows[1])))[:3]
+            extra = sorted(set(theirs) - set(map(repr, rows[0])))[:3]
             found.append(f"table {table} differs: lacks {missing}, has {extra}")
     after = max(one.log_start.lsn, other.log_start.lsn)
     logs = [e.entries(after, 1 << 24) for e in (one, other)]

@@ -121,7 +121,7 @@ class Client:
         """Work until then."""
         while self.grid.scheduler.now < until_s:
             await self.chance.choice(works)(self)
-            await asyncio.sleep(self.chance.uniform(0, 2 * think_s))
+            await asyncio.sleep(self.chance.uniform(0, 2 * think_s))  # virtual time
         if self._connection is not None:
             self._connection.close()
         self.done = True
@@ -130,7 +130,7 @@ class Client:
         """One operation; None if there was nobody to ask."""
         connection = await self._connected()
         if connection is None:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # virtual time
             return None
         self._may_commit = False
         scheduler = self.grid.scheduler
@@ -219,7 +219,7 @@ class Client:
                 connection.close()
         if state.startswith("57") and self.chance.random() < 0.5:
             connection.close()
-        await asyncio.sleep(self.chance.uniform(0.005, 0.05))
+        await asyncio.sleep(self.chance.uniform(0.005, 0.05))  # virtual time
 
 
 def _count(tag: str) -> int:

@@ -51,6 +51,7 @@ class Ensemble:
         self.facts = copy.deepcopy(facts)
         self.has_quorum = True
         self.fates = 0.0  # share of requests that have a fate
+        self.next_fates: list[str] = []  # of the next requests: "", "lost", "unanswered", "stuck"
         self.slow_views: set[str] = set()  # hosts that learn late of changes
         self.members: list[SimMembership] = []
         self._cut: set[str] = set()
@@ -108,6 +109,15 @@ class Ensemble:
         for member in self.members:
             member.publish_soon()
 
+    def fate(self) -> str:
+        """Of one request: lost on its way, carried out without an answer, or carried out late."""
+        if self.next_fates:
+            return self.next_fates.pop(0)
+        rng = self.scheduler.rng
+        if rng.random() < self.fates:
+            return rng.choice(("lost", "unanswered", "stuck"))
+        return ""
+
     def trip_s(self) -> float:
         """One way."""
         return self.scheduler.rng.uniform(*TRIP_S)
@@ -148,7 +158,7 @@ class SimMembership:
     async def stop(self) -> None:
         """See the port."""
         self._stopped = True
-        await asyncio.sleep(self._ensemble.trip_s())
+        await asyncio.sleep(self._ensemble.trip_s())  # virtual time
         if self._ensemble.reaches(self) and self._there:
             self._ensemble.report_death(self.me.incarnation)
             self._there = False
@@ -322,10 +332,11 @@ class SimMembership:
         rng = scheduler.rng
         answer: asyncio.Future[Any] = self.loop.create_future()
         session = self._session
-        fate = rng.random() if rng.random() < ensemble.fates else 1.0
-        is_lost = not ensemble.reaches(self) or not self._there or fate < 0.3
-        answer_lost = fate < 0.6
-        delay_s = rng.uniform(0.01, STUCK_S) if 0.3 < fate < 0.8 else ensemble.trip_s()
+        fate = ensemble.fate()
+        is_lost = not ensemble.reaches(self) or not self._there or fate == "lost"
+        answer_lost = fate == "unanswered"
+        is_late = fate == "stuck" or (fate == "unanswered" and rng.random() < 0.5)
+        delay_s = rng.uniform(0.01, STUCK_S) if is_late else ensemble.trip_s()
 
         def fail() -> None:
             if not answer.done():
@@ -363,7 +374,7 @@ class SimMembership:
         if not is_lost:
             self._queue.append(carry_out)
             scheduler.later(delay_s, carry_out)
-        patience_s = rng.uniform(*LOST_AFTER_S) if fate < 0.8 else LOST_AFTER_S[1]
+        patience_s = rng.uniform(*LOST_AFTER_S) if fate else LOST_AFTER_S[1]
         timer = self.loop.call_later(patience_s, fail)
         try:
             return await answer

@@ -33,6 +33,7 @@ class Result:
     unknown: int = 0
     faults: int = 0
     takeovers: int = 0
+    epochs: int = 0
     turns: int = 0
     virtual_s: float = 0.0
 
@@ -95,8 +96,9 @@ def _live(grid: SimGrid, result: Result) -> None:
     result.faults, result.takeovers = faults.count, guarantees.takeovers
     if grid.problems:
         return
-    for difference in guarantees.differences():
-        grid.problem(difference)
+    for text in [*guarantees.differences(), *guarantees.torn_epochs()]:
+        grid.problem(text)
+    result.epochs = guarantees.epochs
     for verdict in load.judge(recorder, lambda *words: _rows(grid, *words)):
         if verdict.is_promised:
             for text in verdict.violations:

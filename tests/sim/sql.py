@@ -118,7 +118,7 @@ class SqlConnection:
     async def _ask(self, work: Any, patience_s: float) -> Any:
         server = self._server
         if self.lost or server is None or server.dead:
-            await asyncio.sleep(self._trip_s())
+            await asyncio.sleep(self._trip_s())  # virtual time
             self.lost = True
             raise ConnectionLostError
         answer: asyncio.Future[Any] = self._client.create_future()
