@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from data.admin.spec_store import SpecStore
 from data.database import Database
 from data.instance import SESSION_DRAIN_S, DataInstance
+from data.replication.member import ReplicaSetMember
 from data.storage.element import Element
 from membership.port import InstanceInfo
 from protocol.errors import GridError
@@ -98,6 +99,7 @@ class SimGrid:
         self.network = Network(self.scheduler)
         self.disk = Disk()
         self.problems: list[str] = []
+        self.log_bytes_kept = 0  # else logs are cut to this, and copies need snapshots
         self.after_turn: Callable[[], None] | None = None  # of any data instance
         self.trace: list[tuple[float, str, str]] = []
         self.folder = Path(tempfile.mkdtemp(prefix="tengrid-sim-", dir=_memory_folder()))
@@ -151,6 +153,12 @@ class SimGrid:
     def running(self) -> Generator[None]:
         """Patched, ruled by this grid's time, and cleaned up afterwards."""
         opened = Element._open_files
+        made = ReplicaSetMember.__init__
+
+        def make_member(member: ReplicaSetMember, *args: Any, **words: Any) -> None:
+            made(member, *args, **words)
+            if self.log_bytes_kept:
+                member._settings = replace(member._settings, log_bytes_kept=self.log_bytes_kept)
 
         def open_files(element: Element, *, check: bool) -> None:
             opened(element, check=False)
@@ -163,6 +171,7 @@ class SimGrid:
             with (
                 patched(self._boot_id, self.disk, self._logged),
                 mock.patch.object(Element, "_open_files", open_files),
+                mock.patch.object(ReplicaSetMember, "__init__", make_member),
                 self.scheduler.ruling(),
             ):
                 try:

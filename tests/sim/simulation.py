@@ -73,6 +73,7 @@ def _live(grid: SimGrid, result: Result) -> None:
     scheduler, rng = grid.scheduler, grid.scheduler.rng
     guarantees = Guarantees(grid)
     grid.after_turn = guarantees.look
+    grid.log_bytes_kept = rng.choice((0, 0, 3_000, 15_000))
     for site in grid.sites:
         scheduler.later(rng.uniform(0.0, 0.3), lambda s=site: grid.start(s))
     if not scheduler.run_until(scheduler.now + WHOLE_S, grid.is_whole):
@@ -82,6 +83,8 @@ def _live(grid: SimGrid, result: Result) -> None:
     recorder = load.Recorder()
     loop = SimLoop(scheduler, "clients")
     works = [w for w in load.WORKS if rng.random() < 0.7] or [load.transfer]
+    if rng.random() < 0.25:
+        works += load.RARE_WORKS
     think_s = rng.choice((0.01, 0.05, 0.15))
     clients = [load.Client(n, grid, loop, recorder) for n in range(rng.randint(2, 6))]
     for client in clients:
