@@ -30,6 +30,7 @@ from tests.support.real_grid import RealGrid
 
 SETS = 2
 SEED_MAX = 1_000_000
+BUGS = ("waits_for_nobody",)  # in planted/sitecustomize.py
 
 
 def main() -> int:
@@ -49,7 +50,11 @@ def main() -> int:
     )
     parser.add_argument("--alone", action="store_true", help="never two faults at a time")
     parser.add_argument("-o", choices=("text", "json"), default="text", help="what is printed")
+    parser.add_argument("--plant", choices=BUGS, help="a bug in the grid, to be found")
     words = parser.parse_args()
+    if words.plant:
+        os.environ["TENGRID_DRILL_PLANT"] = words.plant
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent / "planted")
     if links.can_enter() and not words.no_root and not links.inside():
         links.enter("tests.drill")
     if links.inside():
@@ -60,6 +65,7 @@ def main() -> int:
     command += f" --data {data}" if words.data else ""
     command += f" --only {' '.join(words.only)}" if words.only else ""
     command += " --alone" if words.alone else ""
+    command += f" --plant {words.plant}" if words.plant else ""
     command += "" if links.inside() else " --no-root"
     possible = _possible()
     kinds = tuple(Kind[name.upper()] for name in words.only) if words.only else possible

@@ -63,7 +63,7 @@ async def run(
     verdicts += [*looker.verdicts(), memory.verdict()]
     return Run(
         *(wish.seed, wish.seconds, grid.plan.k, grid.plan.data, began_s, ended_s, wish.command),
-        *(levels, recorder, driver.done, verdicts, memory.samples, wish.notes),
+        *(levels, recorder, driver.done, verdicts, memory.samples, wish.notes, gate.held),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.drill.report import Run, fault_lines, pauses, per_second
+from tests.drill.report import Run, fault_lines, pauses, per_second, waited_s
 
 INCHES = (15.0, 10.0)
 DPI = 100
@@ -34,8 +34,8 @@ def draw(run: Run, path: Path) -> None:
         seconds, [bad for _, bad in counts], where="post", color="tab:red", label="refused, unknown"
     )
     throughput.set_ylabel("operations per second")
-    throughput.legend(loc="lower right")
     _bands(run, axes)
+    throughput.legend(loc="upper left", fontsize="x-small")
     _pauses(run, waits)
     for name, some in sorted(run.memory.items()):
         memory.plot([at - run.began_s for at, _ in some], [mb for _, mb in some], label=name)
@@ -57,6 +57,11 @@ def _bands(run: Run, axes: Any) -> None:
             one.axvspan(line.at_s, until_s, color="0.88", zorder=0)
         height = most * (1.06 + 0.08 * (number % LINES_OF_LABELS))
         axes[0].text(line.at_s, height, line.what[:LABEL_MAX], fontsize="xx-small")
+    for from_s, to_s in run.held:
+        left, right = from_s - run.began_s, to_s - run.began_s
+        axes[0].axvspan(left, right, color="honeydew", zorder=1)
+    axes[0].axvspan(0, 0, color="0.88", label="a fault, until every copy counts")
+    axes[0].axvspan(0, 0, color="honeydew", label="load held: the copies are compared")
     axes[0].set_ylim(0, most * (1.1 + 0.08 * LINES_OF_LABELS))
     axes[0].set_xlim(0, length_s)
 
@@ -65,9 +70,9 @@ def _pauses(run: Run, axes: Any) -> None:
     """A line for each time in which a client was not acknowledged anything."""
     for some in pauses(run.recorder.history, run.began_s).values():
         for start_s, end_s in some:
-            if end_s - start_s >= PAUSE_SHOWN_S:
+            if waited_s(run, start_s, end_s) >= PAUSE_SHOWN_S:
                 left = start_s - run.began_s
-                lasted_s = end_s - start_s
+                lasted_s = waited_s(run, start_s, end_s)
                 axes.plot([left, end_s - run.began_s], [lasted_s] * 2, color="tab:blue", lw=0.8)
     axes.set_ylabel("pauses of clients, s")
     axes.set_ylim(bottom=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Gate:
         self._idle = asyncio.Event()
         self._idle.set()
         self._busy = 0
+        self.held: list[tuple[float, float]] = []  # from when to when it was closed
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -47,11 +49,13 @@ class Gate:
     async def closed(self, timeout_s: float = IDLE_S) -> AsyncIterator[None]:
         """Nobody is under way inside. Raises TimeoutError."""
         self._is_open.clear()
+        from_s = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
             yield
         finally:
+            self.held.append((from_s, time.monotonic()))
             self._is_open.set()
 
 

@@ -34,6 +34,7 @@ class Run:
     verdicts: Sequence[Verdict]
     memory: Mapping[str, Sequence[tuple[float, float]]]  # process -> (seconds, MB)
     notes: Sequence[str] = ()
+    held: Sequence[tuple[float, float]] = ()  # from when to when the load was held
 
     @property
     def is_good(self) -> bool:
@@ -111,6 +112,12 @@ def pauses(history: Sequence[Operation], began_s: float) -> dict[int, list[tuple
     return found
 
 
+def waited_s(run: Run, start_s: float, end_s: float) -> float:
+    """How long a pause was, without the time in which the drill itself held the load."""
+    held_s = sum(max(0.0, min(end_s, to_s) - max(start_s, from_s)) for from_s, to_s in run.held)
+    return end_s - start_s - held_s
+
+
 @dataclass(frozen=True)
 class FaultLine:
     """One fault, and the longest pause of each client around it, in seconds."""
@@ -132,7 +139,12 @@ def fault_lines(run: Run) -> list[FaultLine]:
         healed_s = done.healed_s or run.ended_s
         longest = {
             client: max(
-                (e - s for s, e in some if e > done.from_s and s < healed_s + AFTER_S), default=0.0
+                (
+                    waited_s(run, s, e)
+                    for s, e in some
+                    if e > done.from_s and s < healed_s + AFTER_S
+                ),
+                default=0.0,
             )
             for client, some in gaps.items()
         }
