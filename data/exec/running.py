@@ -137,6 +137,11 @@ class Running:
         if not self._closed:
             self.sink.fail(error)
 
+    async def compiled_anew(self) -> str:
+        """A body for `start`: plan it again first, elsewhere if it is long."""
+        self.prepared = await self.session.refreshed(self.prepared)
+        return await self._attempts()
+
     async def _attempts(self) -> str:
         session = self.session
         deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
@@ -161,7 +166,7 @@ class Running:
                 elif not isinstance(error, _NOTHING_DONE):
                     raise
             await session.space.router.wait_for_change(RETRY_PAUSE_S)
-            self.prepared = session.fresh(self.prepared)
+            self.prepared = await session.refreshed(self.prepared)
 
     async def _once(self) -> str:
         session = self.session

@@ -27,7 +27,11 @@ from data.sql.explain import lines as explain_lines
 from data.sql.plan_types import (
     CatalogQuery,
     DdlText,
+    DeletePlan,
     ExplainPlan,
+    InsertPlan,
+    QueryPlan,
+    UpdatePlan,
     UtilityPlan,
 )
 from data.sql.text import split
@@ -59,6 +63,8 @@ REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "in_hot_standby": "off",
     "default_transaction_read_only": "off",
 }
+
+_ROWS_PLANS = (QueryPlan, InsertPlan, UpdatePlan, DeletePlan)
 
 
 class Session:
@@ -198,19 +204,27 @@ class Session:
         """The same statement for the present schema version."""
         if prepared.compiled.schema_version == self.space.schema_version:
             return prepared
-        if self.space.is_long(prepared.sql, prepared.declared, prepared.schema):
+        if self._is_long(prepared):
             raise NotSupportedError(
                 "cached plan must not change result type",
                 detail="The schema was changed, and the statement is too long to plan it anew.",
                 hint="Prepare the statement again.",
             )
         again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, self.user)
-        if again.columns != prepared.columns:
-            raise NotSupportedError(
-                "cached plan must not change result type",
-                hint="Prepare the statement again: its table was altered.",
-            )
-        return again if prepared.literals is None else again.with_literals(prepared.literals)
+        return _instead(prepared, again)
+
+    async def refreshed(self, prepared: PreparedStatement) -> PreparedStatement:
+        """`fresh` for a statement of any length: a long one is compiled in another process."""
+        is_stale = prepared.compiled.schema_version != self.space.schema_version
+        if not (is_stale and self._is_long(prepared)):
+            return self.fresh(prepared)
+        again = await self.space.prepare_elsewhere(
+            prepared.sql, prepared.declared, prepared.schema, self.user
+        )
+        return _instead(prepared, again)
+
+    def _is_long(self, prepared: PreparedStatement) -> bool:
+        return self.space.is_long(prepared.sql, prepared.declared, prepared.schema)
 
     def check_serving(self) -> None:
         """Raises what a client must hear when this instance may not answer."""
@@ -238,6 +252,8 @@ class Session:
         if prepared.literals is not None:
             values = prepared.literals
         if prepared.compiled.schema_version != self.space.catalog.version:
+            if self._is_long(prepared) and isinstance(prepared.compiled.plan, _ROWS_PLANS):
+                return self._compiled_anew(prepared, values, encoder, max_rows, sink)
             prepared = self.fresh(prepared)
         path = prepared.fast
         if path and self.space.is_open:
@@ -248,6 +264,23 @@ class Session:
             elif not (self.explicit or self.implicit or self.wants_epoch):
                 return fast.write(self, prepared, values, sink)
         return self._general(prepared, values, encoder, max_rows, sink)
+
+    def _compiled_anew(
+        self,
+        prepared: PreparedStatement,
+        values: Values,
+        encoder: RowEncoder | None,
+        max_rows: int,
+        sink: ResultSink,
+    ) -> Execution:
+        """The schema was changed since a long statement was planned."""
+        if self.failed is not None:
+            raise failed_transaction(self.failed)
+        self.check_serving()
+        if (self.explicit or self.implicit) and self.txn is None:
+            self.txn = self.begin_txn()
+        running = Running(self, prepared, values, encoder, max_rows, sink)
+        return running.start(running.compiled_anew)
 
     def _general(
         self,
@@ -415,3 +448,13 @@ class Session:
             self._closing = asyncio.get_running_loop().create_task(
                 self.space.manager.roll_back(txn)
             )
+
+
+def _instead(before: PreparedStatement, again: PreparedStatement) -> PreparedStatement:
+    """The statement planned again; its rows must be as they were."""
+    if again.columns != before.columns:
+        raise NotSupportedError(
+            "cached plan must not change result type",
+            hint="Prepare the statement again: its table was altered.",
+        )
+    return again if before.literals is None else again.with_literals(before.literals)
