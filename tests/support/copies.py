@@ -119,12 +119,12 @@ def _misplaced(firsts: list[ElementRows]) -> list[str]:
     for table, columns in firsts[0].columns.items():
         if table == "_catalog" or "_BUCKET" not in columns:
             for other in firsts[1:]:
-                if firsts[0].tables[table] != other.tables[table]:
+                if firsts[0].tables[table] != other.tables.get(table, Counter()):
                     found.append(f"{table} differs between {firsts[0].name} and {other.name}")
             continue
         seen: set[Row] = set()
         for first in firsts:
-            rows = set(first.tables[table])
+            rows = set(first.tables.get(table, Counter()))
             if twice := rows & seen:
                 found.append(f"{table}: rows in two replica sets: {list(twice)[:3]}")
             seen |= rows

@@ -8,16 +8,14 @@ import sys
 
 
 def _waits_for_nobody() -> None:
-    """A lead acknowledges and serves whatever its copies say: breaks G1 and G4."""
-    from data.replication.agreement import Agreement
+    """A lead commits what its copies have not acknowledged: breaks G1."""
+    from data.replication.leadership import Leadership
 
-    count = Agreement._count
+    def nobody_is_missing(self: Leadership) -> None:
+        if self.batch is not None:
+            self.batch.missing = set()
 
-    def count_nobody(self: Agreement) -> None:
-        count(self)
-        self.needed = frozenset()
-
-    Agreement._count = count_nobody  # type: ignore[method-assign]
+    Leadership._count_missing = nobody_is_missing  # type: ignore[method-assign]
 
 
 _BUGS = {"waits_for_nobody": _waits_for_nobody}
