@@ -16,6 +16,7 @@ from data.admin.settings import DatabaseSettings, settings_of
 from data.exec.coordination import Coordination
 from data.exec.epochs import EpochKeeper
 from data.exec.fragments import FragmentServer
+from data.exec.recovery import Recovery
 from data.exec.shard import Shard
 from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
@@ -105,7 +106,11 @@ class Database:
             epochs,
             self.settings.epoch_interval_s,
         )
+        self.recovery = self.shard.recovery = Recovery(
+            self.space.router, membership, element, self.writer, self.member, epochs
+        )
         self.space.make_epoch = self.epochs.create
+        self.space.epoch_at_ddl = self.settings.epoch_interval_s > 0
         self.space.epoch_at_commit = self.settings.create_epoch_at_commit
         self.space.aborts_on_error = self.settings.abort_on_error
         self.space.statement_timeout_s = self.settings.statement_timeout_s
@@ -174,6 +179,7 @@ class Database:
             connections=self.space.sessions,
             catalog_version=self.element.schema_version,
             map_version=self.map.version,
+            message=self.recovery.message,
         )
 
     async def stop(self, *, hand_over: bool) -> None:
@@ -184,6 +190,7 @@ class Database:
         if self._map_task is not None:
             await asyncio.gather(self._map_task, return_exceptions=True)
         await self.epochs.close()
+        await self.recovery.close()
         await self.space.close()
         if self._started:
             await self.member.stop(hand_over)
@@ -200,6 +207,8 @@ class Database:
                 self._resolve_in_doubt()
                 self._ask_coordinators()
                 self._settle()
+                if self._started:
+                    self.recovery.look()
             except Exception:
                 log.exception("database.housekeeping_failed", database=self.spec.database)
 
@@ -210,7 +219,7 @@ class Database:
         for workspace in self.writer.prepared():
             age_s = now_s - workspace.prepared_s
             patience_s = IN_DOUBT_AFTER_S
-            if workspace in orphans:
+            if workspace in orphans or workspace.anchor_decides:
                 patience_s = 0.0  # nobody else will end it
             elif workspace.participants[:1] == (self.writer.rs,):
                 patience_s = ANCHOR_PATIENCE_S
@@ -263,6 +272,8 @@ class Database:
             outcome: Outcome = await router.call_until(anchor, ask, deadline_s)
             commit = outcome.state == "committed"
             if anchor != self.writer.rs:
+                if commit:
+                    self.writer.anchor_decided(txn)
                 decide = Decide(
                     self.spec.database, self.writer.rs, txn, commit, workspace.participants
                 )

@@ -193,7 +193,8 @@ class DataInstance:
 
     async def open(self, database: str) -> None:
         """Accept users."""
-        self._find(database).space.is_open = True
+        found = self._find(database)
+        found.space.is_open = found.recovery.was_open = True
 
     async def close(self, database: str) -> None:
         """Refuse new users."""

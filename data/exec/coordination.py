@@ -70,6 +70,7 @@ class Coordination:
         self.aborts_on_error = False  # the same: AbortOnError
         self.statement_timeout_s = 0.0  # the same: SQLQueryTimeout, 0 for none
         self.epoch_at_commit = False  # the same: CreateEpochAtCommit
+        self.epoch_at_ddl = False  # DDL is on all disks before it is answered, as in TimesTen
         self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py
         self.isolation = Isolation.READ_COMMITTED  # the same
         self.background: set[asyncio.Task[None]] = set()

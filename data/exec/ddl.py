@@ -54,6 +54,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
             if boottime_s() > deadline_s:
                 raise
             await session.space.router.wait_for_change(0.02)
+    await session.committed(running.sink)
     for notice in plan.notices:
         running.sink.notice(notice.severity, notice.message, notice.sqlstate)
     if plan.fill:
@@ -94,6 +95,7 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
         raise
     await manager.finish(manager.commit(txn, change))
     await _known_here(session, plan.change.version)
+    session.epoch_next = session.epoch_next or space.epoch_at_ddl
     return plan
 
 

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 5.0  # a copy flushes and a lead logs within this, or the epoch is not done
 CREATE_S = 15.0  # so long somebody waits for an epoch of their own
-RETRY_S = 0.2  # after an epoch that somebody waits for could not be done
+CUT_SHARE = 0.8  # of the log's room: above it the log is cut beyond the newest epoch
 
 
 class EpochKeeper:
@@ -163,8 +163,13 @@ class EpochKeeper:
             reply.reply(EpochLogged(number))
 
     def cut_limit(self) -> int | None:
-        """From this LSN on the log is needed to go back to the newest epoch that is done."""
-        if not self.interval_s:
+        """From this LSN on the log is needed to go back to the newest epoch that is done.
+
+        None: from nowhere. That is also so when the log has hardly any room left, because no epoch
+        was done for long (a replica set is down): going on matters more (docs/decisions/0021).
+        """
+        room = self._element.settings.log_bytes_max
+        if not self.interval_s or self._element.log_bytes > CUT_SHARE * room:
             return None
         return self._element.newest_epoch(self.clock.done)[1]
 

@@ -11,7 +11,7 @@ from data.exec.shard import Shard
 from data.txn.ports import Reply
 from protocol import trace
 from protocol.errors import GridError, InternalError, NotServingError
-from protocol.messages import epochs, sql, txn
+from protocol.messages import epochs, recovery, sql, txn
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 
@@ -78,6 +78,12 @@ _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     epochs.LogEpoch: lambda s, m, r, _: s.epochs.log_epoch(m, r),
     epochs.FlushLog: lambda s, m, r, _: s.epochs.flush(m, r),
     epochs.CreateEpoch: lambda s, m, r, _: s.epochs.create_here(m, r),
+    recovery.AskElement: lambda s, m, r, _: s.recovery.ask(m, r),
+    recovery.AskCrossing: lambda s, m, r, _: s.recovery.crossing(m, r),
+    recovery.AskPrepared: lambda s, m, r, _: s.recovery.prepared(m, r),
+    recovery.GoBack: lambda s, m, r, _: s.recovery.go_back(m, r),
+    recovery.Trust: lambda s, m, r, _: s.recovery.trust(m, r),
+    recovery.Distrust: lambda s, m, r, _: s.recovery.distrust(m, r),
 }
 
 

@@ -15,6 +15,7 @@ import structlog
 
 from data.exec import encoders
 from data.exec.epochs import EpochKeeper
+from data.exec.recovery import Recovery
 from data.storage.element import Element
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
@@ -110,7 +111,8 @@ class Shard:
         self.writer = writer
         self.map_version = 0
         self.open_here: Callable[[TxnId], bool] = lambda txn: True  # of this coordinator's clients
-        self.epochs: EpochKeeper  # set by data/database.py
+        self.epochs: EpochKeeper  # these two are set by data/database.py
+        self.recovery: Recovery
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._tasks: set[asyncio.Task[None]] = set()

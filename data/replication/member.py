@@ -369,6 +369,20 @@ class ReplicaSetMember:
         if self.machine is not None:
             self._run(self.machine.trusted(self._now()))
 
+    def distrust(self) -> None:
+        """This element's log is not the truth any more, whatever it acknowledged (data/exec)."""
+        self._drop_ahead()
+        if self.machine is not None:
+            self._run(self.machine.distrusted(self._now()))
+        if not self.element.needs_recovery:
+            self.element.distrust()
+
+    def log_rewritten(self) -> None:
+        """Entries of a damaged element were undone behind the machine's back."""
+        if self.machine is not None:
+            shape = copier.shape_of(self.element)
+            self._run(self.machine.log_changed(shape, True, self._now()))
+
     # -- events -----------------------------------------------------------------------------------
     def received(self, message: Any, request: Request) -> None:
         """A request of another member for the machine (called by the hub)."""

@@ -314,6 +314,15 @@ class ReplicaSet:
         self._consider(now_s)
         return self._finish(now_s)
 
+    def distrusted(self, now_s: float) -> list[Action]:
+        """An operator gives up what this element has: it ends its term and stands for none."""
+        s = self.situation
+        self._end_term()
+        self.standing = None
+        self.joined_term = 0
+        s.damaged = True
+        return self._finish(now_s)
+
     def hand_over(self, now_s: float) -> bool:
         """Start a planned hand-over to the best copy; call `flush` for the actions."""
         lead = self.leadership

@@ -62,6 +62,7 @@ class Element(BatchWriter):
     settings: StorageSettings
     path: Path  # a folder
     catalog: Catalog  # of the last commit
+    returned_lsn: int  # where the log was when it last went back to an epoch, 0: it never did
     needs_recovery: bool  # must not count itself in sync: new, rebuilt, restored, power was lost
     in_batch: bool
 
@@ -200,6 +201,7 @@ class Element(BatchWriter):
         self._boot = self.settings.boot_id or files.boot_id()
         trusted = files.is_trusted(execute, self._boot)
         self.needs_recovery = not trusted
+        self.returned_lsn = int(files.mark(execute, "returned") or 0)
         self._full = self._full_wanted = self.settings.durability == 1
         self._writer.pragma("synchronous", "full")
         with self._writer:
@@ -253,6 +255,22 @@ class Element(BatchWriter):
         if self.in_batch:
             self._flush_once = True
         self.needs_recovery = False
+
+    def distrust(self) -> None:
+        """The element must not count itself in sync any more, flushed; not inside a batch."""
+
+        def marks() -> None:
+            files.put_mark(self._execute, "in_sync", "")
+            files.put_mark(self._execute, "forced", 0)
+
+        self._alone(marks, flushed=True)
+        self.needs_recovery = True
+
+    def note_return(self, lsn: int) -> None:
+        """Everything after this LSN, an epoch's, was undone after a loss of power; flushed."""
+        self._log.commit_point = min(self._log.commit_point, lsn)
+        self._alone(lambda: files.put_mark(self._execute, "returned", lsn), flushed=True)
+        self.returned_lsn = lsn
 
     def close(self, clean: bool) -> None:
         """Close files, release the lock. `clean`: everything flushed, with the clean-stop mark."""
@@ -541,6 +559,26 @@ class Element(BatchWriter):
     def decisions(self) -> list[Decision]:
         """Recorded decisions on multi-set transactions, oldest first."""
         return self._log.decisions()
+
+    def committed_together(self, after_lsn: int) -> list[tuple[TxnId, tuple[int, ...]]]:
+        """Transactions over several replica sets whose COMMIT is behind a position; with their
+
+        participants.
+        """
+        return [
+            (txn, state.participants)
+            for txn, state in self._log.txns.items()
+            if state.committed and state.decided_lsn > after_lsn
+        ]
+
+    def was_there(self, txn: TxnId, lsn: int) -> tuple[bool, bool]:
+        """(prepared, committed) here at a position of the log."""
+        state = self._log.txns.get(txn)
+        if state is None:  # if it was here, it is over and its log is cut
+            gone = self.outcome(txn) in ("committed", "forgotten")
+            return gone, gone
+        committed = state.committed and 0 < state.decided_lsn <= lsn
+        return 0 < state.prepare_lsn <= lsn, committed
 
     def forget_decision(self, txn: TxnId) -> None:
         """Drop a recorded decision on this copy; in the open batch, or by itself.

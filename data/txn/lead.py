@@ -84,6 +84,7 @@ class LeadWriter(PartWriter):
             workspace.parts = [Part(lsn, 0) for lsn in payload.parts]
             workspace.participants = payload.participants
             workspace.ddl = payload.ddl
+            workspace.anchor_decides = prepared.entry.lsn <= self._element.returned_lsn
             self._workspaces[prepared.txn] = workspace
             self.locks.take(prepared.txn, decode_locks(payload.locks))
         self.leading = True
@@ -579,6 +580,9 @@ class LeadWriter(PartWriter):
             if workspace is None or not workspace.prepared:
                 self._answer_decided(message, workspace, reply)
                 return
+            if message.commit and workspace.anchor_decides:
+                reply.fail(WorkspaceLostError("the database went back to an epoch meanwhile"))
+                return
             self._write_decision(
                 workspace,
                 message.commit,
@@ -630,6 +634,12 @@ class LeadWriter(PartWriter):
             finish(error)
 
         self._add(entry, done)
+
+    def anchor_decided(self, txn: TxnId) -> None:
+        """The anchor said, after the return to an epoch, that this transaction is committed."""
+        workspace = self._workspaces.get(txn)
+        if workspace is not None:
+            workspace.anchor_decides = False
 
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""

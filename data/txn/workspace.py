@@ -44,6 +44,7 @@ class Workspace:
     shrinking: bool = False  # `changes` has grown long and moves to the log
     failed: GridError | None = None  # it could not: the transaction can only roll back
     when_small: list[Callable[[], None]] = field(default_factory=list)
+    anchor_decides: bool = False  # the log went back to an epoch since: its coordinator is too late
 
     def __post_init__(self) -> None:
         self.used_s = self.used_s or self.started_s

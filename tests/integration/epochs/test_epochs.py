@@ -13,8 +13,10 @@ from data.database import Database
 from data.storage.entry import EntryKind
 from data.txn.ports import Reply
 from protocol.ids import TxnId
+from protocol.messages.admin import INTENT_CREATED
 from protocol.messages.epochs import LogEpoch
 from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.power import set_intent
 
 ACCOUNTS = 40
 
@@ -25,6 +27,7 @@ async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     made = MemoryGrid(tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0.02")))
     await made.start()
     yield made
+    await set_intent(made, INTENT_CREATED)  # nobody hands over: that would take its time
     await made.stop()
 
 
