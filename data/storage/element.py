@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import quoted
 from data.storage import changes as row_changes
-from data.storage import files, log, past, schema, snapshot
+from data.storage import files, log, past, schema, snapshot, wal
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -153,6 +153,7 @@ class Element(BatchWriter):
             register_functions(connection, lambda: self.identity)
             files.check_file(connection, file, whole=check)
             connection.pragma("journal_mode", "wal")
+            self._check_wal(connection, file)
             BatchWriter.__init__(
                 self,
                 connection,
@@ -178,6 +179,16 @@ class Element(BatchWriter):
         self._pool = ReaderPool(
             lambda: self._open_reader(self.settings.scan_cache_bytes), self.settings.scan_threads
         )
+
+    def _check_wal(self, connection: apsw.Connection, file: Path) -> None:
+        """Raises CorruptElementError if the file counts as whole and its WAL lacks something."""
+        boot = self.settings.boot_id or files.boot_id()
+        if files.is_trusted(connection.execute, boot):
+            frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            same_boot = files.mark(connection.execute, "in_sync") == boot
+            wrong = wal.damage(Path(f"{file}-wal"), frames, same_boot=same_boot)
+            if wrong:
+                raise CorruptElementError(f"{file}-wal is damaged: {wrong}")
 
     def _open_reader(self, cache_bytes: int) -> apsw.Connection:
         connection = connect(
