@@ -180,6 +180,8 @@ class Database:
             catalog_version=self.element.schema_version,
             map_version=self.map.version,
             message=self.recovery.message,
+            epoch=self.element.newest_epoch()[0],
+            epoch_done=self.epochs.clock.done,
         )
 
     async def stop(self, *, hand_over: bool) -> None:

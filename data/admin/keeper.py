@@ -279,6 +279,8 @@ class ElementKeeper:
             connections=facts.connections,
             catalog_version=facts.catalog_version,
             map_version=facts.map_version,
+            epoch=facts.epoch,
+            epoch_done=facts.epoch_done,
         )
 
     def _recheck(self, kept: _Kept) -> ElementFacts:

@@ -22,6 +22,8 @@ class ElementFacts(msgspec.Struct, frozen=True, kw_only=True):
     catalog_version: int = 0
     map_version: int = 0
     message: str = ""  # why it does not serve, e.g. "waiting for element 3"
+    epoch: int = 0  # the newest in its log
+    epoch_done: int = 0  # the newest known to be flushed on every copy of every replica set
 
 
 class DatabaseHost(Protocol):

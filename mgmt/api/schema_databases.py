@@ -157,6 +157,8 @@ class ElementStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lsn: int = 0
     connections: int = 0
     catalog_version: int = 0
+    epoch: int = 0  # newest one in its log; 0: none, or unknown (down)
+    epoch_done: int = 0  # newest one that it knows to be flushed on every copy
 
 
 class InstanceOfDatabase(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -214,7 +216,7 @@ class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pt_version: int  # of the distribution map; 0: none
     as_of: int  # microseconds since 1970 UTC
     overall: Overall
-    load_state: str  # Loadable | Not loadable | Loaded
+    load_state: str  # Loadable | Not loadable | Loaded | Waiting for seed
     readiness: tuple[SetReadiness, ...]
     instances: tuple[InstanceOfDatabase, ...]
 

@@ -15,6 +15,8 @@ from protocol.messages.admin import (
 )
 
 DOWN = "down"
+NOT_LOADABLE = "Not loadable"
+SEEDLESS = "Waiting for seed"  # what is there must wait for an element with newer rows
 UNCREATED = "uncreated"
 LOADED_STATES = frozenset({"loaded", "opening", "opened", "open failed", "closing", "close failed"})
 _NOT_CREATED = frozenset({UNCREATED, "creating", "create failed", "destroyed"})
@@ -143,18 +145,22 @@ def load_state(elements: Sequence[ElementHealth], sets: Sequence[SetReadiness]) 
     if elements and all(e.loaded for e in elements):
         return "Loaded"
     if sets:
-        usable = all(s.state != "Not loadable" for s in sets)
+        words = {s.state for s in sets}
+        if SEEDLESS in words and NOT_LOADABLE not in words:
+            return SEEDLESS
+        usable = NOT_LOADABLE not in words
     else:
         usable = all(e.reachable and e.created for e in elements)
-    return "Loadable" if usable else "Not loadable"
+    return "Loadable" if usable else NOT_LOADABLE
 
 
 def _set_state(members: Sequence[ElementHealth]) -> str:
     if all(e.loaded for e in members):
         return "Loaded"
-    if any(e.reachable and e.created for e in members):
+    there = [e for e in members if e.reachable and e.created]
+    if any(e.state != "waiting for seed" for e in there):
         return "Loadable"
-    return "Not loadable"
+    return SEEDLESS if there else NOT_LOADABLE
 
 
 def _sets(elements: Sequence[ElementHealth]) -> dict[int, list[ElementHealth]]:

@@ -152,4 +152,6 @@ def _element(record: DatabaseRecord, health: ElementHealth) -> schema.ElementSta
         lsn=report.lsn,
         connections=report.connections,
         catalog_version=report.catalog_version,
+        epoch=report.epoch,
+        epoch_done=report.epoch_done,
     )

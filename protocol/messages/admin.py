@@ -122,6 +122,8 @@ class ElementReport(msgspec.Struct, frozen=True, array_like=True):
     connections: int = 0  # sessions of users
     catalog_version: int = 0
     map_version: int = 0  # 0: no distribution map known
+    epoch: int = 0  # the newest in its log
+    epoch_done: int = 0  # the newest known to be flushed on every copy of every replica set
 
 
 class InstanceReport(msgspec.Struct, frozen=True, array_like=True, tag="admin.instance_report"):

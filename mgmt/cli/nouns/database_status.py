@@ -14,7 +14,10 @@ from mgmt.cli.command import Arguments
 from mgmt.cli.render import long_moment, moment, table
 
 Pair = tuple[InstanceOfDatabase, ElementStatus]
-PARTS = ("summary", "element", "replicaSet", "dataSpaceGroup", "details", "loadReadiness")
+PARTS = (
+    *("summary", "element", "replicaSet", "dataSpaceGroup"),
+    *("details", "loadReadiness", "epochs"),
+)
 EVENT = "Date/Time of Event"
 
 
@@ -140,6 +143,28 @@ def load_readiness(database: DatabaseStatus) -> str:
     return _titled(database, "load readiness", "\n".join(body))
 
 
+def epochs(database: DatabaseStatus) -> str:
+    """The newest epoch of each element, and the one to go back to if all lost power now."""
+    rows = [
+        (
+            i.host_name,
+            i.instance_name,
+            e.element_number,
+            e.sync_replica_set or None,
+            e.state,
+            e.epoch or None,
+        )
+        for i, e in sorted(_pairs(database), key=lambda pair: pair[1].element_number)
+    ]
+    best = max((e.epoch_done for _, e in _pairs(database)), default=0)
+    body = [
+        table(("Host", "Instance", "Elem", "RS", "Status", "Newest Epoch"), rows),
+        "",
+        f"Best epoch for recovery: {best or 'none'}",
+    ]
+    return _titled(database, "epochs", "\n".join(body))
+
+
 def _titled(database: DatabaseStatus, what: str, body: str) -> str:
     return f"Database {database.name} {what} as of {long_moment(database.as_of)}\n\n{body}"
 
@@ -185,4 +210,5 @@ _RENDERERS: dict[str, Callable[[DatabaseStatus], str]] = {
     "dataSpaceGroup": data_space_groups,
     "details": details,
     "loadReadiness": load_readiness,
+    "epochs": epochs,
 }

@@ -192,7 +192,7 @@ COMMANDS = (
             Option("all", "", "the four of them"),
             Option("details", "", "each element with its daemon, role, term and log position"),
             Option("loadReadiness", "", "whether the database can be loaded now"),
-            Option("epochs", "", "not in this release"),
+            Option("epochs", "", "the newest epoch of each element, and the best for recovery"),
             Option("connections", "", "not in this release"),
         ),
         build=lambda a: _status(a),
@@ -217,7 +217,6 @@ COMMANDS = (
 
 
 def _status(arguments: Arguments) -> requests.DbStatus:
-    for option in ("epochs", "connections"):
-        if arguments.has(option):
-            raise NotSupportedError(f"dbStatus -{option} is not in this release")
+    if arguments.has("connections"):
+        raise NotSupportedError("dbStatus -connections is not in this release")
     return requests.DbStatus(name=arguments.word("NAME"))

@@ -42,6 +42,8 @@ def reply() -> DbStatusReply:
                     state="down" if n == 2 else "opened",
                     last_change_start=0 if n == 2 else WHEN,
                     role="" if n == 2 else "copy",
+                    epoch=0 if n == 2 else 12,
+                    epoch_done={2: 0, 3: 10}.get(n, 11),
                 ),
             ),
         )
@@ -145,6 +147,15 @@ def test_load_readiness() -> None:
     assert "Data Elements:" in lines
     assert "database1 load state: Loadable" in lines
     assert lines[-1] == "Total Elements Loaded:5/6"
+
+
+def test_epochs() -> None:
+    lines = shown("-epochs")
+    assert lines[0] == f"Database database1 epochs as of {long_moment(WHEN)}"
+    assert lines[2].split() == ["Host", "Instance", "Elem", "RS", "Status", "Newest", "Epoch"]
+    assert lines[4].split() == ["host3", "instance1", "1", "1", "opened", "12"]
+    assert lines[5].split() == ["host4", "instance1", "2", "1", "down"]
+    assert lines[-1] == "Best epoch for recovery: 11"
 
 
 def test_json_has_the_documented_keys() -> None:

@@ -101,6 +101,10 @@ def test_readiness_names_the_sets_that_cannot_be_loaded() -> None:
     assert [(s.replica_set, s.state) for s in sets] == [(1, "Not loadable"), (2, "Loadable")]
     assert rollup.load_state(elements, sets) == "Not loadable"
     assert rollup.load_state(elements[2:], sets[1:]) == "Loadable"
+    waiting = [health(1, "down"), health(2, "waiting for seed"), health(3, "opened")]
+    sets = rollup.readiness(waiting)
+    assert [s.state for s in sets] == ["Waiting for seed", "Loaded"]
+    assert rollup.load_state(waiting, sets) == "Waiting for seed"
     loaded = [health(1, "opened"), health(2, "opened")]
     assert rollup.load_state(loaded, rollup.readiness(loaded)) == "Loaded"
 
