@@ -205,6 +205,9 @@ class Database:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)  # a pace, nothing is awaited by it
             try:
+                self.writer.no_room = not self.element.has_room()
+                if self.writer.no_room and self.writer.leading:
+                    self.member.offer_lead()
                 self.space.manager.forget_now()
                 self._resolve_in_doubt()
                 self._ask_coordinators()

@@ -30,6 +30,7 @@ from protocol import trace
 from protocol.clock import Clock, SystemClock
 from protocol.errors import (
     CorruptElementError,
+    DiskFullError,
     GridError,
     NotLeadError,
     OutcomeUnknownError,
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 CUT_ENTRIES = 2000  # of the log, removed at a time
 HARD_SHARE = 0.8  # of the log's room: above it copies that catch up are not spared any more
 NEVER = float("-inf")
+OFFER_PAUSE_S = 10.0  # between two offers of the lead by an element without room
 
 
 class ReplicationSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,7 @@ class ReplicaSetMember:
         self._cut_limit = cut_limit
         self._ok_until_s = NEVER
         self._serving_until_s = 0.0
+        self._offered_s = NEVER
         self._todo: deque[act.Action] = deque()
         self._draining = False
         self._request: Request | None = None
@@ -369,6 +372,17 @@ class ReplicaSetMember:
         if self.machine is not None:
             self._run(self.machine.trusted(self._now()))
 
+    def offer_lead(self) -> None:
+        """This element can lead no longer (no room on its disk): a copy shall, if one can.
+
+        Now and then only, since the copy may be no better off.
+        """
+        now_s = self._now()
+        if self.machine is not None and now_s - self._offered_s > OFFER_PAUSE_S:
+            self._offered_s = now_s
+            if self.machine.hand_over(now_s):
+                self._run(self.machine.flush(now_s))
+
     def distrust(self) -> None:
         """This element's log is not the truth any more, whatever it acknowledged (data/exec)."""
         self._drop_ahead()
@@ -461,6 +475,8 @@ class ReplicaSetMember:
             self._serving_until_s = self._membership.serving_until_s()
             self.machine.situation.reaches = self._reach.reaches
             self._run(self.machine.ticked(self._now(), self._serving_until_s))
+            if self.machine.no_room and self.element.has_room():
+                self.machine.no_room = False
             self._giver.forget_old()
             self._cut_log()
         except Exception:
@@ -591,6 +607,8 @@ class ReplicaSetMember:
         if self._request is not None:
             wire = error if isinstance(error, GridError) else CorruptElementError(str(error))
             self._request.fail(wire)
+        if isinstance(error, DiskFullError):
+            self.machine.no_room = True  # until there is room: else the lead waits for it again
         if isinstance(error, GridError) and not isinstance(error, CorruptElementError):
             shape, damaged = copier.shape_of(self.element), self.element.needs_recovery
         else:  # rebuild it from the lead
@@ -628,8 +646,9 @@ class ReplicaSetMember:
         except Exception:
             log.exception("replication.commit_failed", db=self.db, rs=self.rs)
         if self.element.committed_tail.lsn < last:  # the copies have it and this element has not
+            actions = self.machine.commit_failed(self._now())  # its log ends with the batch there
             self._reset_shape()
-            self._run(self.machine.term_failed(self._now()))
+            self._run(actions)
 
     def _reset_shape(self) -> None:
         assert self.machine is not None

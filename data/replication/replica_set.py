@@ -88,6 +88,7 @@ class ReplicaSet:
         self.standing: Standing | None = None
         self.stopping = False
         self.fetching = False  # a snapshot
+        self.no_room = False  # on the file system: it takes no entries now
         self.joined_term = 0  # takes entries of this term's lead
         self.heard_term = 0  # newest term of a lead that was heard
         self.heard_lead = 0
@@ -305,6 +306,18 @@ class ReplicaSet:
         self._consider(now_s)
         return self._finish(now_s)
 
+    def commit_failed(self, now_s: float) -> list[Action]:
+        """The copies have the batch and this element's own file would not take it.
+
+        A copy takes over with the batch, if one can; else the term is over.
+        """
+        lead = self.leadership
+        successor = lead.best_successor() if lead is not None else 0
+        if lead is None or not successor or not lead.hand_over(successor, now_s):
+            self._end_term()
+            self._consider(now_s)
+        return self._finish(now_s)
+
     def trusted(self, now_s: float) -> list[Action]:
         """An operator decided that this damaged copy is good enough to lead (loss is accepted)."""
         s = self.situation
@@ -460,7 +473,8 @@ class ReplicaSet:
             Reply(
                 Whereabouts(
                     s.db, s.rs, s.me, message.term, s.incarnation, message.sent_us, self._ticket,
-                    (shape.start.term, shape.start.lsn), shape.spans(), s.damaged, self.fetching,
+                    (shape.start.term, shape.start.lsn), shape.spans(), s.damaged,
+                    self.fetching or self.no_room,
                 )
             )
         )  # fmt: skip

@@ -36,7 +36,7 @@ from data.storage.sqlite import (
     register_functions,
     writer_thread,
 )
-from data.storage.writer import BatchWriter, RunResult
+from data.storage.writer import DISK_ROOM_BYTES, BatchWriter, RunResult
 from protocol import trace
 from protocol.errors import (
     CorruptElementError,
@@ -203,6 +203,13 @@ class Element(BatchWriter):
     def _disk_room_bytes(self) -> int:
         room = os.statvfs(self.path)
         return room.f_bavail * room.f_frsize
+
+    def has_room(self) -> bool:
+        """The file system has room for more than what is under way. Microseconds."""
+        try:
+            return self._disk_room_bytes() > 2 * DISK_ROOM_BYTES
+        except OSError:
+            return False
 
     def _load(self) -> None:
         """Read marks, log state and catalog, and leave a flushed mark that we are running."""

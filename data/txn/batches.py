@@ -22,6 +22,7 @@ from data.txn.workspace import Workspace
 from protocol import trace
 from protocol.errors import (
     CorruptElementError,
+    DiskFullError,
     GridError,
     InternalError,
     NotLeadError,
@@ -59,6 +60,7 @@ class BatchQueue:
         self.rs = rs
         self.epochs = EpochClock()  # of the database on this instance (data/instance.py sets it)
         self._epoch = 0  # the newest in the log, the batch that gathers included
+        self.no_room = False  # on the file system: nothing is written (set by data/database.py)
         self._replicator: Replicator | None = None
         self.leading = False
         self.term = 0
@@ -219,6 +221,8 @@ class BatchQueue:
     # -- the SQLite transaction --------------------------------------------------------------------
     def _open_batch(self) -> None:
         """Make the SQLite transaction one that holds only the batch; an epoch that is due first."""
+        if self.no_room:
+            raise self.disk_full()
         if self._resident is not None:
             self._park()
         if not self._element.in_batch:
@@ -227,9 +231,18 @@ class BatchQueue:
             self._write_epoch()
 
     @property
-    def _epoch_due(self) -> bool:
-        """Nothing may be logged before an epoch that was heard of."""
-        return self.epochs.seen > self._epoch
+    def _in_order(self) -> bool:
+        """The next entry may be logged: there is room, and no epoch that has to come before it."""
+        return self.epochs.seen <= self._epoch and not self.no_room
+
+    def disk_full(self) -> DiskFullError:
+        """Why nothing is written now."""
+        return DiskFullError(
+            f"the file system of the lead of replica set {self.rs} of {self._db} is full",
+            detail=f"Element {self._element.identity.element} on "
+            f"{self._element.identity.instance}.",
+            hint="Make room there; nothing else has to be done.",
+        )
 
     def _write_epoch(self) -> None:
         number, before = self.epochs.seen, self._epoch
@@ -376,6 +389,7 @@ class BatchQueue:
                 self._element.commit()
             except GridError as problem:  # the copies have it, we do not: the term is over
                 log.error("lead.commit_failed", db=self._db, rs=self.rs, error=problem.message)
+                self.no_room = isinstance(problem, DiskFullError)
                 error = OutcomeUnknownError(problem.message)
         if error is not None:  # whatever else waits here is of a term that is over
             self._end_term(error)

@@ -36,10 +36,12 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     GridError,
     InternalError,
+    OutcomeUnknownError,
     StaleSchemaError,
     WorkspaceLostError,
 )
 from protocol.ids import TxnId
+from protocol.messages import sql
 from protocol.messages.sql import Ran, RunStatement
 from protocol.messages.txn import (
     Acknowledged,
@@ -58,6 +60,7 @@ from protocol.messages.txn import (
 log = structlog.get_logger()
 
 _ENCODER = msgspec.msgpack.Encoder()
+_READING = (sql.SelectRows, sql.LockKeys, sql.LockTable)
 
 
 class LeadWriter(PartWriter):
@@ -142,7 +145,9 @@ class LeadWriter(PartWriter):
         """One statement; answers Ran or fails the reply."""
         if trace.listener is not None:
             trace.step("data/txn/lead.py", message)
-        if message.commit and message.number == 1:
+        if self.no_room and any(not isinstance(step, _READING) for step in message.steps):
+            reply.fail(self.disk_full())
+        elif message.commit and message.number == 1:
             self._submit(lambda: self._run_autocommit(message, reply), reply)
         else:
             self._submit_between(lambda: self._run_in_txn(message, reply), reply)
@@ -481,7 +486,7 @@ class LeadWriter(PartWriter):
             self._in_slices(self._commit_slices(workspace, ddl, finish), reply)
             return
         payload = _ENCODER.encode(payload_of(workspace, ddl=ddl))
-        in_place = self._is_in(workspace) and not self._batch and not ddl
+        in_place = self._is_in(workspace) and not self._batch and not ddl and self._in_order
         if in_place:
             self._resident = None
         else:
@@ -688,6 +693,9 @@ class LeadWriter(PartWriter):
                 return
             if outcome == "aborted":
                 reply.reply(Outcome("aborted"))
+                return
+            if self.no_room:  # what was asked must be written down before it is answered
+                reply.fail(OutcomeUnknownError(self.disk_full().message))
                 return
             workspace = self._workspaces.get(message.txn)
             if outcome == "forgotten" and workspace is None and not message.in_doubt:

@@ -163,7 +163,7 @@ class PartWriter(BatchQueue):
         self, workspace: Workspace, ddl: bytes, finish: Callable[[GridError | None], None]
     ) -> Generator[None, None, None]:
         """The COMMIT of a large workspace that this replica set alone took part in."""
-        in_place = self._is_in(workspace) and not self._batch and not ddl
+        in_place = self._is_in(workspace) and not self._batch and not ddl and self._in_order
         if in_place:
             self._resident = None
         else:
