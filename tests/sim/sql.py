@@ -197,7 +197,7 @@ class SqlConnection:
             if execution is not None:
                 self._executions = [execution]
         except GridError as error:
-            session.fail_transaction()
+            session.fail_transaction(error)
             if not sink.over:
                 sink.fail(error)
         except Exception as error:

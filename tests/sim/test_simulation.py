@@ -20,7 +20,7 @@ from data.txn.lead import LeadWriter
 from protocol.messages.txn import Outcome
 from tests.sim.simulation import play
 
-SEEDS = 40  # of the normal test run
+SEEDS = 30  # of the normal test run
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -28,6 +28,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.timeout(280)
 def test_no_seed_breaks_a_guarantee(request: pytest.FixtureRequest) -> None:
     wanted = request.config.getoption("--seeds") or SEEDS
     done = run("--seeds", str(wanted))
