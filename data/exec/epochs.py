@@ -65,6 +65,7 @@ class EpochKeeper:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._made_once = False
+        self._told = ""  # why the last one was not done: said once
 
     def start(self) -> None:
         """Make epochs whenever it is this instance's part."""
@@ -204,10 +205,12 @@ class EpochKeeper:
         try:
             if waiting or await self._anything_new():
                 number = await self._make()
-                self._made_once = True
+                self._made_once, self._told = True, ""
                 _settle(waiting, lambda future: future.set_result(number))
         except GridError as error:
-            log.info("epoch.not_done", rs=self._writer.rs, error=error.message)
+            if error.message != self._told:
+                log.info("epoch.not_done", rs=self._writer.rs, error=error.message)
+            self._told = error.message
             down = ReplicaSetDownError(
                 "no epoch can be made now: not every replica set answers",
                 detail=error.message,

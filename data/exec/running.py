@@ -33,6 +33,7 @@ from protocol.errors import (
     NotServingError,
     PeerLostError,
     PeerUnreachableError,
+    ReplicaSetDownError,
     StaleMapError,
     StaleSchemaError,
     TransientError,
@@ -134,6 +135,11 @@ class Running:
                 self.sink.done(tag)
 
     def _fail(self, error: GridError) -> None:
+        if isinstance(error, (PeerUnreachableError, NotLeadError)):  # after all the retries
+            error = ReplicaSetDownError(
+                f"a replica set that the statement needs is down: {error.message}",
+                hint="Roll back and retry; look at ttGridAdmin dbStatus.",
+            )
         if not self._closed:
             self.sink.fail(error)
 
