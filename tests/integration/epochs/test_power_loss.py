@@ -279,3 +279,19 @@ async def test_with_durability_nothing_is_lost(
     plant.check_copies()
     await plant.client.close()
     await plant.grid.stop()
+
+
+async def test_one_disk_does_not_survive_it(plant: Plant) -> None:
+    """What the other copy has is enough to go back to the epoch."""
+    first, second = both_sides(plant)
+    await plant.transfer(first, second, 7)
+    await plant.epoch()
+    await plant.transfer(first, second)
+    await plant.cut(plant.grid.nodes)
+    for file in Path(plant.grid.nodes[0].spec.data_store).glob("element.db*"):
+        file.unlink()
+    await plant.power.on(plant.grid)
+    await plant.ready()
+    money = await plant.money()
+    assert (money[first], money[second]) == (93, 107)
+    plant.check_copies()
