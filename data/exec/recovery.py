@@ -91,6 +91,7 @@ class Recovery:
         if not self._writer.leading:
             raise NotServingError("this element does not lead")
         lost = set(message.lost)
+        self._writer.ask_anchor_about(lost)
         lsn = self._lsn_of(message.epoch)
         decided = self._element.committed_together(lsn)
         txns = tuple((txn, with_) for txn, with_ in decided if lost & set(with_))

@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import msgspec
@@ -639,6 +639,16 @@ class LeadWriter(PartWriter):
             finish(error)
 
         self._add(entry, done)
+
+    def ask_anchor_about(self, lost: Iterable[int]) -> None:
+        """These replica sets go back to an epoch: what is prepared here together with them is
+
+        decided by the anchor as it will be then; a COMMIT that its coordinator still sends is not.
+        """
+        sets = set(lost)
+        for workspace in self.prepared():
+            if sets.intersection(workspace.participants):
+                workspace.anchor_decides = True
 
     def anchor_decided(self, txn: TxnId) -> None:
         """The anchor said, after the return to an epoch, that this transaction is committed."""

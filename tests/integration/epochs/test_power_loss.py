@@ -281,6 +281,12 @@ async def test_with_durability_nothing_is_lost(
     await plant.grid.stop()
 
 
+def remove_files(node: Node) -> None:
+    """Of its element."""
+    for file in Path(node.spec.data_store).glob("element.db*"):
+        file.unlink()
+
+
 async def test_one_disk_does_not_survive_it(plant: Plant) -> None:
     """What the other copy has is enough to go back to the epoch."""
     first, second = both_sides(plant)
@@ -288,8 +294,7 @@ async def test_one_disk_does_not_survive_it(plant: Plant) -> None:
     await plant.epoch()
     await plant.transfer(first, second)
     await plant.cut(plant.grid.nodes)
-    for file in Path(plant.grid.nodes[0].spec.data_store).glob("element.db*"):
-        file.unlink()
+    remove_files(plant.grid.nodes[0])
     await plant.power.on(plant.grid)
     await plant.ready()
     money = await plant.money()

@@ -143,6 +143,20 @@ async def test_a_new_lead_takes_over_prepared_transactions_and_their_locks(lead:
     assert lead.rows() == [(1, 7)]
 
 
+async def test_when_an_anchor_goes_back_its_word_alone_counts(lead: Lead) -> None:
+    """The coordinator may have heard COMMIT from it before its power was lost."""
+    await lead.run(txn(1), 1, insert((1, 1)))
+    await lead.call(lead.writer.prepare, Prepare(DB, 1, 1, txn(1), 1, (2, 1)))
+    lead.writer.ask_anchor_about((3,))
+    lead.writer.ask_anchor_about((2,))
+    with pytest.raises(WorkspaceLostError):
+        await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (2, 1)))
+    assert lead.element.outcome(txn(1)) == "prepared"
+    lead.writer.anchor_decided(txn(1))
+    await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (2, 1)))
+    assert lead.rows() == [(1, 1)]
+
+
 async def test_a_lead_that_loses_its_term_says_unknown_for_what_was_sent(lead: Lead) -> None:
     lead.copies.hold = True
     sent = lead.run(txn(1), 1, insert((1, 1)), commit=True)
