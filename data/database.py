@@ -91,6 +91,7 @@ class Database:
         self.writer.epochs = epochs
         self.shard = Shard(element, self.writer, self.member)
         self.shard.open_here = lambda txn: txn in self.space.manager.open
+        self.shard.coordinated = lambda: self.space.manager.coordinated()
         scratch = Path(spec.data_store) / SCRATCH_FOLDER
         scratch.mkdir(parents=True, exist_ok=True)
         self.space = Coordination(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
 from data.exec import settings
+from data.exec.transactions import TransactionViews
 from data.storage.scratch import connect_plain
+from protocol.ids import TxnId
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
@@ -22,6 +24,8 @@ class CatalogAnswers:
 
     def __init__(self, space: Coordination) -> None:
         self._space = space
+        self.transactions = TransactionViews(space)
+        self._mine: TxnId | None = None  # the transaction of the session that asks
         self._queries = CatalogQueries(connect_plain, self._live)
 
     def describe(
@@ -51,16 +55,13 @@ class CatalogAnswers:
             backend_pid=session.session_id,
             set_setting=set_setting,
         )
+        self._mine = session.txn.id if session.txn is not None else None
         _columns, rows = self._queries.run(sql, values, self._space.catalog, facts)
         return rows
 
     def _live(self, view: str, session: SessionFacts) -> Sequence[StorageRow] | None:
         """Rows of a V$ view; None: nothing is known of it."""
-        space = self._space
-        if view == "v$xact_id":
-            newest = max((t.id.counter for t in space.manager.open.values()), default=0)
-            return [(space.element.identity.element, 1, newest)]
-        return None
+        return self.transactions.rows(view, self._mine)
 
     def close(self) -> None:
         """Give the private database up."""

@@ -55,7 +55,8 @@ def _roll_back(shard: Shard, message: txn.RollBack, _reply: Reply, _owner: str) 
 
 
 def _list(shard: Shard, _message: txn.ListTransactions, reply: Reply, _owner: str) -> None:
-    reply.reply(txn.TransactionList(shard.writer.transactions()))
+    writer = shard.writer
+    reply.reply(txn.TransactionList(writer.transactions(), writer.rs, shard.coordinated()))
 
 
 def _ask_open(shard: Shard, message: txn.AskOpen, reply: Reply, _owner: str) -> None:

@@ -186,6 +186,10 @@ class Router:
         """The instance that a message for this target goes to now."""
         return instance or self.leads.get(rs, "")
 
+    def instances(self) -> dict[int, str]:
+        """The instance of every element in the map."""
+        return self._instances
+
     def call_instance(self, instance: str, message: Any, timeout_s: float) -> asyncio.Future[Any]:
         """Send to the element of one instance, as a future."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -312,6 +312,9 @@ class Session:
         return running.start()
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
+        views = self.space.catalog_queries.transactions
+        if views.is_named_in(plan.text):
+            await views.refresh(plan.text)
         rows = self.space.catalog_queries.run(plan.text, values, self)
         return await self._show(running, rows)
 

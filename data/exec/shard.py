@@ -31,6 +31,7 @@ from protocol.errors import (
 from protocol.ids import TxnId
 from protocol.limits import MIB, RPC_BATCH_BYTES
 from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
+from protocol.messages.txn import CoordinatedState
 from protocol.sqltypes import StorageRow, StorageValue
 
 log = structlog.get_logger()
@@ -111,6 +112,7 @@ class Shard:
         self.writer = writer
         self.map_version = 0
         self.open_here: Callable[[TxnId], bool] = lambda txn: True  # of this coordinator's clients
+        self.coordinated: Callable[[], tuple[CoordinatedState, ...]] = tuple  # the same, listed
         self.epochs: EpochKeeper  # these two are set by data/database.py
         self.recovery: Recovery
         self._lease = lease

@@ -742,13 +742,18 @@ class LeadWriter(PartWriter):
     def transactions(self) -> tuple[TransactionState, ...]:
         """Open and prepared transactions here, for operators."""
         now_s = boottime_s()
-        return tuple(
-            TransactionState(
-                w.txn,
-                "prepared" if w.prepared else "open",
-                int((now_s - w.started_s) * 1000),
-                w.participants,
-                w.rows,
-            )
-            for w in self._workspaces.values()
+        return tuple(self._state_of(w, now_s) for w in self._workspaces.values())
+
+    def _state_of(self, workspace: Workspace, now_s: float) -> TransactionState:
+        waiter = self.locks.waiter_of(workspace.txn)
+        return TransactionState(
+            workspace.txn,
+            "prepared" if workspace.prepared else "open",
+            int((now_s - workspace.started_s) * 1000),
+            workspace.participants,
+            workspace.rows,
+            int((now_s - workspace.prepared_s) * 1000) if workspace.prepared else 0,
+            len(self.locks.held_by(workspace.txn)),
+            tuple(sorted(self.locks.blockers(waiter))) if waiter is not None else (),
+            str(waiter.resource) if waiter is not None else "",
         )

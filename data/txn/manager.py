@@ -34,6 +34,7 @@ from protocol.messages.txn import (
     Acknowledged,
     AskOutcome,
     CommitSingle,
+    CoordinatedState,
     Decide,
     Forget,
     Outcome,
@@ -106,6 +107,19 @@ class TransactionManager:
     def new_id(self) -> TxnId:
         """A transaction id never given before."""
         return TxnId(self._element, self._incarnation, next(_numbers))
+
+    def coordinated(self) -> tuple[CoordinatedState, ...]:
+        """The transactions of clients here, for operators."""
+        now_s = boottime_s()
+        return tuple(
+            CoordinatedState(
+                t.id,
+                int((now_s - t.started_s) * 1000),
+                tuple(sorted(t.participants)),
+                t.failed is not None,
+            )
+            for t in self.open.values()
+        )
 
     def begin(
         self, lock_wait_ms: int, isolation: Isolation = Isolation.READ_COMMITTED

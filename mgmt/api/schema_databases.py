@@ -122,6 +122,41 @@ class DbListReply(Reply, frozen=True, kw_only=True):
     databases: tuple[DbRow, ...]
 
 
+# -- dbTransactions -------------------------------------------------------------------------------
+class DbTransactions(Request, frozen=True, kw_only=True):
+    """The open, prepared and in-doubt transactions of a database."""
+
+    PATH: ClassVar[str] = "databases/transactions"
+    name: str
+    in_doubt: bool = False  # only those
+
+
+class TransactionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One transaction. Numbers in the tuples are replica sets."""
+
+    transaction: str  # element.connection.counter, as SYS.V$XACT_ID has it
+    incarnation: str  # of its coordinator's process: counters begin anew with it
+    coordinator: int  # element of the client's connection
+    state: str  # open | failed | prepared | in doubt
+    age_ms: int
+    prepared_ms: int  # 0: it is not prepared
+    participants: tuple[int, ...]
+    prepared_at: tuple[int, ...]
+    rows: int
+    locks: int
+    waits_for: str  # transactions
+    waits_on: str  # the lock
+
+
+class DbTransactionsReply(Reply, frozen=True, kw_only=True):
+    """What dbTransactions shows. `silent`: instances that did not answer."""
+
+    name: str
+    as_of: int
+    transactions: tuple[TransactionRow, ...]
+    silent: tuple[str, ...] = ()
+
+
 # -- dbStatus -------------------------------------------------------------------------------------
 class DbStatus(Request, frozen=True, kw_only=True):
     """How databases are; no name: all."""

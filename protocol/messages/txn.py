@@ -6,6 +6,7 @@ import msgspec
 
 from protocol.ids import TxnId
 from protocol.messages import registry
+from protocol.transactions import At, Coordinated
 
 
 class UndoStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.undo"):
@@ -132,7 +133,8 @@ class StillOpen(msgspec.Struct, frozen=True, array_like=True, tag="txn.still_ope
 
 
 class ListTransactions(msgspec.Struct, frozen=True, array_like=True, tag="txn.list"):
-    """Open and prepared transactions at this element. Reply: TransactionList."""
+    """Open and prepared transactions at this element, and of its clients. Reply:
+    TransactionList."""
 
     db: str
 
@@ -145,12 +147,49 @@ class TransactionState(msgspec.Struct, frozen=True, array_like=True):
     age_ms: int
     participants: tuple[int, ...]
     rows: int
+    prepared_ms: int = 0
+    locks: int = 0
+    waits_for: tuple[TxnId, ...] = ()
+    waits_on: str = ""  # the lock, as lock tables name it
+
+
+class CoordinatedState(msgspec.Struct, frozen=True, array_like=True):
+    """One transaction of a client of this instance."""
+
+    txn: TxnId
+    age_ms: int
+    participants: tuple[int, ...]
+    failed: bool
 
 
 class TransactionList(msgspec.Struct, frozen=True, array_like=True, tag="txn.listed"):
     """Reply to ListTransactions."""
 
-    transactions: tuple[TransactionState, ...]
+    transactions: tuple[TransactionState, ...]  # here, if this element leads its replica set
+    rs: int = 0  # the replica set of this element
+    coordinated: tuple[CoordinatedState, ...] = ()
+
+
+def parts_of(answer: TransactionList) -> list[At | Coordinated]:
+    """What an instance told, for protocol/transactions.py."""
+    return [
+        *(
+            At(
+                t.txn,
+                answer.rs,
+                t.state == "prepared",
+                t.age_ms,
+                t.prepared_ms,
+                t.participants,
+                t.rows,
+                t.locks,
+                t.waits_for,
+                t.waits_on,
+            )
+            for t in answer.transactions
+        ),
+        *(Coordinated(c.txn, c.age_ms, c.participants, c.failed) for c in answer.coordinated),
+    ]
 
 
 registry.declare_module(__name__)

@@ -22,6 +22,7 @@ BASE = (
     "protocol.instance_file",
     "protocol.metrics",
     "protocol.trace",
+    "protocol.transactions",
 )
 MEMBERSHIP_PORT = ("membership.port", "membership.election")
 ALLOWED: dict[str, tuple[str, ...]] = {

@@ -10,10 +10,12 @@ from mgmt.service import database_status
 from mgmt.service.context import Management
 from mgmt.service.databases import DatabaseService
 from mgmt.service.distribution import DistributionService
+from mgmt.service.transactions import transactions
 
 
 def routes(management: Management) -> list[Route]:
-    """dbCreate, dbLoad, dbOpen, dbClose, dbUnload, dbDestroy, dbDistribute, dbList, dbStatus."""
+    """dbCreate, dbLoad, dbOpen, dbClose, dbUnload, dbDestroy, dbDistribute, dbList, dbStatus,
+    dbTransactions."""
     databases, distribution = DatabaseService(management), DistributionService(management)
 
     async def listed(request: requests.DbList, progress: Progress) -> schema.Reply:
@@ -21,6 +23,11 @@ def routes(management: Management) -> list[Route]:
 
     async def status(request: requests.DbStatus, progress: Progress) -> schema.Reply:
         return await database_status.status(management, databases.reach, request)
+
+    async def open_transactions(
+        request: requests.DbTransactions, progress: Progress
+    ) -> schema.Reply:
+        return await transactions(management, databases.reach, request)
 
     return [
         Route(requests.DbCreate, databases.create),
@@ -32,4 +39,5 @@ def routes(management: Management) -> list[Route]:
         Route(requests.DbDistribute, distribution.distribute),
         Route(requests.DbList, listed),
         Route(requests.DbStatus, status),
+        Route(requests.DbTransactions, open_transactions),
     ]

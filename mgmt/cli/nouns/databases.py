@@ -6,6 +6,7 @@ from mgmt.api import schema
 from mgmt.api import schema_databases as requests
 from mgmt.cli.command import Arguments, Command, Option, Positional
 from mgmt.cli.nouns.database_status import status_text
+from mgmt.cli.nouns.transactions import transactions_text
 from mgmt.cli.render import table
 from protocol.errors import NotSupportedError, UsageError
 
@@ -198,6 +199,16 @@ COMMANDS = (
         build=lambda a: _status(a),
         reply=requests.DbStatusReply,
         render=status_text,
+    ),
+    Command(
+        "dbTransactions",
+        GROUP,
+        "List the open, prepared and in-doubt transactions of a database",
+        NAME,
+        (Option("inDoubt", "", "only those whose outcome nobody has told yet"),),
+        build=lambda a: requests.DbTransactions(name=a.word("NAME"), in_doubt=a.has("inDoubt")),
+        reply=requests.DbTransactionsReply,
+        render=transactions_text,
     ),
     Command(
         "dbDisconnect",

@@ -1,0 +1,146 @@
+"""V$XACT_ID, V$TRANSACTION, GV$… and dbTransactions while transactions are open, wait, in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from data.txn.manager import TransactionManager
+from mgmt.api.schema_databases import DbTransactionsReply, TransactionRow
+from mgmt.cli.command import Arguments
+from mgmt.cli.nouns.transactions import transactions_text
+from protocol.messages.txn import Decide
+from tests.support.memory_grid import MemoryGrid
+
+
+@pytest.fixture
+async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+    """Two replica sets and a table whose rows 1 to 8 are in both."""
+    grid = MemoryGrid(tmp_path, k=1, sets=2)
+    await grid.start()
+    client = await grid.connect()
+    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
+    await client.execute("INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(1, 9)))
+    await client.close()
+    yield grid
+    await grid.stop()
+
+
+def _manager(grid: MemoryGrid, at: int) -> TransactionManager:
+    instance = grid.nodes[at].instance
+    assert instance is not None
+    return instance._databases["database1"].space.manager
+
+
+async def _rows(client: asyncpg.Connection, view: str) -> list[dict[str, Any]]:
+    return [dict(r) for r in await client.fetch(f"SELECT * FROM sys.{view}")]
+
+
+@pytest.mark.timeout(60)
+async def test_open_and_waiting(grid: MemoryGrid) -> None:
+    one, two, asking = await grid.connect(0), await grid.connect(1), await grid.connect(0)
+    assert await _rows(asking, "gv$transaction") == []
+    assert await _rows(asking, "gv$xact_id") == []
+    await one.execute("BEGIN")
+    await one.execute("UPDATE t SET n = 1")
+    mine = await one.fetchrow("SELECT elementId, xactId, counter FROM sys.v$xact_id")
+    shown = ".".join(str(part) for part in mine)
+    assert mine[0] == 1
+    (element, *_, counter) = (await asking.fetchrow("SELECT * FROM gv$xact_id"))[:3]
+    assert (element, counter) == (1, mine[2])
+
+    rows = await _rows(asking, "gv$transaction")
+    assert {r["elementid"] for r in rows} == {1, 2}
+    for row in rows:
+        assert (row["xactid"], row["state"], row["coordinator"]) == (shown, "open", 1)
+        assert row["locks"] >= row["rows_changed"] > 0
+        assert row["waits_for"] is None
+    assert sum(row["rows_changed"] for row in rows) == 8
+    assert len(await _rows(asking, "v$transaction")) == 1
+
+    await two.execute("BEGIN")
+    waiting = asyncio.create_task(two.execute("UPDATE t SET n = 2 WHERE id = 1"))
+    async with asyncio.timeout(10):
+        while not (found := [r for r in await _rows(asking, "gv$transaction") if r["waits_for"]]):
+            await asyncio.sleep(0.01)  # polls: waiting is announced to nobody
+    assert {(r["waits_for"], r["coordinator"]) for r in found} == {(shown, 2)}
+    assert "(1,)" in found[0]["waits_on"]
+    await one.execute("COMMIT")
+    await waiting
+    assert {r["coordinator"] for r in await _rows(asking, "gv$transaction")} == {2}
+    await two.execute("ROLLBACK")
+    async with asyncio.timeout(10):
+        while await _rows(asking, "gv$transaction"):
+            await asyncio.sleep(0.01)  # polls: a roll-back is told one way
+    for client in (one, two, asking):
+        await client.close()
+
+
+@pytest.mark.timeout(60)
+async def test_prepared_and_in_doubt(grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator is held between PREPARE and its decision; then it forgets the transaction."""
+    one, asking = await grid.connect(0), await grid.connect(1)
+    manager = _manager(grid, 0)
+    prepared, go_on = asyncio.Event(), asyncio.Event()
+    decide = manager._decide_at_anchor
+
+    async def held(decision: Decide) -> None:
+        prepared.set()
+        await go_on.wait()
+        await decide(decision)
+
+    monkeypatch.setattr(manager, "_decide_at_anchor", held)
+    await one.execute("BEGIN")
+    await one.execute("UPDATE t SET n = 1")
+    committing = asyncio.create_task(one.execute("COMMIT"))
+    await prepared.wait()
+    rows = await _rows(asking, "gv$transaction")
+    assert {(r["state"], r["participants"]) for r in rows} == {("prepared", "1, 2")}
+    assert {r["elementid"] for r in rows} == {1, 2}
+
+    kept = dict(manager.open)
+    manager.open.clear()  # as a coordinator that was started again
+    rows = await _rows(asking, "gv$transaction")
+    assert {r["state"] for r in rows} == {"in doubt"}
+    manager.open.update(kept)
+    go_on.set()
+    await committing
+    assert await asking.fetchval("SELECT sum(n) FROM t") == 8
+    assert await _rows(asking, "gv$transaction") == []
+    await one.close()
+    await asking.close()
+
+
+def test_the_text_of_db_transactions() -> None:
+    row = TransactionRow(
+        transaction="3.1.148",
+        incarnation="x",
+        coordinator=3,
+        state="in doubt",
+        age_ms=61_240,
+        prepared_ms=60_000,
+        participants=(1, 2),
+        prepared_at=(2,),
+        rows=8,
+        locks=9,
+        waits_for="",
+        waits_on="",
+    )
+    reply = DbTransactionsReply(
+        name="database1", as_of=0, transactions=(row,), silent=("host3.instance1",)
+    )
+    lines = transactions_text(reply, Arguments({}, {})).splitlines()
+    assert lines[0].startswith("Database database1 transactions as of ")
+    assert lines[2:5] == [
+        "Transaction Elem State    Age(s) Prepared(s) RS   Rows Locks Waits for",
+        "----------- ---- -------- ------ ----------- ---- ---- ----- ---------",
+        "3.1.148        3 in doubt 61.2   60.0        1,2*    8     9",
+    ]
+    assert lines[-1] == "No answer from: host3.instance1"
+    empty = DbTransactionsReply(name="database1", as_of=0, transactions=())
+    assert transactions_text(empty, Arguments({}, {})).endswith("\n\nNo transactions")
