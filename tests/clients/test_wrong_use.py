@@ -23,7 +23,7 @@ WRONG = [
     ("INSERT INTO child VALUES (1, 99)", "23503"), ("DELETE FROM t", "23503"),
     ("SELECT 1/0", "22012"), ("SELECT id/0 FROM t", "22012"),
     ("SELECT 1 FROM dual" + " " * 500_000, "54000"), ("SELECT 1;" * 300_000, "54000"),
-    ("SELECT " + "(" * 5000 + "1", "0A000"), ("SELECT " + "1," * 2000 + "1", "54000"),
+    ("SELECT " + "(" * 5000 + "1", "54001"), ("SELECT " + "1," * 2000 + "1", "54000"),
     ("EXECUTE nosuch", "26000"), ("FETCH 1 FROM nosuch", "34000"), ("LISTEN x", "0A000"),
     ("SELECT pg_advisory_lock(1)", "42883"),
 ]  # fmt: skip
