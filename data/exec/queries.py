@@ -251,7 +251,7 @@ class QueryRunner:
                 rows = await scan.fetch(FINAL_ROWS)
                 if rows:
                     yield rows
-                if len(rows) < FINAL_ROWS:
+                if scan.ended:
                     return
         finally:
             await scan.close()

@@ -19,11 +19,13 @@ import apsw
 from data.catalog.element_ddl import collation, quoted, storage_class
 from data.storage.faults import grid_error
 from data.storage.sqlite import (
+    FETCH_BYTES_MAX,
     Params,
     connect_memory,
     is_costly,
     limit_values,
     scratch_threads,
+    width_of,
 )
 from protocol import trace
 from protocol.limits import MIB
@@ -158,12 +160,17 @@ class ScratchScan:
         self._sql = sql
         self._params = params
         self._cursor: Any = None
+        self.ended = False  # there are no more rows than those fetched
         self._done = False
         self._interrupted = False
 
     async def fetch(self, rows_max: int) -> list[StorageRow]:
-        """The next rows, [] at the end. Raises CancelledError after `interrupt`, GridErrors."""
+        """The next rows, fewer when they are wide, [] at the end.
+
+        Raises CancelledError after `interrupt`, GridErrors.
+        """
         if self._done:
+            self.ended = True
             return []
         async with self._lock:
             rows = self._fetch_inline(rows_max) if self._cursor is None else None
@@ -171,7 +178,7 @@ class ScratchScan:
                 loop = asyncio.get_running_loop()
                 future = loop.run_in_executor(scratch_threads(), self._fetch, rows_max)
                 rows = await _until_done(future, self._connection)
-        if len(rows) < rows_max:
+        if self.ended:
             self._done = True
         return rows
 
@@ -204,11 +211,14 @@ class ScratchScan:
             self._cursor.execute(self._sql, self._params)
         rows: list[StorageRow] = []
         fetch_one = self._cursor.fetchone
-        while len(rows) < rows_max:
+        size = 0
+        while len(rows) < rows_max and size < FETCH_BYTES_MAX:
             row = fetch_one()
             if row is None:
+                self.ended = True
                 break
             rows.append(row)
+            size += width_of(row)
         return rows
 
     def interrupt(self) -> None:

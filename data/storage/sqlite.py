@@ -37,6 +37,7 @@ PAGE_BYTES = 4096
 STATEMENTS_CACHED = 1024  # per connection; a data instance runs the same few hundred texts
 MMAP_BYTES_MAX = 0x7FFF0000  # SQLite's own ceiling
 FETCH_BYTES_MAX = 1 << 20  # of a scan at a time
+WIDE_ROW_BYTES = 16_384  # beyond, each row of a scan is looked at
 _COSTLY = (
     "tg_regexp",
     "tg_lpad",
@@ -151,6 +152,11 @@ def tail_of(connection: apsw.Connection) -> LogPosition:
     return LogPosition(*row)
 
 
+def width_of(row: StorageRow) -> int:
+    """About the bytes of its texts and binaries."""
+    return sum([len(v) for v in row if type(v) is str or type(v) is bytes])
+
+
 # -- scans -----------------------------------------------------------------------------------------
 class Scan:
     """A query running on a reader thread; its snapshot is held until it is closed or at its end.
@@ -194,14 +200,18 @@ class Scan:
         rows: list[StorageRow] = []
         fetch_one = self._cursor.fetchone
         size = 0
+        every = 7  # every eighth row stands for the seven before it
         while len(rows) < rows_max:
             row = fetch_one()
             if row is None:
                 self.ended = True
                 break
             rows.append(row)
-            if not len(rows) & 7:  # every eighth row stands for the seven before it
-                size += 8 * sum([len(v) for v in row if type(v) is str or type(v) is bytes])
+            if not len(rows) & every or len(rows) == 1:
+                width = width_of(row)
+                if width > WIDE_ROW_BYTES:
+                    every = 0
+                size += (every + 1) * width
                 if size > FETCH_BYTES_MAX:
                     break
         return rows

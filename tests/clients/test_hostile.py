@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests.clients import hostile
@@ -37,6 +38,19 @@ def test_bombs(attacked: RealGrid) -> None:
     outcomes: list[tuple[str, str]] = []
     _unharmed(attacked, lambda: outcomes.extend(hostile.bombs(attacked, 300)))
     assert [o for o in outcomes if o[1] not in LIMITS and "LIKE" not in o[0]] == []
+
+
+@pytest.mark.timeout(60)
+def test_wide_rows_come_whole(attacked: RealGrid) -> None:
+    """Batches are cut by bytes; nothing is lost where they are cut."""
+    with psycopg.connect(**attacked.words(attacked.addresses()[0])) as client:
+        query = "SELECT a.id, rpad(a.name, 100000) FROM victim a, victim b WHERE b.id < 2"
+        cursor = client.execute(query + " AND a.id < 100 ORDER BY a.id")
+        rows = cursor.fetchall()
+        assert [int(id_) for id_, _ in rows] == [n for n in range(100) for _ in range(2)]
+        assert {len(text) for _, text in rows} == {100_000}
+        rows = client.execute("SELECT id, rpad(name, 50000) FROM victim").fetchall()
+        assert sorted(int(id_) for id_, _ in rows) == list(range(1000))
 
 
 @pytest.mark.timeout(60)
