@@ -300,6 +300,10 @@ class TooComplexError(GridError, code="TOO_COMPLEX", sqlstate="54001"):
     """A statement or regular expression that would hold an instance up: simplify it."""
 
 
+class CatalogQueryLateError(TooComplexError, code="CATALOG_QUERY_LATE", sqlstate="54001"):
+    """A query of system tables that takes longer than they are worth."""
+
+
 class ParameterError(GridError, code="PARAMETER", sqlstate="22023"):
     """A setting or argument with a value that cannot be."""
 

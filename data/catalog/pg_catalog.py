@@ -19,6 +19,7 @@ from data.catalog.views import information_rows, sys_rows
 from data.sql.catalog_rewrite import CatalogSql, rewrite
 from protocol.clock import Clock, SystemClock
 from protocol.errors import (
+    CatalogQueryLateError,
     GridError,
     NotSupportedError,
     PrivilegeError,
@@ -43,8 +44,8 @@ Live = Callable[[str, SessionFacts], Iterable[Sequence[StorageValue]] | None]
 
 _CACHED_QUERIES_MAX = 300
 _ROWS_MAX = 1_000_000
-_QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops, and it runs on the event loop
-_STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine
+QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops
+_STEPS_BETWEEN_LOOKS = 5000  # of SQLite's virtual machine
 _SMALLINT = SqlType(Kind.SMALLINT)
 _TIMESTAMPTZ = SqlType(Kind.TIMESTAMPTZ, precision=6)
 
@@ -107,7 +108,9 @@ class CatalogQueries:
         connect: Callable[[], Connection],
         live: Live | None = None,
         clock: Clock | None = None,
+        seconds_max: float = QUERY_SECONDS_MAX,
     ) -> None:
+        self._seconds_max = seconds_max
         self._clock = clock or SystemClock()
         self._connect = connect
         self._live = live
@@ -169,7 +172,7 @@ class CatalogQueries:
 
     def _ready(self, catalog: Catalog, session: SessionFacts) -> Connection:
         """The connection with tables as of this catalog; functions set to this session."""
-        self._deadline_s = self._clock.now_s() + _QUERY_SECONDS_MAX
+        self._deadline_s = self._clock.now_s() + self._seconds_max
         connection = self._connection
         if connection is None:
             connection = self._open()
@@ -260,7 +263,7 @@ class CatalogQueries:
         only_describe: bool,
     ) -> tuple[list[_Column], list[StorageRow]]:
         cursor = connection.cursor()
-        self._deadline_s = self._clock.now_s() + _QUERY_SECONDS_MAX
+        self._deadline_s = self._clock.now_s() + self._seconds_max
         described: list[Sequence[Any]] = []
 
         def before(using: Any, _sql: str, _bindings: Any) -> bool:
@@ -364,7 +367,7 @@ def _translated(error: Exception) -> GridError:
     if match := re.search(r"no such function: (\S+)", text):
         return UnknownFunctionError(f"function {match[1].lower()} does not exist")
     if "interrupted" in text.lower():
-        return NotSupportedError(f"a catalog query runs longer than {_QUERY_SECONDS_MAX:g} s")
+        return CatalogQueryLateError("a catalog query runs too long")
     if "not authorized" in text or "readonly" in text:
         return PrivilegeError("system tables can only be read")
     return NotSupportedError(f"this catalog query is not supported: {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from data.catalog.pg_functions import SessionFacts
 from data.exec import settings
 from data.exec.transactions import TransactionViews
 from data.storage.scratch import connect_plain
+from protocol.errors import CatalogQueryLateError
 from protocol.ids import TxnId
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
@@ -17,6 +19,7 @@ from protocol.sqltypes import SqlType, StorageRow, StorageValue
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
     from data.exec.session import Session
+INLINE_S = 0.03  # of the event loop, for a query of system tables
 
 
 class CatalogAnswers:
@@ -26,7 +29,12 @@ class CatalogAnswers:
         self._space = space
         self.transactions = TransactionViews(space)
         self._mine: TxnId | None = None  # the transaction of the session that asks
-        self._queries = CatalogQueries(connect_plain, self._live)
+        self._queries = CatalogQueries(connect_plain, self._live, seconds_max=INLINE_S)
+        self._turn = asyncio.Lock()  # of the long ones, which run on a thread
+        self._long_mine: TxnId | None = None
+        self._long = CatalogQueries(
+            connect_plain, lambda view, _: self.transactions.rows(view, self._long_mine)
+        )
 
     def describe(
         self, sql: str, user: str, schema: str
@@ -36,8 +44,10 @@ class CatalogAnswers:
         columns, params = self._queries.describe(sql, self._space.catalog, facts)
         return tuple(ResultColumn(name, kind) for name, kind in columns), params
 
-    def run(self, sql: str, values: Sequence[StorageValue], session: Session) -> list[StorageRow]:
-        """Rows, as storage values of the columns' types."""
+    async def run(
+        self, sql: str, values: Sequence[StorageValue], session: Session
+    ) -> list[StorageRow]:
+        """Rows, as storage values of the columns' types; a query that is long moves to a thread."""
 
         def set_setting(name: str, value: str, is_local: bool) -> None:
             local = is_local and (session.explicit or session.implicit)
@@ -55,9 +65,19 @@ class CatalogAnswers:
             backend_pid=session.session_id,
             set_setting=set_setting,
         )
-        self._mine = session.txn.id if session.txn is not None else None
-        _columns, rows = self._queries.run(sql, values, self._space.catalog, facts)
-        return rows
+        self._mine = mine = session.txn.id if session.txn is not None else None
+        catalog = self._space.catalog
+        try:
+            return self._queries.run(sql, values, catalog, facts)[1]
+        except CatalogQueryLateError:
+            pass
+
+        def again() -> list[StorageRow]:
+            self._long_mine = mine
+            return self._long.run(sql, values, catalog, facts)[1]
+
+        async with self._turn:
+            return await asyncio.to_thread(again)
 
     def _live(self, view: str, session: SessionFacts) -> Sequence[StorageRow] | None:
         """Rows of a V$ view; None: nothing is known of it."""
@@ -66,3 +86,4 @@ class CatalogAnswers:
     def close(self) -> None:
         """Give the private database up."""
         self._queries.close()
+        self._long.close()

@@ -315,7 +315,7 @@ class Session:
         views = self.space.catalog_queries.transactions
         if views.is_named_in(plan.text):
             await views.refresh(plan.text)
-        rows = self.space.catalog_queries.run(plan.text, values, self)
+        rows = await self.space.catalog_queries.run(plan.text, values, self)
         return await self._show(running, rows)
 
     async def _show(self, running: Running, rows: list[StorageRow]) -> str:

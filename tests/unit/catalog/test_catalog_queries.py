@@ -12,6 +12,7 @@ from data.catalog.pg_functions import SessionFacts, array_literal, like, to_list
 from data.catalog.pg_schema import is_catalog_relation
 from data.sql.catalog_rewrite import edit_tokens
 from protocol.errors import (
+    CatalogQueryLateError,
     GridError,
     NotSupportedError,
     SqlSyntaxError,
@@ -422,7 +423,7 @@ def test_bad_queries_are_clear_errors(asker: Asker, sql: str, error: type[GridEr
 
 
 def test_an_endless_query_is_stopped(asker: Asker) -> None:
-    with pytest.raises(NotSupportedError, match="longer than"):
+    with pytest.raises(CatalogQueryLateError, match="too long"):
         asker.rows(
             "with recursive t(a) as (select 1 union all select 1 from t) "
             "select count(*) from t, pg_class"
