@@ -271,7 +271,7 @@ def main() -> None:
 def _report(grid: RealGrid, arguments: Any) -> None:
     seconds: float = arguments.seconds
     attacks: dict[str, Callable[[], object]] = {
-        "nothing": lambda: time.sleep(seconds),
+        "nothing": lambda: time.sleep(seconds),  # the measure of the others
         "bombs": lambda: bombs(grid, 3000),
         "slow reader": lambda: slow_reader(grid, seconds),
         "slow writers": lambda: slow_writers(grid, 50, seconds),
