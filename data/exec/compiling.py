@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -151,4 +152,8 @@ class CompileProcess:
         if child is not None:
             if child.returncode is None:
                 child.kill()
+            if child.stdin is not None:
+                child.stdin.close()
+                with suppress(OSError):  # what it had not read is lost, as is meant
+                    await child.stdin.wait_closed()
             await child.wait()
