@@ -381,7 +381,35 @@ async def define(client: Client) -> None:
         await client.operate("ddl", sql.split()[0], name, None, body)
 
 
-WORKS = (transfer, transfer, read_sum, use_register, use_list, race, count, lock_and_add)
+async def transfer_many(client: Client) -> None:
+    """Every account of one half gives one to an account of the other: many rows, one transaction."""
+    half = ACCOUNTS // 2
+    numbers = [client.token() for _ in range(half)]
+    statements: list[tuple[str, tuple[Any, ...]]] = [
+        ("INSERT INTO receipts VALUES ($1, $2, $3, 1)", (number, half + n, n))
+        for n, number in enumerate(numbers)
+    ]
+    statements.append(("UPDATE bank SET balance = balance + 1 WHERE id < $1", (half,)))
+    statements.append(("UPDATE bank SET balance = balance - 1 WHERE id >= $1", (half,)))
+    done = await client.operate(
+        "banks", "transfer", tuple(numbers), None, lambda one, _: one.transaction(statements)
+    )
+    if done is not None:
+        for number in numbers:
+            client.recorder.history.append(replace(done, workload="bank", key=number))
+
+
+WORKS = (
+    transfer,
+    transfer_many,
+    transfer,
+    read_sum,
+    use_register,
+    use_list,
+    race,
+    count,
+    lock_and_add,
+)
 RARE_WORKS = (define,)
 
 

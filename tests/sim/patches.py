@@ -16,11 +16,19 @@ from zlib import crc32
 import structlog
 
 import data.exec.shard
+import data.replication.ahead
+import data.replication.catch_up
+import data.replication.copier
 import data.replication.member
+import data.storage.changes
 import data.storage.files
 import data.storage.scratch
 import data.storage.sqlite
+import data.txn.lead
+import data.txn.luggage
 import data.txn.manager
+import data.txn.parts
+import data.txn.settling
 import protocol.clock
 from data.storage.sqlite import WalKeeper
 from protocol.rpc.connection import Connection
@@ -44,6 +52,36 @@ _TIME = SimpleNamespace(
     CLOCK_MONOTONIC=time.CLOCK_MONOTONIC,
     time_ns=_wall_ns,
 )
+
+
+Limit = tuple[Any, str, int]
+SMALL: dict[str, tuple[Limit, ...]] = {  # limits of the real code, and how small they may be
+    "parts": (
+        (data.txn.lead, "PART_CHANGES", 2),
+        (data.txn.parts, "PART_CHANGES", 2),
+        (data.storage.changes, "PIECE", 2),
+        (data.storage.changes, "WHOLE_MAX", 2),
+    ),
+    "slices": ((data.replication.ahead, "LARGE_BYTES", 150),),
+    "bodies": (
+        (data.replication.copier, "BODY_BYTES_MAX", 400),
+        (data.replication.copier, "PART_BYTES", 150),
+    ),
+    "chunks": ((data.replication.copier, "CHUNK_BYTES", 300),),
+    "snapshots": ((data.replication.catch_up, "CHUNK_BYTES", 50_000),),
+    "luggage": ((data.txn.luggage, "LUGGAGE_BYTES_MAX", 500),),
+    "settling": ((data.txn.settling, "KEEP_S", 3),),
+}
+
+
+@contextmanager
+def small_limits(chosen: list[str]) -> Generator[None]:
+    """What is rare in real life because limits are generous happens often."""
+    with ExitStack() as stack:
+        for limits in chosen:
+            for module, name, value in SMALL[limits]:
+                stack.enter_context(mock.patch.object(module, name, value))
+        yield
 
 
 class Disk:

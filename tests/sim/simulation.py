@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,7 @@ from tests.sim.faults import Faults
 from tests.sim.grid import SimGrid, Template, make_template
 from tests.sim.guarantees import Guarantees
 from tests.sim.loop import SimLoop
+from tests.sim.patches import SMALL, small_limits
 
 SHAPES = ((2, 2), (2, 2), (2, 1), (3, 1), (1, 2), (3, 2))  # k, sets
 FAULTS_S = 6.0  # virtual seconds with faults
@@ -55,8 +57,11 @@ def play(seed: int, shape: tuple[int, int] | None = None) -> Result:
     k, sets = shape or SHAPES[seed % len(SHAPES)]
     result = Result(seed, (k, sets))
     grid = SimGrid(seed, k, sets, template(k, sets))
-    with grid.running():
+    chance = random.Random(f"limits {seed}")
+    chosen = [name for name in SMALL if chance.random() < 0.3]
+    with small_limits(chosen if chance.random() < 0.6 else []), grid.running():
         try:
+            grid.note("limits", ", ".join(chosen))
             _live(grid, result)
         except Exception as error:
             grid.problem(f"the simulation broke: {error!r}")
