@@ -382,7 +382,7 @@ async def define(client: Client) -> None:
 
 
 async def transfer_many(client: Client) -> None:
-    """Every account of one half gives one to an account of the other: many rows, one transaction."""
+    """Every account of one half gives one to one of the other: many rows, one transaction."""
     half = ACCOUNTS // 2
     numbers = [client.token() for _ in range(half)]
     statements: list[tuple[str, tuple[Any, ...]]] = [
