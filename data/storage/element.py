@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import apsw
 import structlog
@@ -24,6 +25,7 @@ from data.storage import files, log, past, schema, snapshot, wal
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
+from data.storage.spool import Spool
 from data.storage.sqlite import (
     SHORT_STEPS,
     Params,
@@ -32,6 +34,7 @@ from data.storage.sqlite import (
     Scan,
     WalKeeper,
     connect,
+    finds_one_row,
     is_costly,
     register_functions,
     writer_thread,
@@ -48,6 +51,10 @@ from protocol.ids import LogPosition, TxnId
 from protocol.sqltypes import StorageRow
 
 logger = structlog.get_logger()
+
+T = TypeVar("T")
+FEW_PAGES = 512  # 2 MiB: no statement takes long in such an element
+SHORT_TEXTS_MAX = 1000
 
 __all__ = ["Element", "ReadSnapshot", "RunResult", "Scan"]
 
@@ -140,6 +147,8 @@ class Element(BatchWriter):
         self._lock = lock
         self._callbacks: list[Callable[[Catalog], None]] = []
         self._exists_texts: dict[tuple[str, ...], str] = {}
+        self._short_texts: dict[str, bool] = {}
+        self._long_work: Future[Any] | None = None
         self._writer_thread: ThreadPoolExecutor | None = None
         self._long = False  # run_long is on: the writer's connection is not ours
         self._give_up = False  # the running short read ends when it has taken long
@@ -383,6 +392,7 @@ class Element(BatchWriter):
 
     def _catalog_changed(self) -> None:
         self._exists_texts.clear()
+        self._short_texts.clear()
         for callback in self._callbacks:
             try:
                 callback(self.catalog)
@@ -391,20 +401,51 @@ class Element(BatchWriter):
 
     async def run_long(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
         """`run` on the writer's thread. Until it is done nothing else of the batch may be used."""
-        if self._writer_thread is None:
-            self._writer_thread = writer_thread()
-        self._long = True
-        future = asyncio.get_running_loop().run_in_executor(
-            self._writer_thread, self.run, sql, params, want_rows
-        )
+        future = self.start_long(lambda: self.run(sql, params, want_rows))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             self._writer.interrupt()
             await asyncio.wait([future])
             raise
-        finally:
-            self._long = False
+
+    def start_long(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do something with the batch on the writer's thread; nothing else may until it is done."""
+        if self._writer_thread is None:
+            self._writer_thread = writer_thread()
+        self._long = True
+        self._long_work = self._writer_thread.submit(work)
+        future = asyncio.wrap_future(self._long_work)
+        future.add_done_callback(self._long_done)
+        return future
+
+    def _long_done(self, future: asyncio.Future[Any]) -> None:
+        self._long = False
+        if not future.cancelled():
+            future.exception()  # whoever wants it asks again
+
+    def abandon_long(self) -> None:
+        """Stop what runs on the writer's thread, and wait for it: milliseconds. Then roll back."""
+        self._abandoned = True
+        while self._long_work is not None and not self._long_work.done():
+            self._writer.interrupt()  # again: it may have been between two statements
+            wait([self._long_work], timeout=0.005)
+        self._abandoned = self._long = False
+
+    def new_spool(self) -> Spool:
+        """For the row changes of one statement. Raises DiskFullError."""
+        return Spool(self.path)
+
+    def is_short(self, sql: str, params: Params = ()) -> bool:
+        """A statement that finds at most one row, or an element that has few in all."""
+        known = self._short_texts.get(sql)
+        if known is None:
+            if len(self._short_texts) >= SHORT_TEXTS_MAX:
+                self._short_texts.clear()
+            known = self._short_texts[sql] = finds_one_row(self._writer, sql, params)
+        if known:
+            return True
+        return int(self._writer.pragma("page_count")) < FEW_PAGES
 
     def interrupt_writer(self) -> None:
         """Stop what `run_long` runs: it raises CancelledError."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -138,6 +139,45 @@ def scratch_threads() -> ThreadPoolExecutor:
 def writer_thread() -> ThreadPoolExecutor:
     """The thread on which long writes run."""
     return ThreadPoolExecutor(1, thread_name_prefix="writer")
+
+
+_BY_KEY = re.compile(
+    r"^SEARCH \S+ USING (?:COVERING )?(INTEGER PRIMARY KEY|PRIMARY KEY|INDEX \S+) \((.*)\)$"
+)
+
+
+def finds_one_row(connection: apsw.Connection, sql: str, params: Params) -> bool:
+    """True if SQLite's plan is nothing but look-ups of single rows by a whole unique key."""
+    try:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()
+        if not plan:  # new rows; or DELETE of all, which has no plan either
+            return not sql.lstrip().upper().startswith("DELETE")
+        return all(_is_by_key(connection, str(row[3])) for row in plan)
+    except apsw.Error:
+        return False  # running it will say what is wrong
+
+
+def _is_by_key(connection: apsw.Connection, line: str) -> bool:
+    found = _BY_KEY.match(line)
+    if found is None or "<" in line or ">" in line:
+        return False
+    way, terms = found.groups()
+    if way == "INTEGER PRIMARY KEY":
+        return True
+    table = line.split()[1]
+    if way == "PRIMARY KEY":
+        rows = connection.execute("SELECT pk FROM pragma_table_xinfo(?)", (table,)).fetchall()
+        width = sum(1 for (position,) in rows if position)
+    else:
+        index = way.split()[1]
+        unique = connection.execute(
+            'SELECT "unique" FROM pragma_index_list(?) WHERE name = ?', (table, index)
+        ).fetchone()
+        if unique is None or not unique[0]:
+            return False
+        rows = connection.execute("SELECT 1 FROM pragma_index_info(?)", (index,)).fetchall()
+        width = len(rows)
+    return terms.count("=?") == width
 
 
 def tail_of(connection: apsw.Connection) -> LogPosition:

@@ -24,6 +24,7 @@ from data.storage.faults import (
     statement_error,
 )
 from data.storage.log import Log, Mark
+from data.storage.spool import Spool
 from data.storage.sqlite import PAGE_BYTES, Params
 from data.storage.tables import PartlyAppliedError, Tables, apply_all, apply_bulk
 from protocol import trace
@@ -99,6 +100,7 @@ class BatchWriter:
         self._start = self._log.mark()
         self._batch_catalog = Catalog.initial()
         self._start_catalog = self._batch_catalog
+        self._abandoned = False  # what runs on the writer's thread ends with the batch
         self.in_batch = False
 
     # -- begin, end, savepoints --------------------------------------------------------------------
@@ -218,6 +220,45 @@ class BatchWriter:
             self._done.append(captured)
         return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
 
+    def run_spooled(self, sql: str, params: Params, spool: Spool) -> int:
+        """`run` for very many rows: its changes go to the spool. Returns how many there were."""
+        self._need_batch()
+        if self._reserve_open:
+            self._close_reserve()
+        captured: list[RowChange] = []
+        problems: list[GridError] = []
+
+        def on_change(change: apsw.PreUpdate) -> None:
+            captured.append(RowChange(change.table_name, change.old, change.new))
+            if len(captured) >= row_changes.PIECE:
+                keep()
+
+        def keep() -> None:
+            try:
+                if captured and not problems:
+                    spool.add(captured)
+            except GridError as error:
+                problems.append(error)
+            captured.clear()
+
+        self._hook(on_change)
+        try:
+            self._execute(sql, params).fetchall()
+        except Exception as error:
+            self._hook(None)
+            self._failed(error)
+        self._hook(None)
+        keep()
+        if problems:
+            raise problems[0]  # what was done goes with the caller's savepoint
+
+        def again() -> None:
+            for changes in spool.changes():
+                self._apply(changes)
+
+        self._done.append(again)
+        return spool.count
+
     def insert_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
         """Insert full rows, all or none. Raises as `run` does."""
         if trace.listener is not None:
@@ -268,7 +309,7 @@ class BatchWriter:
 
     def _failed(self, error: Exception, table: str = "", row: StorageRow | None = None) -> NoReturn:
         """Bring the batch back if SQLite dropped it, and raise what the error means."""
-        if not self._writer.in_transaction:
+        if not self._writer.in_transaction and not self._abandoned:
             self._make_again()
         if isinstance(error, apsw.FullError) and self._disk_room() > DISK_ROOM_BYTES:
             raise out_of_perm_size(self._database, self._perm_size_mb) from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import structlog
 
@@ -34,6 +35,8 @@ from protocol.ids import TxnId
 log = structlog.get_logger()
 
 Work = Callable[[], None]
+# long work in turns: it goes on at the next turn of the loop, or when the future is done
+Slices = Generator["asyncio.Future[Any] | None", None, None]
 Finish = Callable[[GridError | None], None]
 
 
@@ -71,7 +74,7 @@ class BatchQueue:
         self._next_lsn = 0
         self._in_flight = False
         self._draining = False  # what waited for a batch is being worked off: newcomers queue up
-        self._slices: Generator[None, None, None] | None = None  # long work, in turns
+        self._slices: Slices | None = None  # long work, in turns
         self._slices_reply: Reply = Nobody()  # who waits for it
         self._flush_scheduled = False
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
@@ -92,6 +95,9 @@ class BatchQueue:
         """Roll the SQLite transaction back, tell everybody who waits. `error`: for the batch."""
         self.leading = False
         self._generation += 1
+        slices, self._slices = self._slices, None
+        if slices is not None:
+            slices.close()
         if self._element.in_batch:
             self._element.rollback()
         if error is None and self._in_flight:
@@ -102,9 +108,7 @@ class BatchQueue:
         self._queue.clear()
         self._resident = None
         self._in_flight = False
-        slices, self._slices = self._slices, None
         if slices is not None:
-            slices.close()
             queue.append((lambda: None, self._slices_reply))  # nothing of it was sent
         for _, finish in batch:  # what was never sent may be sent again, to the next lead
             self._finish(finish, error or self._not_lead())
@@ -151,7 +155,7 @@ class BatchQueue:
         else:
             self._guarded(work, reply)
 
-    def _in_slices(self, slices: Generator[None, None, None], reply: Reply) -> None:
+    def _in_slices(self, slices: Slices, reply: Reply) -> None:
         """Work of many milliseconds: nothing else is written here until its last slice.
 
         What it raises fails the reply; it undoes itself then.
@@ -160,11 +164,12 @@ class BatchQueue:
         self._slices_reply = reply
         self._slice(slices, reply)
 
-    def _slice(self, slices: Generator[None, None, None], reply: Reply) -> None:
+    def _slice(self, slices: Slices, reply: Reply) -> None:
         if self._slices is not slices:
             return  # the term is over
+        future: asyncio.Future[Any] | None = None
         try:
-            next(slices)
+            future = next(slices)
         except StopIteration:
             pass
         except GridError as error:
@@ -173,7 +178,10 @@ class BatchQueue:
             log.exception("lead.work_failed", db=self._db, rs=self.rs)
             reply.fail(InternalError(f"{type(error).__name__}: {error}"))
         else:
-            self._loop.call_soon(self._slice, slices, reply)
+            if future is None:
+                self._loop.call_soon(self._slice, slices, reply)
+            else:
+                future.add_done_callback(lambda _: self._slice(slices, reply))
             return
         if self._slices is not slices:
             return

@@ -7,7 +7,8 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from data.txn import luggage
 from data.txn.batches import Finish
 from data.txn.facts import FactsCache
 from data.txn.locks import Conflict, LockTable, Mode, Resource
-from data.txn.parts import PART_CHANGES, PartWriter, is_large, payload_of
+from data.txn.long_statements import LongStatements
+from data.txn.parts import PART_CHANGES, is_large, payload_of
 from data.txn.ports import (
     Nobody,
     Reply,
@@ -63,7 +65,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _READING = (sql.SelectRows, sql.LockKeys, sql.LockTable)
 
 
-class LeadWriter(PartWriter):
+class LeadWriter(LongStatements):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
@@ -90,17 +92,41 @@ class LeadWriter(PartWriter):
             workspace.anchor_decides = prepared.entry.lsn <= self._element.returned_lsn
             self._workspaces[prepared.txn] = workspace
             self.locks.take(prepared.txn, decode_locks(payload.locks))
+        large = [w for w in self._workspaces.values() if w.parts or w.queue]
+        if large:  # not all their locks travel with them
+            self._rebuild(self._locks_again(large, self._generation))
+        else:
+            self._serve()
+
+    def _locks_again(self, large: list[Workspace], generation: int) -> Iterator[None]:
+        """The locks of large transactions from their row changes, then serve."""
+        runner = self._runner(self._element.schema_version)
+        for workspace in large:
+            for changes in self.changes_in(workspace):
+                self.locks.take_some(workspace.txn, runner.row_locks(changes))
+                yield
+                if generation != self._generation:
+                    return  # the term is over
+        self._serve()
+
+    def _rebuild(self, slices: Iterator[None]) -> None:
+        if next(slices, self) is None:
+            self._loop.call_soon(self._rebuild, slices)
+
+    def _serve(self) -> None:
         self.leading = True
         for txn in list(self._element.open_parts):  # what older leads have left open
             self._abort_parts(txn)
-        log.info("lead.serving", db=self._db, rs=self.rs, term=term, open=len(self._workspaces))
+        log.info(
+            "lead.serving", db=self._db, rs=self.rs, term=self.term, open=len(self._workspaces)
+        )
 
     def state_changed(self, status: object) -> None:
         """Replication tells of any change of role; only leading matters here."""
 
     def lost_lead(self) -> None:
         """Stop at once: the open batch is rolled back, what waits is told, all locks forgotten."""
-        if self.leading:
+        if self.leading or self._workspaces:  # or it is still taking over
             self._end_term()
 
     def _end_term(self, error: GridError | None = None) -> None:
@@ -154,6 +180,10 @@ class LeadWriter(PartWriter):
 
     def _run_autocommit(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         runner = self._runner(message.schema)
+        if runner.is_long(message.steps):  # as a transaction of its own
+            again = partial(self._run_in_txn, message, reply, until_s)
+            self._submit_between(again, reply)
+            return
         self._open_batch()
         element = self._element
         plain = runner.is_plain(message.steps)
@@ -277,6 +307,10 @@ class LeadWriter(PartWriter):
         """A statement of the resident transaction."""
         runner = self._runner(message.schema)
         complete = workspace.complete
+        if complete and runner.is_long(message.steps):
+            slices = self._run_long(runner, message, workspace, reply, until_s)
+            self._in_slices(slices, reply)
+            return
         try:
             self._element.savepoint("statement")
             self._running = message.txn
@@ -312,6 +346,11 @@ class LeadWriter(PartWriter):
             return
         self._element.release("statement")
         self._keep(workspace, result, wanted)
+        self._answer(message, workspace, result, reply)
+
+    def _answer(
+        self, message: RunStatement, workspace: Workspace, result: StepsResult, reply: Reply
+    ) -> None:
         if message.commit and not result.effects:
             self._commit(workspace, b"", reply, workspace.last_answer)
         else:
@@ -372,10 +411,17 @@ class LeadWriter(PartWriter):
         return workspace
 
     def _keep(
-        self, workspace: Workspace, result: StepsResult, wanted: list[tuple[Resource, Mode]]
+        self,
+        workspace: Workspace,
+        result: StepsResult,
+        wanted: list[tuple[Resource, Mode]],
+        before: int = -1,
     ) -> None:
-        self.waits.wake(self.locks.take(workspace.txn, wanted))
-        workspace.marks.append(workspace.rows)
+        """before: number of changes before the statement, if some of its own are there already."""
+        txn, large = workspace.txn, is_large(workspace)
+        held = self.locks.take(txn, result.locks if large else wanted, wanted if large else ())
+        self.waits.wake(held)
+        workspace.marks.append(workspace.rows if before < 0 else before)
         workspace.changes += result.changes
         workspace.statements += 1
         workspace.last_answer = Ran(

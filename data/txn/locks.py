@@ -18,9 +18,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from data.txn.bulk_locks import BulkLocks
 from protocol.ids import TxnId
 
 Resource = Hashable
+Lock = tuple[Resource, "Mode"]
 
 
 class Mode(IntEnum):
@@ -152,12 +154,20 @@ class _Queue:
         waiter.ahead = waiter.behind = None
 
 
+def _is_bulk(resource: Resource, mode: Mode) -> bool:
+    """A row or a key, exclusively."""
+    return (
+        mode in (Mode.EXCLUSIVE, Mode.UPDATE) and isinstance(resource, tuple) and len(resource) > 1
+    )
+
+
 class LockTable:
     """Who holds what, who waits for whom."""
 
     def __init__(self) -> None:
         self._holders: dict[Resource, dict[TxnId, Mode]] = {}
         self._held: dict[TxnId, dict[Resource, None]] = {}
+        self._bulk: dict[TxnId, BulkLocks] = {}  # exclusive, of large transactions
         self._queues: dict[Resource, _Queue] = {}
         self._waiting: dict[TxnId, Waiter] = {}
         # granted to somebody who has not tried again yet, and what he held before
@@ -166,7 +176,7 @@ class LockTable:
 
     def __bool__(self) -> bool:
         """True while any lock is held (nobody waits where none is)."""
-        return bool(self._holders)
+        return bool(self._holders) or bool(self._bulk)
 
     # -- asking and taking -------------------------------------------------------------------------
     def first_conflict(
@@ -174,9 +184,13 @@ class LockTable:
     ) -> Conflict | None:
         """The first wanted lock that is not to be had now."""
         every = self._holders
-        if not every:
+        bulk = self._bulk
+        if not every and not bulk:
             return None
         for resource, mode in wanted:
+            large = self._bulk_holder(resource) if bulk else None
+            if large is not None and large != txn:
+                return Conflict(resource, mode)
             holders = every.get(resource)
             if holders is None:
                 continue
@@ -189,19 +203,30 @@ class LockTable:
             for other, held in holders.items():
                 if conflicts >> held & 1 and other != txn:
                     return Conflict(resource, mode)
-            if before is None and resource in self._queues:
+            if before is None and large is None and resource in self._queues:
                 for waiter in self._queues[resource]:
                     if conflicts >> waiter.mode & 1:
                         return Conflict(resource, mode)
         return None
 
-    def take(self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]) -> list[Waiter]:
+    def take(self, txn: TxnId, wanted: Iterable[Lock], large: Iterable[Lock] = ()) -> list[Waiter]:
         """Take locks that `first_conflict` allowed, joined with what is held already.
 
         Locks that were granted and are not wanted after all go back: returns who gets them, to be
-        woken.
+        woken. `large`: more of them, very many perhaps, that follow from row changes: rows and keys
+        among them are kept in few bytes, and `held_by` does not name them.
         """
         held = self._held.setdefault(txn, {})
+        self._put(txn, held, wanted)
+        self._put(txn, held, self._take_large(txn, large, held))
+        return self.give_back(txn) if txn in self._granted else []
+
+    def take_some(self, txn: TxnId, large: Iterable[Lock]) -> None:
+        """The same with some of the locks of a statement; `take` follows with the last ones."""
+        held = self._held.setdefault(txn, {})
+        self._put(txn, held, self._take_large(txn, large, held))
+
+    def _put(self, txn: TxnId, held: dict[Resource, None], wanted: Iterable[Lock]) -> None:
         granted = self._granted.get(txn)
         for resource, mode in wanted:
             holders = self._holders.setdefault(resource, {})
@@ -213,7 +238,25 @@ class LockTable:
                 holders[txn] = _JOINED[before][mode]
                 if granted is not None:
                     granted.pop(resource, None)
-        return [] if granted is None else self.give_back(txn)
+
+    def _bulk_holder(self, resource: Resource) -> TxnId | None:
+        for txn, locks in self._bulk.items():
+            if resource in locks:
+                return txn
+        return None
+
+    def _take_large(
+        self, txn: TxnId, large: Iterable[Lock], held: dict[Resource, None]
+    ) -> Iterator[Lock]:
+        """Take what fits into few bytes; gives the rest."""
+        for resource, mode in large:
+            if _is_bulk(resource, mode) and resource not in held:
+                bulk = self._bulk.get(txn)
+                if bulk is None:
+                    bulk = self._bulk[txn] = BulkLocks()
+                bulk.add(resource)
+            else:
+                yield resource, mode
 
     def give_back(self, txn: TxnId) -> list[Waiter]:
         """Its statement failed: what was granted for it goes; returns who gets it, to be woken."""
@@ -234,10 +277,14 @@ class LockTable:
         """Drop a transaction's locks; returns who has got them, to be woken."""
         self._granted.pop(txn, None)
         held = self._held.pop(txn, None)
+        bulk = self._bulk.pop(txn, None)
         woken: list[Waiter] = []
         for resource in held or ():
             self._drop(txn, resource)
             if resource in self._queues:
+                woken += self._grant(resource)
+        if bulk is not None:
+            for resource in [r for r in self._queues if r in bulk]:
                 woken += self._grant(resource)
         return woken
 
@@ -252,7 +299,7 @@ class LockTable:
         """Queue up for what `first_conflict` gave."""
         waiter.number = next(self._numbers)
         queue = self._queues.setdefault(waiter.resource, _Queue())
-        holders = self._holders[waiter.resource]
+        holders = self._holders.get(waiter.resource, {})
         after = queue.last
         if waiter.txn in holders:
             after = None
@@ -311,6 +358,8 @@ class LockTable:
         return woken
 
     def _in_the_way(self, waiter: Waiter) -> bool:
+        if self._bulk and self._bulk_holder(waiter.resource) not in (None, waiter.txn):
+            return True
         conflicts = _CONFLICTS[waiter.mode]
         return any(
             conflicts >> held & 1 and other != waiter.txn
@@ -339,6 +388,10 @@ class LockTable:
         for holder, held in self._holders.get(waiter.resource, {}).items():
             if conflicts >> held & 1 and holder != waiter.txn:
                 found.add(holder)
+        if self._bulk:
+            large = self._bulk_holder(waiter.resource)
+            if large is not None and large != waiter.txn:
+                found.add(large)
         return found
 
     def cycle(self, start: TxnId) -> list[TxnId]:
@@ -347,7 +400,9 @@ class LockTable:
         Depth-first search over "waits for" edges.
         """
         waiter = self._waiting.get(start)
-        if waiter is None or (start not in self._held and waiter.behind is None):
+        if waiter is None or (
+            start not in self._held and start not in self._bulk and waiter.behind is None
+        ):
             return []  # nobody waits for it
         path = [start]
         seen = {start}
@@ -381,7 +436,8 @@ class LockTable:
         granted = self._granted.get(txn)
         if granted is not None and resource in granted and granted[resource] is None:
             return False  # for the statement that runs now
-        return resource in self._held.get(txn, ())
+        bulk = self._bulk.get(txn)
+        return resource in self._held.get(txn, ()) or (bulk is not None and resource in bulk)
 
     # -- taking over -------------------------------------------------------------------------------
     def held_by(self, txn: TxnId) -> list[tuple[Resource, Mode]]:
@@ -392,6 +448,7 @@ class LockTable:
         """Forget everything (the lead lost its term); who waits has to be told by the caller."""
         self._holders.clear()
         self._held.clear()
+        self._bulk.clear()
         self._queues.clear()
         self._waiting.clear()
         self._granted.clear()

@@ -12,7 +12,8 @@ nothing else is written meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ import msgspec
 import structlog
 
 from data.storage import changes as row_changes
+from data.storage.changes import RowChange
 from data.storage.entry import EntryKind, LogEntry, TxnPayload
 from data.txn.batches import BatchQueue
 from data.txn.ports import Nobody, Reply, workspace_lost
@@ -44,7 +46,10 @@ class PartWriter(BatchQueue):
     # -- to the log --------------------------------------------------------------------------------
     def _shrink(self, workspace: Workspace) -> None:
         """Move the oldest changes to the log if there are many in memory."""
-        if len(workspace.changes) >= PART_CHANGES and not workspace.shrinking:
+        if len(workspace.changes) >= PART_CHANGES:
+            size = row_changes.PIECE
+            workspace.line_up(len(workspace.changes) // size * size)
+        if workspace.queue and not workspace.shrinking:
             workspace.shrinking = True
             self._shrink_on(workspace)
 
@@ -53,29 +58,26 @@ class PartWriter(BatchQueue):
             trace.step("data/txn/parts.py")
         if self._workspaces.get(workspace.txn) is not workspace or workspace.prepared:
             return
-        many = len(workspace.changes) >= PART_CHANGES
-        if not many or workspace.failed is not None:  # undone meanwhile, or there is no room
-            self._now_small(workspace)
+        if not workspace.queue or workspace.failed is not None:
+            self._now_small(workspace)  # or there is no room
             return
         self._open_batch()
         workspace.in_log = True
-        piece = row_changes.PIECE
-        ends = range(piece, len(workspace.changes) + 1, piece)[:PARTS_AT_ONCE]
-        for end in ends:
-            changes = workspace.changes[end - piece : end]
-            payload = _encode(TxnPayload(row_changes.encode(changes)))
+        for piece in list(itertools.islice(workspace.queue, PARTS_AT_ONCE)):
             try:
+                payload = _encode(TxnPayload(piece.load()))
                 entry = self._append_whole(EntryKind.PART, workspace.txn, payload, apply=False)
             except GridError as error:
                 workspace.failed = error
                 break
-            self._add(entry, partial(self._part_written, workspace, Part(entry.lsn, piece)))
+            part = Part(entry.lsn, piece.length)
+            self._add(entry, partial(self._part_written, workspace, part))
         self._add(None, lambda error: self._shrink_on(workspace))
 
     def _part_written(self, workspace: Workspace, part: Part, error: GridError | None) -> None:
         if error is None:
             workspace.parts.append(part)
-            del workspace.changes[: part.length]
+            workspace.queue.popleft()
 
     def _shrink_on(self, workspace: Workspace) -> None:
         self._submit(lambda: self._write_parts(workspace), Nobody())
@@ -112,6 +114,15 @@ class PartWriter(BatchQueue):
 
         self._submit(work, Nobody())
 
+    def changes_in(self, workspace: Workspace) -> Iterator[list[RowChange]]:
+        """All row changes of a transaction here, some at a time."""
+        for part in workspace.parts:
+            yield self._element.changes_in_part(part.lsn)
+        for piece in workspace.queue:
+            yield row_changes.decode(piece.load())
+        for at in range(0, len(workspace.changes), row_changes.PIECE):
+            yield workspace.changes[at : at + row_changes.PIECE]
+
     # -- from the log ------------------------------------------------------------------------------
     def _is_in(self, workspace: Workspace) -> bool:
         """All its changes are in the SQLite transaction now."""
@@ -143,6 +154,9 @@ class PartWriter(BatchQueue):
         try:
             for part in workspace.parts:
                 element.apply_part(part.lsn)
+                yield
+            for piece in workspace.queue:
+                element.apply_changes(row_changes.decode(piece.load()))
                 yield
             yield from element.change_slices(workspace.changes)
         except GeneratorExit:  # the term is over, and the SQLite transaction with it
@@ -205,7 +219,7 @@ class PartWriter(BatchQueue):
 
 def is_large(workspace: Workspace) -> bool:
     """Bringing it in takes more than a moment."""
-    return bool(workspace.parts) or len(workspace.changes) > row_changes.WHOLE_MAX
+    return bool(workspace.parts or workspace.queue)
 
 
 def payload_of(workspace: Workspace, **fields: Any) -> TxnPayload:

@@ -7,7 +7,7 @@ savepoint: on any error the statement is rolled back there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element
+from data.storage.spool import Spool
 from data.txn.facts import (
     DDL_RESOURCE,
     ChildLink,
@@ -64,6 +65,14 @@ class StepsResult:
     changes: list[RowChange] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     locks: list[tuple[Resource, Mode]] = field(default_factory=list)
+    spool: Spool | None = None  # changes of a large statement, instead of `changes`
+
+    def pieces(self) -> Iterator[list[RowChange]]:
+        """All row changes, some at a time."""
+        if self.spool is not None:
+            yield from self.spool.changes()
+        for at in range(0, len(self.changes), row_changes.PIECE):
+            yield self.changes[at : at + row_changes.PIECE]
 
 
 class MustWaitError(Exception):
@@ -95,6 +104,25 @@ class StepRunner:
         for step in steps:
             _RUN[type(step)](self, step, result)
         return result
+
+    def run_long(self, steps: tuple[Step, ...]) -> StepsResult:
+        """`run` on the writer's thread; the changes of a plain statement are spooled."""
+        step = steps[0]
+        if not self.is_plain(steps) or not isinstance(step, RunSql) or step.want_rows:
+            return self.run(steps)
+        result = StepsResult(spool=self._element.new_spool())
+        assert result.spool is not None
+        result.counts.append(self._element.run_spooled(step.sql, step.params, result.spool))
+        return result
+
+    def is_long(self, steps: tuple[Step, ...]) -> bool:
+        """Perhaps it changes very many rows. No step of it asks for locks while it runs."""
+        long = False
+        for step in steps:
+            if type(step) is not RunSql:
+                return False
+            long = long or not self._element.is_short(step.sql, step.params)
+        return long
 
     def is_plain(self, steps: tuple[Step, ...]) -> bool:
         """One write from which nothing else follows: it fails as a whole or not at all."""

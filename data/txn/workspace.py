@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
+from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from protocol.errors import GridError
 from protocol.ids import TxnId
 from protocol.messages.sql import Ran
+
+
+class Piece(NamedTuple):
+    """Row changes that wait for their way into the log."""
+
+    length: int  # how many
+    load: Callable[[], bytes]  # encoded
 
 
 class Part(NamedTuple):
@@ -23,7 +33,8 @@ class Part(NamedTuple):
 class Workspace:
     """The uncommitted changes of one transaction here, as long as it is open or prepared.
 
-    The oldest changes of a large one are in PART entries of the log, the newest in memory.
+    The oldest changes of a large one are in PART entries of the log, then come those that wait for
+    their way there, and the newest are in memory.
     """
 
     txn: TxnId
@@ -32,7 +43,8 @@ class Workspace:
     used_s: float = 0.0  # of the newest statement or read
     prepared_s: float = 0.0  # when it was prepared (or found prepared), 0.0: it is not
     parts: list[Part] = field(default_factory=list)
-    changes: list[RowChange] = field(default_factory=list)  # after those in `parts`
+    queue: deque[Piece] = field(default_factory=deque)  # after those in `parts`
+    changes: list[RowChange] = field(default_factory=list)  # the newest
     statements: int = 0
     marks: list[int] = field(default_factory=list)  # marks[n]: changes before statement n + 1
     last_answer: Ran | None = None
@@ -62,7 +74,20 @@ class Workspace:
     @property
     def rows(self) -> int:
         """How many changes there are."""
-        return self.in_parts + len(self.changes)
+        return self.in_parts + sum(p.length for p in self.queue) + len(self.changes)
+
+    def add_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Append changes that are encoded already."""
+        self.line_up(len(self.changes))
+        self.queue.extend(pieces)
+
+    def line_up(self, count: int) -> None:
+        """The oldest `count` changes in memory become pieces."""
+        size = row_changes.PIECE
+        for at in range(0, count, size):
+            some = self.changes[at : min(at + size, count)]
+            self.queue.append(Piece(len(some), partial(_same, row_changes.encode(some))))
+        del self.changes[:count]
 
     def cut(self, number: int, read: Callable[[int], list[RowChange]]) -> int:
         """Forget everything after statement `number`; returns how many changes that were.
@@ -72,18 +97,31 @@ class Workspace:
         if number >= self.statements:
             return 0
         at, before = self.marks[number], self.rows
-        left = self.in_parts
+        left = before - len(self.changes)
         if at >= left:
             del self.changes[at - left :]
         else:
             self.changes = []
             while at < left:
-                part = self.parts.pop()
-                left -= part.length
+                if self.queue:
+                    piece = self.queue.pop()
+                    length, load = piece.length, partial(_loaded, piece)
+                else:
+                    part = self.parts.pop()
+                    length, load = part.length, partial(read, part.lsn)
+                left -= length
                 if at > left:
-                    self.changes = read(part.lsn)[: at - left]
+                    self.changes = load()[: at - left]
         del self.marks[number:]
         self.statements = number
         self.last_answer = None
         self.failed = None  # there may be room for what is left
         return before - at
+
+
+def _same(data: bytes) -> bytes:
+    return data
+
+
+def _loaded(piece: Piece) -> list[RowChange]:
+    return row_changes.decode(piece.load())

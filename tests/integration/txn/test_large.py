@@ -10,7 +10,14 @@ from data.storage.element import Element
 from data.storage.entry import EntryKind
 from data.txn.parts import PART_CHANGES
 from data.txn.workspace import Workspace
-from protocol.errors import GridError, NotLeadError, OutOfPermSizeError, UniqueViolationError
+from protocol.errors import (
+    DeadlockError,
+    GridError,
+    LockTimeoutError,
+    NotLeadError,
+    OutOfPermSizeError,
+    UniqueViolationError,
+)
 from protocol.messages.sql import RunSql, SelectRows
 from protocol.messages.txn import AskOutcome, Decide, Prepare, RollBack, UndoStatement
 from tests.support.elements import contents
@@ -36,6 +43,12 @@ async def at_rest(lead: Lead, n: int = 1) -> Workspace:
     while workspace.shrinking or lead.writer._batch:
         await asyncio.sleep(0)
     return workspace
+
+
+async def serving(lead: Lead) -> None:
+    """The locks of what is prepared are there again."""
+    while not lead.writer.leading:
+        await asyncio.sleep(0)
 
 
 async def until_released(lead: Lead) -> None:
@@ -171,6 +184,9 @@ async def test_a_planned_hand_over_takes_large_transactions_along(lead: Lead) ->
     lead.writer.unpack(packed)
     lead.writer.became_lead(2)
     lead.writer._workspaces[txn(1)].term = 2  # what the coordinator would learn
+    await serving(lead)
+    with pytest.raises(LockTimeoutError):
+        await lead.run(txn(2), 1, insert(ROWS[-1]), wait_ms=0)
     await lead.run(txn(1), statements + 1, insert((-1, -1)))
     await lead.commit(txn(1), statements + 1)
     assert len(lead.rows()) == len(ROWS) + 1
@@ -197,8 +213,10 @@ async def test_a_large_prepared_transaction_outlives_its_lead(lead: Lead) -> Non
     await lead.call(lead.writer.prepare, prepare)
     lead.writer.lost_lead()
     lead.writer.became_lead(2)
-    with pytest.raises(GridError):
-        await lead.run(txn(2), 1, insert((7, 7)), commit=True, wait_ms=0)
+    await serving(lead)
+    for row in (ROWS[0], ROWS[7777], ROWS[-1]):
+        with pytest.raises(LockTimeoutError):
+            await lead.run(txn(2), 1, insert(row), commit=True, wait_ms=0)
     while lead.element.cut_log(10**9):
         pass
     await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (1, 2)))
@@ -275,3 +293,65 @@ async def test_a_copy_of_the_log_has_the_same_rows(lead: Lead, tmp_path_factory:
     element.commit()
     assert contents(element) == after
     assert not element.open_parts
+
+
+async def test_very_many_locks_are_kept_and_released(lead: Lead) -> None:
+    await lead.run(txn(9), 1, insert((-1, 1), (-5, 5)), commit=True)
+    await lead.run(txn(2), 1, update(-5, 6))
+    statements = await fill(lead)
+    held = len(lead.writer.locks._held[txn(1)])
+    assert held < len(ROWS) / 2
+    order = []
+    waiting = []
+    for row in (ROWS[0], ROWS[5000], ROWS[-1]):
+        answer = lead.run(txn(100 + row[0]), 1, insert(row), commit=True, wait_ms=30_000)
+        answer.add_done_callback(lambda _: order.append("woken"))
+        waiting.append(answer)
+    update_both = RunSql(T, 'UPDATE "U.T" SET V = 0 WHERE ID < 0', ())
+    mine = lead.run(txn(1), statements + 1, update_both, wait_ms=30_000)
+    await lead.run(txn(3), 1, insert((-7, 7)), commit=True)
+    assert not order
+    assert not mine.done()
+    deadlock = lead.run(txn(2), 2, insert(ROWS[6000]), wait_ms=30_000)
+    with pytest.raises(DeadlockError):  # found through locks that have no names any more
+        await asyncio.gather(mine, deadlock)
+    lead.writer.roll_back(RollBack(DB, 1, txn(2)))
+    lead.writer.roll_back(RollBack(DB, 1, txn(1)))
+    for answer in waiting:
+        assert (await answer).counts == (1,)
+    assert lead.rows() == [(-7, 7), (-5, 5), (-1, 1), ROWS[0], ROWS[5000], ROWS[-1]]
+
+
+async def test_a_statement_that_may_be_long_leaves_the_loop(lead: Lead) -> None:
+    await lead.run(txn(1), 1, insert(*ROWS * 1), commit=True)
+    for at in range(1, 8):
+        more = [(n + at * 100_000, n) for n, _ in ROWS]
+        await lead.run(txn(10 + at), 1, insert(*more), commit=True)
+    assert not lead.element.is_short('UPDATE "U.T" SET V = V + ?1', (1,))
+    assert lead.element.is_short('UPDATE "U.T" SET V = 1 WHERE ID = ?1', (1,))
+    assert not lead.element.is_short('DELETE FROM "U.T"')
+    running = lead.run(txn(2), 1, add_all(1), commit=True)
+    turns, read = 0, 0
+    while not running.done():
+        await asyncio.sleep(0)
+        turns += 1
+        read += len(lead.element.read('SELECT 1 FROM "U.T" WHERE ID = 5'))
+    assert (await running).counts == (8 * len(ROWS),)
+    assert turns == read > 50
+    # the term ends in the middle: nothing stays
+    running = lead.run(txn(3), 1, add_all(1), commit=True)
+    while not lead.element.busy:
+        await asyncio.sleep(0)
+    lead.writer.lost_lead()
+    assert not lead.element.busy
+    lead.writer.became_lead(2)
+    with pytest.raises(NotLeadError):
+        await running
+    ((total,),) = lead.element.read('SELECT SUM(V) FROM "U.T"')
+    assert total == 8 * (sum(n for n, _ in ROWS) + len(ROWS))
+    # an error in the middle undoes the statement alone
+    await lead.run(txn(4), 1, update(7, -7))
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(4), 2, RunSql(T, 'UPDATE "U.T" SET ID = ID + 1', ()))
+    await lead.commit(txn(4), 1)
+    assert lead.element.read('SELECT V FROM "U.T" WHERE ID = 7') == [(-7,)]

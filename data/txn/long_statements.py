@@ -1,0 +1,113 @@
+"""Statements that may change very many rows: on the writer's thread, their locks in slices.
+
+While such a statement runs nothing else is written at the element, but the event loop lives:
+reads go on, beacons are answered. Its row changes go to a file (data/storage/spool.py), and from
+there to the log (data/txn/parts.py); only their locks stay in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from functools import partial
+from typing import Any
+
+from data.txn.batches import Slices
+from data.txn.locks import Conflict, LockTable, Mode, Resource
+from data.txn.parts import PartWriter
+from data.txn.ports import Reply
+from data.txn.steps import StepRunner, StepsResult
+from data.txn.waiting import LockWaits
+from data.txn.workspace import Piece, Workspace
+from protocol.ids import TxnId
+from protocol.messages.sql import RunStatement
+
+
+class LongStatements(PartWriter):
+    """Between PartWriter and LeadWriter."""
+
+    locks: LockTable
+    waits: LockWaits
+
+    def _run_long(
+        self,
+        runner: StepRunner,
+        message: RunStatement,
+        workspace: Workspace,
+        reply: Reply,
+        until_s: float,
+    ) -> Slices:
+        """A statement of the resident transaction; the SQLite transaction holds all it changed."""
+        element = self._element
+        txn = message.txn
+        element.savepoint("statement")
+        try:
+            result = yield from self._on_thread(runner, message)
+            conflict = yield from self._first_conflict(runner, txn, result)
+            self._check_lease()
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._undo_to("statement", True)
+            self._statement_failed(txn)
+            raise
+        if conflict is not None:
+            self._undo_to("statement", True)
+            self._wait_in_txn(message, reply, until_s, conflict)
+            return
+        for changes in result.pieces():
+            self.locks.take_some(txn, runner.row_locks(changes))
+            yield None
+        element.release("statement")
+        spool = result.spool
+        before = workspace.rows
+        if spool is not None:
+            workspace.add_pieces(
+                Piece(spool.length(n), partial(spool.piece, n)) for n in range(len(spool))
+            )
+        self._keep(workspace, result, result.locks, before)
+        self._answer(message, workspace, result, reply)
+
+    def _on_thread(
+        self, runner: StepRunner, message: RunStatement
+    ) -> Generator[asyncio.Future[Any] | None, None, StepsResult]:
+        future = self._element.start_long(lambda: runner.run_long(message.steps))
+        try:
+            yield future
+        except GeneratorExit:  # the term is over
+            self._element.abandon_long()
+            raise
+        return future.result()
+
+    def _first_conflict(
+        self, runner: StepRunner, txn: TxnId, result: StepsResult
+    ) -> Generator[asyncio.Future[Any] | None, None, Conflict | None]:
+        for changes in result.pieces():
+            conflict = self.locks.first_conflict(txn, runner.row_locks(changes))
+            if conflict is not None:
+                return conflict
+            yield None
+        return self.locks.first_conflict(txn, result.locks)
+
+    # what LeadWriter does with every statement
+    def _keep(
+        self,
+        workspace: Workspace,
+        result: StepsResult,
+        wanted: list[tuple[Resource, Mode]],
+        before: int = -1,
+    ) -> None:
+        raise NotImplementedError
+
+    def _answer(
+        self, message: RunStatement, workspace: Workspace, result: StepsResult, reply: Reply
+    ) -> None:
+        raise NotImplementedError
+
+    def _statement_failed(self, txn: TxnId) -> None:
+        raise NotImplementedError
+
+    def _wait_in_txn(
+        self, message: RunStatement, reply: Reply, until_s: float, conflict: Conflict
+    ) -> None:
+        raise NotImplementedError
