@@ -223,6 +223,8 @@ class Running:
             mark = txn.mark()
             rows = None
             try:
+                if self._commits():
+                    return await self._plan_and_commit(txn)
                 tag, rows = await self._plan(txn)
                 await self._emit(rows)
             except BaseException:
@@ -244,6 +246,35 @@ class Running:
         if self._quota:
             await self._emit(rows)
         return tag
+
+    def _commits(self) -> bool:
+        """The hint TT_CommitDMLOnSuccess(1): the statement ends its transaction, if it succeeds."""
+        compiled = self.prepared.compiled
+        return (
+            self.session.explicit
+            and compiled.hints.get("TT_COMMITDMLONSUCCESS") == "1"
+            and isinstance(compiled.plan, (InsertPlan, UpdatePlan, DeletePlan))
+        )
+
+    async def _plan_and_commit(self, txn: Transaction) -> str:
+        """In one round trip, if the transaction is at one replica set and nothing else follows."""
+        session = self.session
+        manager = session.space.manager
+        made = None
+        if self.prepared.fast in ("write", "insert"):
+            made = session.fast_steps(self.prepared, self.values)
+        if made is None or not set(txn.participants) <= {made[0]}:
+            tag, rows = await self._plan(txn)
+            await self._emit(rows)
+            tag = await session.commit(self.sink, tag)
+            self._is_committed = True
+            return tag
+        rs, steps = made
+        work = manager.run_and_commit(txn, rs, steps, session.space.schema_version)
+        ran = await manager.finish(work)
+        self._is_committed = True
+        await session.commit(self.sink, "", done=True)
+        return tag_of(self.prepared.tag_kind, ran.counts[0])
 
     async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:
         try:

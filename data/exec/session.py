@@ -383,14 +383,16 @@ class Session:
         """BEGIN, also inside an implicit block."""
         self.explicit = True
 
-    def commit(self, sink: ResultSink, tag: str = "COMMIT") -> Coroutine[Any, Any, str]:
-        """A coroutine that commits what there is and gives the tag."""
+    def commit(
+        self, sink: ResultSink, tag: str = "COMMIT", *, done: bool = False
+    ) -> Coroutine[Any, Any, str]:
+        """A coroutine that commits what there is and gives the tag. `done`: it is committed."""
         if self.aborted is not None and (self.txn is None or self.txn.failed is None):
             return self.roll_back()  # the tag says so, as in PostgreSQL
         txn = self._leave()
 
         async def end() -> str:
-            if txn is not None:
+            if txn is not None and not done:
                 await self.space.manager.finish(self.space.manager.commit(txn))
             await self.committed(sink)
             return tag

@@ -339,6 +339,17 @@ class BatchWriter:
         work()
         self._done.append(work)
 
+    def apply_encoded(self, load: Callable[[], bytes]) -> None:
+        """The same with changes that are elsewhere, as `changes.encode` gives them."""
+        self._need_batch()
+
+        def work() -> None:
+            for changes in row_changes.decode_slices(load()):
+                self._apply(changes)
+
+        work()
+        self._done.append(work)
+
     def _undo_part(self, lsn: int) -> None:
         def work() -> None:
             for changes in reversed(list(self._log.part(lsn))):

@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
@@ -97,21 +97,6 @@ class LeadWriter(LongStatements):
             self._rebuild(self._locks_again(large, self._generation))
         else:
             self._serve()
-
-    def _locks_again(self, large: list[Workspace], generation: int) -> Iterator[None]:
-        """The locks of large transactions from their row changes, then serve."""
-        runner = self._runner(self._element.schema_version)
-        for workspace in large:
-            for changes in self.changes_in(workspace):
-                self.locks.take_some(workspace.txn, runner.row_locks(changes))
-                yield
-                if generation != self._generation:
-                    return  # the term is over
-        self._serve()
-
-    def _rebuild(self, slices: Iterator[None]) -> None:
-        if next(slices, self) is None:
-            self._loop.call_soon(self._rebuild, slices)
 
     def _serve(self) -> None:
         self.leading = True

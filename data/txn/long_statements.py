@@ -8,7 +8,7 @@ there to the log (data/txn/parts.py); only their locks stay in memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -89,7 +89,28 @@ class LongStatements(PartWriter):
             yield None
         return self.locks.first_conflict(txn, result.locks)
 
-    # what LeadWriter does with every statement
+    def _locks_again(self, large: list[Workspace], generation: int) -> Iterator[None]:
+        """The locks of large transactions from their row changes, then serve."""
+        runner = self._runner(self._element.schema_version)
+        for workspace in large:
+            for changes in self.changes_in(workspace):
+                self.locks.take_some(workspace.txn, runner.row_locks(changes))
+                yield
+                if generation != self._generation:
+                    return  # the term is over
+        self._serve()
+
+    def _rebuild(self, slices: Iterator[None]) -> None:
+        if next(slices, self) is None:
+            self._loop.call_soon(self._rebuild, slices)
+
+    # what LeadWriter does
+    def _runner(self, schema: int) -> StepRunner:
+        raise NotImplementedError
+
+    def _serve(self) -> None:
+        raise NotImplementedError
+
     def _keep(
         self,
         workspace: Workspace,

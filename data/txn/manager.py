@@ -183,6 +183,58 @@ class TransactionManager:
                 enlisted.statements = number
                 return ran
 
+    async def run_and_commit(
+        self, txn: Transaction, rs: int, steps: tuple[Step, ...], schema: int
+    ) -> Ran:
+        """Run a transaction's last statement and commit it in the same round trip.
+
+        No other replica set may take part. Afterwards the transaction is over; on an error it is
+        over if `txn.failed` says so, else only the statement is undone.
+        """
+        enlisted = txn.participants.setdefault(rs, Enlisted())
+        if enlisted.sent > enlisted.statements:
+            await self._undo_at(txn, rs, enlisted, enlisted.statements)
+            enlisted = txn.participants.setdefault(rs, Enlisted())
+        number = enlisted.sent = enlisted.statements + 1
+        deadline_s = boottime_s() + FAILOVER_WAIT_S + txn.lock_wait_ms / 1000
+        routes = self._routes
+        while True:
+            message = RunStatement(
+                self._db, rs, schema, routes.map_version, txn.id, enlisted.term, number, True,
+                steps, txn.lock_wait_ms,
+            )  # fmt: skip
+            try:
+                ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
+            except (PeerLostError, DeadlineError, OutcomeUnknownError) as error:
+                txn.failed = error
+                return await self._last_lost(txn, rs, number)
+            except GridError as error:
+                if not routes.may_repeat(error):
+                    if isinstance(error, WorkspaceLostError):
+                        txn.failed = error
+                    raise
+                if boottime_s() > deadline_s:
+                    raise self._down(rs, error) from error
+                await routes.wait_for_change(0.02)
+            else:
+                self.open.pop(txn.id, None)
+                return ran
+
+    async def _last_lost(self, txn: Transaction, rs: int, number: int) -> Ran:
+        """The answer of `run_and_commit` was lost: what became of the transaction?"""
+        outcome = await self.outcome(rs, txn.id)
+        self.open.pop(txn.id, None)
+        if outcome.state != "committed":
+            raise TransientError(
+                "the transaction was rolled back: its lead was lost during commit",
+                hint="Run the transaction again.",
+            )
+        if number > 1 or outcome.changes < 0:
+            raise OutcomeUnknownError(
+                "the transaction was committed; how many rows its last statement changed is unknown"
+            )
+        return Ran(0, (outcome.changes,), [])
+
     async def run_autocommit(
         self, rs: int, steps: tuple[Step, ...], schema: int, lock_wait_ms: int
     ) -> Ran:

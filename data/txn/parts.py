@@ -156,7 +156,7 @@ class PartWriter(BatchQueue):
                 element.apply_part(part.lsn)
                 yield
             for piece in workspace.queue:
-                element.apply_changes(row_changes.decode(piece.load()))
+                element.apply_encoded(piece.load)
                 yield
             yield from element.change_slices(workspace.changes)
         except GeneratorExit:  # the term is over, and the SQLite transaction with it

@@ -10,6 +10,7 @@ from pathlib import Path
 from data.catalog.catalog import CreateTable
 from data.replication.member import MemberStatus, ReplicaSetMember, ReplicationSettings
 from data.storage import changes as row_changes
+from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_payload
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -56,7 +57,6 @@ class Writer:
     async def write(self, rows: list[StorageRow], ddl: bytes = b"") -> None:
         """Insert customers as one replicated transaction. Raises GridError."""
         element, member = self.site.element, self.site.member
-        loop = asyncio.get_running_loop()
         element.begin()
         term, lsn = member.term, element.tail.lsn + 1
         if ddl:
@@ -68,7 +68,31 @@ class Writer:
             payload = TxnPayload(row_changes.encode(changes))
             entry = LogEntry(term, lsn, EntryKind.COMMIT, txn(lsn), encode_payload(payload))
             element.append(entry)
-        done = self.pending = loop.create_future()
+        await self._replicate(entry)
+
+    async def write_parts(self, rows: list[StorageRow]) -> None:
+        """The same, in PART entries of one piece each and a COMMIT that names them."""
+        element, member = self.site.element, self.site.member
+        who = txn(element.tail.lsn + 1)
+        changes = [RowChange("TERRY.CUSTOMERS", None, row) for row in rows]
+        parts = []
+        for at in range(0, len(changes), row_changes.PIECE):
+            data = row_changes.encode(changes[at : at + row_changes.PIECE])
+            element.begin()
+            parts.append(element.tail.lsn + 1)
+            payload = encode_payload(TxnPayload(data))
+            part = LogEntry(member.term, parts[-1], EntryKind.PART, who, payload)
+            element.append(part)
+            await self._replicate(part)
+        element.begin()
+        payload = encode_payload(TxnPayload(parts=tuple(parts)))
+        commit = LogEntry(member.term, element.tail.lsn + 1, EntryKind.COMMIT, who, payload)
+        element.apply_entry(commit)
+        await self._replicate(commit)
+
+    async def _replicate(self, entry: LogEntry) -> None:
+        element = self.site.element
+        done = self.pending = asyncio.get_running_loop().create_future()
 
         def on_done(error: GridError | None) -> None:
             if error is None:
@@ -78,7 +102,7 @@ class Writer:
             if not done.done():
                 done.set_result(None) if error is None else done.set_exception(error)
 
-        member.replicate([entry], on_done)
+        self.site.member.replicate([entry], on_done, element.effect_bytes(entry))
         await done
 
 

@@ -53,11 +53,13 @@ async def test_a_copy_answers_while_it_applies_a_large_batch(sites: Sites) -> No
     assert lead.member.term == 1
 
 
+@pytest.mark.parametrize("way", ["write", "write_parts"])
 async def test_a_large_batch_of_a_lead_that_dies_is_there_whole_or_not_at_all(
-    sites: Sites,
+    sites: Sites, way: str
 ) -> None:
     lead = await sites.until_whole()
-    writing = asyncio.ensure_future(lead.writer.write([customer(n) for n in range(ROWS)]))
+    write = getattr(lead.writer, way)
+    writing = asyncio.ensure_future(write([customer(n) for n in range(ROWS)]))
     await applying(sites[2])
     await lead.kill(proof=True)
     with pytest.raises(GridError):
@@ -73,9 +75,11 @@ async def test_a_large_batch_of_a_lead_that_dies_is_there_whole_or_not_at_all(
     assert contents(sites[2].element) == contents(sites[3].element) == contents(sites[1].element)
 
 
-async def test_a_copy_that_restarts_while_it_applies_catches_up(sites: Sites) -> None:
+@pytest.mark.parametrize("way", ["write", "write_parts"])
+async def test_a_copy_that_restarts_while_it_applies_catches_up(sites: Sites, way: str) -> None:
     lead = await sites.until_whole()
-    writing = asyncio.ensure_future(lead.writer.write([customer(n) for n in range(ROWS)]))
+    write = getattr(lead.writer, way)
+    writing = asyncio.ensure_future(write([customer(n) for n in range(ROWS)]))
     await applying(sites[2])
     await sites[2].kill(proof=True)
     await sites[2].start()

@@ -14,7 +14,7 @@ from data.txn import manager as manager_module
 from data.txn import settling
 from data.txn.manager import Transaction, TransactionManager
 from data.txn.settling import Settling
-from protocol.errors import DiskFullError, GridError, TransientError
+from protocol.errors import DiskFullError, GridError, OutcomeUnknownError, TransientError
 from protocol.messages.sql import RunStatement
 from protocol.messages.txn import CommitSingle, Decide, Prepare, RollBack
 from tests.support.lead import DB, DirectRoutes, Lead, add, insert, make_lead, update
@@ -237,3 +237,30 @@ async def test_commit_of_a_transaction_that_lost_its_changes_is_class_40(grid: G
     with pytest.raises(TransientError):
         await grid.manager.commit(txn)
     assert grid.leads[1].rows() == []
+
+
+async def test_a_last_statement_whose_answer_is_lost_is_not_run_twice(grid: Grid) -> None:
+    schema = grid.leads[1].element.schema_version
+    txn = grid.manager.begin(1000)
+    grid.routes.lose_answer = grid.once(RunStatement)
+    ran = await grid.manager.run_and_commit(txn, 1, (insert((1, 1), (2, 2)),), schema)
+    assert ran.counts == (2,)
+    assert not grid.manager.open
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, add(1, 1))
+    grid.routes.lose_answer = grid.once(RunStatement)
+    with pytest.raises(OutcomeUnknownError):  # committed, but nobody knows the number of rows
+        await grid.manager.run_and_commit(txn, 1, (add(1, 1),), schema)
+    assert grid.leads[1].rows() == [(1, 3), (2, 2)]
+    txn = grid.manager.begin(1000)
+    grid.routes.lose_answer = grid.once(RunStatement)
+    grid.routes.passes = lambda message: type(message) is not RunStatement
+    last = asyncio.ensure_future(grid.manager.run_and_commit(txn, 1, (add(1, 5),), schema))
+    while not grid.routes.held:
+        await asyncio.sleep(0)
+    grid.leads[1].writer.roll_back(RollBack(DB, 1, txn.id))
+    await grid.manager.outcome(1, txn.id)  # ABORT is written before the statement arrives
+    grid.routes.release()
+    with pytest.raises(TransientError):
+        await last
+    assert grid.leads[1].rows() == [(1, 3), (2, 2)]

@@ -1,0 +1,89 @@
+"""Large transactions on a whole grid of copies: all or nothing, and others live on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.support.elements import contents
+from tests.support.large import grid_for, run, terms
+from tests.support.memory_grid import DATABASE, MemoryGrid
+
+MIB_PER_MILLION_ROWS = 900  # of four elements, three clients and the tests in one process
+
+
+def copies_are_equal(grid: MemoryGrid) -> None:
+    found: dict[int, object] = {}
+    for node in grid.nodes:
+        assert node.instance is not None
+        database = node.instance.database(DATABASE)
+        rows = contents(database.element)["TERRY.BIG"]
+        assert found.setdefault(database.member.rs, rows) == rows
+
+
+@pytest.mark.timeout(240)
+async def test_a_large_transaction_comes_and_goes(tmp_path: Path) -> None:
+    rows = 40_000
+    async with grid_for(tmp_path, rows, 2) as grid:
+        figures = await run(grid, rows)
+        assert not [f.error for f in figures if f.error]
+        copies_are_equal(grid)
+
+
+@pytest.mark.timeout(120)
+async def test_a_lead_dies_while_a_large_transaction_is_committed(tmp_path: Path) -> None:
+    rows = 20_000
+    async with grid_for(tmp_path, rows, 1) as grid:
+        lead = next(
+            n for n in grid.nodes if n.instance and n.instance.database(DATABASE).writer.leading
+        )
+        other = next(n for n in grid.nodes if n is not lead)
+        client = await grid.connect(grid.nodes.index(other))
+        await client.execute("BEGIN")
+        await client.copy_records_to_table("big", records=[(n, "x", n) for n in range(rows)])
+        assert lead.instance is not None
+        writer = lead.instance.database(DATABASE).writer
+        committing = asyncio.ensure_future(client.execute("COMMIT"))
+        while writer._slices is None and not writer._in_flight:
+            await asyncio.sleep(0)
+        await grid.stop_node(lead)
+        committed = True
+        try:
+            await committing
+        except asyncpg.PostgresError as error:
+            committed = False
+            assert error.sqlstate[:2] in ("40", "08"), error
+            unknown = error.sqlstate == "08007"
+        found = await client.fetchval("SELECT COUNT(*) FROM big")
+        assert found == (rows if committed else 0) or (unknown and found in (0, rows))
+        await client.execute("INSERT INTO big VALUES (-1, 'y', 0)")
+        await grid.start_node(lead)
+        await grid.ready(lead)
+        await _until_equal(grid)
+        await client.close()
+
+
+async def _until_equal(grid: MemoryGrid) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            members = [n.instance.database(DATABASE).member for n in grid.nodes if n.instance]
+            if all(len(m.status().in_sync) == 2 and m.status().lag == 0 for m in members):
+                break
+            await asyncio.sleep(0.01)  # stands for a change of the view
+    copies_are_equal(grid)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("sets", [1, 2])
+async def test_a_million_rows_in_one_transaction(tmp_path: Path, sets: int) -> None:
+    async with grid_for(tmp_path, 1_000_000, sets) as grid:
+        led = terms(grid)
+        figures = await run(grid, 1_000_000)
+        assert not [f.error for f in figures if f.error]
+        assert terms(grid) == led
+        before, after = figures[0].rss_mib, max(f.rss_mib for f in figures)
+        assert after - before < MIB_PER_MILLION_ROWS
