@@ -559,7 +559,10 @@ class Leadership:
     ) -> None:
         copy.sent_s = now_s
         if isinstance(message, Append):
-            size_s = len(message.body) / APPLIED_BYTES_PER_S
+            batch = self.batch
+            large = batch is not None and message is batch.append
+            size = batch.bytes if batch is not None and large else len(message.body)
+            size_s = size / APPLIED_BYTES_PER_S  # beacons, and so the lease, go on meanwhile
             copy.retry_s = now_s + self.situation.pace.retry_s + size_s
         self.situation.out.append(Send(copy.element, message))
 

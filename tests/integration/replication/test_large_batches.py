@@ -35,9 +35,11 @@ async def applying(site: Site) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_copy_answers_while_it_applies_a_large_batch(sites: Sites) -> None:
+@pytest.mark.parametrize("way", ["write", "write_parts"])
+async def test_a_copy_answers_while_it_applies_a_large_batch(sites: Sites, way: str) -> None:
     lead = await sites.until_whole()
-    writing = asyncio.ensure_future(lead.writer.write([customer(n) for n in range(ROWS)]))
+    write = getattr(lead.writer, way)
+    writing = asyncio.ensure_future(write([customer(n) for n in range(ROWS)]))
     await applying(sites[2])
     clock = asyncio.get_running_loop().time
     last, gaps = clock(), []

@@ -134,6 +134,24 @@ def test_a_copy_that_joins_while_a_commit_is_under_way_gets_that_batch_too() -> 
     assert of(act.CommitBatch, rs.arrived(acked(rs, 3, 1), NOW))
 
 
+def test_the_lease_lives_while_a_copy_applies_a_large_batch() -> None:
+    rs = machine(1, damaged=True)
+    created(rs)
+    (cas,) = of(act.CompareAndSet, joined(rs, 2))
+    rs.set_answered(cas.new, cas.new, NOW)
+    rs.batch_appended((1, 1, 1), b"few", NOW, effect_bytes=100 * 2**20)
+    now_s = NOW
+    while now_s < NOW + 20:
+        now_s += 0.1
+        actions = rs.ticked(now_s, now_s + 10)
+        assert not of(act.CompareAndSet, actions), "it is at work"
+        for message in sent(m.Beacon, actions):  # it answers those, and nothing else
+            rs.arrived(m.Acked(*HEAD, 2, 1, "host2#1", message.sent_us, 0), now_s)
+        assert rs.leadership is not None
+        assert rs.leadership.lease_until_s > now_s
+    assert of(act.CommitBatch, rs.arrived(acked(rs, 2, 1, now_s), now_s))
+
+
 def test_a_silent_copy_is_out_only_after_the_compare_and_set() -> None:
     rs = machine(1, damaged=True)
     created(rs)
