@@ -27,6 +27,7 @@ from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
+    INTERRUPT_AGAIN_S,
     SHORT_STEPS,
     Params,
     ReaderPool,
@@ -405,8 +406,9 @@ class Element(BatchWriter):
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            self._writer.interrupt()
-            await asyncio.wait([future])
+            while not future.done():  # an interrupt before SQLite has begun with it is lost
+                self._writer.interrupt()
+                await asyncio.wait([future], timeout=INTERRUPT_AGAIN_S)
             raise
 
     def start_long(self, work: Callable[[], T]) -> asyncio.Future[T]:

@@ -49,6 +49,7 @@ _COSTLY = (
     "recursive",
 )
 SHORT_STEPS = 50_000  # of SQLite's machine: a few milliseconds
+INTERRUPT_AGAIN_S = 0.02
 VALUE_BYTES_MAX = 2 * ROW_BYTES_MAX  # also of a row as SQLite keeps it
 LIKE_PATTERN_BYTES_MAX = 8192
 BUSY_MS = 5000  # only checkpoints and other processes' readers can ever hold a lock we want
@@ -317,9 +318,8 @@ class ReadSnapshot:
             raise grid_error(error) from error
 
     async def on_thread_quietly(self, work: Callable[[], Any]) -> None:
-        """The same after whatever still runs, errors ignored: for cleaning up."""
-        if self._busy is not None and not self._busy.done():
-            await asyncio.wait([self._busy])
+        """The same after whatever still runs was stopped, errors ignored: for cleaning up."""
+        await self._stop()
         if self._busy is not None and not self._busy.cancelled():
             self._busy.exception()
         with suppress(GridError):
@@ -330,10 +330,14 @@ class ReadSnapshot:
         if not self._open:
             return
         self._open = False
-        if self._busy is not None and not self._busy.done():
-            self.connection.interrupt()
-            await asyncio.wait([self._busy])
+        await self._stop()
         self._end()
+
+    async def _stop(self) -> None:
+        """End what runs. An interrupt before SQLite has begun with it is lost, so: again."""
+        while self._busy is not None and not self._busy.done():
+            self.connection.interrupt()
+            await asyncio.wait([self._busy], timeout=INTERRUPT_AGAIN_S)
 
     def _end(self) -> None:
         with suppress(apsw.Error):
