@@ -20,7 +20,7 @@ from data.txn.lead import LeadWriter
 from protocol.messages.txn import Outcome
 from tests.sim.simulation import play
 
-SEEDS = 30  # of the normal test run
+SEEDS = 20  # of the normal test run
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
