@@ -77,7 +77,7 @@ class Router:
                 leads[number] = self._instances.get(state.lead, "")
         old, self.leads = self.leads, leads
         for number, lead in old.items():
-            if leads.get(number, lead) != lead and self._is_silent(lead):
+            if leads.get(number) != lead and self._is_silent(lead):
                 self._rpc.disconnect(lead)  # what waits there goes to the new lead
         self._element_map = ""
         self._changed.set()

@@ -247,13 +247,15 @@ async def _all_succeed_after(clients: list[PauseClient], at_s: float) -> None:
 
 
 @contextmanager
-def a_grid(k: int) -> Iterator[RealGrid]:
-    """Made in a folder of its own, which is gone in the end."""
+def a_grid(k: int, keep: Path | None) -> Iterator[RealGrid]:
+    """Made in a folder of its own, which is gone in the end. keep: where to put its logs."""
     folder = Path(tempfile.mkdtemp(prefix="tgp"))  # short: Unix sockets are made in it
     grid = RealGrid.make(folder / "g", k=k, data=2 * k)
     try:
         yield grid
     finally:
+        for host in grid.hosts if keep is not None else ():
+            shutil.copytree(grid.home(host) / "diag", keep / f"host{host}", dirs_exist_ok=True)
         grid.destroy()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -279,6 +281,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=100, help="events of each kind")
     parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--k", type=int, default=2, help="copies of every row")
+    parser.add_argument("--keep", type=Path, help="folder for the logs of the data instances")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     words = parser.parse_args()
     if links.can_enter() and not links.inside():
@@ -293,7 +296,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    with a_grid(words.k) as grid:
+    with a_grid(words.k, words.keep) as grid:
         found = asyncio.run(_measure_all(grid, keys, words.times, say))
     if words.output == "json":
         print(json.dumps({"k": words.k, "kinds": [m.figures() for m in found]}, indent=1))
