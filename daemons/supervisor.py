@@ -53,6 +53,7 @@ STOP_TIMEOUT_S = 30.0  # SIGTERM to SIGKILL; more than any daemon's own drain li
 REPORT_AGAIN_S = 0.5
 RESTART = RestartSettings(
     first_pause_s=0.2,
+    healthy_after_s=3.0,  # it has joined its replica set long ago
     stop_timeout_s=STOP_TIMEOUT_S,
     final_codes=frozenset({EXIT_OK, EXIT_CONFIG}),
 )

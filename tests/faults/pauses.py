@@ -180,9 +180,17 @@ def _summary(ms: list[float]) -> dict[str, float]:
 
 
 async def measure(
-    grid: RealGrid, watch: Observer, key: str, times: int, say: Callable[[str], None]
+    grid: RealGrid,
+    watch: Observer,
+    key: str,
+    times: int,
+    say: Callable[[str], None],
+    hold_s: float = 0.0,
 ) -> Measured:
-    """One kind of loss, some times, under one load. What was written is checked at the end."""
+    """One kind of loss, some times, under one load. What was written is checked at the end.
+
+    hold_s: how much longer a link stays cut when all clients have succeeded again.
+    """
     found = Measured(key)
     count = len(grid.hosts) + 1
     table, work = await make_counters(grid, count)
@@ -193,7 +201,8 @@ async def measure(
             tasks.create_task(client.run(stop, work(client.number)))
         try:
             for number in range(times):
-                await _event(grid, watch, found, 1 + number % len(watch.replica_sets), clients)
+                rs = 1 + number % len(watch.replica_sets)
+                await _event(grid, watch, found, rs, clients, hold_s)
                 worst_ms, took_s = found.pauses_s[-1] * 1000, found.took_s[-1]
                 say(f"{KINDS[key].title} {number + 1}/{times}: {worst_ms:.0f} ms ({took_s:.1f} s)")
         finally:
@@ -211,28 +220,30 @@ def links_heal(key: str) -> None:
 
 
 async def _event(
-    grid: RealGrid, watch: Observer, found: Measured, rs: int, clients: list[PauseClient]
+    grid: RealGrid,
+    watch: Observer,
+    found: Measured,
+    rs: int,
+    clients: list[PauseClient],
+    hold_s: float,
 ) -> None:
     kind = KINDS[found.key]
     await watch.whole()
     await _all_succeed_after(clients, time.monotonic())  # the last event is over
     host = watch.lead(rs) if kind.wants_lead else watch.copy(rs)
     mates = [other for other in watch.replica_sets[rs] if other != host]
+    life = watch.incarnation(host)
     at_s = time.monotonic()
-    gone = asyncio.create_task(watch.gone(host)) if not kind.cuts else None
-    try:
-        await asyncio.to_thread(kind.strike, grid, host, mates)
-        await _all_succeed_after(clients, time.monotonic())
-        if gone is not None:
-            await gone
-        if kind.cuts:
-            await asyncio.to_thread(links.heal)
-        elif not kind.comes_back:
-            await asyncio.to_thread(grid.start_instance, host)
-        await watch.whole()
-    finally:
-        if gone is not None:
-            gone.cancel()
+    await asyncio.to_thread(kind.strike, grid, host, mates)
+    await _all_succeed_after(clients, time.monotonic())
+    if kind.cuts:
+        await asyncio.sleep(hold_s)  # the load goes on
+        await asyncio.to_thread(links.heal)
+    else:
+        if not kind.comes_back:
+            await asyncio.to_thread(grid.start_daemon, host)
+        await watch.reborn(host, life)
+    await watch.whole()
     end_s = time.monotonic()
     pauses = longest_gaps(list(clients), at_s, end_s)
     found.clients_s += pauses
@@ -261,12 +272,12 @@ def a_grid(k: int, keep: Path | None) -> Iterator[RealGrid]:
 
 
 async def _measure_all(
-    grid: RealGrid, keys: Sequence[str], times: int, say: Callable[[str], None]
+    grid: RealGrid, keys: Sequence[str], times: int, say: Callable[[str], None], hold_s: float
 ) -> list[Measured]:
     found: list[Measured] = []
     async with grid.observer() as watch:
         for key in keys:
-            found.append(await measure(grid, watch, key, times, say))
+            found.append(await measure(grid, watch, key, times, say, hold_s))
             say(f"\n{HEAD}\n{found[-1].line()}\n")
     return found
 
@@ -281,6 +292,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=100, help="events of each kind")
     parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--k", type=int, default=2, help="copies of every row")
+    parser.add_argument("--hold", type=float, default=0.0, help="links stay cut longer, seconds")
     parser.add_argument("--keep", type=Path, help="folder for the logs of the data instances")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     words = parser.parse_args()
@@ -297,7 +309,7 @@ def main() -> int:
         print(text, file=sys.stderr, flush=True)
 
     with a_grid(words.k, words.keep) as grid:
-        found = asyncio.run(_measure_all(grid, keys, words.times, say))
+        found = asyncio.run(_measure_all(grid, keys, words.times, say, words.hold))
     if words.output == "json":
         print(json.dumps({"k": words.k, "kinds": [m.figures() for m in found]}, indent=1))
     else:
