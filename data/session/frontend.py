@@ -123,7 +123,7 @@ class Frontend:
         await self.stop()
 
     def turn_away(self, away: bool) -> None:
-        """Take no new client, and end each that asks for something new outside a transaction.
+        """Take no new user, and end each client that asks for something outside a transaction.
 
         False: all are welcome again.
         """
@@ -179,7 +179,9 @@ class Frontend:
 
     # -- host.Host -----------------------------------------------------------------------------
     def verifier(self, user: str, text: str | None) -> Verifier:
-        """See Host."""
+        """See Host. CutOffError: users are turned away, before they give a password."""
+        if self.turns_away:
+            raise _cut_off()
         if text is not None:
             try:
                 return Verifier.from_text(text)
@@ -226,8 +228,6 @@ class Frontend:
         self._clients.add(client)
         if self._draining:
             return ShuttingDownError("the instance is stopping")
-        if self.turns_away:
-            return _cut_off()
         if len(self._clients) > self._connections_max + UNAUTHENTICATED_MAX:
             return TooManyConnectionsError("sorry, too many clients already")
         return None

@@ -75,7 +75,7 @@ KINDS = {
         "SIGKILL lead", True, lambda g, h, _: g.kill_daemon(h), (1.0, 2.0), comes_back=True
     ),
     "lead_all": Kind(
-        "SIGKILL lead and supervisor", True, lambda g, h, _: g.kill_instance(h), (1.0, 2.0)
+        "SIGKILL lead and supervisor", True, lambda g, h, _: g.kill_instance(h), (2.0, 2.0)
     ),
     "copy_daemon": Kind(
         "SIGKILL copy", False, lambda g, h, _: g.kill_daemon(h), (0.5, 0.5), comes_back=True
