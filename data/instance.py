@@ -32,7 +32,7 @@ from data.storage.element import Element
 from data.txn.epochs import EpochBook
 from membership.port import ClusterView, InstanceInfo, Membership
 from protocol import trace
-from protocol.clock import SystemClock
+from protocol.clock import SystemClock, boottime_s
 from protocol.errors import (
     CorruptElementError,
     DatabaseClosedError,
@@ -84,6 +84,7 @@ class DataInstance:
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
         self._reach = reach_of(rpc)
+        self._reach.serves = lambda: membership.serving_until_s() > boottime_s()
         self._reach.subscribe(self._reach_changed)
 
     # -- life -----------------------------------------------------------------------------------
@@ -128,9 +129,9 @@ class DataInstance:
 
     def _reach_changed(self) -> None:
         """Clients of an instance that is cut off are better served elsewhere."""
-        away = self._reach.cut_off
+        away = self._reach.stranded
         if away != self.frontend.turns_away:
-            log.warning("instance.cut_off", cut_off=away)
+            log.warning("instance.stranded", stranded=away, cut_off=self._reach.cut_off)
             self.frontend.turn_away(away)
 
     # -- DatabaseHost ---------------------------------------------------------------------------

@@ -95,7 +95,7 @@ class ReplicaSetDownError(
 
 
 class CutOffError(ReplicaSetDownError, code="CUT_OFF", sqlstate="57P03", retriable=True):
-    """This data instance does not reach most of the others. Another one may serve the client."""
+    """This data instance is cut off: the client should go to another one."""
 
 
 class OutcomeUnknownError(GridError, code="OUTCOME_UNKNOWN", sqlstate="08007"):

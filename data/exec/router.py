@@ -137,6 +137,8 @@ class Router:
         if trace.listener is not None:
             trace.step("data/exec/router.py", message)
         lead = self.leads.get(rs)
+        if self._reach.stranded:
+            on_reply = self._without_hope(on_reply)
         if lead == self.instance:
             self._server.serve_local(message, on_reply)
         elif lead:
@@ -150,16 +152,22 @@ class Router:
         peer = self._rpc.peer(instance)
         if reach.relays and (relayed := reach.peer(instance)) is not None:
             relayed.send(message, on_reply, timeout_s)
-        elif reach.cut_off and not peer.connected:
-            on_reply(
-                None,
-                CutOffError(
-                    f"this data instance does not reach {instance} nor most of the others",
-                    hint="Roll back, and retry at another data instance.",
-                ),
-            )
         else:
             peer.send(message, on_reply, timeout_s)
+
+    def _without_hope(self, on_reply: OnReply) -> OnReply:
+        """While this instance is stranded, it would not learn of another lead: do not wait."""
+
+        def answered(reply: Any, error: GridError | None) -> None:
+            if isinstance(error, (NotLeadError, PeerUnreachableError)) and self._reach.stranded:
+                error = CutOffError(
+                    f"{self.instance} is cut off and does not reach a lead that it needs",
+                    detail=error.message,
+                    hint="Roll back, and retry at another data instance.",
+                )
+            on_reply(reply, error)
+
+        return answered
 
     def _tell(self, instance: str, message: Any) -> None:
         reach = self._reach

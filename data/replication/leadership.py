@@ -190,7 +190,7 @@ class Leadership:
             if message.asked_term == self.term == message.term and copy.phase is not Phase.PROBING:
                 self._lose(copy)
                 copy.refusals += 1
-                wait_s = self.situation.pace.retry_s * 2 ** min(copy.refusals, 6)
+                wait_s = self.situation.pace.retry_s * 2 ** min(copy.refusals, 4)
                 copy.retry_s = NEVER if copy.refusals < 3 else now_s + wait_s
                 self._contact(copy, now_s)
                 self._count_missing()

@@ -244,7 +244,7 @@ class Frontend:
 
 def _cut_off() -> CutOffError:
     return CutOffError(
-        "this data instance does not reach most of the others",
+        "this data instance is cut off from most of the others or from the membership servers",
         hint="Connect to another data instance.",
     )
 

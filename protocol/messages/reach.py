@@ -12,6 +12,7 @@ class Pulse(msgspec.Struct, frozen=True, array_like=True, tag="reach.pulse"):
     """I am here, and these instances answered me lately. Reply: Pulse."""
 
     hears: tuple[str, ...]
+    serves: bool = True  # membership answers it
 
 
 @message

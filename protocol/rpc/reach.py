@@ -35,6 +35,7 @@ class ReachTable:
         self.silent_s = SILENT_SHARE * session_timeout_s
         self._heard_s: dict[str, float] = {}  # watched instance → when it answered last
         self._hears: dict[str, frozenset[str]] = {}  # ... and whom it heard then
+        self._serves: dict[str, bool] = {}  # ... and whether membership answered it
 
     def watch(self, names: Collection[str], now_s: float) -> None:
         """These instances run; new ones are given the time to answer."""
@@ -44,11 +45,18 @@ class ReachTable:
         for name in names:
             self._heard_s.setdefault(name, now_s)
 
-    def answered(self, name: str, hears: Collection[str], now_s: float) -> None:
+    def answered(
+        self, name: str, hears: Collection[str], now_s: float, *, serves: bool = True
+    ) -> None:
         """It answered."""
         if name in self._heard_s:
             self._heard_s[name] = now_s
             self._hears[name] = frozenset(hears)
+            self._serves[name] = serves
+
+    def others_serve(self, now_s: float) -> bool:
+        """Whether membership answers one that answers here."""
+        return any(self._serves.get(name, False) for name in self.hears(now_s))
 
     def stood_still(self, pause_s: float) -> None:
         """This process did not run for so long: that was not the others' silence."""
@@ -96,6 +104,8 @@ class Reach:
         self.relays: dict[str, str] = {}
         self.reaches: frozenset[str] | None = None  # None: nobody looks
         self.cut_off = False  # most of the others have been out of reach for long
+        self.stranded = False  # cut off, or without membership while others have it
+        self.serves: Callable[[], bool] = lambda: True  # whether membership answers this instance
         self._listeners: list[Callable[[], None]] = []
         rpc.handle(Pulse, self._asked)
         RelayStation(rpc)
@@ -132,7 +142,7 @@ class Reach:
     # -- pulses -----------------------------------------------------------------------------------
     def _asked(self, _: Pulse, request: Request) -> None:
         hears = () if self._table is None else self._table.hears(boottime_s())
-        request.reply(Pulse(hears))
+        request.reply(Pulse(hears, self.serves()))
 
     def _tick(self) -> None:
         table = self._table
@@ -145,7 +155,7 @@ class Reach:
         if pause_s > self._period_s:
             table.stood_still(pause_s)
         self._look(table, now_s)
-        pulse = Pulse(table.hears(now_s))
+        pulse = Pulse(table.hears(now_s), self.serves())
         for name in table.watched():
             self._ask(name, pulse)
         for listener in self._listeners:
@@ -154,7 +164,7 @@ class Reach:
     def _ask(self, name: str, pulse: Pulse) -> None:
         def answered(reply: Pulse, error: GridError | None) -> None:
             if error is None and self._table is not None:
-                self._table.answered(name, reply.hears, boottime_s())
+                self._table.answered(name, reply.hears, boottime_s(), serves=reply.serves)
 
         peer = self._rpc.peer(name)
         if peer.connected:
@@ -171,6 +181,7 @@ class Reach:
         self.reaches = frozenset((*near, *relays))
         silent = table.silent(now_s)
         self.cut_off = table.is_cut_off(silent - relays.keys())
+        self.stranded = self.cut_off or (not self.serves() and table.others_serve(now_s))
         for name in silent:
             # The process runs, its link is cut; or most are silent: this end is cut off.
             connection = self._rpc.peer(name).connection

@@ -47,6 +47,7 @@ class Kind:
     goals_s: tuple[float, float]
     comes_back: bool = False  # by itself
     cuts: bool = False  # links, in a network namespace
+    hold_s: float = 0.0  # so long a link stays cut at least after all clients succeeded once
 
 
 def _cut_both(grid: RealGrid, host: int, _: list[int]) -> None:
@@ -63,6 +64,15 @@ def _cut_in(grid: RealGrid, host: int, _: list[int]) -> None:
 
 def _cut_pair(_: RealGrid, host: int, mates: list[int]) -> None:
     links.cut(links.both_ways((host, mate) for mate in mates))
+
+
+def _cut_membership(_: RealGrid, host: int, __: list[int]) -> None:
+    links.cut(links.both_ways([(host, links.MEMBERSHIP)]))
+
+
+def _cut_all(grid: RealGrid, host: int, _: list[int]) -> None:
+    others = [other for other in grid.hosts if other != host]
+    links.cut(links.both_ways([*((host, other) for other in others), (host, links.MEMBERSHIP)]))
 
 
 def _cut_stranger(grid: RealGrid, host: int, mates: list[int]) -> None:
@@ -86,6 +96,8 @@ KINDS = {
     "stop": Kind("planned stop of a lead", True, lambda g, h, _: g.stop_instance(h), (0.1, 0.1)),
     "isolate_lead": Kind("lead cut off", True, _cut_both, (2.5, 2.5), cuts=True),
     "isolate_copy": Kind("copy cut off", False, _cut_both, (2.5, 2.5), cuts=True),
+    "no_membership": Kind("lead without membership", True, _cut_membership, (2.5, 2.5), cuts=True),
+    "alone": Kind("lead cut off from everything", True, _cut_all, (2.5, 2.5), cuts=True),
     "deaf": Kind("lead does not hear", True, _cut_in, (2.5, 2.5), cuts=True),
     "mute": Kind("lead is not heard", True, _cut_out, (2.5, 2.5), cuts=True),
     "pair": Kind("link lead - copy cut", True, _cut_pair, (2.5, 2.5), cuts=True),
@@ -237,7 +249,7 @@ async def _event(
     await asyncio.to_thread(kind.strike, grid, host, mates)
     await _all_succeed_after(clients, time.monotonic())
     if kind.cuts:
-        await asyncio.sleep(hold_s)  # the load goes on
+        await asyncio.sleep(max(hold_s, kind.hold_s))  # the load goes on
         await asyncio.to_thread(links.heal)
     else:
         if not kind.comes_back:

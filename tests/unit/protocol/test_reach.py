@@ -56,3 +56,13 @@ def test_who_is_not_watched_any_more_is_forgotten() -> None:
     found.watch(("c",), 10.0)
     found.answered("b", (), 10.0)
     assert (found.watched(), found.hears(10.0)) == (("c",), ())
+
+
+def test_others_serve_if_one_that_is_heard_says_so() -> None:
+    found = table({"b": (10.0, ())})
+    assert found.others_serve(10.1)
+    found.answered("b", (), 10.2, serves=False)
+    assert not found.others_serve(10.3)
+    found.answered("c", (), 10.3, serves=True)
+    assert found.others_serve(10.4)
+    assert not found.others_serve(10.9)
