@@ -23,6 +23,7 @@ from protocol.rpc.server import Request
 log = structlog.get_logger(__name__)
 
 PULSES_PER_TIMEOUT = 10
+LAPSE_PULSES = 3  # leases from membership end within less, if nobody has a quorum
 HEARD_SHARE = 1 / 4  # of the session timeout: an answer that old does not count any more
 SILENT_SHARE = 1 / 2  # a connection is given up if others hear who is so long silent on it
 
@@ -54,9 +55,12 @@ class ReachTable:
             self._hears[name] = frozenset(hears)
             self._serves[name] = serves
 
-    def others_serve(self, now_s: float) -> bool:
-        """Whether membership answers one that answers here."""
-        return any(self._serves.get(name, False) for name in self.hears(now_s))
+    def others_serve(self, since_s: float) -> bool:
+        """Whether one has said since then that membership answers it."""
+        return any(
+            at_s >= since_s and self._serves.get(name, False)
+            for name, at_s in self._heard_s.items()
+        )
 
     def stood_still(self, pause_s: float) -> None:
         """This process did not run for so long: that was not the others' silence."""
@@ -101,6 +105,7 @@ class Reach:
         self._period_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._last_tick_s = 0.0
+        self._served_s = 0.0
         self.relays: dict[str, str] = {}
         self.reaches: frozenset[str] | None = None  # None: nobody looks
         self.cut_off = False  # most of the others have been out of reach for long
@@ -114,7 +119,7 @@ class Reach:
         """Ask from now on."""
         self._table = ReachTable(session_timeout_s)
         self._period_s = session_timeout_s / PULSES_PER_TIMEOUT
-        self._last_tick_s = boottime_s()
+        self._last_tick_s = self._served_s = boottime_s()
         self._tick()
 
     def stop(self) -> None:
@@ -154,6 +159,7 @@ class Reach:
         self._last_tick_s = now_s
         if pause_s > self._period_s:
             table.stood_still(pause_s)
+            self._served_s += pause_s
         self._look(table, now_s)
         pulse = Pulse(table.hears(now_s), self.serves())
         for name in table.watched():
@@ -181,7 +187,11 @@ class Reach:
         self.reaches = frozenset((*near, *relays))
         silent = table.silent(now_s)
         self.cut_off = table.is_cut_off(silent - relays.keys())
-        self.stranded = self.cut_off or (not self.serves() and table.others_serve(now_s))
+        if self.serves():
+            self._served_s = now_s
+        # Without a quorum leases end one after the other: that is nobody's own trouble.
+        lone_s = self._served_s + LAPSE_PULSES * self._period_s
+        self.stranded = self.cut_off or (now_s >= lone_s and table.others_serve(lone_s))
         for name in silent:
             # The process runs, its link is cut; or most are silent: this end is cut off.
             connection = self._rpc.peer(name).connection
