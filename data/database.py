@@ -21,7 +21,9 @@ from data.exec.shard import Shard
 from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
+from data.txn.deadlock_watch import DeadlockWatch
 from data.txn.epochs import EpochClock
+from data.txn.isolation import isolation_of_attribute
 from data.txn.lead import LeadWriter
 from data.txn.settling import Settling
 from data.txn.workspace import Workspace
@@ -98,6 +100,7 @@ class Database:
             element, self.shard, rpc, membership, server, incarnation, scratch
         )
         self.space.lock_wait_ms = int(self.settings.lock_wait_s * 1000)
+        self.space.isolation = isolation_of_attribute(self.settings.isolation)
         self.space.connections_max = self.settings.connections
         self.epochs = self.shard.epochs = EpochKeeper(
             self.space.router,
@@ -117,6 +120,7 @@ class Database:
         self.space.statement_timeout_s = self.settings.statement_timeout_s
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
+        self._deadlocks = DeadlockWatch(spec.database, self.writer, self.space.router, self._spawn)
         self._resolving: set[TxnId] = set()
         self._settling = Settling(spec.database, element, self.writer, self.space.router)
         self._settle_task: asyncio.Task[None] | None = None
@@ -187,6 +191,7 @@ class Database:
 
     async def stop(self, *, hand_over: bool) -> None:
         """Leave the replica set, end everything, close the files."""
+        self._deadlocks.close()
         if self._housekeeper is not None:
             self._housekeeper.cancel()
             await asyncio.gather(self._housekeeper, return_exceptions=True)

@@ -12,6 +12,7 @@ from data.exec.prepared import PreparedStatement
 from data.exec.queries import QueryRunner
 from data.exec.rows import RowMaker
 from data.exec.running import RETRY_PAUSE_S, Running, draw_sequences
+from data.exec.serializable import lock_reads
 from data.exec.values import Specials
 from data.exec.writes import Writer
 from data.session.engine import Execution, ResultSink
@@ -216,6 +217,7 @@ def run_copy_out(
         specials = Specials(session)
         await draw_sequences(session, query, specials)
         runner = QueryRunner(session.space, specials, session.txn)
+        await lock_reads(runner, session.space.catalog, query, ())
         count = 0
         async for batch in runner.batches(query, ()):
             await running.writable()

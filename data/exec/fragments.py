@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from data.exec.shard import Shard
+from data.txn.deadlock_watch import answer_waits, end_wait
 from data.txn.ports import Reply
 from protocol import trace
 from protocol.errors import GridError, InternalError, NotServingError
@@ -69,6 +70,8 @@ _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     txn.RollBack: _roll_back,
     txn.ListTransactions: _list,
     txn.AskOpen: _ask_open,
+    txn.AskWaits: lambda s, m, r, _: answer_waits(s.writer, r),
+    txn.EndWait: lambda s, m, _r, _: end_wait(s.writer, m),
     txn.UndoStatement: lambda s, m, r, _: s.writer.undo_statement(m, r),
     txn.CommitSingle: lambda s, m, r, _: s.writer.commit_single(m, r),
     txn.Prepare: lambda s, m, r, _: s.writer.prepare(m, r),

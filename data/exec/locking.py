@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from data.sql.plan_types import Gather, Locking, LockStrength, QueryPlan
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
-from protocol.errors import TransientError
+from protocol.errors import TooLargeError, TransientError
 from protocol.messages.sql import SelectRows, TakeKeys
 from protocol.sqltypes import StorageRow, StorageValue
 
@@ -50,9 +50,13 @@ async def locked_rows(
         limit, offset = runner.space.expressions.query(locking.cut.sql, params)[0]
         left_out = int(offset or 0)
         wanted = -1 if limit is None or int(limit) < 0 else int(limit) + left_out
+    rows: list[StorageRow] | None = None
     if plan.final is None:
-        rows = await _lock_where_read(runner, plan.gathers[0], locking, values, wanted)
-    else:
+        try:
+            rows = await _lock_where_read(runner, plan.gathers[0], locking, values, wanted)
+        except TooLargeError:  # for one answer; a read that only reads comes in parts
+            rows = None
+    if rows is None:
         rows = await _LockAfter(runner, plan, locking, values, wanted).rows()
     return [row[: locking.visible] for row in rows[left_out:]]
 

@@ -172,6 +172,8 @@ def _copy_format(space: Coordination, plan: CopyPlan) -> CopyFormat:
 # -- fast paths ----------------------------------------------------------------------------------
 def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None:
     plan = statement.compiled.plan
+    if wants_table_lock(statement.compiled.hints):
+        return
     if isinstance(plan, QueryPlan):
         if plan.final is None and plan.locking is None and not plan.scalars:
             gather = plan.gathers[0]
@@ -187,6 +189,11 @@ def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None
                 statement.fast = "write" if statement.bucket else ""
     elif isinstance(plan, InsertPlan):
         _fast_insert(space, statement, plan)
+
+
+def wants_table_lock(hints: dict[str, str]) -> bool:
+    """True for TT_TblLock(1) and for TT_RowLock(0): the tables are locked instead of rows."""
+    return hints.get("TT_TBLLOCK") == "1" or hints.get("TT_ROWLOCK") == "0"
 
 
 def _bucket(route: Route) -> BucketOfValues | None:

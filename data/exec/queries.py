@@ -111,7 +111,7 @@ class QueryRunner:
         term = 0
         if self._txn is not None:
             enlisted = self._txn.participants.get(target.rs)
-            if enlisted is not None and enlisted.statements:
+            if enlisted is not None and enlisted.wrote:
                 txn, term = self._txn.id, enlisted.term
         return ReadRows(
             self._space.name,

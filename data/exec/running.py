@@ -13,19 +13,22 @@ import structlog
 
 from data.distribution.route import Special
 from data.exec import encoders
-from data.exec.prepared import PreparedStatement
+from data.exec.prepared import PreparedStatement, wants_table_lock
 from data.exec.queries import QueryRunner
 from data.exec.rows import RowMaker
+from data.exec.serializable import is_one_read, lock_reads, lock_whole_table
 from data.exec.values import Specials
 from data.exec.writes import Writer, Written
 from data.session.engine import ResultSink
 from data.sql.plan_types import DeletePlan, InsertPlan, QueryPlan, UpdatePlan
+from data.txn.isolation import Isolation
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     CancelledError,
     DeadlineError,
+    DeadlockError,
     FailedTransactionError,
     GridError,
     InternalError,
@@ -162,6 +165,9 @@ class Running:
                     if session.txn is not None:
                         session.txn.failed = error
                         raise  # more than this statement is gone
+                elif isinstance(error, DeadlockError):
+                    if session.txn is not None:
+                        raise
                 elif isinstance(error, TransientError):
                     changed += 1
                     if changed > ROW_CHANGED_TRIES:
@@ -188,6 +194,8 @@ class Running:
             raise session.refusal()
         plan = self.prepared.compiled.plan
         if isinstance(plan, QueryPlan) and plan.locking is None:
+            if session.txn is None and session.isolation is Isolation.SERIALIZABLE:
+                return await self._query_alone(plan)
             return await self._query(plan, session.txn)
         if session.txn is None and self.prepared.fast in ("write", "insert"):
             tag = await self._autocommit()
@@ -288,6 +296,11 @@ class Running:
         space = self.session.space
         specials = Specials(self.session)
         queries = QueryRunner(space, specials, txn)
+        hinted = wants_table_lock(self.prepared.compiled.hints)
+        if hinted and isinstance(plan, InsertPlan | UpdatePlan | DeletePlan):
+            await lock_whole_table(queries, plan.table_id)
+        if isinstance(plan, QueryPlan | InsertPlan | UpdatePlan | DeletePlan):
+            await lock_reads(queries, space.catalog, plan, self.values)
         if isinstance(plan, QueryPlan):
             await draw_sequences(self.session, plan, specials)
             locked = [row async for batch in queries.batches(plan, self.values) for row in batch]
@@ -314,12 +327,27 @@ class Running:
         return tag_of(self.prepared.tag_kind, written.count), rows
 
     # -- results -----------------------------------------------------------------------------------
+    async def _query_alone(self, plan: QueryPlan) -> str:
+        """A query that is a SERIALIZABLE transaction of its own."""
+        if is_one_read(plan):
+            return await self._query(plan, None)
+        manager = self.session.space.manager
+        txn = self.session.begin_txn()
+        try:
+            tag = await self._query(plan, txn)
+        except BaseException:
+            await manager.roll_back(txn)
+            raise
+        await manager.finish(manager.commit(txn))
+        return tag
+
     async def _query(self, plan: QueryPlan, txn: Transaction | None) -> str:
         session = self.session
         space = session.space
         specials = Specials(session)
         await draw_sequences(session, plan, specials)
         runner = QueryRunner(space, specials, txn)
+        await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
         if plan.final is None and encoder is not None and not self._quota:
             await runner.prepare(plan, self.values)

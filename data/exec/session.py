@@ -35,7 +35,7 @@ from data.sql.plan_types import (
     UtilityPlan,
 )
 from data.sql.text import split
-from data.txn.isolation import Isolation
+from data.txn.isolation import Isolation, isolation_of
 from data.txn.manager import Transaction
 from protocol import trace
 from protocol.errors import (
@@ -86,7 +86,8 @@ class Session:
         self.database = space.name
         self.lock_wait_ms = space.lock_wait_ms
         self.txn: Transaction | None = None
-        self.default_isolation = space.isolation
+        given = parameters.get("default_transaction_isolation")
+        self.default_isolation = space.isolation if given is None else isolation_of(given)
         self._chosen: Isolation | None = None  # of this transaction, if it named one
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
         self.implicit = False  # several statements until the next Sync
@@ -148,6 +149,10 @@ class Session:
     def isolation(self) -> Isolation:
         """The level of the transaction, the open one or the next."""
         return self.default_isolation if self._chosen is None else self._chosen
+
+    @property
+    def _locks_reads(self) -> bool:
+        return (self.explicit or self.implicit) and self.isolation is Isolation.SERIALIZABLE
 
     def choose_isolation(self, level: Isolation) -> None:
         """Set the level of this transaction. Raises TransactionStateError if it has begun."""
@@ -259,7 +264,9 @@ class Session:
         if path and self.space.is_open:
             self.space.router.check_serving()
             if path == "read":
-                if not max_rows and encoder is not None and self.failed is None:
+                plain = not max_rows and encoder is not None and self.failed is None
+                if plain and not self._locks_reads:
+                    assert encoder is not None
                     return fast.read(self, prepared, values, encoder, sink)
             elif not (self.explicit or self.implicit or self.wants_epoch):
                 return fast.write(self, prepared, values, sink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,15 @@ def _savepoint(session: Session, name: str) -> None:
 def _call(session: Session, text: str) -> None:
     """A built-in procedure. Raises NotSupportedError for others."""
     name = "".join(text.split()).rstrip(";").upper()
+    lock_wait = re.fullmatch(r"TTLOCKWAIT\((\d+(?:\.\d*)?)\)", name)
+    if lock_wait is not None:
+        session.lock_wait_ms = int(float(lock_wait[1]) * 1000)
+        return
+    if name.startswith("TTLOCKLEVEL"):
+        raise NotSupportedError(
+            "ttLockLevel is not supported in a grid",
+            hint="The hints TT_TblLock(1) and TT_RowLock(0) make a statement lock its table.",
+        )
     if name not in ("TTEPOCHCREATE", "TTEPOCHCREATE()"):
         raise NotSupportedError(f"there is no procedure {text.strip()}")
     session.epoch_next = True

@@ -25,12 +25,12 @@ from data.catalog.element_ddl import (
     quoted,
     table_name,
 )
-from data.catalog.objects import Distribution, Table
+from data.catalog.objects import Distribution, Index, Table
 from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
-from data.sql.plan_types import DeletePlan, InsertPlan, Returning, UpdatePlan
+from data.sql.plan_types import DeletePlan, InsertPlan, OnConflict, Returning, UpdatePlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
 from protocol import trace
@@ -119,23 +119,27 @@ class Writer:
             made = [await self._maker.make(row, values) for row in plan.rows]
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
             return await self._upsert(table, plan, made, values)
-        ignore = plan.on_conflict is not None
-        count, rows = await self.insert_rows(table, made, ignore=ignore)
+        count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
         return Written(count, self._returning(plan.returning, table, rows, values))
 
     async def insert_rows(
-        self, table: Table, made: Sequence[StorageRow], *, ignore: bool = False
+        self, table: Table, made: Sequence[StorageRow], *, on_conflict: OnConflict | None = None
     ) -> tuple[int, list[StorageRow]]:
         """Place and insert rows (without bucket); the number inserted, and those full rows.
 
-        ignore: rows whose key exists are left out.
+        on_conflict (DO NOTHING): rows whose key exists are left out.
         """
-        if ignore and any(index.is_global and index.unique for index in table.indexes):
-            return await self._insert_new(table, made)
+        ignore = on_conflict is not None
+        target: Index | None = None  # None: any
+        if on_conflict is not None:
+            target = next((i for i in table.indexes if i.id in on_conflict.index_ids), None)
+            if any(index.is_global and index.unique for index in table.indexes):
+                return await self._insert_new(table, made, target)
         placed = await self._place(table, made)
         inserted: Counter[StorageRow] = Counter()
         count = 0
-        async for answers in self._insert_placed(table, placed, ignore):
+        columns = target.columns if target is not None else ()
+        async for answers in self._insert_placed(table, placed, ignore, columns):
             count += sum(ran.counts[0] for ran in answers)
             for ran in answers:
                 inserted.update(map(tuple, ran.rows))
@@ -143,7 +147,11 @@ class Writer:
         return count, rows if not ignore else _those_of(rows, inserted)
 
     async def _insert_placed(
-        self, table: Table, placed: list[tuple[int, StorageRow]], ignore: bool = False
+        self,
+        table: Table,
+        placed: list[tuple[int, StorageRow]],
+        ignore: bool = False,
+        target: tuple[str, ...] = (),
     ) -> AsyncIterator[list[Ran]]:
         """Insert in slices, at all replica sets at the same time; the answers of each slice."""
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
@@ -152,7 +160,7 @@ class Writer:
         slices = {rs: _slices(rows) for rs, rows in sorted(by_set.items())}
         for at in range(max(map(len, slices.values()), default=0)):
             steps = {
-                rs: InsertRows(table.id, some[at], ignore)
+                rs: InsertRows(table.id, some[at], ignore, target)
                 for rs, some in slices.items()
                 if at < len(some)
             }
@@ -162,7 +170,7 @@ class Writer:
             yield list(answers.values())
 
     async def _insert_new(
-        self, table: Table, made: Sequence[StorageRow]
+        self, table: Table, made: Sequence[StorageRow], target: Index | None
     ) -> tuple[int, list[StorageRow]]:
         """Leave out rows whose key exists anywhere: halve the rows until none is in the way."""
         mark = self._txn.mark()
@@ -170,15 +178,38 @@ class Writer:
             placed = await self._place(table, made)
             async for _ in self._insert_placed(table, placed):
                 pass
-        except UniqueViolationError:
+        except UniqueViolationError as error:
             await self._space.manager.finish(self._space.manager.undo(self._txn, mark))
             if len(made) == 1:
+                if not await self._is_forgiven(table, made[0], target, error):
+                    raise
                 return 0, []
             half = len(made) // 2
-            first, first_rows = await self._insert_new(table, made[:half])
-            second, second_rows = await self._insert_new(table, made[half:])
+            first, first_rows = await self._insert_new(table, made[:half], target)
+            second, second_rows = await self._insert_new(table, made[half:], target)
             return first + second, first_rows + second_rows
         return len(placed), [full for _, full in placed]
+
+    async def _is_forgiven(
+        self, table: Table, row: StorageRow, target: Index | None, error: UniqueViolationError
+    ) -> bool:
+        """Is the key of `target` in the way, perhaps besides the one that was noticed first?"""
+        if target is None or f"({table.schema}.{target.name})" in error.message:
+            return True
+        if not target.is_global:
+            return False  # the element looks at the row's own keys first
+        entries = global_index_table(table, target)
+        columns = full_row_columns(table)
+        key = tuple([row[columns.index(c)] for c in entries.distribution_key])
+        if None in key:
+            return False
+        hasher = self._space.placement.hasher(entries, entries.distribution_key)
+        where = " AND ".join(
+            f"{quoted(c)} = ?{n}" for n, c in enumerate(entries.distribution_key, 1)
+        )
+        sql = f"SELECT 1 FROM {quoted(table_name(entries))} WHERE {where}"
+        ran = await self._run(self._space.router.buckets[hasher(key)], SelectRows(sql, key))
+        return bool(ran.rows)
 
     async def _place(
         self, table: Table, made: Sequence[StorageRow]

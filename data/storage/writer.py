@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import apsw
 
 from data.catalog.catalog import Catalog, CatalogChange
+from data.catalog.element_ddl import quoted
 from data.storage import changes as row_changes
 from data.storage import schema
 from data.storage.changes import RowChange
@@ -289,9 +290,15 @@ class BatchWriter:
             self._done.append(changes)
         return changes
 
-    def insert_new_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
-        """Insert full rows, leaving out those whose primary or unique key exists."""
-        text = self._tables[table].insert + " ON CONFLICT DO NOTHING"
+    def insert_new_rows(
+        self, table: str, rows: Sequence[StorageRow], target: tuple[str, ...] = ()
+    ) -> list[RowChange]:
+        """Insert full rows, leaving out those whose primary or unique key exists.
+
+        `target`: the columns of the only unique index that counts; () all do.
+        """
+        columns = f" ({', '.join(quoted(c) for c in target)})" if target else ""
+        text = f"{self._tables[table].insert} ON CONFLICT{columns} DO NOTHING"
         changes: list[RowChange] = []
         for row in rows:
             try:

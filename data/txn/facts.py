@@ -5,7 +5,7 @@ Rows are *full rows*: hidden columns included, in the order of the element's SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from data.catalog.catalog import Catalog
@@ -255,6 +255,25 @@ def child_resource(table_id: int, key: ForeignKey, values: StorageRow) -> Resour
 def entries_name(index_id: int) -> str:
     """SQLite name of the entries of a global index; their keys are locked by this name."""
     return f"GI.{index_id}"
+
+
+def whole_tables(locks: Iterable[tuple[Resource, Mode]]) -> set[int]:
+    """The tables among these locks that are locked as a whole, for one transaction alone."""
+    return {
+        resource[0]
+        for resource, mode in locks
+        if isinstance(resource, tuple) and len(resource) == 1 and mode is Mode.EXCLUSIVE
+    }
+
+
+def is_row_of(resource: Resource, tables: set[int]) -> bool:
+    """True for rows and keys of these tables. Who else wants one asks for its table too."""
+    return (
+        isinstance(resource, tuple)
+        and len(resource) == 3
+        and resource[0] in tables
+        and isinstance(resource[1], int)  # else a foreign-key value, which stands for no row
+    )
 
 
 def exists_sql(table: Table, columns: tuple[str, ...]) -> str:

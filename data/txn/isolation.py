@@ -24,7 +24,7 @@ _BY_NAME = {
     "read uncommitted": Isolation.READ_COMMITTED,
     **{level.sql_name: level for level in Isolation},
 }
-_REFUSED = frozenset({Isolation.REPEATABLE_READ, Isolation.SERIALIZABLE})
+_REFUSED = frozenset({Isolation.REPEATABLE_READ})
 
 
 def isolation_of(name: str) -> Isolation:

@@ -19,7 +19,7 @@ from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn import luggage
 from data.txn.batches import Finish
-from data.txn.facts import FactsCache
+from data.txn.facts import FactsCache, is_row_of, whole_tables
 from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.long_statements import LongStatements
 from data.txn.parts import PART_CHANGES, is_large, payload_of
@@ -302,9 +302,11 @@ class LeadWriter(LongStatements):
             try:
                 result = runner.run(message.steps)
                 wanted = runner.row_locks(result.changes) + result.locks
+                if workspace.whole:
+                    wanted = [lock for lock in wanted if not is_row_of(lock[0], workspace.whole)]
                 conflict = self.locks.first_conflict(message.txn, wanted)
                 self._check_lease()
-                apart = complete or not self._touched_before(message.txn, wanted)
+                apart = complete or not self._touched_before(workspace, wanted)
             except MustWaitError as error:
                 conflict, apart = error.conflict, True
             except GridError:
@@ -371,9 +373,12 @@ class LeadWriter(LongStatements):
             failed()
             raise
 
-    def _touched_before(self, txn: TxnId, wanted: list[tuple[Resource, Mode]]) -> bool:
+    def _touched_before(self, workspace: Workspace, wanted: list[tuple[Resource, Mode]]) -> bool:
         """Some of the rows or keys were locked by an earlier statement of the transaction."""
-        return any(len(r) > 1 and self.locks.holds(txn, r) for r, _ in wanted)  # type: ignore[arg-type]
+        if workspace.whole:
+            return True  # perhaps: rows of tables that are locked as a whole are not locked
+        holds, txn = self.locks.holds, workspace.txn
+        return any(len(r) > 1 and holds(txn, r) for r, _ in wanted)  # type: ignore[arg-type]
 
     def _enlist(self, message: RunStatement) -> Workspace:
         """The transaction's workspace, made for its first statement here."""
@@ -406,6 +411,7 @@ class LeadWriter(LongStatements):
         txn, large = workspace.txn, is_large(workspace)
         held = self.locks.take(txn, result.locks if large else wanted, wanted if large else ())
         self.waits.wake(held)
+        workspace.whole |= whole_tables(wanted)
         workspace.marks.append(workspace.rows if before < 0 else before)
         workspace.changes += result.changes
         workspace.statements += 1

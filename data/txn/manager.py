@@ -9,7 +9,6 @@ the event loop; what they decide is in `Transaction`, what they send goes throug
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -18,7 +17,7 @@ import structlog
 
 from data.txn.isolation import Isolation
 from protocol import trace
-from protocol.clock import boottime_s
+from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     DeadlineError,
     GridError,
@@ -29,7 +28,15 @@ from protocol.errors import (
     WorkspaceLostError,
 )
 from protocol.ids import TxnId
-from protocol.messages.sql import Ran, RunStatement, Step
+from protocol.messages.sql import (
+    LockKeys,
+    LockTable,
+    Ran,
+    RunStatement,
+    SelectRows,
+    Step,
+    TakeKeys,
+)
 from protocol.messages.txn import (
     Acknowledged,
     AskOutcome,
@@ -52,7 +59,9 @@ DECISION_WAIT_S = 60.0  # how long a commit waits for its outcome before it says
 
 T = TypeVar("T")
 
-_numbers = itertools.count(1)  # of the process: a database loaded again never repeats an id
+LOCK_STEPS = (LockKeys, LockTable, SelectRows, TakeKeys)  # they change no row
+
+_newest = 0  # number given in this process: a database loaded again never repeats an id
 
 
 class Routes(Protocol):
@@ -74,6 +83,7 @@ class Enlisted:
     term: int = 0
     statements: int = 0  # answered
     sent: int = 0  # number of the newest statement that was sent: it may have run there
+    wrote: bool = False  # something else than locks may be there
 
 
 @dataclass(slots=True)
@@ -105,8 +115,14 @@ class TransactionManager:
         self.open: dict[TxnId, Transaction] = {}
 
     def new_id(self) -> TxnId:
-        """A transaction id never given before."""
-        return TxnId(self._element, self._incarnation, next(_numbers))
+        """A transaction id never given before.
+
+        Its number tells when it was given (wall clock, µs), so that everybody agrees which of two
+        transactions is the younger, however many coordinators there are; see data/txn/locks.py.
+        """
+        global _newest
+        _newest = max(_newest + 1, wall_us())
+        return TxnId(self._element, self._incarnation, _newest)
 
     def coordinated(self) -> tuple[CoordinatedState, ...]:
         """The transactions of clients here, for operators."""
@@ -149,6 +165,7 @@ class TransactionManager:
             await self._undo_at(txn, rs, enlisted, enlisted.statements)
             enlisted = txn.participants.setdefault(rs, Enlisted())
         number = enlisted.sent = enlisted.statements + 1
+        enlisted.wrote = enlisted.wrote or not all(isinstance(s, LOCK_STEPS) for s in steps)
         wait_ms = txn.lock_wait_ms if lock_wait_ms < 0 else lock_wait_ms
         deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
         routes = self._routes
@@ -341,6 +358,9 @@ class TransactionManager:
             members = sorted(rs for rs, e in txn.participants.items() if e.statements)
             if len(members) == 1:
                 await self._commit_single(txn, members[0], ddl)
+            elif members and not ddl and not any(txn.participants[rs].wrote for rs in members):
+                # all its locks were held at one instant, if all are there when they are let go
+                await _all([self._commit_single(txn, rs, b"") for rs in members])
             elif members:
                 await self._commit_several(txn, tuple(members), ddl)
         finally:

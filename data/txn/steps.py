@@ -32,7 +32,12 @@ from data.txn.facts import (
 )
 from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
 from protocol import trace
-from protocol.errors import ForeignKeyError, InternalError, SequenceError
+from protocol.errors import (
+    ForeignKeyError,
+    InternalError,
+    SequenceError,
+    UniqueViolationError,
+)
 from protocol.messages.sql import (
     AddRows,
     ApplyImages,
@@ -171,12 +176,25 @@ class StepRunner:
     def _insert_rows(self, step: InsertRows, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
         rows: list[StorageRow] = [tuple(row) for row in step.rows]
-        insert = self._element.insert_new_rows if step.ignore else self._element.insert_rows
-        done = insert(facts.name, rows)
+        if step.ignore:
+            done = self._element.insert_new_rows(facts.name, rows, step.target)
+        else:
+            try:
+                done = self._element.insert_rows(facts.name, rows)
+            except UniqueViolationError:
+                self._wait_for_keys(facts, rows)
+                raise
         result.counts.append(len(done))
         if step.ignore:
             result.rows += [change.new for change in done if change.new is not None]
         self._after(facts, done, result)
+
+    def _wait_for_keys(self, facts: TableFacts, rows: list[StorageRow]) -> None:
+        """A key exists: perhaps it is about to go, with a transaction that is not committed."""
+        for row in rows:
+            for resource, _ in facts.resources(RowChange(facts.name, None, row)):
+                if self._conflict_of([(resource, Mode.KEY_SHARED)]) is not None:
+                    raise MustWaitError(Conflict(resource, Mode.EXCLUSIVE))
 
     def _put_index_keys(self, step: PutIndexKeys, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
@@ -270,6 +288,7 @@ class StepRunner:
         for key in step.keys:
             resource = child_resource(step.table_id, link.key, tuple(key))
             result.locks.append((resource, Mode.EXCLUSIVE))
+            result.locks.append(((step.table_id,), INTENTION_SHARED))
             self._remove_children(child, link, tuple(key), result, 0, step.restrict)
         result.counts.append(0)
 

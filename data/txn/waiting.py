@@ -15,6 +15,7 @@ from data.txn.ports import Reply
 from protocol.clock import boottime_s
 from protocol.errors import DeadlockError, GridError, LockTimeoutError
 from protocol.ids import TxnId
+from protocol.messages.txn import WaitEdge
 
 
 class _Wait:
@@ -38,6 +39,7 @@ class LockWaits:
         self._waits: dict[TxnId, _Wait] = {}
         self._woken: deque[Waiter] = deque()
         self._waking = False
+        self.on_wait: Callable[[], None] | None = None  # called whenever somebody begins to wait
         self._loop = asyncio.get_running_loop()
 
     def wait(
@@ -87,6 +89,8 @@ class LockWaits:
         self._waits[txn] = _Wait(waiter, now_s, give_up)
         self._locks.wait(waiter)
         self._break_cycles(txn)
+        if self.on_wait is not None and txn in self._waits:
+            self.on_wait()
 
     def give_up(self, txn: TxnId, error: GridError) -> None:
         """End the wait of a transaction's statement, if it waits."""
@@ -113,9 +117,16 @@ class LockWaits:
             self._waking = False
 
     # -- deadlocks ---------------------------------------------------------------------------------
-    def waiting_since(self) -> Iterable[tuple[Waiter, float]]:
+    def waiting_since(self) -> list[tuple[Waiter, float]]:
         """Everybody who waits, and since when (boottime)."""
-        return [(w.waiter, w.since_s) for w in self._waits.values() if w.waiter.number]
+        return [(w.waiter, w.since_s) for w in self._waits.values()]
+
+    def edges(self) -> tuple[WaitEdge, ...]:
+        """Everybody who waits, and for whom."""
+        return tuple(
+            WaitEdge(w.number, w.txn, w.gives_way, tuple(self._locks.blockers(w)))
+            for w in self._locks.waiters()
+        )
 
     def break_wait(self, txn: TxnId, number: int) -> bool:
         """End a wait that is part of a cycle; False if that wait is over already."""

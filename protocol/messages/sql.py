@@ -72,12 +72,14 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     """Full rows, hidden columns included.
 
-    `ignore`: skip rows whose key exists; the rows answer those that were inserted.
+    `ignore`: skip rows whose key exists; the rows answer those that were inserted. `target`: the
+    columns of the one unique index whose violation is forgiven; () all of them.
     """
 
     table_id: int
     rows: list[StorageRow]
     ignore: bool = False
+    target: tuple[str, ...] = ()
 
 
 class PutIndexKeys(msgspec.Struct, frozen=True, array_like=True, tag="g"):

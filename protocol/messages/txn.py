@@ -132,6 +132,40 @@ class StillOpen(msgspec.Struct, frozen=True, array_like=True, tag="txn.still_ope
     txns: tuple[TxnId, ...]
 
 
+class AskWaits(msgspec.Struct, frozen=True, array_like=True, tag="txn.ask_waits"):
+    """Who waits for locks at this lead? Reply: Waits. For deadlocks over several leads."""
+
+    db: str
+    rs: int
+
+
+class WaitEdge(msgspec.Struct, frozen=True, array_like=True):
+    """A wait and whom it is for. `number` names it as long as the lead's term lasts."""
+
+    number: int
+    txn: TxnId
+    gives_way: bool  # an autocommit statement
+    blockers: tuple[TxnId, ...]
+
+
+class Waits(msgspec.Struct, frozen=True, array_like=True, tag="txn.waits"):
+    """Reply to AskWaits."""
+
+    rs: int
+    term: int
+    waits: tuple[WaitEdge, ...]
+
+
+class EndWait(msgspec.Struct, frozen=True, array_like=True, tag="txn.end_wait"):
+    """One way: this wait is part of a deadlock and was chosen to end it. Harmless if it is over."""
+
+    db: str
+    rs: int
+    term: int
+    txn: TxnId
+    number: int
+
+
 class ListTransactions(msgspec.Struct, frozen=True, array_like=True, tag="txn.list"):
     """Open and prepared transactions at this element, and of its clients. Reply:
     TransactionList."""

@@ -78,7 +78,7 @@ LIMITS_HEAD = """
 Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
 """
 NOT_YET = (
-    *("TempSize", "Isolation", "Workers"),
+    *("TempSize", "Workers"),
     *("SQLQueryTimeout", "SQLQueryTimeoutMSec"),
 )
 

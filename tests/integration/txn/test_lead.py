@@ -15,9 +15,9 @@ from protocol.errors import (
     UniqueViolationError,
     WorkspaceLostError,
 )
-from protocol.messages.sql import RunStatement
+from protocol.messages.sql import LockTable, RunStatement, TakeKeys
 from protocol.messages.txn import AskOutcome, Decide, Prepare, RollBack, UndoStatement
-from tests.support.lead import DB, Answer, Lead, add, insert, txn, update
+from tests.support.lead import DB, Answer, Lead, T, add, insert, txn, update
 
 
 async def test_autocommit_statements_of_one_turn_share_a_batch(lead: Lead) -> None:
@@ -155,6 +155,21 @@ async def test_when_an_anchor_goes_back_its_word_alone_counts(lead: Lead) -> Non
     lead.writer.anchor_decided(txn(1))
     await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (2, 1)))
     assert lead.rows() == [(1, 1)]
+
+
+@pytest.mark.parametrize("lock", [LockTable(T, 1), TakeKeys(T, 0, [(1,)], 1)])
+async def test_locks_alone_are_prepared_and_survive_a_change_of_lead(
+    lead: Lead, lock: LockTable | TakeKeys
+) -> None:
+    await lead.run(txn(1), 1, lock)  # of what a SERIALIZABLE transaction has read
+    await lead.call(lead.writer.prepare, Prepare(DB, 1, 1, txn(1), 1, (1, 2)))
+    lead.writer.lost_lead()
+    lead.copies.term = 2
+    lead.writer.became_lead(2)
+    with pytest.raises(LockTimeoutError):
+        await lead.run(txn(2), 1, insert((1, 9)), commit=True, wait_ms=0)
+    await lead.call(lead.writer.decide, Decide(DB, 1, txn(1), True, (1, 2)))
+    await lead.run(txn(3), 1, insert((1, 7)), commit=True, wait_ms=0)
 
 
 async def test_a_lead_that_loses_its_term_says_unknown_for_what_was_sent(lead: Lead) -> None:
