@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -320,7 +320,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    with a_grid(words.k, words.keep) as grid:
+    with redirect_stdout(sys.stderr), a_grid(words.k, words.keep) as grid:
         found = asyncio.run(_measure_all(grid, keys, words.times, say, words.hold))
     if words.output == "json":
         print(json.dumps({"k": words.k, "kinds": [m.figures() for m in found]}, indent=1))
