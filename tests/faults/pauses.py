@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import shutil
 import statistics
 import sys
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -320,14 +321,23 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    with redirect_stdout(sys.stderr), a_grid(words.k, words.keep) as grid:
-        found = asyncio.run(_measure_all(grid, keys, words.times, say, words.hold))
-    if words.output == "json":
-        print(json.dumps({"k": words.k, "kinds": [m.figures() for m in found]}, indent=1))
-    else:
-        print("\n".join((HEAD, *(m.line() for m in found))))
+    with os.fdopen(os.dup(1), "w", closefd=True) as output:
+        os.dup2(2, 1)  # what makes the grid, in this process and others, prints there
+        found = _on_a_grid(words, keys, say)
+        if words.output == "json":
+            figures = {"k": words.k, "kinds": [m.figures() for m in found]}
+            print(json.dumps(figures, indent=1), file=output)
+        else:
+            print("\n".join((HEAD, *(m.line() for m in found))), file=output)
     say(f"{time.monotonic() - began_s:.0f} s")
     return 0 if all(m.meets_goals for m in found) else 1
+
+
+def _on_a_grid(
+    words: argparse.Namespace, keys: Sequence[str], say: Callable[[str], None]
+) -> list[Measured]:
+    with a_grid(words.k, words.keep) as grid:
+        return asyncio.run(_measure_all(grid, keys, words.times, say, words.hold))
 
 
 if __name__ == "__main__":
