@@ -218,6 +218,7 @@ class Database:
                 self._resolve_in_doubt()
                 self._ask_coordinators()
                 self._settle()
+                self.shard.drop_old_snapshots()
                 if self._started:
                     self.recovery.look()
             except Exception:

@@ -56,6 +56,18 @@ class TransientError(
     """Roll the transaction back and run it again (TimesTen TT57005)."""
 
 
+class SerializationError(GridError, code="SERIALIZATION", sqlstate="40001", retriable=True):
+    """A row that the transaction writes has changed since its snapshot was taken."""
+
+
+class SnapshotTooOldError(GridError, code="SNAPSHOT_TOO_OLD", sqlstate="40001", retriable=True):
+    """The snapshot of a REPEATABLE READ transaction is not held any more."""
+
+
+class TooManySnapshotsError(GridError, code="TOO_MANY_SNAPSHOTS", sqlstate="53400", retriable=True):
+    """So many statements and transactions read in snapshots of one element already."""
+
+
 class StaleMapError(GridError, code="STALE_MAP", sqlstate="40001", retriable=True):
     """The request was made with an older distribution map; the coordinator retries."""
 

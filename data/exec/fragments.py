@@ -67,6 +67,8 @@ def _ask_open(shard: Shard, message: txn.AskOpen, reply: Reply, _owner: str) -> 
 _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     sql.ReadRows: _read,
     sql.RunStatement: _run,
+    sql.OpenSnapshot: lambda s, m, r, owner: s.open_snapshot(m, r, owner),
+    sql.CloseSnapshots: lambda s, m, r, _: s.close_snapshots(m.numbers),
     txn.RollBack: _roll_back,
     txn.ListTransactions: _list,
     txn.AskOpen: _ask_open,
@@ -88,6 +90,8 @@ _BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
     recovery.GoBack: lambda s, m, r, _: s.recovery.go_back(m, r),
     recovery.Trust: lambda s, m, r, _: s.recovery.trust(m, r),
     recovery.Distrust: lambda s, m, r, _: s.recovery.distrust(m, r),
+    txn.PeekOutcomes: lambda s, m, r, _: s.writer.peek_outcomes(m, r),
+    txn.HoldPrepares: lambda s, m, r, _: s.writer.hold_prepares(m, r),
 }
 
 

@@ -7,13 +7,16 @@ while everything in it is locked.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from data.exec.agreement import Agreement
 from data.sql.plan_types import Gather, Locking, LockStrength, QueryPlan
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
-from protocol.errors import TooLargeError, TransientError
+from data.txn.read_atomic import Opened
+from protocol.clock import boottime_s
+from protocol.errors import SerializationError, TooLargeError, TransientError
 from protocol.messages.sql import SelectRows, TakeKeys
 from protocol.sqltypes import StorageRow, StorageValue
 
@@ -52,6 +55,7 @@ async def locked_rows(
         wanted = -1 if limit is None or int(limit) < 0 else int(limit) + left_out
     rows: list[StorageRow] | None = None
     if plan.final is None:
+        await runner.read_scalars(plan, values)
         try:
             rows = await _lock_where_read(runner, plan.gathers[0], locking, values, wanted)
         except TooLargeError:  # for one answer; a read that only reads comes in parts
@@ -75,28 +79,45 @@ async def _lock_where_read(
     assert txn is not None
     locks = tuple((t.table_id, t.first_column, t.key_columns) for t in locking.tables)
     params = gather.fragment.bind(values, runner.specials)
+    agreement = Agreement(space.name, space.router)
+    snapshots = await runner.snapshots()
+    while True:
+        mark = txn.mark()
+        point = runner.note_lookups(gather.route)
+        sets = await _sets_of(runner, gather, values)
+        runner.note_lookups(None)
+        asks = snapshots is None and (len(sets) > 1 or bool(point.opened))
+        rows: list[StorageRow] = []
+        for rs in sets:
+            left = -1 if wanted < 0 else wanted - len(rows)
+            if left == 0:
+                break
+            mode, skip = int(MODES[locking.strength]), locking.wait == "skip"
+            step = SelectRows(
+                gather.fragment.sql, params, locks, mode, skip, left, snapshots is not None
+            )
+            sent_s = boottime_s()
+            ran = await space.manager.run(
+                txn,
+                rs,
+                (step,),
+                runner.schema,
+                lock_wait_ms=_wait_ms(locking, txn),
+                back_ms=agreement.back_ms(point) if asks else 0,
+                snapshot=snapshots.held[rs].number if snapshots is not None else 0,
+            )
+            if ran.view is not None:
+                point.add(rs, Opened(rs, ran.view, sent_s, boottime_s()))
+            rows += [tuple(row) for row in ran.rows]
+        if not await agreement.missing(point):
+            return rows
+        await space.manager.finish(space.manager.undo(txn, mark))
+
+
+async def _sets_of(runner: QueryRunner, gather: Gather, values: Values) -> list[int]:
     if gather.route.kind == "local":  # DUPLICATE tables: writers begin there
-        sets = [space.router.replica_sets[0]]
-    else:
-        sets = [target.rs for target in await runner.targets(gather.route, values)]
-    rows: list[StorageRow] = []
-    for rs in sets:
-        left = -1 if wanted < 0 else wanted - len(rows)
-        if left == 0:
-            break
-        step = SelectRows(
-            gather.fragment.sql,
-            params,
-            locks,
-            int(MODES[locking.strength]),
-            locking.wait == "skip",
-            left,
-        )
-        ran = await space.manager.run(
-            txn, rs, (step,), runner.schema, lock_wait_ms=_wait_ms(locking, txn)
-        )
-        rows += [tuple(row) for row in ran.rows]
-    return rows
+        return [runner.space.router.replica_sets[0]]
+    return [target.rs for target in await runner.targets_seen(gather.route, values)]
 
 
 class _LockAfter:
@@ -106,7 +127,9 @@ class _LockAfter:
         self, runner: QueryRunner, plan: QueryPlan, locking: Locking, values: Values, wanted: int
     ) -> None:
         self._runner = runner
-        self._query = QueryPlan(plan.kind, plan.gathers, plan.final, plan.columns)
+        self._query = QueryPlan(
+            plan.kind, plan.gathers, plan.final, plan.columns, scalars=plan.scalars
+        )
         self._locking = locking
         self._values = values
         self._wanted = wanted
@@ -132,11 +155,24 @@ class _LockAfter:
                 else:
                     kept.append(row)
             if not missing:
+                await self._check_unchanged(kept)
                 return kept
             await self._lock(list(missing))
         raise TransientError(
             "the rows to be locked changed all the time", hint="Run the transaction again."
         )
+
+    async def _check_unchanged(self, kept: list[StorageRow]) -> None:
+        """REPEATABLE READ: what was locked is still as in the snapshot."""
+        runner = self._runner
+        if await runner.snapshots() is None:
+            return
+        now = Counter(await runner.rows_now(self._query, self._values))
+        if Counter(kept) - now:
+            raise SerializationError(
+                "could not serialize access due to concurrent update",
+                hint="Roll back and run the transaction again.",
+            )
 
     def _keys(self, row: StorageRow) -> list[_Key]:
         router = self._runner.space.router

@@ -37,6 +37,7 @@ from protocol.errors import (
     PeerLostError,
     PeerUnreachableError,
     ReplicaSetDownError,
+    SnapshotTooOldError,
     StaleMapError,
     StaleSchemaError,
     TransientError,
@@ -161,7 +162,7 @@ class Running:
             except GridError as error:
                 if self.emitted or session.failed is not None or boottime_s() > deadline_s:
                     raise
-                if isinstance(error, WorkspaceLostError):
+                if isinstance(error, (WorkspaceLostError, SnapshotTooOldError)):
                     if session.txn is not None:
                         session.txn.failed = error
                         raise  # more than this statement is gone
@@ -296,6 +297,7 @@ class Running:
         space = self.session.space
         specials = Specials(self.session)
         queries = QueryRunner(space, specials, txn)
+        await queries.snapshots()  # REPEATABLE READ: now, if it is the first statement
         hinted = wants_table_lock(self.prepared.compiled.hints)
         if hinted and isinstance(plan, InsertPlan | UpdatePlan | DeletePlan):
             await lock_whole_table(queries, plan.table_id)
@@ -350,13 +352,16 @@ class Running:
         await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
         if plan.final is None and encoder is not None and not self._quota:
-            await runner.prepare(plan, self.values)
-            key = encoders.key_of(encoder.types, encoder.formats)
-            async for rows in runner.stream(plan.gathers[0], self.values, key):
-                await self.writable()
-                if rows.count:
-                    self.emitted += rows.count
-                    self.sink.rows(rows.data, rows.count)
+            try:
+                await runner.prepare(plan, self.values)
+                key = encoders.key_of(encoder.types, encoder.formats)
+                async for rows in runner.stream(plan.gathers[0], self.values, key):
+                    await self.writable()
+                    if rows.count:
+                        self.emitted += rows.count
+                        self.sink.rows(rows.data, rows.count)
+            finally:
+                runner.close()
         else:
             async for batch in runner.batches(plan, self.values):
                 await self._emit(batch)

@@ -12,6 +12,7 @@ from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.ddl import run_ddl
 from data.exec.prepared import PreparedStatement
+from data.exec.reads import close_snapshots
 from data.exec.running import Running, failed_transaction
 from data.exec.utility import run_utility
 from data.session.engine import (
@@ -162,9 +163,17 @@ class Session:
             )
         self._chosen = level
 
+    @property
+    def _reads_snapshot(self) -> bool:
+        """Every read of the present transaction goes to its snapshot."""
+        return (self.explicit or self.implicit) and self.isolation is Isolation.REPEATABLE_READ
+
     def begin_txn(self) -> Transaction:
         """A new transaction with the session's settings; the caller ends it."""
-        return self.space.manager.begin(self.lock_wait_ms, self.isolation)
+        level = self.isolation
+        if level is Isolation.REPEATABLE_READ and not (self.explicit or self.implicit):
+            level = Isolation.READ_COMMITTED  # of one statement: it is the same, and can run again
+        return self.space.manager.begin(self.lock_wait_ms, level)
 
     @property
     def failed(self) -> GridError | None:
@@ -265,7 +274,7 @@ class Session:
             self.space.router.check_serving()
             if path == "read":
                 plain = not max_rows and encoder is not None and self.failed is None
-                if plain and not self._locks_reads:
+                if plain and not self._locks_reads and not self._reads_snapshot:
                     assert encoder is not None
                     return fast.read(self, prepared, values, encoder, sink)
             elif not (self.explicit or self.implicit or self.wants_epoch):
@@ -444,6 +453,8 @@ class Session:
         self.savepoints.clear()
         if self.local_settings:
             settings.end_local(self)
+        if txn is not None and txn.snapshots is not None:
+            close_snapshots(self.space, txn.snapshots.held.values())
         return txn
 
     # -- the end -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import structlog
@@ -16,7 +16,8 @@ import structlog
 from data.exec import encoders
 from data.exec.epochs import EpochKeeper
 from data.exec.recovery import Recovery
-from data.storage.element import Element
+from data.exec.snapshots import Snapshots
+from data.storage.element import Element, HeldSnapshot
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
 from protocol import trace
@@ -26,11 +27,20 @@ from protocol.errors import (
     NotLeadError,
     StaleMapError,
     StaleSchemaError,
+    TooManySnapshotsError,
     UnknownPortalError,
 )
 from protocol.ids import TxnId
 from protocol.limits import MIB, RPC_BATCH_BYTES
-from protocol.messages.sql import CloseCursor, FetchRows, ReadRows, Rows
+from protocol.messages.sql import (
+    CloseCursor,
+    FetchRows,
+    OpenSnapshot,
+    ReadRows,
+    ReadView,
+    Rows,
+    SnapshotOpened,
+)
 from protocol.messages.txn import CoordinatedState
 from protocol.sqltypes import StorageRow, StorageValue
 
@@ -39,6 +49,9 @@ log = structlog.get_logger()
 FETCH_ROWS = 500  # rows fetched at a time from a reader thread
 PART_BYTES_MAX = 4 * MIB  # of rows in one message
 CURSORS_MAX = 4096
+SNAPSHOTS_MAX = 150  # of one element; fewer than it has connections, so that scans go on
+SNAPSHOT_AGE_MAX_S = 900.0
+SNAPSHOT_WAL_BYTES_MAX = 1024 * MIB
 
 
 _CURSOR_NUMBERS = itertools.count(1)  # unique in the process, so that a number names its shard
@@ -117,6 +130,8 @@ class Shard:
         self.recovery: Recovery
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
+        self._snapshots = Snapshots()
+        writer.held_snapshot = self._snapshots.held
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, schema: int, map_version: int) -> None:
@@ -159,6 +174,9 @@ class Shard:
         """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
         if trace.listener is not None:
             trace.step("data/exec/shard.py", message)
+        if message.snapshot:
+            self._spawn(self._read_held(message, reply, owner))
+            return
         if message.txn is not None:  # it has written here: without its changes no answer is right
             self.check(message.schema, message.map_version)
             self._read_in_txn(message.txn, message, reply, owner)
@@ -169,7 +187,7 @@ class Shard:
             except LongReadError:
                 pass
             else:
-                self._answer_rows(rows, message, reply, owner)
+                self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
                 return
         self.check(message.schema, message.map_version)
         if not self.writer.leading and not message.anywhere:
@@ -183,25 +201,35 @@ class Shard:
             rows = element.read_in_batch(message.sql, message.params)
             if not self._lease.lead_ok():
                 raise self._not_lead()
-            self._answer_rows(rows, message, reply, owner)
+            self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
 
         self.writer.read_in_txn(txn, message.term, message.schema, read, reply)
 
+    def _view(self, back_ms: int) -> ReadView | None:
+        """About the state that was read or opened in this turn of the loop."""
+        return self.writer.view(back_ms) if back_ms else None
+
     def _answer_rows(
-        self, rows: list[StorageRow], message: ReadRows, reply: Reply, owner: str
+        self,
+        rows: list[StorageRow],
+        message: ReadRows,
+        reply: Reply,
+        owner: str,
+        view: ReadView | None,
     ) -> None:
         if len(rows) <= FETCH_ROWS:
             data = _encode(message.encoding, rows)
             if len(data) <= PART_BYTES_MAX:
-                reply.reply(Rows(data, len(rows)))
+                reply.reply(Rows(data, len(rows), 0, view))
                 return
         # too much for one message: handed out like a scan
-        self._spawn(self._first(_Cursor(_Gathered(rows), message.encoding, owner), reply))
+        self._spawn(self._first(_Cursor(_Gathered(rows), message.encoding, owner), reply, view))
 
     async def _open(self, message: ReadRows, reply: Reply, owner: str) -> None:
         cursor: _Cursor | None = None
         try:
             scan = await self.element.scan(message.sql, message.params)
+            view = self._view(message.back_ms)  # nothing has run since the state was opened
             cursor = _Cursor(scan, message.encoding, owner)
             if not message.anywhere and not self._lease.lead_ok():
                 raise self._not_lead()
@@ -213,19 +241,26 @@ class Shard:
                 await cursor.scan.close()
             _fail(reply, error)
             return
-        await self._answer_first(cursor, data, count, more, reply)
+        await self._answer_first(cursor, data, count, more, reply, view)
 
-    async def _first(self, cursor: _Cursor, reply: Reply) -> None:
-        """The first batch of rows that are there already."""
+    async def _first(self, cursor: _Cursor, reply: Reply, view: ReadView | None) -> None:
+        """The first batch of rows whose state is known to be good."""
         try:
             data, count, more = await self._batch(cursor)
         except BaseException as error:
+            await cursor.scan.close()
             _fail(reply, error)
             return
-        await self._answer_first(cursor, data, count, more, reply)
+        await self._answer_first(cursor, data, count, more, reply, view)
 
     async def _answer_first(
-        self, cursor: _Cursor, data: bytes, count: int, more: bool, reply: Reply
+        self,
+        cursor: _Cursor,
+        data: bytes,
+        count: int,
+        more: bool,
+        reply: Reply,
+        view: ReadView | None,
     ) -> None:
         number = 0
         if more:
@@ -233,7 +268,7 @@ class Shard:
             self._cursors[number] = cursor
         else:
             await cursor.scan.close()
-        reply.reply(Rows(data, count, number))
+        reply.reply(Rows(data, count, number, view))
 
     async def _batch(self, cursor: _Cursor) -> tuple[bytes, int, bool]:
         """The next rows: encoded, how many, and whether there are more."""
@@ -256,6 +291,64 @@ class Shard:
             return data, len(gathered), bool(cursor.pending) or not cursor.scan.ended
         return b"".join(parts), count, bool(cursor.pending) or not cursor.scan.ended
 
+    # -- snapshots ---------------------------------------------------------------------------------
+    def open_snapshot(self, message: OpenSnapshot, reply: Reply, owner: str) -> None:
+        """Hold the last committed state for a coordinator."""
+        if trace.listener is not None:
+            trace.step("data/exec/shard.py", message)
+        self.check(message.schema, message.map_version)
+        if not self.writer.leading:
+            raise self._not_lead()
+        if len(self._snapshots) >= SNAPSHOTS_MAX:
+            raise TooManySnapshotsError(
+                f"more than {SNAPSHOTS_MAX} snapshots are held at one element",
+                hint="Fewer REPEATABLE READ transactions at a time, or shorter ones.",
+            )
+        self._spawn(self._open_snapshot(message, reply, owner))
+
+    async def _open_snapshot(self, message: OpenSnapshot, reply: Reply, owner: str) -> None:
+        held: HeldSnapshot | None = None
+        try:
+            held = await self.element.hold()
+            view = self.writer.view(message.back_ms)  # nothing has run since it was opened
+            self.check(message.schema, message.map_version)
+            if not self.writer.leading or not self._lease.lead_ok():
+                raise self._not_lead()
+        except BaseException as error:
+            if held is not None:
+                await held.close()
+            _fail(reply, error)
+            return
+        reply.reply(SnapshotOpened(self._snapshots.add(message, held, owner), view))
+
+    async def _read_held(self, message: ReadRows, reply: Reply, owner: str) -> None:
+        try:
+            held = self._snapshots.find(message).held
+            if message.txn is not None:
+                await held.lay(self.writer.changes_of(message.txn, message.term))
+            elif not held.is_plain:  # the transaction went back to before it came here
+                await held.lay(())
+            cursor = _Cursor(held.scan(message.sql, message.params), message.encoding, owner)
+        except BaseException as error:
+            _fail(reply, error)
+            return
+        await self._first(cursor, reply, None)
+
+    def close_snapshots(self, numbers: Iterable[int]) -> None:
+        """Let snapshots go."""
+        for number in numbers:
+            snapshot = self._snapshots.take(number)
+            if snapshot is not None:
+                self._spawn(snapshot.held.close())
+
+    def drop_old_snapshots(self) -> None:
+        """Now and then: those that keep the SQLite WAL from being folded in for too long."""
+        self.close_snapshots(self._snapshots.older_than(SNAPSHOT_AGE_MAX_S))
+        if len(self._snapshots) and self.element.wal_bytes > SNAPSHOT_WAL_BYTES_MAX:
+            log.warning("snapshot.dropped", wal_bytes=self.element.wal_bytes)
+            self.close_snapshots((self._snapshots.oldest(),))
+
+    # -- cursors -----------------------------------------------------------------------------------
     def fetch(self, message: FetchRows, reply: Reply) -> None:
         """The next rows of a cursor."""
         cursor = self._cursors.get(message.cursor)
@@ -293,11 +386,13 @@ class Shard:
         """Drop the cursors of a peer that is gone."""
         for number in [n for n, c in self._cursors.items() if c.owner == owner]:
             self.close_cursor(CloseCursor(number))
+        self.close_snapshots(self._snapshots.of_owner(owner))
 
     async def close(self) -> None:
         """End all scans."""
         for number in list(self._cursors):
             self.close_cursor(CloseCursor(number))
+        self.close_snapshots(self._snapshots.all())
         tasks = list(self._tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -26,6 +26,7 @@ from data.catalog.element_ddl import (
     table_name,
 )
 from data.catalog.objects import Distribution, Index, Table
+from data.exec.agreement import Agreement
 from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
@@ -33,12 +34,15 @@ from data.exec.rows import RowMaker
 from data.sql.plan_types import DeletePlan, InsertPlan, OnConflict, Returning, UpdatePlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
+from data.txn.read_atomic import Opened
 from protocol import trace
+from protocol.clock import boottime_s
 from protocol.errors import (
     DefinitionError,
     ForeignKeyError,
     NotNullError,
     NotSupportedError,
+    SerializationError,
     TransientError,
     UniqueViolationError,
 )
@@ -49,6 +53,7 @@ from protocol.messages.sql import (
     Effect,
     InsertRows,
     LockKeys,
+    Match,
     PutIndexKeys,
     Ran,
     RunSql,
@@ -101,10 +106,12 @@ class Writer:
     def _table(self, table_id: int) -> Table:
         return self._space.catalog.table_by_id(table_id)
 
-    async def _run(self, rs: int, *steps: Step) -> Ran:
+    async def _run(self, rs: int, *steps: Step, back_ms: int = 0, snapshot: int = 0) -> Ran:
         if trace.listener is not None:
             trace.step("data/exec/writes.py")
-        return await self._space.manager.run(self._txn, rs, steps, self._schema)
+        return await self._space.manager.run(
+            self._txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot
+        )
 
     # -- INSERT ------------------------------------------------------------------------------------
     async def insert(self, plan: InsertPlan, values: Values) -> Written:
@@ -304,13 +311,20 @@ class Writer:
         sql = plan.fragment.sql
         if returning is not None:
             sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
-        step = RunSql(table.id, sql, self.bind(plan, values), returning is not None)
-        if table.distribution is Distribution.DUPLICATE:
-            sets = [_home_set(self._space.router)]
+        snapshots = await self._queries.snapshots()
+        match: Match | None = None
+        if snapshots is not None:
+            assert plan.match is not None
+            params = plan.match.bind(values, self._queries.specials)
+            match = Match(plan.match.sql, params, key_columns(table))
+        step = RunSql(table.id, sql, self.bind(plan, values), returning is not None, False, match)
+        if snapshots is not None:
+            sets = await self._sets_of(table, plan, values)
+            answers = await _gather(
+                {rs: self._run(rs, step, snapshot=snapshots.held[rs].number) for rs in sets}
+            )
         else:
-            targets = await self._queries.targets(plan.route, values)
-            sets = [t.rs or _home_set(self._space.router) for t in targets]
-        answers = await _gather({rs: self._run(rs, step) for rs in sets})
+            answers = await self._run_agreed(table, plan, values, step)
         effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
         await self._carry_out(effects)
         rows = [tuple(row) for ran in answers.values() for row in ran.rows]
@@ -318,6 +332,37 @@ class Writer:
             sum(ran.counts[0] for ran in answers.values()),
             self._returning(returning, table, rows, values),
         )
+
+    async def _sets_of(
+        self, table: Table, plan: UpdatePlan | DeletePlan, values: Values
+    ) -> list[int]:
+        """Where the fragment runs."""
+        if table.distribution is Distribution.DUPLICATE:
+            return [_home_set(self._space.router)]
+        targets = await self._queries.targets_seen(plan.route, values)
+        return [t.rs or _home_set(self._space.router) for t in targets]
+
+    async def _run_agreed(
+        self, table: Table, plan: UpdatePlan | DeletePlan, values: Values, step: Step
+    ) -> dict[int, Ran]:
+        """Run the fragment on states that show whole transactions only; if they did not, again."""
+        manager = self._space.manager
+        agreement = Agreement(self._queries.space.name, self._space.router)
+        while True:
+            mark = self._txn.mark()
+            point = self._queries.note_lookups(plan.route)
+            sets = await self._sets_of(table, plan, values)
+            self._queries.note_lookups(None)
+            back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0
+            sent_s = boottime_s()
+            answers = await _gather({rs: self._run(rs, step, back_ms=back_ms) for rs in sets})
+            now_s = boottime_s()
+            for rs, ran in answers.items():
+                if ran.view is not None:
+                    point.add(rs, Opened(rs, ran.view, sent_s, now_s))
+            if not await agreement.missing(point):
+                return answers
+            await manager.finish(manager.undo(self._txn, mark))
 
     def bind(self, plan: UpdatePlan | DeletePlan, values: Values) -> Values:
         """The fragment's parameters."""
@@ -382,6 +427,11 @@ class Writer:
             for start in range(0, len(some), ROWS_PER_STEP):
                 ran = await self._run(rs, *some[start : start + ROWS_PER_STEP])
                 if any(count != 1 for count in ran.counts):
+                    if self._txn.snapshots is not None:
+                        raise SerializationError(
+                            "could not serialize access due to concurrent update",
+                            hint="Roll back and run the transaction again.",
+                        )
                     raise TransientError(
                         "a row changed while the statement ran",
                         hint="Run the statement again.",
@@ -450,8 +500,15 @@ class Writer:
                 f"SELECT {', '.join(quoted(c) for c in names)} "
                 f"FROM {quoted(table_name(table))} WHERE {where}"
             )
-            step = SelectRows(sql, tuple([full[i] for i in at]), ((table.id, 0, key_width),))
-            ran = await self._run(rs, step)
+            snapshots = await self._queries.snapshots()
+            step = SelectRows(
+                sql,
+                tuple([full[i] for i in at]),
+                ((table.id, 0, key_width),),
+                as_seen=snapshots is not None,
+            )
+            number = snapshots.held[rs].number if snapshots is not None else 0
+            ran = await self._run(rs, step, snapshot=number)
             if ran.rows:
                 return tuple(ran.rows[0][key_width:])
         return None

@@ -24,6 +24,7 @@ from data.storage import changes as row_changes
 from data.storage import files, log, past, schema, snapshot, wal
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
+from data.storage.held import HeldSnapshot
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
@@ -57,7 +58,7 @@ T = TypeVar("T")
 FEW_PAGES = 512  # 2 MiB: no statement takes long in such an element
 SHORT_TEXTS_MAX = 1000
 
-__all__ = ["Element", "ReadSnapshot", "RunResult", "Scan"]
+__all__ = ["Element", "HeldSnapshot", "ReadSnapshot", "RunResult", "Scan"]
 
 
 class Element(BatchWriter):
@@ -187,7 +188,9 @@ class Element(BatchWriter):
         self._pinned = False
         self._keeper = WalKeeper(file, connection, self.settings)
         self._pool = ReaderPool(
-            lambda: self._open_reader(self.settings.scan_cache_bytes), self.settings.scan_threads
+            lambda: self._open_reader(self.settings.scan_cache_bytes),
+            self.settings.scan_threads,
+            self.settings.scan_connections,
         )
 
     def _check_wal(self, connection: apsw.Connection, file: Path) -> None:
@@ -515,6 +518,17 @@ class Element(BatchWriter):
     async def snapshot(self) -> ReadSnapshot:
         """Hold the last committed state for several reads. Waits for a free reader connection."""
         return await self._pool.snapshot()
+
+    async def hold(self) -> HeldSnapshot:
+        """The same for long: several queries at a time, changes of a transaction on top."""
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
+        return HeldSnapshot(await self._pool.snapshot())
+
+    @property
+    def wal_bytes(self) -> int:
+        """Of the SQLite WAL: it grows as long as a snapshot needs its frames."""
+        return self._keeper.bytes
 
     def row_exists(self, table: str, columns: Sequence[str], key: StorageRow) -> bool:
         """True if a row has these values in these columns; sees the open batch, if there is one."""

@@ -24,7 +24,8 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     perm_size_mb: int = 128  # PermSize: bounds rows and indexes
     durability: int = 0  # 1: every commit is flushed before it returns
     log_bytes_max: int = 64 * MIB  # room for the transaction log beside PermSize
-    scan_threads: int = 3  # scans that run at once; more wait
+    scan_threads: int = 3  # scans that run at once; more wait for each other's next batch
+    scan_connections: int = 200  # scans and snapshots that are open at once; more wait
     scan_cache_bytes: int = 32 * MIB  # page cache of each scan's connection
     scratch_cache_bytes: int = 32 * MIB  # a Scratch spills to a temporary file beyond
     wal_bytes_checkpoint: int = 8 * MIB  # a checkpoint starts, in the background

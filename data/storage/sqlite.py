@@ -37,6 +37,7 @@ Params = Sequence[StorageValue]
 PAGE_BYTES = 4096
 STATEMENTS_CACHED = 1024  # per connection; a data instance runs the same few hundred texts
 MMAP_BYTES_MAX = 0x7FFF0000  # SQLite's own ceiling
+CONNECTIONS_KEPT = 16  # open for scans and snapshots when nobody uses them
 FETCH_BYTES_MAX = 1 << 20  # of a scan at a time
 WIDE_ROW_BYTES = 16_384  # beyond, each row of a scan is looked at
 _COSTLY = (
@@ -325,13 +326,13 @@ class ReadSnapshot:
         with suppress(GridError):
             await self.on_thread(work)
 
-    async def close(self) -> None:
-        """End it; it must not be used again."""
+    async def close(self, *, discard: bool = False) -> None:
+        """End it; it must not be used again. `discard`: nor its connection."""
         if not self._open:
             return
         self._open = False
         await self._stop()
-        self._end()
+        self._end(discard)
 
     async def _stop(self) -> None:
         """End what runs. An interrupt before SQLite has begun with it is lost, so: again."""
@@ -339,19 +340,29 @@ class ReadSnapshot:
             self.connection.interrupt()
             await asyncio.wait([self._busy], timeout=INTERRUPT_AGAIN_S)
 
-    def _end(self) -> None:
+    def _end(self, discard: bool = False) -> None:
         with suppress(apsw.Error):
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-        self._pool.give_back(self.connection)
+        if discard:
+            self._pool.discard(self.connection)
+        else:
+            self._pool.give_back(self.connection)
 
 
 class ReaderPool:
-    """A bounded number of scan connections and as many threads; waiters are served in order."""
+    """Scan connections and a few threads that work on them; waiters are served in order.
 
-    def __init__(self, open_one: Callable[[], apsw.Connection], size: int) -> None:
+    There are more connections than threads: a scan whose rows nobody fetches just now keeps its
+    connection, and a statement over several elements keeps one here while it waits for the next.
+    """
+
+    def __init__(
+        self, open_one: Callable[[], apsw.Connection], size: int, connections_max: int
+    ) -> None:
         self._open_one = open_one
-        self._size = size
+        self._kept = min(max(size, CONNECTIONS_KEPT), connections_max)
+        self._connections_max = connections_max
         self._opened: list[apsw.Connection] = []
         self._free: list[apsw.Connection] = []
         self._waiters: deque[asyncio.Future[apsw.Connection]] = deque()
@@ -364,7 +375,7 @@ class ReaderPool:
             raise ShuttingDownError("the element is closed")
         if self._free:
             connection = self._free.pop()
-        elif len(self._opened) < self._size:
+        elif len(self._opened) < self._connections_max:
             connection = self._open_one()
             self._opened.append(connection)
         else:
@@ -388,7 +399,20 @@ class ReaderPool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        self._free.append(connection)
+        if len(self._free) >= self._kept:
+            self.discard(connection)
+        else:
+            self._free.append(connection)
+
+    def discard(self, connection: apsw.Connection) -> None:
+        """A snapshot is over, and its connection of no more use."""
+        connection.close(True)
+        if self._closed:
+            return
+        self._opened.remove(connection)
+        if self._waiters:
+            self._opened.append(fresh := self._open_one())
+            self.give_back(fresh)
 
     def close(self) -> None:
         """Interrupt what runs, wait for the threads, close all connections. Waiters fail."""
@@ -438,6 +462,11 @@ class WalKeeper:
             self._next_at = pages + self._pages_checkpoint
             self._threads.submit(self._checkpoint)
         return apsw.SQLITE_OK
+
+    @property
+    def bytes(self) -> int:
+        """Of the SQLite WAL, after the last commit."""
+        return self._pages * PAGE_BYTES
 
     @property
     def needs_help(self) -> bool:

@@ -74,6 +74,7 @@ class BatchQueue:
         self._next_lsn = 0
         self._in_flight = False
         self._draining = False  # what waited for a batch is being worked off: newcomers queue up
+        self._finishing = False  # a batch is committed, its ends have not all been heard
         self._slices: Slices | None = None  # long work, in turns
         self._slices_reply: Reply = Nobody()  # who waits for it
         self._flush_scheduled = False
@@ -416,8 +417,10 @@ class BatchQueue:
         """The ends of a batch, then what waited."""
         self._draining = True
         try:
+            self._finishing = True
             for finish in ends:
                 self._finish(finish, error)
+            self._finishing = False
             while self.leading and not self._in_flight and self._slices is None:
                 if self._between and not self._batch:
                     self._guarded(*self._between.popleft())
@@ -426,6 +429,6 @@ class BatchQueue:
                 else:
                     break
         finally:
-            self._draining = False
+            self._draining = self._finishing = False
         if self._between:
             self._schedule_flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from protocol.errors import NotSupportedError, ParameterError
+from protocol.errors import ParameterError
 
 
 class Isolation(IntEnum):
@@ -24,21 +24,15 @@ _BY_NAME = {
     "read uncommitted": Isolation.READ_COMMITTED,
     **{level.sql_name: level for level in Isolation},
 }
-_REFUSED = frozenset({Isolation.REPEATABLE_READ})
 
 
 def isolation_of(name: str) -> Isolation:
-    """The level of an SQL name, in any case. Raises ParameterError, NotSupportedError."""
+    """The level of an SQL name, in any case. Raises ParameterError."""
     found = _BY_NAME.get(" ".join(name.lower().split()))
     if found is None:
         raise ParameterError(
             f"{name} is no isolation level",
             hint="There are READ COMMITTED, REPEATABLE READ and SERIALIZABLE.",
-        )
-    if found in _REFUSED:
-        raise NotSupportedError(
-            f"isolation level {name.upper()} is not there yet",
-            hint="Use READ COMMITTED; SELECT … FOR UPDATE locks what a transaction relies on.",
         )
     return found
 

@@ -30,6 +30,7 @@ from data.txn.ports import (
     encode_locks,
     workspace_lost,
 )
+from data.txn.reading import ReadSide
 from data.txn.steps import MustWaitError, StepRunner, StepsResult
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Part, Workspace
@@ -54,7 +55,6 @@ from protocol.messages.txn import (
     Outcome,
     Prepare,
     RollBack,
-    TransactionState,
     UndoStatement,
     Voted,
 )
@@ -65,7 +65,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _READING = (sql.SelectRows, sql.LockKeys, sql.LockTable)
 
 
-class LeadWriter(LongStatements):
+class LeadWriter(LongStatements, ReadSide):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
@@ -99,6 +99,7 @@ class LeadWriter(LongStatements):
             self._serve()
 
     def _serve(self) -> None:
+        self._recent.start(boottime_s())
         self.leading = True
         for txn in list(self._element.open_parts):  # what older leads have left open
             self._abort_parts(txn)
@@ -142,6 +143,7 @@ class LeadWriter(LongStatements):
         if version != self._steps_version:
             self._steps = self._new_runner()
             self._steps_version = version
+        self._steps.snapshot = None
         return self._steps
 
     def _new_runner(self) -> StepRunner:
@@ -292,11 +294,12 @@ class LeadWriter(LongStatements):
         """A statement of the resident transaction."""
         runner = self._runner(message.schema)
         complete = workspace.complete
-        if complete and runner.is_long(message.steps):
+        if complete and not message.snapshot and runner.is_long(message.steps):
             slices = self._run_long(runner, message, workspace, reply, until_s)
             self._in_slices(slices, reply)
             return
         try:
+            runner.snapshot = self._snapshot_of(message.snapshot, workspace)
             self._element.savepoint("statement")
             self._running = message.txn
             try:
@@ -338,6 +341,7 @@ class LeadWriter(LongStatements):
     def _answer(
         self, message: RunStatement, workspace: Workspace, result: StepsResult, reply: Reply
     ) -> None:
+        self._add_view(message, workspace)
         if message.commit and not result.effects:
             self._commit(workspace, b"", reply, workspace.last_answer)
         else:
@@ -577,6 +581,10 @@ class LeadWriter(LongStatements):
                 else:
                     reply.reply(Voted(self.term))
                 return
+            held_s = self._hold_until_s - boottime_s()
+            if held_s > 0:
+                self._loop.call_later(held_s, lambda: self._submit(work, reply))
+                return
             workspace = self._workspace(message.txn, message.term, message.statements)
             if self._wait_until_small(workspace, work, reply):
                 return
@@ -672,6 +680,8 @@ class LeadWriter(LongStatements):
         def done(error: GridError | None) -> None:
             workspace.in_batch = False
             if error is None:
+                if entry.kind == EntryKind.COMMIT:
+                    self._recent.add(workspace.txn, workspace.participants, boottime_s())
                 self._forget(workspace, decided=True)
             finish(error)
 
@@ -775,22 +785,3 @@ class LeadWriter(LongStatements):
             )
 
         self._submit(work, reply)
-
-    def transactions(self) -> tuple[TransactionState, ...]:
-        """Open and prepared transactions here, for operators."""
-        now_s = boottime_s()
-        return tuple(self._state_of(w, now_s) for w in self._workspaces.values())
-
-    def _state_of(self, workspace: Workspace, now_s: float) -> TransactionState:
-        waiter = self.locks.waiter_of(workspace.txn)
-        return TransactionState(
-            workspace.txn,
-            "prepared" if workspace.prepared else "open",
-            int((now_s - workspace.started_s) * 1000),
-            workspace.participants,
-            workspace.rows,
-            int((now_s - workspace.prepared_s) * 1000) if workspace.prepared else 0,
-            len(self.locks.held_by(workspace.txn)),
-            tuple(sorted(self.locks.blockers(waiter))) if waiter is not None else (),
-            str(waiter.resource) if waiter is not None else "",
-        )

@@ -86,6 +86,23 @@ class Enlisted:
     wrote: bool = False  # something else than locks may be there
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A snapshot of one replica set, and the instance that holds it."""
+
+    instance: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Snapshots of all replica sets that show the same transactions."""
+
+    held: dict[int, Held]
+    schema: int
+    map_version: int
+
+
 @dataclass(slots=True)
 class Transaction:
     """One transaction of one client session."""
@@ -95,6 +112,7 @@ class Transaction:
     failed: GridError | None = None  # it can only roll back
     lock_wait_ms: int = 10_000
     isolation: Isolation = Isolation.READ_COMMITTED
+    snapshots: Snapshots | None = None  # REPEATABLE READ: taken by its first statement
     started_s: float = field(default_factory=boottime_s)
 
     def mark(self) -> dict[int, int]:
@@ -153,6 +171,8 @@ class TransactionManager:
         schema: int,
         *,
         lock_wait_ms: int = -1,
+        back_ms: int = 0,
+        snapshot: int = 0,
     ) -> Ran:
         """Run one statement's steps at a replica set.
 
@@ -181,6 +201,8 @@ class TransactionManager:
                 False,
                 steps,
                 wait_ms,
+                back_ms,
+                snapshot,
             )
             if trace.listener is not None:
                 trace.step("data/txn/manager.py", message)

@@ -17,7 +17,7 @@ from data.catalog.element_ddl import quoted
 from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
-from data.storage.element import Element
+from data.storage.element import Element, HeldSnapshot
 from data.storage.spool import Spool
 from data.txn.facts import (
     DDL_RESOURCE,
@@ -31,6 +31,7 @@ from data.txn.facts import (
     key_name,
 )
 from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
+from data.txn.snapshot_check import check_seen, check_touched
 from protocol import trace
 from protocol.errors import (
     ForeignKeyError,
@@ -99,6 +100,7 @@ class StepRunner:
     ) -> None:
         self._element = element
         self._facts = facts
+        self.snapshot: HeldSnapshot | None = None  # of the transaction whose statement runs
         self._conflict_of = conflict_of  # with others than the transaction whose statement runs
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
@@ -168,6 +170,10 @@ class StepRunner:
     # -- steps -------------------------------------------------------------------------------------
     def _run_sql(self, step: RunSql, result: StepsResult) -> None:
         done = self._element.run(step.sql, step.params, step.want_rows)
+        if step.match is not None and self.snapshot is not None:
+            name = self._facts.by_id(step.table_id).name
+            columns = self._element.column_names(name)
+            check_touched(self.snapshot, step.match, columns, done.changes)
         result.counts.append(done.rowcount)
         if done.rows:
             result.rows += done.rows
@@ -321,6 +327,8 @@ class StepRunner:
 
     def _select_rows(self, step: SelectRows, result: StepsResult) -> None:
         rows = self._element.read_in_batch(step.sql, step.params)
+        if step.as_seen and self.snapshot is not None:
+            check_seen(self.snapshot, step, rows)
         mode = Mode(step.mode)
         places = [
             (table_id, self._facts.by_id(table_id).unique_keys[0].index_id, first, first + width)

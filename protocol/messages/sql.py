@@ -36,6 +36,22 @@ class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
     txn: TxnId | None = None  # read inside this transaction's workspace
     anywhere: bool = False  # any element may answer: no rows of a replica set are touched
     term: int = 0  # in which the transaction came here: its workspace must be of that one
+    back_ms: int = 0  # > 0: say with the answer what a ReadView says, so far back
+    snapshot: int = 0  # read in this snapshot, opened with OpenSnapshot
+
+
+class ReadView(msgspec.Struct, frozen=True, array_like=True):
+    """What a lead says about the state that it read (data/txn/read_atomic.py).
+
+    `commits`: the transactions over several replica sets that became visible here in the last
+    `complete_ms` before the state was opened, all of them, and perhaps older ones: (id, replica
+    sets). `undecided`: those prepared and not visible: (id, replica sets, age of the PREPARE in ms,
+    -1: unknown).
+    """
+
+    complete_ms: int
+    undecided: tuple[tuple[TxnId, tuple[int, ...], int], ...] = ()
+    commits: tuple[tuple[TxnId, tuple[int, ...]], ...] = ()
 
 
 class Rows(msgspec.Struct, frozen=True, array_like=True, tag="sql.rows"):
@@ -44,6 +60,31 @@ class Rows(msgspec.Struct, frozen=True, array_like=True, tag="sql.rows"):
     data: bytes
     count: int
     cursor: int = 0
+    view: ReadView | None = None
+
+
+class OpenSnapshot(msgspec.Struct, frozen=True, array_like=True, tag="sql.snapshot"):
+    """Hold the last committed state at the lead for several reads. Reply: SnapshotOpened."""
+
+    db: str
+    rs: int
+    schema: int
+    map_version: int
+    back_ms: int
+
+
+class SnapshotOpened(msgspec.Struct, frozen=True, array_like=True, tag="sql.snapshot_opened"):
+    """`number` goes into ReadRows to the same instance, which says what the state shows."""
+
+    number: int
+    view: ReadView
+
+
+class CloseSnapshots(msgspec.Struct, frozen=True, array_like=True, tag="sql.snapshot_close"):
+    """One way: these snapshots are not needed any more."""
+
+    db: str
+    numbers: tuple[int, ...]
 
 
 class FetchRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.fetch"):
@@ -59,6 +100,14 @@ class CloseCursor(msgspec.Struct, frozen=True, array_like=True, tag="sql.close")
 
 
 # -- steps of a statement inside a transaction ----------------------------------------------------
+class Match(msgspec.Struct, frozen=True, array_like=True):
+    """A SELECT of the keys, values of `columns`, of the rows that a statement would touch."""
+
+    sql: str
+    params: tuple[StorageValue, ...]
+    columns: tuple[str, ...]
+
+
 class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     """An UPDATE or DELETE (or INSERT) in SQLite text on table `table_id`."""
 
@@ -67,6 +116,7 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     params: tuple[StorageValue, ...]
     want_rows: bool = False  # RETURNING
     moving: bool = False  # the deleted rows come back elsewhere: nothing cascades
+    match: Match | None = None  # with RunStatement.snapshot: the rows have to be as there
 
 
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
@@ -167,6 +217,7 @@ class SelectRows(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     mode: int = 2  # EXCLUSIVE
     skip: bool = False
     limit: int = -1
+    as_seen: bool = False  # with RunStatement.snapshot: the rows have to be as there
 
 
 class AddRows(msgspec.Struct, frozen=True, array_like=True, tag="d"):
@@ -212,6 +263,8 @@ class RunStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.run"):
     commit: bool
     steps: tuple[Step, ...]
     lock_wait_ms: int = 10_000
+    back_ms: int = 0  # > 0: say with the answer what a ReadView says, so far back
+    snapshot: int = 0  # of the transaction, here: steps that want to compare with it do
 
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):
@@ -239,6 +292,7 @@ class Ran(msgspec.Struct, frozen=True, array_like=True, tag="txn.ran"):
     counts: tuple[int, ...]
     rows: list[StorageRow]
     effects: tuple[Effect, ...] = ()
+    view: ReadView | None = None  # of the committed state that it ran on
 
 
 registry.declare_module(__name__)

@@ -104,6 +104,28 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="txn.outcome"):
     changes: int = 0
 
 
+class PeekOutcomes(msgspec.Struct, frozen=True, array_like=True, tag="txn.peek"):
+    """Which of these transactions are committed here? Writes nothing. Reply: Committed."""
+
+    db: str
+    rs: int
+    txns: tuple[TxnId, ...]
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True, tag="txn.committed"):
+    """Reply to PeekOutcomes: those of them that are."""
+
+    txns: tuple[TxnId, ...]
+
+
+class HoldPrepares(msgspec.Struct, frozen=True, array_like=True, tag="txn.hold"):
+    """Let new PREPAREs wait for so long: a reader finds no moment without. Reply: Acknowledged."""
+
+    db: str
+    rs: int
+    for_ms: int
+
+
 class Acknowledged(msgspec.Struct, frozen=True, array_like=True, tag="txn.ack"):
     """Done."""
 

@@ -35,8 +35,8 @@ ROWS_AT_ONCE = 100
 READ_COMMITTED = "READ COMMITTED"
 SERIALIZABLE = "SERIALIZABLE"
 LEVELS = (READ_COMMITTED, "REPEATABLE READ", SERIALIZABLE)
-# Statements over several replica sets see whole transactions: to be set once that is promised.
-READ_ATOMICITY_PROMISED = False
+# Statements over several replica sets see whole transactions (docs/isolation.md).
+READ_ATOMICITY_PROMISED = True
 
 TABLES = (
     "CREATE TABLE bank (id TT_INTEGER NOT NULL PRIMARY KEY, balance TT_BIGINT NOT NULL)"

@@ -22,7 +22,9 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 @pytest.fixture
 async def element(tmp_path: Path) -> AsyncIterator[Element]:
-    element = new_element(tmp_path / "element", settings=StorageSettings(scan_threads=2))
+    element = new_element(
+        tmp_path / "element", settings=StorageSettings(scan_threads=2, scan_connections=2)
+    )
     write(element, "TERRY.CUSTOMERS", [customer(n) for n in range(1000)])
     yield element
     element.close(clean=False)

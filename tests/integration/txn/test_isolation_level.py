@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncpg
 import pytest
 
 from data.txn.isolation import Isolation, isolation_of, isolation_of_attribute
-from protocol.errors import NotSupportedError, ParameterError
+from protocol.errors import ParameterError
 from tests.support.memory_grid import MemoryGrid
 
 
 def test_levels_have_the_names_of_the_standard() -> None:
     assert isolation_of("read  committed") is Isolation.READ_COMMITTED
     assert isolation_of("READ UNCOMMITTED") is Isolation.READ_COMMITTED
-    with pytest.raises(NotSupportedError):
-        isolation_of("repeatable read")
+    assert isolation_of("REPEATABLE READ") is Isolation.REPEATABLE_READ
+    assert isolation_of("serializable") is Isolation.SERIALIZABLE
     with pytest.raises(ParameterError):
         isolation_of("chaos")
 
@@ -35,6 +34,8 @@ async def test_show_gives_the_level_in_force(grid: MemoryGrid) -> None:
     assert (
         await client.fetchval("SELECT current_setting('transaction_isolation')") == "read committed"
     )
-    with pytest.raises(asyncpg.exceptions.FeatureNotSupportedError):
-        await client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    for level in Isolation:
+        await client.execute(f"BEGIN ISOLATION LEVEL {level.sql_name}")
+        assert await client.fetchval("SHOW transaction_isolation") == level.sql_name
+        await client.execute("COMMIT")
     await client.close()

@@ -1,0 +1,521 @@
+"""Reads at the leads: messages, cursors, and the states that the reads of one statement share.
+
+A statement must show of each transaction all or nothing (design §6, *read atomic*). One that reads
+once at one replica set does by itself. One that reads once at several asks each lead what it knows
+of transactions under way, with the answer, and reads again where the answers do not agree. One that
+reads more than once first opens a snapshot at each replica set, and so does the first statement of
+a REPEATABLE READ transaction, for all that follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from data.distribution.route import Route, buckets_of
+from data.exec import encoders
+from data.exec.agreement import Agreement
+from data.exec.router import Router
+from data.exec.values import Specials
+from data.sql.plan_types import Gather, QueryPlan
+from data.storage.scratch import Scratch
+from data.txn.isolation import Isolation
+from data.txn.manager import Held, Snapshots, Transaction, TransactionManager
+from data.txn.read_atomic import Opened, ReadPoint
+from protocol import trace
+from protocol.clock import boottime_s
+from protocol.errors import (
+    GridError,
+    NotLeadError,
+    NotServingError,
+    PeerLostError,
+    PeerUnreachableError,
+    SnapshotTooOldError,
+    StaleMapError,
+    StaleSchemaError,
+    UnknownPortalError,
+)
+from protocol.ids import TxnId
+from protocol.messages.sql import (
+    CloseCursor,
+    CloseSnapshots,
+    FetchRows,
+    OpenSnapshot,
+    ReadRows,
+    Rows,
+    SnapshotOpened,
+)
+from protocol.sqltypes import StorageRow, StorageValue
+
+READ_TIMEOUT_S = 3600.0  # a scan may take long; lost peers are noticed by their connection
+OPEN_TIMEOUT_S = 30.0
+
+_HOLDER_LOST = (
+    NotLeadError,
+    NotServingError,
+    PeerLostError,
+    PeerUnreachableError,
+    StaleMapError,
+    StaleSchemaError,
+    UnknownPortalError,
+)
+
+Values = tuple[StorageValue, ...]
+
+
+class Space(Protocol):
+    """What the runner needs of a database on this instance (data/exec/coordination.py)."""
+
+    name: str
+    router: Router
+    manager: TransactionManager
+
+    @property
+    def schema_version(self) -> int: ...
+    def new_scratch(self) -> Scratch: ...
+    @property
+    def expressions(self) -> Scratch: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a fragment runs: the lead of a replica set, or (hints) the element of an instance."""
+
+    rs: int = 0
+    instance: str = ""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One read that was sent: where to, and what comes first."""
+
+    target: Target
+    holder: str  # the instance that has its cursor
+    first: asyncio.Future[Rows]
+    sent_s: float = field(default_factory=boottime_s)
+
+
+class Reader:
+    """The reads of one statement, inside its transaction if there is one."""
+
+    def __init__(self, space: Space, specials: Specials, txn: Transaction | None) -> None:
+        self._space = space
+        self.specials = specials
+        self._txn = txn
+        self._schema = space.schema_version
+        self._held: dict[int, Held] | None = None  # all reads go there
+        self._of_txn = False  # they are the transaction's
+        self._now = False  # read what is committed now, whatever the level
+        self._point: ReadPoint | None = None  # lookups add to it what they saw
+
+    @property
+    def space(self) -> Space:
+        """The database."""
+        return self._space
+
+    @property
+    def txn(self) -> Transaction | None:
+        """The statement's transaction."""
+        return self._txn
+
+    @property
+    def schema(self) -> int:
+        """Version of the schema that the statement was planned with."""
+        return self._schema
+
+    # -- where -------------------------------------------------------------------------------------
+    async def targets(self, route: Route, values: Values) -> list[Target]:
+        """The places a fragment runs at; [] if no row can match."""
+        router = self._space.router
+        kind = route.kind
+        if kind == "all":
+            return [Target(rs) for rs in router.replica_sets]
+        if kind == "local":
+            return [Target(self._nearest())]
+        if kind == "here":
+            return [Target(instance=router.instance)]
+        if kind == "everywhere":
+            return [Target(instance=e.instance) for e in router.map.elements if e.replica_set]
+        buckets = buckets_of(route, values, self.specials)
+        if kind == "global_index":
+            buckets = await self._lookup(route, buckets, values)
+        return [Target(rs) for rs in sorted({router.buckets[b] for b in buckets})]
+
+    async def targets_seen(self, route: Route, values: Values) -> list[Target]:
+        """The same by what the transaction's snapshot shows, if it has one."""
+        snapshots = await self.snapshots()
+        if snapshots is None or self._held is not None:
+            return await self.targets(route, values)
+        self._held, self._of_txn = snapshots.held, True
+        try:
+            return await self.targets(route, values)
+        finally:
+            self.close()
+
+    def _nearest(self) -> int:
+        nearest = self._space.router.nearest()
+        if self._held is not None and nearest not in self._held:
+            return min(self._held)
+        return nearest
+
+    async def _lookup(
+        self, route: Route, buckets: Sequence[int], values: Values
+    ) -> tuple[int, ...]:
+        assert route.lookup is not None
+        params = route.lookup.bind(values, self.specials)
+        router = self._space.router
+        found: set[int] = set()
+        for rs in {router.buckets[b] for b in buckets}:
+            rows = await self.read_rows(Target(rs), route.lookup.sql, params, short=True)
+            found.update(int(row[0]) for row in rows if row[0] is not None)
+        return tuple(found)
+
+    def note_lookups(self, route: Route | None) -> ReadPoint:
+        """From now on lookups by this route add what they saw to the result; None: no more."""
+        point = ReadPoint()
+        looks_up = route is not None and route.kind == "global_index"
+        self._point = point if looks_up else None
+        return point
+
+    # -- one read ----------------------------------------------------------------------------------
+    def _ask(
+        self,
+        target: Target,
+        sql: str,
+        params: Values,
+        encoding: bytes,
+        short: bool,
+        back_ms: int = 0,
+    ) -> Asked:
+        router = self._space.router
+        txn: TxnId | None = None
+        term = 0
+        if self._txn is not None:
+            enlisted = self._txn.participants.get(target.rs)
+            if enlisted is not None and enlisted.wrote:
+                txn, term = self._txn.id, enlisted.term
+        held: Held | None = None
+        if self._held is not None and not target.instance:
+            held = self._held.get(target.rs)
+            if held is None:  # the map changed under the statement
+                raise NotLeadError(f"no snapshot of replica set {target.rs} is held")
+        message = ReadRows(
+            self._space.name,
+            target.rs,
+            self._schema,
+            router.map_version,
+            sql,
+            params,
+            encoding,
+            short,
+            txn,
+            bool(target.instance),
+            term,
+            back_ms,
+            held.number if held is not None else 0,
+        )
+        holder = held.instance if held is not None else router.holder(target.rs, target.instance)
+        if held is None and not target.instance:
+            first = router.call(target.rs, message, READ_TIMEOUT_S)
+        else:
+            first = router.call_instance(holder, message, READ_TIMEOUT_S)
+        return Asked(target, holder, first)
+
+    async def read_rows(
+        self, target: Target, sql: str, params: Values, *, short: bool = False
+    ) -> list[StorageRow]:
+        """All rows of a query at one place, as storage rows."""
+        point = self._point if self._held is None else None
+        back_ms = Agreement(self._space.name, self._space.router).back_ms(point) if point else 0
+        asked = self._ask(target, sql, params, encoders.STORAGE_ROWS, short, back_ms)
+        rows: list[StorageRow] = []
+        async for batch in self._stream(asked):
+            if batch.view is not None and point is not None:
+                opened = Opened(target.rs, batch.view, asked.sent_s, boottime_s())
+                point.add(("lookup", len(point.opened)), opened)
+            rows += encoders.decode_storage_rows(batch.data)
+        return rows
+
+    async def _stream(self, asked: Asked) -> AsyncIterator[Rows]:
+        """The batches of one read. Leaving early closes its cursor."""
+        try:
+            async for rows in self._batches_of(asked):
+                yield rows
+        except _HOLDER_LOST as error:
+            raise self._holder_lost(error) from error
+
+    def _holder_lost(self, error: GridError) -> GridError:
+        """A statement's own snapshots can be opened anew, a transaction's cannot."""
+        if not self._of_txn:
+            return error
+        assert self._txn is not None
+        self._txn.failed = SnapshotTooOldError(
+            "the snapshot of the transaction is gone",
+            detail=error.message,
+            hint="Roll back and run the transaction again.",
+        )
+        return self._txn.failed
+
+    async def _batches_of(self, asked: Asked) -> AsyncIterator[Rows]:
+        rows = await asked.first
+        cursor = rows.cursor
+        router = self._space.router
+        try:
+            while True:
+                yield rows
+                if not cursor:
+                    return
+                rows = await router.call_instance(asked.holder, FetchRows(cursor), READ_TIMEOUT_S)
+                cursor = rows.cursor
+        finally:
+            if cursor:
+                router.tell_instance(asked.holder, CloseCursor(cursor))
+
+    def _abandon(self, asked: Asked) -> None:
+        """A first batch that nobody will look at: close its cursor when it comes."""
+        router = self._space.router
+
+        def close(done: asyncio.Future[Rows]) -> None:
+            if not done.cancelled() and done.exception() is None and done.result().cursor:
+                router.tell_instance(asked.holder, CloseCursor(done.result().cursor))
+
+        asked.first.add_done_callback(close)  # also marks an error as seen
+
+    # -- one gather --------------------------------------------------------------------------------
+    async def stream(self, gather: Gather, values: Values, encoding: bytes) -> AsyncIterator[Rows]:
+        """The batches of a gather from all its targets, asked at the same time, in any order."""
+        if trace.listener is not None:
+            trace.step("data/exec/reads.py")
+        opened = await self._open(gather, values, encoding)
+        try:
+            for asked in list(opened):
+                opened.remove(asked)
+                async for rows in self._stream(asked):
+                    yield rows
+        finally:
+            for asked in opened:
+                self._abandon(asked)
+
+    async def _open(self, gather: Gather, values: Values, encoding: bytes) -> list[Asked]:
+        """Ask all targets; all have answered, and agree, before the first row is handed on.
+
+        Until then a retry is possible.
+        """
+        agreement = Agreement(self._space.name, self._space.router)
+        while True:
+            point = self.note_lookups(gather.route)
+            try:
+                targets = await self.targets(gather.route, values)
+            finally:
+                self.note_lookups(None)
+            atomic = self._held is None and (len(targets) > 1 or bool(point.opened))
+            if not atomic or (targets and targets[0].instance):
+                return await self._all_open(gather, targets, values, encoding, {}, 0)
+            opened = await self._agreed(gather, targets, values, encoding, agreement, point)
+            if opened is not None:
+                return opened
+
+    async def _agreed(
+        self,
+        gather: Gather,
+        targets: list[Target],
+        values: Values,
+        encoding: bytes,
+        agreement: Agreement,
+        point: ReadPoint,
+    ) -> list[Asked] | None:
+        """Ask until the states agree; None: the lookups before have to be done again."""
+        opened: dict[Target, Asked] = {}
+        try:
+            while True:
+                wanted = [t for t in targets if t not in opened]
+                back_ms = agreement.back_ms(point)
+                some = await self._all_open(gather, wanted, values, encoding, opened, back_ms)
+                now_s = boottime_s()
+                for asked in some:
+                    view = asked.first.result().view
+                    assert view is not None
+                    rs = asked.target.rs
+                    point.add(asked.target, Opened(rs, view, asked.sent_s, now_s))
+                again = await agreement.missing(point)
+                if not again:
+                    return [opened[t] for t in targets]
+                if any(key not in opened for key in again):
+                    self._drop(opened.values())
+                    return None
+                for target in [t for t in targets if t in again]:
+                    self._abandon(opened.pop(target))
+                    point.forget(target)
+        except BaseException:
+            self._drop(opened.values())
+            raise
+
+    def _drop(self, opened: Iterable[Asked]) -> None:
+        for asked in opened:
+            self._abandon(asked)
+
+    async def _all_open(
+        self,
+        gather: Gather,
+        targets: list[Target],
+        values: Values,
+        encoding: bytes,
+        opened: dict[Target, Asked],
+        back_ms: int,
+    ) -> list[Asked]:
+        """Ask these targets and wait for their first rows."""
+        params = gather.fragment.bind(values, self.specials)
+        short = gather.route.kind in ("keys", "global_index") and len(gather.route.keys) == 1
+        sql = gather.fragment.sql
+        some: list[Asked] = []
+        try:
+            for target in targets:
+                some.append(self._ask(target, sql, params, encoding, short, back_ms))
+            await asyncio.gather(*(asked.first for asked in some))
+        except _HOLDER_LOST as error:
+            self._drop(some)
+            raise self._holder_lost(error) from error
+        except BaseException:
+            self._drop(some)
+            raise
+        opened.update((asked.target, asked) for asked in some)
+        return some
+
+    # -- several reads: snapshots ------------------------------------------------------------------
+    async def hold(self, plan: QueryPlan, values: Values) -> None:
+        """Before the first read of a plan; `close` when its last row is there."""
+        if self._held is not None:
+            return
+        snapshots = await self.snapshots()
+        if snapshots is not None:
+            self._held = snapshots.held
+            self._of_txn = True
+        elif len(_routes(plan)) > 1:
+            sets = self._sets(plan, values)
+            self._held = await self.open_snapshots(sets) if sets else None
+
+    def close(self) -> None:
+        """The statement needs its snapshots no more; a transaction's stay."""
+        held, self._held = self._held, None
+        if held is not None and not self._of_txn:
+            self._let_go(held.values())
+        self._of_txn = False
+
+    async def snapshots(self) -> Snapshots | None:
+        """The transaction's snapshots, taken now if this is its first statement.
+
+        None: each statement of it reads what is committed when it starts.
+        """
+        txn = self._txn
+        if txn is None or txn.isolation is not Isolation.REPEATABLE_READ or self._now:
+            return None
+        router = self._space.router
+        if txn.snapshots is None:
+            map_version = router.map_version
+            held = await self.open_snapshots(router.replica_sets)
+            txn.snapshots = Snapshots(held, self._schema, map_version)
+        if (txn.snapshots.schema, txn.snapshots.map_version) != (self._schema, router.map_version):
+            txn.failed = SnapshotTooOldError(
+                "tables or their places have changed since the transaction's snapshot",
+                hint="Roll back and run the transaction again.",
+            )
+            raise txn.failed
+        return txn.snapshots
+
+    def _let_go(self, held: Iterable[Held]) -> None:
+        close_snapshots(self._space, held)
+
+    def _sets(self, plan: QueryPlan, values: Values) -> tuple[int, ...]:
+        """The replica sets that a plan may read."""
+        router = self._space.router
+        sets: set[int] = set()
+        for route in _routes(plan):
+            if route.kind == "local":
+                sets.add(router.nearest())
+            elif route.kind == "keys":
+                try:
+                    buckets = buckets_of(route, values, self.specials)
+                except IndexError:  # by the value of a scalar subquery, which is still to be read
+                    return router.replica_sets
+                sets.update(router.buckets[b] for b in buckets)
+            elif route.kind in ("all", "global_index"):
+                return router.replica_sets
+        return tuple(sorted(sets))
+
+    async def open_snapshots(self, sets: Sequence[int]) -> dict[int, Held]:
+        """Snapshots of these replica sets that agree; the caller closes them."""
+        if trace.listener is not None:
+            trace.step("data/exec/reads.py")
+        router = self._space.router
+        agreement = Agreement(self._space.name, router)
+        point = ReadPoint()
+        held: dict[int, Held] = {}
+        wanted: Iterable[Hashable] = sets
+        try:
+            while wanted:
+                back_ms = agreement.back_ms(point)
+                asked: dict[int, tuple[str, float, asyncio.Future[SnapshotOpened]]] = {}
+                for rs in [rs for rs in sets if rs in wanted]:
+                    message = OpenSnapshot(
+                        self._space.name, rs, self._schema, router.map_version, back_ms
+                    )
+                    call = router.call(rs, message, OPEN_TIMEOUT_S)
+                    asked[rs] = (router.holder(rs, ""), boottime_s(), call)
+                await self._snapshots_came(asked, held, point)
+                wanted = await agreement.missing(point)
+                if wanted:
+                    old = {rs: held.pop(rs) for rs in list(held) if rs in wanted}
+                    self._let_go(old.values())
+                    for rs in old:
+                        point.forget(rs)
+        except BaseException:
+            self._let_go(held.values())
+            raise
+        return held
+
+    async def _snapshots_came(
+        self,
+        asked: dict[int, tuple[str, float, asyncio.Future[SnapshotOpened]]],
+        held: dict[int, Held],
+        point: ReadPoint,
+    ) -> None:
+        try:
+            await asyncio.wait([call for _, _, call in asked.values()])
+        except asyncio.CancelledError:
+            for holder, _, call in asked.values():
+                call.add_done_callback(partial(self._too_late, holder))
+            raise
+        error: GridError | None = None
+        now_s = boottime_s()
+        for rs, (holder, sent_s, call) in asked.items():
+            problem = call.exception()
+            if isinstance(problem, GridError):
+                error = problem
+                continue
+            opened = call.result()
+            held[rs] = Held(holder, opened.number)
+            point.add(rs, Opened(rs, opened.view, sent_s, now_s))
+        if error is not None:
+            raise error
+
+    def _too_late(self, holder: str, done: asyncio.Future[SnapshotOpened]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._let_go([Held(holder, done.result().number)])
+
+
+def close_snapshots(space: Space, held: Iterable[Held]) -> None:
+    """Tell those who hold them that they are not needed any more."""
+    for one in held:
+        message = CloseSnapshots(space.name, (one.number,))
+        space.router.tell_instance(one.instance, message)
+
+
+def _routes(plan: QueryPlan) -> list[Route]:
+    """Of the reads a plan makes that have to agree; a lookup and what follows it count as one."""
+    routes = [g.route for g in plan.gathers if g.route.kind not in ("here", "everywhere")]
+    for scalar in plan.scalars:
+        routes += _routes(scalar)
+    return routes
