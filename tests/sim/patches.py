@@ -125,7 +125,7 @@ def patched(
             set_(data.storage.files, "sync_folder", no_sync),
             set_(WalKeeper, "flush_now", flush_now),
             set_(WalKeeper, "flush", flush),
-            set_(data.txn.manager, "_numbers", itertools.count(1)),
+            set_(data.txn.manager, "_newest", 0),
             set_(data.exec.shard, "_CURSOR_NUMBERS", itertools.count(1)),
             set_(data.storage.scratch, "_idle", {}),
             set_(Connection, "__hash__", lambda c: crc32(c.peer_name.encode())),
