@@ -116,4 +116,4 @@ def trusts_lost_files(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     play(0, (2, 2))  # the template is made without the fault
     plant(monkeypatch)
-    assert found(range(16), (2, 2))
+    assert found(range(48), (2, 2))
