@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import msgspec
 
 from data.storage import changes as row_changes
 from data.txn.locks import Mode, Resource
 from data.txn.ports import decode_locks, encode_locks
-from data.txn.workspace import Part, Workspace
+from data.txn.workspace import Part, Piece, Workspace
+from protocol.errors import DiskFullError
 from protocol.ids import TxnId
 from protocol.limits import MIB
 from protocol.messages.sql import Ran
@@ -30,6 +32,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     locks: bytes
     parts: list[Part] = []
     in_log: bool = False
+    queue: list[tuple[int, bytes]] = []  # pieces on their way to the log
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,6 +48,9 @@ def pack(
     for workspace, held in sorted(workspaces, key=lambda pair: pair[0].rows):
         if workspace.prepared and not workspace.in_batch:
             continue  # the next lead finds it in its log
+        queue = _pieces(workspace, room)
+        if queue is None:
+            break
         one = _Packed(
             workspace.txn,
             workspace.term,
@@ -56,6 +62,7 @@ def pack(
             encode_locks(held),
             workspace.parts,
             workspace.in_log,
+            queue,
         )
         size = len(_encode(one))
         if size > room:
@@ -65,12 +72,28 @@ def pack(
     return _encode(packed) if packed else b""
 
 
+def _pieces(workspace: Workspace, room: int) -> list[tuple[int, bytes]] | None:
+    """Its changes that are neither in memory nor in the log; None: no room, or not readable."""
+    pieces = []
+    for piece in workspace.queue:
+        try:
+            data = piece.load()
+        except DiskFullError:
+            return None
+        room -= len(data)
+        if room < 0:
+            return None
+        pieces.append((piece.length, data))
+    return pieces
+
+
 def unpack(data: bytes, now_s: float) -> Iterator[tuple[Workspace, list[tuple[Resource, Mode]]]]:
     """What `pack` made."""
     for one in _decode(data) if data else ():
         workspace = Workspace(one.txn, one.term, now_s - one.age_s, used_s=now_s)
         workspace.changes = row_changes.decode(one.changes)
         workspace.parts = [Part(*part) for part in one.parts]
+        workspace.queue.extend(Piece(count, partial(bytes, some)) for count, some in one.queue)
         workspace.in_log = one.in_log
         workspace.statements = one.statements
         workspace.marks = one.marks

@@ -49,6 +49,9 @@ class PartWriter(BatchQueue):
         if len(workspace.changes) >= PART_CHANGES:
             size = row_changes.PIECE
             workspace.line_up(len(workspace.changes) // size * size)
+        self._shrink_queue(workspace)
+
+    def _shrink_queue(self, workspace: Workspace) -> None:
         if workspace.queue and not workspace.shrinking:
             workspace.shrinking = True
             self._shrink_on(workspace)
@@ -61,7 +64,12 @@ class PartWriter(BatchQueue):
         if not workspace.queue or workspace.failed is not None:
             self._now_small(workspace)  # or there is no room
             return
-        self._open_batch()
+        try:
+            self._open_batch()
+        except GridError as error:
+            workspace.failed = error
+            self._now_small(workspace)
+            return
         workspace.in_log = True
         for piece in list(itertools.islice(workspace.queue, PARTS_AT_ONCE)):
             try:
@@ -94,6 +102,7 @@ class PartWriter(BatchQueue):
         """True: `work` will be done when the changes have moved to the log."""
         if workspace.failed is not None:
             raise workspace.failed
+        self._shrink_queue(workspace)  # from the lead before, or there was no room a while ago
         if not workspace.shrinking:
             return False
         workspace.when_small.append(lambda: self._submit(work, reply))
@@ -182,8 +191,7 @@ class PartWriter(BatchQueue):
             self._resident = None
         else:
             self._open_batch()
-        parts = tuple(part.lsn for part in workspace.parts)
-        payload = _encode(TxnPayload(row_changes.encode(workspace.changes), ddl, parts=parts))
+        payload = _encode(payload_of(workspace, ddl=ddl))
         entry = yield from self._append_slices(
             EntryKind.COMMIT, workspace.txn, payload, apply=not in_place
         )
@@ -224,5 +232,6 @@ def is_large(workspace: Workspace) -> bool:
 
 def payload_of(workspace: Workspace, **fields: Any) -> TxnPayload:
     """What its COMMIT or PREPARE carries; `fields`: the rest of TxnPayload."""
+    assert not workspace.queue, "changes that are not in the log would be lost"
     parts = tuple(part.lsn for part in workspace.parts)
     return TxnPayload(row_changes.encode(workspace.changes), parts=parts, **fields)
