@@ -14,7 +14,7 @@ from data.exec.agreement import Agreement
 from data.sql.plan_types import Gather, Locking, LockStrength, QueryPlan
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
-from data.txn.read_atomic import Opened
+from data.txn.read_atomic import Opened, ReadPoint
 from protocol.clock import boottime_s
 from protocol.errors import SerializationError, TooLargeError, TransientError
 from protocol.messages.sql import SelectRows, TakeKeys
@@ -81,9 +81,10 @@ async def _lock_where_read(
     params = gather.fragment.bind(values, runner.specials)
     agreement = Agreement(space.name, space.router)
     snapshots = await runner.snapshots()
+    point: ReadPoint | None = None
     while True:
         mark = txn.mark()
-        point = runner.note_lookups(gather.route)
+        point = runner.note_lookups(gather.route, point)
         sets = await _sets_of(runner, gather, values)
         runner.note_lookups(None)
         asks = snapshots is None and (len(sets) > 1 or bool(point.opened))

@@ -173,9 +173,9 @@ class Reader:
             found.update(int(row[0]) for row in rows if row[0] is not None)
         return tuple(found)
 
-    def note_lookups(self, route: Route | None) -> ReadPoint:
+    def note_lookups(self, route: Route | None, before: ReadPoint | None = None) -> ReadPoint:
         """From now on lookups by this route add what they saw to the result; None: no more."""
-        point = ReadPoint()
+        point = ReadPoint(before)
         looks_up = route is not None and route.kind == "global_index"
         self._point = point if looks_up else None
         return point
@@ -241,11 +241,23 @@ class Reader:
 
     async def _stream(self, asked: Asked) -> AsyncIterator[Rows]:
         """The batches of one read. Leaving early closes its cursor."""
+        rows = await asked.first
+        cursor = rows.cursor
+        router = self._space.router
         try:
-            async for rows in self._batches_of(asked):
+            while True:
                 yield rows
-        except _HOLDER_LOST as error:
-            raise self._holder_lost(error) from error
+                if not cursor:
+                    return
+                fetched = router.call_instance(asked.holder, FetchRows(cursor), READ_TIMEOUT_S)
+                try:
+                    rows = await fetched
+                except _HOLDER_LOST as error:
+                    raise self._holder_lost(error) from error
+                cursor = rows.cursor
+        finally:
+            if cursor:
+                router.tell_instance(asked.holder, CloseCursor(cursor))
 
     def _holder_lost(self, error: GridError) -> GridError:
         """A statement's own snapshots can be opened anew, a transaction's cannot."""
@@ -258,21 +270,6 @@ class Reader:
             hint="Roll back and run the transaction again.",
         )
         return self._txn.failed
-
-    async def _batches_of(self, asked: Asked) -> AsyncIterator[Rows]:
-        rows = await asked.first
-        cursor = rows.cursor
-        router = self._space.router
-        try:
-            while True:
-                yield rows
-                if not cursor:
-                    return
-                rows = await router.call_instance(asked.holder, FetchRows(cursor), READ_TIMEOUT_S)
-                cursor = rows.cursor
-        finally:
-            if cursor:
-                router.tell_instance(asked.holder, CloseCursor(cursor))
 
     def _abandon(self, asked: Asked) -> None:
         """A first batch that nobody will look at: close its cursor when it comes."""
@@ -305,8 +302,9 @@ class Reader:
         Until then a retry is possible.
         """
         agreement = Agreement(self._space.name, self._space.router)
+        point: ReadPoint | None = None
         while True:
-            point = self.note_lookups(gather.route)
+            point = self.note_lookups(gather.route, point)
             try:
                 targets = await self.targets(gather.route, values)
             finally:

@@ -34,7 +34,7 @@ from data.exec.rows import RowMaker
 from data.sql.plan_types import DeletePlan, InsertPlan, OnConflict, Returning, UpdatePlan
 from data.storage.scratch import Scratch
 from data.txn.manager import Transaction, TransactionManager
-from data.txn.read_atomic import Opened
+from data.txn.read_atomic import Opened, ReadPoint
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -348,9 +348,10 @@ class Writer:
         """Run the fragment on states that show whole transactions only; if they did not, again."""
         manager = self._space.manager
         agreement = Agreement(self._queries.space.name, self._space.router)
+        point: ReadPoint | None = None
         while True:
             mark = self._txn.mark()
-            point = self._queries.note_lookups(plan.route)
+            point = self._queries.note_lookups(plan.route, point)
             sets = await self._sets_of(table, plan, values)
             self._queries.note_lookups(None)
             back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0

@@ -57,11 +57,20 @@ class Verdict:
 class ReadPoint:
     """The states of one statement, by any key, until they agree."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: ReadPoint | None = None) -> None:
+        """`before`: of an earlier round of the statement, whose states are all given up.
+
+        What was learned in it stays: without it a commit that one lead still lists and another
+        does not any more would look like a difference in every round.
+        """
         self.opened: dict[Hashable, Opened] = {}
         self.participants: dict[TxnId, tuple[int, ...]] = {}
         self._committed: dict[TxnId, float] = {}  # since when we know it, at the latest
         self._not_yet: dict[TxnId, float] = {}  # not committed when this question was sent
+        if before is not None:
+            self.participants = before.participants
+            self._committed = before._committed
+            self._not_yet = before._not_yet
 
     @property
     def first_s(self) -> float:

@@ -267,3 +267,15 @@ def test_one_that_is_prepared_where_another_shows_it_is_told_its_decision() -> N
     assert (verdict.again, verdict.tell) == ({2}, {(2, txn)})
     point.add(2, Opened(2, ReadView(50), 1.002, 1.003))  # long ago for its list, but it shows it
     assert not point.verdict()
+
+
+def test_what_an_earlier_round_learned_stays_when_all_states_are_given_up() -> None:
+    txn, old = TxnId(1, "life", 1), ReadView(50, (), ((TxnId(1, "life", 1), (1, 2)),))
+    first = ReadPoint()
+    first.add(1, Opened(1, old, 1.0, 1.001))
+    first.add(2, Opened(2, ReadView(50), 1.0, 1.001))  # its list reaches less far
+    assert first.verdict().again == {2}
+    second = ReadPoint(first)
+    second.add(1, Opened(1, old, 1.002, 1.003))
+    second.add(2, Opened(2, ReadView(50), 1.002, 1.003))
+    assert not second.verdict(), txn
