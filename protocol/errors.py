@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from protocol.remedies import Remedy
+
 
 class GridError(Exception):
     """An error that may cross a process boundary. The attributes, not the text, are contract.
@@ -16,6 +18,7 @@ class GridError(Exception):
     sqlstate: ClassVar[str] = "XX000"
     retriable: ClassVar[bool] = False  # True: the same request, sent again, may succeed
     tt_number: ClassVar[int] = 0
+    remedy: ClassVar[Remedy] = Remedy.NONE  # TimesTen's class, and the hint if there is no better
     by_code: ClassVar[dict[str, type[GridError]]] = {}
 
     def __init__(self, message: str, *, detail: str = "", hint: str = "", position: int = 0):
@@ -26,11 +29,18 @@ class GridError(Exception):
         self.position = position
 
     def __init_subclass__(
-        cls, *, code: str, sqlstate: str, retriable: bool = False, tt_number: int = 0
+        cls,
+        *,
+        code: str,
+        sqlstate: str,
+        retriable: bool = False,
+        tt_number: int = 0,
+        remedy: Remedy = Remedy.NONE,
     ) -> None:
         assert code not in GridError.by_code, f"error code {code} is taken"
         assert len(sqlstate) == 5
         cls.code, cls.sqlstate, cls.retriable, cls.tt_number = code, sqlstate, retriable, tt_number
+        cls.remedy = remedy
         GridError.by_code[code] = cls
 
     def to_wire(self) -> tuple[str, str, str, str, int]:
@@ -51,74 +61,160 @@ class InternalError(GridError, code="INTERNAL", sqlstate="XX000"):
 
 # -- transient: roll back, retry ------------------------------------------------------------------
 class TransientError(
-    GridError, code="TRANSIENT", sqlstate="40001", retriable=True, tt_number=57005
+    GridError,
+    code="TRANSIENT",
+    sqlstate="40001",
+    retriable=True,
+    tt_number=57005,
+    remedy=Remedy.TRANSACTION,
 ):
     """Roll the transaction back and run it again (TimesTen TT57005)."""
 
 
-class SerializationError(GridError, code="SERIALIZATION", sqlstate="40001", retriable=True):
+class SerializationError(
+    GridError, code="SERIALIZATION", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
+):
     """A row that the transaction writes has changed since its snapshot was taken."""
 
 
-class SnapshotTooOldError(GridError, code="SNAPSHOT_TOO_OLD", sqlstate="40001", retriable=True):
+class SnapshotTooOldError(
+    GridError, code="SNAPSHOT_TOO_OLD", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
+):
     """The snapshot of a REPEATABLE READ transaction is not held any more."""
 
 
-class TooManySnapshotsError(GridError, code="TOO_MANY_SNAPSHOTS", sqlstate="53400", retriable=True):
+class TooManySnapshotsError(
+    GridError,
+    code="TOO_MANY_SNAPSHOTS",
+    sqlstate="53400",
+    retriable=True,
+    remedy=Remedy.STATEMENT_LATER,
+):
     """So many statements and transactions read in snapshots of one element already."""
 
 
-class StaleMapError(GridError, code="STALE_MAP", sqlstate="40001", retriable=True):
+class StaleMapError(
+    GridError, code="STALE_MAP", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
+):
     """The request was made with an older distribution map; the coordinator retries."""
 
 
-class StaleSchemaError(GridError, code="STALE_SCHEMA", sqlstate="40001", retriable=True):
+class StaleSchemaError(
+    GridError, code="STALE_SCHEMA", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
+):
     """The request was planned with another schema version; the coordinator plans again."""
 
 
-class NotLeadError(GridError, code="NOT_LEAD", sqlstate="57P03", retriable=True, tt_number=3512):
+class NotLeadError(
+    GridError,
+    code="NOT_LEAD",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3512,
+    remedy=Remedy.STATEMENT,
+):
     """This element does not lead its replica set (now). Nothing was done."""
 
 
-class WorkspaceLostError(GridError, code="WORKSPACE_LOST", sqlstate="40001", retriable=True):
+class WorkspaceLostError(
+    GridError,
+    code="WORKSPACE_LOST",
+    sqlstate="40001",
+    retriable=True,
+    tt_number=1207,
+    remedy=Remedy.TRANSACTION,
+):
     """The transaction's changes at a replica set are gone with its lead: it can only roll back."""
 
 
-class DeadlockError(GridError, code="DEADLOCK", sqlstate="40P01", retriable=True, tt_number=6002):
+class DeadlockError(
+    GridError,
+    code="DEADLOCK",
+    sqlstate="40P01",
+    retriable=True,
+    tt_number=6002,
+    remedy=Remedy.TRANSACTION,
+):
     """The transaction was chosen to break a cycle of lock waits."""
 
 
 class LockTimeoutError(
-    GridError, code="LOCK_TIMEOUT", sqlstate="55P03", retriable=True, tt_number=6003
+    GridError,
+    code="LOCK_TIMEOUT",
+    sqlstate="55P03",
+    retriable=True,
+    tt_number=6003,
+    remedy=Remedy.STATEMENT,
 ):
     """A lock was not to be had within LockWait seconds; only the statement is undone."""
 
 
+class SystemLockError(
+    LockTimeoutError,
+    code="SYSTEM_LOCK",
+    sqlstate="55P03",
+    retriable=True,
+    tt_number=6016,
+    remedy=Remedy.STATEMENT,
+):
+    """Other DDL held the system tables for longer than LockWait seconds."""
+
+
 class PeerUnreachableError(
-    GridError, code="ELEMENT_UNREACHABLE", sqlstate="57P03", retriable=True, tt_number=3512
+    GridError,
+    code="ELEMENT_UNREACHABLE",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3512,
+    remedy=Remedy.STATEMENT,
 ):
     """An element or replica set cannot be reached just now. Nothing was done there."""
 
 
 class ReplicaSetDownError(
-    GridError, code="REPLICA_SET_DOWN", sqlstate="57P04", retriable=True, tt_number=3723
+    GridError,
+    code="REPLICA_SET_DOWN",
+    sqlstate="57P04",
+    retriable=True,
+    tt_number=3723,
+    remedy=Remedy.STATEMENT_LATER,
 ):
     """No copy of a replica set is available."""
 
 
-class CutOffError(ReplicaSetDownError, code="CUT_OFF", sqlstate="57P03", retriable=True):
+class CutOffError(
+    ReplicaSetDownError,
+    code="CUT_OFF",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3516,
+    remedy=Remedy.TRANSACTION_LATER,
+):
     """This data instance is cut off: the client should go to another one."""
 
 
-class OutcomeUnknownError(GridError, code="OUTCOME_UNKNOWN", sqlstate="08007"):
+class OutcomeUnknownError(GridError, code="OUTCOME_UNKNOWN", sqlstate="08007", remedy=Remedy.LOOK):
     """The outcome of a commit is unknown here. A retry could apply the work twice."""
 
 
-class NotServingError(GridError, code="NOT_SERVING", sqlstate="57P03", retriable=True):
+class NotServingError(
+    GridError,
+    code="NOT_SERVING",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3516,
+    remedy=Remedy.TRANSACTION_LATER,
+):
     """This instance does not serve SQL now (no membership session, or starting, or stopping)."""
 
 
-class DatabaseClosedError(GridError, code="DATABASE_CLOSED", sqlstate="57P03", retriable=True):
+class DatabaseClosedError(
+    GridError,
+    code="DATABASE_CLOSED",
+    sqlstate="57P03",
+    retriable=True,
+    remedy=Remedy.TRANSACTION_LATER,
+):
     """The database is not open for clients."""
 
 
@@ -126,15 +222,24 @@ class NoMapError(GridError, code="NO_MAP", sqlstate="55000", tt_number=3493):
     """The database has no distribution map yet."""
 
 
-class MembershipLostError(GridError, code="MEMBERSHIP_LOST", sqlstate="57P03", retriable=True):
+class MembershipLostError(
+    GridError,
+    code="MEMBERSHIP_LOST",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3516,
+    remedy=Remedy.TRANSACTION_LATER,
+):
     """No quorum of membership servers answers: stop serving SQL."""
 
 
-class PeerLostError(GridError, code="PEER_LOST", sqlstate="08006"):
+class PeerLostError(GridError, code="PEER_LOST", sqlstate="08006", remedy=Remedy.LOOK):
     """The connection to a peer broke after a request was sent: whether it was done is unknown."""
 
 
-class DeadlineError(GridError, code="DEADLINE", sqlstate="57014", retriable=True):
+class DeadlineError(
+    GridError, code="DEADLINE", sqlstate="57014", retriable=True, remedy=Remedy.LOOK
+):
     """The time allowed for a request is over; whether it was done is unknown to the caller."""
 
 
@@ -154,12 +259,23 @@ class IdleInTransactionError(GridError, code="IDLE_IN_TRANSACTION", sqlstate="25
     """The client left a transaction alone for longer than the setting allows."""
 
 
-class ShuttingDownError(GridError, code="SHUTTING_DOWN", sqlstate="57P01", retriable=True):
+class ShuttingDownError(
+    GridError,
+    code="SHUTTING_DOWN",
+    sqlstate="57P01",
+    retriable=True,
+    tt_number=994,
+    remedy=Remedy.TRANSACTION_LATER,
+):
     """The instance is stopping; connect to another one."""
 
 
 class TooManyConnectionsError(
-    GridError, code="TOO_MANY_CONNECTIONS", sqlstate="53300", retriable=True
+    GridError,
+    code="TOO_MANY_CONNECTIONS",
+    sqlstate="53300",
+    retriable=True,
+    remedy=Remedy.TRANSACTION_LATER,
 ):
     """The connection limit of this data instance is reached."""
 
@@ -303,7 +419,11 @@ class TooLargeError(GridError, code="TOO_LARGE", sqlstate="54000"):
 
 
 class TooManyStatementsError(
-    GridError, code="TOO_MANY_STATEMENTS", sqlstate="53000", retriable=True
+    GridError,
+    code="TOO_MANY_STATEMENTS",
+    sqlstate="53000",
+    retriable=True,
+    remedy=Remedy.STATEMENT_LATER,
 ):
     """Too many statements wait for something that works on one at a time."""
 
@@ -332,7 +452,9 @@ class SavepointError(GridError, code="SAVEPOINT", sqlstate="3B001"):
     """No savepoint of that name."""
 
 
-class FailedTransactionError(GridError, code="FAILED_TRANSACTION", sqlstate="25P02"):
+class FailedTransactionError(
+    GridError, code="FAILED_TRANSACTION", sqlstate="25P02", remedy=Remedy.ROLL_BACK
+):
     """The transaction lost its changes with a lead, or a statement of it failed in a session with
     tengrid.on_statement_error = abort: it can only roll back."""
 
@@ -362,7 +484,13 @@ class PeerProtocolError(GridError, code="PEER_PROTOCOL", sqlstate="08P01"):
     """The other side broke the protocol; the connection ends."""
 
 
-class PeerBusyError(PeerUnreachableError, code="PEER_BUSY", sqlstate="57P03", retriable=True):
+class PeerBusyError(
+    PeerUnreachableError,
+    code="PEER_BUSY",
+    sqlstate="57P03",
+    retriable=True,
+    remedy=Remedy.STATEMENT_LATER,
+):
     """Too much is waiting for that peer already (a flow limit). Nothing was done there."""
 
 
@@ -371,11 +499,15 @@ class HandshakeError(GridError, code="HANDSHAKE", sqlstate="08P01"):
 
 
 # -- replication ----------------------------------------------------------------------------------
-class StaleTermError(GridError, code="STALE_TERM", sqlstate="57P03", retriable=True):
+class StaleTermError(
+    GridError, code="STALE_TERM", sqlstate="57P03", retriable=True, remedy=Remedy.STATEMENT
+):
     """A message of an older term: its sender no longer leads."""
 
 
-class LogGapError(GridError, code="LOG_GAP", sqlstate="XX001", retriable=True):
+class LogGapError(
+    GridError, code="LOG_GAP", sqlstate="XX001", retriable=True, remedy=Remedy.STATEMENT_LATER
+):
     """A copy lacks the records before the ones it was sent: it has to catch up."""
 
 

@@ -170,7 +170,10 @@ class Recovery:
             return
         me = self._element.identity.element
         if me not in state.in_sync:
-            self.message = f"waiting for element {', '.join(map(str, state.in_sync))}"
+            self.message = (
+                f"TT3733: this is not a seed element and replica set {self._writer.rs} is down: "
+                f"waiting for element {', '.join(map(str, state.in_sync))}"
+            )
         elif self._running is None or self._running.done():
             self._running = self._spawn(self._turn(me == min(state.in_sync)))
 

@@ -52,7 +52,7 @@ def workspace_lost(txn: TxnId) -> WorkspaceLostError:
     """The error for a transaction whose workspace is gone."""
     return WorkspaceLostError(
         "the transaction's changes are gone with the lead of their replica set",
-        detail=f"Transaction {'.'.join(map(str, txn))} (TimesTen TT57005).",
+        detail=f"Transaction {'.'.join(map(str, txn))}.",
         hint="Roll back and run the transaction again.",
     )
 

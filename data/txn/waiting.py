@@ -10,10 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from data.txn.facts import DDL_RESOURCE
 from data.txn.locks import Conflict, LockTable, Waiter, younger
 from data.txn.ports import Reply
 from protocol.clock import boottime_s
-from protocol.errors import DeadlockError, GridError, LockTimeoutError
+from protocol.errors import DeadlockError, GridError, LockTimeoutError, SystemLockError
 from protocol.ids import TxnId
 from protocol.messages.txn import WaitEdge
 
@@ -146,6 +147,12 @@ class LockWaits:
             self.break_wait(victim.txn, victim.number)
 
     def _timed_out(self, wait_ms: int, waiter: Waiter) -> LockTimeoutError:
+        if waiter.resource == DDL_RESOURCE:
+            return SystemLockError(
+                "the system tables are locked by another DDL statement",
+                detail=f"Waited for {wait_ms / 1000:g} s.",
+                hint="Retry, or raise LockWait.",
+            )
         if wait_ms == 0:
             return LockTimeoutError("the row is locked by another transaction (NOWAIT)")
         blockers = self._locks.blockers(waiter)

@@ -155,10 +155,10 @@ def error_response(error: GridError, severity: str = "ERROR", position: int = 0)
         (b"C", error.sqlstate),
         (b"M", shown_text(error)),
     ]
-    if error.detail:
-        fields.append((b"D", error.detail))
-    if error.hint:
-        fields.append((b"H", error.hint))
+    if detail := error.remedy.added_to(error.detail):
+        fields.append((b"D", detail))
+    if hint := error.hint or error.remedy.hint:
+        fields.append((b"H", hint))
     if position or error.position:
         fields.append((b"P", str(position or error.position)))
     fields.append((b"R", error.code))

@@ -55,7 +55,10 @@ renamed and never used again for something else.
 
 **Retry** in SQL: class 40 means roll back and run the *transaction* again; `57P03` and `57P04`
 that the statement was not done: try again, perhaps at another instance; `55P03` that only the
-statement is undone. `08007` is never to be repeated blindly: whether the commit happened is
+statement is undone. The class is TimesTen's for the same (shown in the detail): 57005 roll back and
+retry the transaction (its SQLSTATE TT005), 57006 when the instance is back or at another one, 57007
+retry the statement, 57008 when the element is back. Every one of them comes with a hint that says
+what to do. `08007` is never to be repeated blindly: whether the commit happened is
 unknown.
 """
 DEFINITIONS_HEAD = """
@@ -103,13 +106,14 @@ def error_page() -> str:
                     f"`{kind.code}`",
                     f"`{kind.sqlstate}`",
                     str(kind.tt_number or ""),
+                    str(kind.remedy.number or ""),
                     "yes" if kind.retriable else "",
                     str(schema.http_status(example)),
                     str(schema.exit_code(example)),
                     " ".join((kind.__doc__ or "").split()),
                 )
             )
-        headings = ("code", "SQLSTATE", "TimesTen", "retry", "HTTP", "exit", "meaning")
+        headings = ("code", "SQLSTATE", "TimesTen", "class", "retry", "HTTP", "exit", "meaning")
         lines += [*table(headings, rows), ""]
     return "\n".join(lines)
 

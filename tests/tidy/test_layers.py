@@ -16,6 +16,7 @@ BASE = (
     "protocol.ids",
     "protocol.topology",
     "protocol.errors",
+    "protocol.remedies",
     "protocol.limits",
     "protocol.clock",
     "protocol.sqltypes",

@@ -1,0 +1,167 @@
+"""A transaction whose lead is lost between two statements: class 40, and only ROLLBACK works.
+
+K = 2; with the transaction at one replica set and at two, with and without a savepoint. The
+changes of a transaction live in the lead's memory (data/txn/DESIGN.md): its copy takes over without
+them, so nothing of it may be committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from tests.support.load import Connection
+from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid
+
+KEYS = range(20)  # in both replica sets
+AFTER = {  # what the client says next; all of it is refused, with the SQLSTATE
+    "a statement": "SELECT n FROM t WHERE id = {key}",
+    "a change": "UPDATE t SET n = 3 WHERE id = {key}",
+    "a savepoint": "SAVEPOINT more",
+    "back to the savepoint": "ROLLBACK TO SAVEPOINT s",
+    "release": "RELEASE SAVEPOINT s",
+}
+
+
+@pytest.fixture
+async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+    """Replica set 1 is led by node 0 (its copy: node 1), set 2 by node 3 (its copy: node 2)."""
+    made = MemoryGrid(tmp_path)
+    await made.start()
+    client = await made.connect(2)
+    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
+    for key in KEYS:
+        await client.execute("INSERT INTO t VALUES ($1, 0)", key)
+    await client.close()
+    await _until(lambda: [_role(made, at) for at in range(4)] == ["lead", "copy", "copy", "lead"])
+    yield made
+    await made.stop()
+
+
+def _role(grid: MemoryGrid, at: int) -> str:
+    instance = grid.nodes[at].instance
+    assert instance is not None
+    return instance.database(DATABASE).member.role
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not is_true():
+            await asyncio.sleep(0.01)  # looks at states of several machines
+
+
+async def _client(grid: MemoryGrid, at: int) -> Connection:
+    return await psycopg.AsyncConnection.connect(
+        host=ADDRESS,
+        port=grid.nodes[at].settings.cs_port,
+        user=USER,
+        password=PASSWORD,
+        dbname=DATABASE,
+        autocommit=True,
+    )
+
+
+async def _lose_lead_of_set_1(grid: MemoryGrid) -> None:
+    """It is dead, as its supervisor says; the copy leads."""
+    dead, copy = grid.nodes[0], grid.nodes[1].membership
+    assert copy is not None
+    await copy.report_death(f"{dead.name}-{dead.lives}")
+    await _until(lambda: _role(grid, 1) == "lead")
+
+
+async def _refused(client: Connection, sql: str) -> psycopg.Error:
+    with pytest.raises(psycopg.Error) as caught:
+        await client.execute(sql.encode())
+    return caught.value
+
+
+async def _numbers(client: Connection) -> set[int]:
+    rows = await (await client.execute("SELECT DISTINCT n FROM t")).fetchall()
+    return {int(n) for (n,) in rows}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sets", [1, 2])
+async def test_only_rollback_works(grid: MemoryGrid, sets: int) -> None:
+    """Also after a savepoint; the session goes on, and the same transaction succeeds again."""
+    here = {int(row[0]) for row in grid.contents(grid.nodes[1], "TERRY.T")}
+    keys = [min(here), min(set(KEYS) - here)][:sets]
+    client, other = await _client(grid, 2), await _client(grid, 2)
+    await client.execute("BEGIN")
+    for key in keys:
+        await client.execute(f"UPDATE t SET n = 1 WHERE id = {key}".encode())
+    await client.execute("SAVEPOINT s")
+    for key in keys:
+        await client.execute(f"UPDATE t SET n = 2 WHERE id = {key}".encode())
+    await _lose_lead_of_set_1(grid)
+    error = await _refused(client, f"UPDATE t SET n = 3 WHERE id = {keys[0]}")
+    assert error.sqlstate == "40001"
+    assert str(error).startswith("TT1207")
+    assert "57005" in (error.diag.message_detail or "")
+    assert "again" in (error.diag.message_hint or "")
+    assert client.info.transaction_status is TransactionStatus.INERROR
+    for what, sql in AFTER.items():
+        refused = await _refused(client, sql.format(key=keys[-1]))
+        assert refused.sqlstate in ("25P02", "40001"), what
+        assert refused.diag.message_hint, what
+        assert client.info.transaction_status is TransactionStatus.INERROR, what
+    assert await _numbers(other) == {0}, "no part of it is there"
+    await client.execute("ROLLBACK")
+    assert client.info.transaction_status is TransactionStatus.IDLE
+    async with asyncio.timeout(5):  # its locks are free at the other replica set, too
+        for key in keys:
+            await other.execute(f"UPDATE t SET n = 5 WHERE id = {key}".encode())
+    await client.execute("BEGIN")
+    for key in KEYS:
+        await client.execute(f"UPDATE t SET n = 7 WHERE id = {key}".encode())
+    await client.execute("COMMIT")
+    assert await _numbers(other) == {7}
+    await client.close()
+    await other.close()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("sets", [1, 2])
+async def test_commit_is_refused(grid: MemoryGrid, sets: int) -> None:
+    """COMMIT as the next word: it is no COMMIT, says so, and ends the transaction."""
+    here = {int(row[0]) for row in grid.contents(grid.nodes[1], "TERRY.T")}
+    keys = [min(here), min(set(KEYS) - here)][:sets]
+    client = await _client(grid, 2)
+    await client.execute("BEGIN")
+    for key in keys:
+        await client.execute(f"UPDATE t SET n = 1 WHERE id = {key}".encode())
+    await _lose_lead_of_set_1(grid)
+    error = await _refused(client, "COMMIT")
+    assert error.sqlstate == "40001"
+    assert error.diag.message_hint
+    assert client.info.transaction_status is TransactionStatus.IDLE
+    async with asyncio.timeout(5):
+        for key in keys:
+            await client.execute(f"UPDATE t SET n = n + 4 WHERE id = {key}".encode())
+    assert await _numbers(client) == {0, 4}
+    await client.close()
+
+
+@pytest.mark.timeout(60)
+async def test_a_lead_that_hands_over_gives_the_transaction_along(grid: MemoryGrid) -> None:
+    """It lost membership, not its copy: savepoints and all go on at the new lead."""
+    client, other = await _client(grid, 2), await _client(grid, 2)
+    await client.execute("BEGIN")
+    await client.execute("UPDATE t SET n = 1")
+    await client.execute("SAVEPOINT s")
+    await client.execute("UPDATE t SET n = 2")
+    grid.ensemble.cut(grid.nodes[0].name)
+    await _until(lambda: _role(grid, 1) == "lead")
+    await client.execute("ROLLBACK TO SAVEPOINT s")
+    assert await _numbers(client) == {1}
+    assert await _numbers(other) == {0}
+    await client.execute("COMMIT")
+    assert await _numbers(other) == {1}
+    grid.ensemble.heal(grid.nodes[0].name)
+    await client.close()
+    await other.close()
