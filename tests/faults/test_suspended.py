@@ -52,10 +52,10 @@ async def add_rows(grid: RealGrid, watch: Observer, host: int, table: str) -> di
 
 
 async def values(connection: Connection, table: str, rows: list[int]) -> list[int]:
-    """What they hold, by one statement."""
-    listed = ",".join(map(str, rows))
-    sql = f"SELECT n FROM {table} WHERE id IN ({listed}) ORDER BY id"
-    return [int(n) for (n,) in await (await connection.execute(sql.encode())).fetchall()]
+    """What they hold, in this order, by one statement."""
+    sql = f"SELECT id, n FROM {table} WHERE id IN ({','.join(map(str, rows))})"
+    found = dict(await (await connection.execute(sql.encode())).fetchall())
+    return [int(found[row]) for row in rows]
 
 
 async def told(work: Any) -> str:
