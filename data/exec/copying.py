@@ -128,9 +128,11 @@ class CopyingIn:
         try:
             count = await self._copy(txn)
             if own:
+                session.outcome_is_open = True
                 await manager.finish(manager.commit(txn))
         except BaseException as error:
             self._ended = True
+            session.outcome_is_open = False
             if own:
                 await manager.finish(manager.roll_back(txn))
             else:
@@ -141,6 +143,7 @@ class CopyingIn:
             self._sink.fail(self._reason(error))
             return
         self._ended = True
+        session.outcome_is_open = False
         self._sink.done(f"COPY {count}")
 
     def _reason(self, error: BaseException) -> GridError:

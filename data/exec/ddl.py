@@ -44,6 +44,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
             )
         txn, session.txn = session.txn, None
         session.savepoints.clear()
+        session.outcome_is_open = True
         await session.space.manager.finish(session.space.manager.commit(txn))
     deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
     while True:
@@ -93,6 +94,7 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
     except BaseException:
         await manager.finish(manager.roll_back(txn))
         raise
+    session.outcome_is_open = True
     await manager.finish(manager.commit(txn, change))
     await _known_here(session, plan.change.version)
     session.epoch_next = session.epoch_next or space.epoch_at_ddl

@@ -145,6 +145,7 @@ def write(
     )
     waiting = _Waiting(session, prepared, values, None, sink)
     waiting.sent = (rs, txn)
+    session.outcome_is_open = True
     space.router.send(rs, message, waiting.written, READ_TIMEOUT_S + session.lock_wait_ms / 1000)
     return None if waiting.finished else waiting
 
@@ -264,6 +265,7 @@ class _Waiting:
         if self.finished:
             return
         self.finished = True
+        self._session.outcome_is_open = isinstance(error, LOST)
         if error is None:
             assert reply is not None
             self._sink.done(tag_of(self._prepared.tag_kind, reply.counts[0]))

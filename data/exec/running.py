@@ -135,10 +135,12 @@ class Running:
             log.exception("statement.failed", statement=self.prepared.tag_kind)  # no text: secrets
             self._fail(InternalError(f"{type(error).__name__}: {error}"))
         else:
+            self.session.outcome_is_open = False
             if not self._closed:
                 self.sink.done(tag)
 
     def _fail(self, error: GridError) -> None:
+        self.session.outcome_is_open = False
         if isinstance(error, (PeerUnreachableError, NotLeadError)):  # after all the retries
             error = ReplicaSetDownError(
                 f"a replica set that the statement needs is down: {error.message}",
@@ -178,6 +180,7 @@ class Running:
                         raise
                 elif not isinstance(error, _NOTHING_DONE):
                     raise
+            session.outcome_is_open = False  # nothing was done
             await session.space.router.wait_for_change(RETRY_PAUSE_S)
             self.prepared = await session.refreshed(self.prepared)
 
@@ -213,6 +216,7 @@ class Running:
         if made is None:
             return ""
         rs, steps = made
+        session.outcome_is_open = True
         ran = await manager.run_autocommit(
             rs, steps, session.space.schema_version, session.lock_wait_ms
         )
@@ -249,6 +253,7 @@ class Running:
         except BaseException:
             await manager.roll_back(txn)
             raise
+        session.outcome_is_open = True
         await manager.finish(manager.commit(txn))  # once begun its outcome is what is told
         self._is_committed = True
         await session.committed(self.sink)
@@ -279,6 +284,7 @@ class Running:
             self._is_committed = True
             return tag
         rs, steps = made
+        session.outcome_is_open = True
         work = manager.run_and_commit(txn, rs, steps, session.space.schema_version)
         ran = await manager.finish(work)
         self._is_committed = True

@@ -104,6 +104,7 @@ class Session:
         self.epoch_at_commit = space.epoch_at_commit  # CreateEpochAtCommit
         self.epoch_next = False  # ttEpochCreate was called: the next commit is an epoch
         self.aborts_on_error = space.aborts_on_error
+        self.outcome_is_open = False  # a commit is on its way, whatever statement it is of
         self.aborted: GridError | None = None  # the error that made it so: only then
         self.unit: tuple[dict[int, int], int] | None = None  # where a unit of it began
         self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others
@@ -409,6 +410,7 @@ class Session:
 
         async def end() -> str:
             if txn is not None and not done:
+                self.outcome_is_open = True
                 await self.space.manager.finish(self.space.manager.commit(txn))
             await self.committed(sink)
             return tag

@@ -266,6 +266,11 @@ class SqlSession(Protocol):
         """Run COPY TO STDOUT: rows made by `prepared.copy.row_encoder()` go to sink.rows()."""
         ...
 
+    @property
+    def outcome_is_open(self) -> bool:
+        """A commit was sent and has not been answered: it may be done or not."""
+        ...
+
     def cancel(self) -> None:
         """The client asked to cancel; running Executions have been told as well. May do nothing."""
         ...

@@ -19,6 +19,7 @@ from typing import cast
 
 import structlog
 
+from data.session import ending
 from data.session.engine import Engine
 from data.session.session import Session
 from protocol import trace
@@ -145,12 +146,16 @@ class Frontend:
         return True
 
     async def stop(self) -> None:
-        """Close the listeners and every connection now."""
+        """Close the listeners and every connection: now, or when its commit is answered."""
         self._stop_listening()
         for client in list(self._clients):
             client.session.end(ShuttingDownError("the instance is stopping"))
         for client in list(self._clients):
-            client.abort()
+            if not client.session.ending.is_open:
+                client.abort()
+        if not await self._wait_for_nobody(ending.OUTCOME_WAIT_S + LEAVE_S):
+            for client in list(self._clients):
+                client.abort()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()

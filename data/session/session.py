@@ -2,8 +2,7 @@
 
 It is the handler of a wire Connection and the sink of the engine's results. No sockets here: bytes
 go through the `Link` the frontend gives. Everything runs on the event loop and nothing awaits: an
-engine call either finishes inside, or the session is *waiting* and the sink's done() or fail()
-carries on.
+engine call finishes inside, or the session is *waiting* and the sink's done() or fail() carries on.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data.session import commands, copy_stream
+from data.session.ending import Ending
 from data.session.engine import Execution, Prepared, SqlSession
 from data.session.host import REPORTED, Host, Link
 from data.session.login import Login
@@ -87,6 +87,7 @@ class Session:
         self._flush_scheduled = False
         self._reading_paused = False
         self._draining = False
+        self.ending = Ending(self, lambda: self._waiting and self._sql.outcome_is_open)
 
     # -- called by the frontend -------------------------------------------------------------------
     def received(self, data: bytes) -> None:
@@ -119,6 +120,7 @@ class Session:
             return
         if self._draining and self.is_idle and connection.phase is Phase.READY:
             connection.fatal(ShuttingDownError("the instance is stopping"))
+        self.ending.check()
         if self._out and (not self._waiting or connection.phase is Phase.CLOSED):
             self._unsent = 0
             self._link.write(connection.take_output())
@@ -174,9 +176,10 @@ class Session:
         self._end_turn()
 
     def end(self, error: GridError) -> None:
-        """Tell the client and close now."""
-        self.connection.fatal(error)
-        self._end_turn()
+        """Tell the client and close: now, or when it has heard what became of its commit."""
+        if not self.ending.waits(error):
+            self.connection.fatal(error)
+            self._end_turn()
 
     @property
     def is_idle(self) -> bool:

@@ -335,6 +335,8 @@ class FakeSession:
         kind = "COPY_IN" if "FROM" in match["direction"].upper() else "COPY_OUT"
         return FakePrepared(query, tag_kind=kind, copy=copy, table=table)
 
+    outcome_is_open = False
+
     def fail_transaction(self, error: GridError) -> None:
         self.failed()
 
