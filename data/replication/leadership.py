@@ -83,6 +83,7 @@ class Batch:
     append: Append  # the message, the same for every copy
     missing: set[int]  # copies that have not acknowledged
     bytes: int  # for copies to apply
+    ahead: bool  # the lead itself has not applied it yet: it is one of those that lack it
 
 
 class Leadership:
@@ -160,8 +161,13 @@ class Leadership:
         for element in lost:
             lost[element] += pause_s
 
-    def batch_appended(self, span: Span, body: bytes, now_s: float, effect_bytes: int) -> None:
-        """The writer appended entries to the open batch of its element: send them."""
+    def batch_appended(
+        self, span: Span, body: bytes, now_s: float, effect_bytes: int, ahead: bool
+    ) -> None:
+        """The writer appended entries to the open batch of its element: send them.
+
+        ahead: it will say `batch_applied` when it has them.
+        """
         s = self.situation
         assert self.serving
         assert self.batch is None
@@ -169,7 +175,7 @@ class Leadership:
         assert span[0] == self.term
         assert span[1] == tail.lsn + 1 <= span[2], (span, tail)
         append = self._append(tail, (span,), body, now_s)
-        self.batch = Batch(span, append, set(), len(body) + effect_bytes)
+        self.batch = Batch(span, append, set(), len(body) + effect_bytes, ahead)
         self.batch_began_s = now_s
         for copy in self.copies.values():
             if copy.phase is Phase.SYNCED:
@@ -178,6 +184,13 @@ class Leadership:
                 self._send(copy, append, now_s)
         self._count_missing()
         self._check_batch()
+
+    def batch_applied(self) -> None:
+        """The open batch of the lead's element holds all of the batch that was sent ahead."""
+        if self.batch is not None:
+            self.batch.ahead = False
+            self._count_missing()
+            self._check_batch()
 
     def answered(self, message: Acked | Refused | Whereabouts, now_s: float) -> None:
         """A copy answered."""
@@ -412,6 +425,8 @@ class Leadership:
             copy = self.copies.get(element)
             if copy is None or copy.acked < last:
                 missing.add(element)
+        if self.batch.ahead:
+            missing.add(self.situation.me)
         self.batch.missing = missing
 
     def _check_batch(self) -> None:

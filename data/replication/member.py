@@ -333,10 +333,12 @@ class ReplicaSetMember:
         entries: list[LogEntry],
         on_done: Callable[[GridError | None], None],
         effect_bytes: int = 0,
+        ahead: bool = False,
     ) -> None:
         """Bring entries, already appended in the element's open batch, to the copies.
 
         effect_bytes: what they put into effect beside their own bytes; it takes copies time.
+        ahead: the newest is not in the open batch yet; call `applied` when it is.
         on_done(None): all copies that count have them; commit the batch before returning.
         on_done(NotLeadError): this element does not lead; nothing was sent. on_done(other error):
         the term is over, the outcome is unknown. One batch at a time.
@@ -354,7 +356,12 @@ class ReplicaSetMember:
         self._batch_last = span[2]
         body = copier.encode_entries(entries)
         self._effect_bytes = effect_bytes
-        self._run(machine.batch_appended(span, body, self._now(), effect_bytes), hot=True)
+        self._run(machine.batch_appended(span, body, self._now(), effect_bytes, ahead), hot=True)
+
+    def applied(self) -> None:
+        """The open batch holds all that was sent ahead."""
+        if self.machine is not None:
+            self._run(self.machine.batch_applied(self._now()), hot=True)
 
     def end_term(self) -> None:
         """The lead's writer failed in the middle of its work: serve again only with a new term."""

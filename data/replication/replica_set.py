@@ -266,14 +266,20 @@ class ReplicaSet:
 
     # -- events: the element ----------------------------------------------------------------------
     def batch_appended(
-        self, span: Span, body: bytes, now_s: float, effect_bytes: int = 0
+        self, span: Span, body: bytes, now_s: float, effect_bytes: int = 0, ahead: bool = False
     ) -> list[Action]:
         """The writer appended a batch. Only while `leads` and no batch is on its way.
 
-        effect_bytes: what copies have to apply beside the body.
+        effect_bytes: what copies have to apply beside the body; ahead: Leadership.batch_applied.
         """
         assert self.leadership is not None
-        self.leadership.batch_appended(span, body, now_s, effect_bytes)
+        self.leadership.batch_appended(span, body, now_s, effect_bytes, ahead)
+        return self._finish(now_s)
+
+    def batch_applied(self, now_s: float) -> list[Action]:
+        """What was sent ahead is in the lead's open batch too."""
+        if self.leadership is not None:
+            self.leadership.batch_applied()
         return self._finish(now_s)
 
     def log_read(
@@ -638,19 +644,11 @@ class ReplicaSet:
         s = self.situation
         eligible = self.in_sync and s.view.connected and now_s < s.serving_until_s
         tail = s.shape.tail
-        s.out.append(
-            Reply(
-                TailIs(
-                    s.db,
-                    s.rs,
-                    s.me,
-                    message.term,
-                    self.term,
-                    (tail.term, tail.lsn),
-                    eligible and not self.stopping,
-                )
-            )
-        )
+        answer = TailIs(
+            s.db, s.rs, s.me, message.term, self.term, (tail.term, tail.lsn),
+            eligible and not self.stopping,
+        )  # fmt: skip
+        s.out.append(Reply(answer))
 
     def _on_tail_is(self, message: TailIs, now_s: float) -> None:
         standing = self.standing

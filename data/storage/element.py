@@ -217,10 +217,10 @@ class Element(BatchWriter):
         room = os.statvfs(self.path)
         return room.f_bavail * room.f_frsize
 
-    def has_room(self) -> bool:
+    def has_room(self, more_bytes: int = 0) -> bool:
         """The file system has room for more than what is under way. Microseconds."""
         try:
-            return self._disk_room_bytes() > 2 * DISK_ROOM_BYTES
+            return self._disk_room_bytes() > 2 * DISK_ROOM_BYTES + more_bytes
         except OSError:
             return False
 

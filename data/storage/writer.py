@@ -434,6 +434,10 @@ class BatchWriter:
             self._close_reserve()
         self._append(entry, bounded)
 
+    def check_entry(self, entry: LogEntry) -> None:
+        """Raise what `append` raises for an entry that cannot follow."""
+        self._log.check_next(entry)
+
     def _append(self, entry: LogEntry, bounded: bool) -> None:
         state = self._log.check_next(entry)
         try:

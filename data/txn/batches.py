@@ -9,6 +9,7 @@ none while a batch gathers or travels.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -97,7 +98,7 @@ class BatchQueue:
         self.leading = False
         self._generation += 1
         slices, self._slices = self._slices, None
-        if slices is not None:
+        if slices is not None and inspect.getgeneratorstate(slices) != inspect.GEN_RUNNING:
             slices.close()
         if self._element.in_batch:
             self._element.rollback()
@@ -369,6 +370,11 @@ class BatchQueue:
         if not entries:  # statements that changed nothing: reads, so the lease must hold
             self._finish_batch(None if self._replicator.lead_ok() else self._not_lead())
             return
+        self._send_batch(entries)
+
+    def _send_batch(self, entries: list[LogEntry], *, ahead: bool = False) -> None:
+        """`ahead`: the newest is still to be applied here; `Replicator.applied` follows."""
+        assert self._replicator is not None
         self._in_flight = True
         generation = self._generation
 
@@ -378,7 +384,7 @@ class BatchQueue:
 
         try:
             effect_bytes = self._element.effect_bytes
-            self._replicator.replicate(entries, done, sum(map(effect_bytes, entries)))
+            self._replicator.replicate(entries, done, sum(map(effect_bytes, entries)), ahead)
         except Exception as error:  # some copies may have it: nobody knows
             self._flush_failed(error)
 

@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -662,16 +662,11 @@ class LeadWriter(LongStatements, ReadSide):
         kind = EntryKind.COMMIT if commit else EntryKind.ABORT
         payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
         if commit and is_large(workspace):
-            slices = self._append_slices(kind, workspace.txn, payload, apply=True)
-            self._in_slices(self._decided_slices(slices, workspace, finish), reply)
+            add = partial(self._add_decision, workspace=workspace, finish=finish)
+            slices = self._effect_slices(workspace.txn, payload, add, workspace.ddl)
+            self._in_slices(slices, reply)
             return
         entry = self._append_whole(kind, workspace.txn, payload, apply=True)
-        self._add_decision(entry, workspace, finish)
-
-    def _decided_slices(
-        self, slices: Generator[None, None, LogEntry], workspace: Workspace, finish: Finish
-    ) -> Generator[None, None, None]:
-        entry = yield from slices
         self._add_decision(entry, workspace, finish)
 
     def _add_decision(self, entry: LogEntry, workspace: Workspace, finish: Finish) -> None:

@@ -27,13 +27,14 @@ from data.txn.batches import BatchQueue
 from data.txn.ports import Nobody, Reply, workspace_lost
 from data.txn.workspace import Part, Workspace
 from protocol import trace
-from protocol.errors import CorruptElementError, GridError, WorkspaceLostError
+from protocol.errors import CorruptElementError, DiskFullError, GridError, WorkspaceLostError
 from protocol.ids import TxnId
 
 log = structlog.get_logger()
 
 PART_CHANGES = 2000  # in memory, per transaction; more go to the log
 PARTS_AT_ONCE = 4  # pieces in one batch
+ROOM_FACTOR = 4  # bytes on the disk per byte of changes, at most, when they are put into effect
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -186,43 +187,86 @@ class PartWriter(BatchQueue):
         self, workspace: Workspace, ddl: bytes, finish: Callable[[GridError | None], None]
     ) -> Generator[None, None, None]:
         """The COMMIT of a large workspace that this replica set alone took part in."""
-        in_place = self._is_in(workspace) and not self._batch and not ddl and self._in_order
-        if in_place:
-            self._resident = None
-        else:
-            self._open_batch()
         payload = _encode(payload_of(workspace, ddl=ddl))
-        entry = yield from self._append_slices(
-            EntryKind.COMMIT, workspace.txn, payload, apply=not in_place
+        if self._is_in(workspace) and not self._batch and not ddl and self._in_order:
+            self._resident = None
+            kind = EntryKind.COMMIT
+            self._add(self._append_whole(kind, workspace.txn, payload, apply=False), finish)
+            return
+        self._open_batch()
+        yield from self._effect_slices(
+            workspace.txn, payload, lambda entry: self._add(entry, finish), ddl
         )
-        self._add(entry, finish)
 
-    def _append_slices(
-        self, kind: EntryKind, txn: TxnId, payload: bytes, *, apply: bool
-    ) -> Generator[None, None, LogEntry]:
-        """`_append_whole`, in slices."""
-        if not apply:
-            return self._append_whole(kind, txn, payload, apply=False)
+    def _effect_slices(
+        self, txn: TxnId, payload: bytes, add: Callable[[LogEntry], None], ddl: bytes
+    ) -> Generator[None, None, None]:
+        """A COMMIT with its effect, in slices; `add` puts it into the batch.
+
+        The copies get it at once, so that they put it into effect at the same time; the batch is
+        committed when it is done here too. DDL may fail, and is sent only when it is done here.
+        """
+        entry = LogEntry(self.term, self._next_lsn, int(EntryKind.COMMIT), txn, payload)
+        size = ROOM_FACTOR * (len(payload) + self._element.effect_bytes(entry))
+        if ddl or not self._element.has_room(size):
+            yield from self._append_slices(entry)
+            add(entry)
+            return
+        try:
+            self._element.check_entry(entry)
+        except CorruptElementError as error:
+            if not self._batch:
+                self._element.rollback()
+            raise self._why_refused(txn, error) from error
+        add(entry)
+        yield from self._slices_of_sent(entry)
+
+    def _slices_of_sent(self, entry: LogEntry) -> Generator[None, None, None]:
+        """Send the batch, whose newest entry has no effect here yet; then give it that."""
+        generation = self._generation
+        self._slices_reply = Nobody()  # from now on the end of the batch is the answer
+        self._send_batch([e for e, _ in self._batch if e is not None], ahead=True)
+        if generation != self._generation:
+            return  # it could not be sent, and the term is over
+        try:
+            yield  # it leaves first
+            yield from self._element.apply_slices(entry)
+        except Exception as error:  # the copies have it, and this element cannot
+            self.no_room = self.no_room or isinstance(error, DiskFullError)
+            self._flush_failed(error)
+            return
+        self._next_lsn += 1
+        self._loop.call_soon(self._sent_applied, generation)
+
+    def _sent_applied(self, generation: int) -> None:
+        if generation == self._generation:
+            assert self._replicator is not None
+            self._replicator.applied()
+
+    def _append_slices(self, entry: LogEntry) -> Generator[None, None, None]:
+        """`_append_whole` of a COMMIT with its effect, in slices."""
         guard = bool(self._batch)
         if guard:
             self._element.savepoint("entry")
-        entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
         try:
             yield from self._element.apply_slices(entry)
         except GeneratorExit:  # the term is over, and the batch with it
             raise
         except CorruptElementError as error:
             self._undo_to("entry", guard)
-            if self._element.outcome(txn) == "aborted":
-                raise WorkspaceLostError("the transaction was ended meanwhile") from error
-            raise
+            assert entry.txn is not None
+            raise self._why_refused(entry.txn, error) from error
         except BaseException:
             self._undo_to("entry", guard)
             raise
         if guard:
             self._element.release("entry")
         self._next_lsn += 1
-        return entry
+
+    def _why_refused(self, txn: TxnId, error: GridError) -> GridError:
+        if self._element.outcome(txn) == "aborted":
+            return WorkspaceLostError("the transaction was ended meanwhile")
+        return error
 
 
 def is_large(workspace: Workspace) -> bool:

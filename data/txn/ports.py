@@ -34,7 +34,9 @@ class Replicator(Protocol):
         entries: list[LogEntry],
         on_done: Callable[[GridError | None], None],
         effect_bytes: int = 0,
+        ahead: bool = False,
     ) -> None: ...
+    def applied(self) -> None: ...
     def end_term(self) -> None: ...
 
 

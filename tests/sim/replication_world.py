@@ -134,6 +134,7 @@ class World:
         self.next_value = 1
         self.max_pause_s = 0.0
         self.stats = {"acked": 0, "takeovers": 0, "handovers": 0, "undone": 0, "snapshots": 0}
+        self.stats["ahead"] = 0
         self.trace: list[str] = []
         for number in self.witnesses:
             name = f"host{number}"
@@ -528,7 +529,25 @@ class World:
             self.next_value += 1
         span = (machine.term, first, node.batch[-1].lsn)
         body: Any = tuple(node.batch)
-        self.perform(node, machine.batch_appended(span, body, self.now))
+        ahead = self.rng.random() < 0.2
+        self.perform(node, machine.batch_appended(span, body, self.now, ahead=ahead))
+        if ahead:
+            self.apply_late(node, node.batch)
+
+    def apply_late(self, node: Node, batch: list[Entry] | None) -> None:
+        """The lead itself has put the batch into effect some time after it was sent."""
+
+        def applied() -> None:
+            if batch is None or node.batch is not batch or not node.up:
+                return
+            if node.paused:
+                self.apply_late(node, batch)
+                return
+            assert node.machine is not None
+            self.stats["ahead"] += 1
+            self.perform(node, node.machine.batch_applied(self.now))
+
+        self.later(self.rng.expovariate(1 / 0.1), applied)
 
     def commit(self, node: Node) -> None:
         assert node.batch is not None

@@ -49,6 +49,7 @@ class Copies:
         self.ok = True  # the lease
         self.ended = 0  # terms that the writer ended
         self.waiting: list[Callable[[GridError | None], None]] = []
+        self.missing: set[str] = set()  # who lacks the batch
         self.batches: list[list[LogEntry]] = []
 
     def end_term(self) -> None:
@@ -62,17 +63,28 @@ class Copies:
         entries: list[LogEntry],
         on_done: Callable[[GridError | None], None],
         effect_bytes: int = 0,
+        ahead: bool = False,
     ) -> None:
         self.batches.append(entries)
-        if self.hold:
-            self.waiting.append(on_done)
-        else:
-            on_done(None)
+        self.waiting.append(on_done)
+        self.missing = {"copies"} if self.hold else set()
+        if ahead:
+            self.missing.add("lead")
+        self._check()
+
+    def applied(self) -> None:
+        self.missing.discard("lead")
+        self._check()
 
     def acknowledge(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for done in waiting:
-            done(None)
+        self.missing.discard("copies")
+        self._check()
+
+    def _check(self) -> None:
+        if not self.missing:
+            waiting, self.waiting = self.waiting, []
+            for done in waiting:
+                done(None)
 
 
 class Answer:

@@ -11,12 +11,16 @@ from data.storage.entry import EntryKind
 from data.txn.parts import PART_CHANGES
 from data.txn.workspace import Workspace
 from protocol.errors import (
+    CorruptElementError,
     DeadlockError,
+    DiskFullError,
     GridError,
     LockTimeoutError,
     NotLeadError,
+    OutcomeUnknownError,
     OutOfPermSizeError,
     UniqueViolationError,
+    WorkspaceLostError,
 )
 from protocol.messages.sql import RunSql, SelectRows
 from protocol.messages.txn import AskOutcome, Decide, Prepare, RollBack, UndoStatement
@@ -202,9 +206,105 @@ async def test_a_large_commit_that_loses_its_term_leaves_nothing(lead: Lead) -> 
     lead.writer.became_lead(2)
     await lead.run(txn(3), 1, insert((5, 5)), commit=True)
     assert lead.rows() == [(5, 5)]
-    with pytest.raises(NotLeadError):  # it was never sent: the next lead may be asked
+    with pytest.raises(OutcomeUnknownError):  # it was sent: the next lead is asked what became
         await commit
     await until_released(lead)
+
+
+async def sent(lead: Lead, kind: EntryKind) -> None:
+    while lead.copies.batches[-1][-1].kind != kind:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("copies_first", [True, False])
+async def test_the_copies_get_a_large_commit_before_the_lead_has_it(
+    lead: Lead, copies_first: bool
+) -> None:
+    statements = await fill(lead)
+    lead.copies.hold = True
+    await lead.run(txn(2), 1, insert((-1, -1)))
+    batched = lead.run(txn(3), 1, insert((-3, -3)), commit=True)  # of the same loop turn
+    commit = lead.commit(txn(1), statements)
+    await sent(lead, EntryKind.COMMIT)
+    assert len(lead.copies.batches[-1]) == 2
+    assert lead.writer._slices is not None, "it is not in effect here yet"
+    late = lead.run(txn(4), 1, insert((-4, -4)), commit=True)
+    if copies_first:
+        lead.copies.acknowledge()
+    while lead.writer._slices is not None:
+        assert lead.rows() == []
+        assert not commit.done()
+        await asyncio.sleep(0)
+    while "lead" in lead.copies.missing:
+        await asyncio.sleep(0)
+    if not copies_first:
+        assert lead.rows() == []
+        lead.copies.acknowledge()
+    await asyncio.gather(batched, commit)
+    assert lead.rows() == [(-3, -3), *ROWS]
+    lead.copies.hold = False
+    while lead.copies.waiting:
+        lead.copies.acknowledge()
+    await late
+    await lead.commit(txn(2), 1)
+    assert len(lead.rows()) == len(ROWS) + 3
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+@pytest.mark.parametrize("problem", [DiskFullError("no room"), CorruptElementError("a fault")])
+async def test_a_commit_that_the_copies_have_and_the_lead_cannot_do_ends_the_term(
+    lead: Lead, prepared: bool, problem: GridError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements = await fill(lead)
+    if prepared:
+        await lead.call(lead.writer.prepare, Prepare(DB, 1, 1, txn(1), statements, (1, 2)))
+    apply_part, parts = lead.element.apply_part, []
+
+    def failing(lsn: int) -> None:
+        parts.append(lsn)
+        if len(parts) == 5:
+            raise problem
+        apply_part(lsn)
+
+    monkeypatch.setattr(lead.element, "apply_part", failing)
+    decide = Decide(DB, 1, txn(1), True, (1, 2))
+    if prepared:
+        commit = lead.call(lead.writer.decide, decide)
+    else:
+        commit = lead.commit(txn(1), statements)
+    late = lead.run(txn(4), 1, insert((-4, -4)), commit=True)
+    with pytest.raises(OutcomeUnknownError):
+        await commit
+    with pytest.raises(NotLeadError):
+        await late
+    assert lead.copies.ended == 1
+    assert not lead.writer.leading
+    assert not lead.element.in_batch
+    assert lead.writer.no_room == isinstance(problem, DiskFullError)
+    lead.writer.no_room = False
+    lead.writer.became_lead(2)
+    await serving(lead)
+    assert lead.rows() == []
+    if prepared:
+        await lead.call(lead.writer.decide, decide)
+        assert lead.rows() == ROWS
+    else:
+        await until_released(lead)
+        await lead.run(txn(5), 1, insert((5, 5)), commit=True)
+
+
+async def test_a_commit_that_came_too_late_is_not_sent(lead: Lead) -> None:
+    statements = await fill(lead)
+    workspace = lead.writer._workspaces[txn(1)]
+    outcome = await lead.call(lead.writer.ask_outcome, AskOutcome(DB, 1, txn(1)))
+    assert outcome.state == "aborted"
+    lead.writer._workspaces[txn(1)] = workspace  # as if it had not been dropped
+    batches = len(lead.copies.batches)
+    with pytest.raises(WorkspaceLostError):
+        await lead.commit(txn(1), statements)
+    assert len(lead.copies.batches) == batches
+    await lead.run(txn(5), 1, insert((5, 5)), commit=True)
+    assert lead.rows() == [(5, 5)]
 
 
 async def test_a_large_prepared_transaction_outlives_its_lead(lead: Lead) -> None:

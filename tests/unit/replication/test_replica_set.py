@@ -109,6 +109,23 @@ def test_the_first_element_makes_the_set_and_leads_alone() -> None:
     assert rs.situation.tail == (1, 2)
 
 
+def test_the_lead_waits_for_itself_when_it_sent_ahead() -> None:
+    rs = machine(1, damaged=True)
+    created(rs)
+    assert not of(act.CommitBatch, rs.batch_appended((1, 1, 1), b"x", NOW, ahead=True))
+    assert not of(act.CommitBatch, rs.ticked(NOW + 0.1, NOW + 10))
+    assert of(act.CommitBatch, rs.batch_applied(NOW))
+    (cas,) = of(act.CompareAndSet, joined(rs, 2))
+    rs.set_answered(cas.new, cas.new, NOW)
+    rs.batch_appended((1, 2, 2), b"x", NOW, ahead=True)
+    assert not of(act.CommitBatch, rs.arrived(acked(rs, 2, 2), NOW))
+    assert of(act.CommitBatch, rs.batch_applied(NOW))
+    assert not of(act.CommitBatch, rs.batch_applied(NOW)), "nothing is on its way"
+    rs.batch_appended((1, 3, 3), b"x", NOW, ahead=True)
+    assert not of(act.CommitBatch, rs.batch_applied(NOW))
+    assert of(act.CommitBatch, rs.arrived(acked(rs, 2, 3), NOW))
+
+
 def test_a_joining_copy_is_waited_for_before_zookeeper_knows_it() -> None:
     rs = machine(1, damaged=True)
     created(rs)
