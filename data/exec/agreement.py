@@ -12,7 +12,7 @@ from data.exec.router import Router
 from data.txn.read_atomic import ReadPoint
 from protocol import trace
 from protocol.clock import boottime_s
-from protocol.errors import GridError, TransientError
+from protocol.errors import GridError, PeerUnreachableError, TransientError
 from protocol.ids import TxnId
 from protocol.messages.txn import Committed, Decide, HoldPrepares, PeekOutcomes
 
@@ -88,6 +88,8 @@ class Agreement:
     async def _ask_anchor(self, point: ReadPoint, anchor: int, txns: list[TxnId]) -> None:
         sent_s = boottime_s()
         try:
+            if anchor in self._router.down():
+                raise PeerUnreachableError(f"replica set {anchor} is down")
             committed = await self._peek(anchor, txns)
         except GridError as error:
             log.info("read.anchor_silent", rs=anchor, error=error.message)

@@ -105,7 +105,7 @@ async def _lock_where_read(
                 runner.schema,
                 lock_wait_ms=_wait_ms(locking, txn),
                 back_ms=agreement.back_ms(point) if asks else 0,
-                snapshot=snapshots.held[rs].number if snapshots is not None else 0,
+                snapshot=snapshots.at(rs).number if snapshots is not None else 0,
             )
             if ran.view is not None:
                 point.add(rs, Opened(rs, ran.view, sent_s, boottime_s()))

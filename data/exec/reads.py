@@ -18,6 +18,7 @@ from typing import Protocol
 from data.distribution.route import Route, buckets_of
 from data.exec import encoders
 from data.exec.agreement import Agreement
+from data.exec.partial import Partial
 from data.exec.router import Router
 from data.exec.values import Specials
 from data.sql.plan_types import Gather, QueryPlan
@@ -110,6 +111,7 @@ class Reader:
         self._of_txn = False  # they are the transaction's
         self._now = False  # read what is committed now, whatever the level
         self._point: ReadPoint | None = None  # lookups add to it what they saw
+        self.partial: Partial | None = None  # it may do without replica sets that are down
 
     @property
     def space(self) -> Space:
@@ -132,17 +134,28 @@ class Reader:
         router = self._space.router
         kind = route.kind
         if kind == "all":
-            return [Target(rs) for rs in router.replica_sets]
+            return [Target(rs) for rs in self.there(router.replica_sets)]
         if kind == "local":
-            return [Target(self._nearest())]
+            return [Target(rs) for rs in self.there([self._nearest()])]
         if kind == "here":
             return [Target(instance=router.instance)]
         if kind == "everywhere":
-            return [Target(instance=e.instance) for e in router.map.elements if e.replica_set]
+            sets = self.there(router.replica_sets)
+            return [
+                Target(instance=e.instance) for e in router.map.elements if e.replica_set in sets
+            ]
         buckets = buckets_of(route, values, self.specials)
         if kind == "global_index":
             buckets = await self._lookup(route, buckets, values)
-        return [Target(rs) for rs in sorted({router.buckets[b] for b in buckets})]
+        return [Target(rs) for rs in self.there(sorted({router.buckets[b] for b in buckets}))]
+
+    def there(self, sets: Iterable[int]) -> list[int]:
+        """Of the replica sets that a read wants those to ask: all, but for partial results."""
+        return list(sets) if self.partial is None else self.partial.read(sets)
+
+    def up(self, sets: Iterable[int]) -> list[int]:
+        """The same before the read: none is an answer too."""
+        return list(sets) if self.partial is None else self.partial.up(sets)
 
     async def targets_seen(self, route: Route, values: Values) -> list[Target]:
         """The same by what the transaction's snapshot shows, if it has one."""
@@ -168,7 +181,7 @@ class Reader:
         params = route.lookup.bind(values, self.specials)
         router = self._space.router
         found: set[int] = set()
-        for rs in {router.buckets[b] for b in buckets}:
+        for rs in self.there({router.buckets[b] for b in buckets}):
             rows = await self.read_rows(Target(rs), route.lookup.sql, params, short=True)
             found.update(int(row[0]) for row in rows if row[0] is not None)
         return tuple(found)
@@ -200,6 +213,9 @@ class Reader:
         held: Held | None = None
         if self._held is not None and not target.instance:
             held = self._held.get(target.rs)
+            if held is None and self._of_txn:
+                assert self._txn is not None and self._txn.snapshots is not None
+                held = self._txn.snapshots.at(target.rs)
             if held is None:  # the map changed under the statement
                 raise NotLeadError(f"no snapshot of replica set {target.rs} is held")
         message = ReadRows(
@@ -392,7 +408,7 @@ class Reader:
             self._held = snapshots.held
             self._of_txn = True
         elif len(_routes(plan)) > 1:
-            sets = self._sets(plan, values)
+            sets = self.up(self._sets(plan, values))
             self._held = await self.open_snapshots(sets) if sets else None
 
     def close(self) -> None:
@@ -413,7 +429,7 @@ class Reader:
         router = self._space.router
         if txn.snapshots is None:
             map_version = router.map_version
-            held = await self.open_snapshots(router.replica_sets)
+            held = await self.open_snapshots(self.there(router.replica_sets))
             txn.snapshots = Snapshots(held, self._schema, map_version)
         if (txn.snapshots.schema, txn.snapshots.map_version) != (self._schema, router.map_version):
             txn.failed = SnapshotTooOldError(
@@ -421,6 +437,8 @@ class Reader:
                 hint="Roll back and run the transaction again.",
             )
             raise txn.failed
+        if self.partial is not None:
+            self.partial.down.update(set(router.replica_sets) - set(txn.snapshots.held))
         return txn.snapshots
 
     def _let_go(self, held: Iterable[Held]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from data.exec.partial import DOWN_AFTER_S, Leadless, leadless
 from membership.port import ClusterView, Membership
 from protocol import trace
 from protocol.clock import boottime_s
@@ -57,6 +58,7 @@ class Router:
         self.replica_sets: tuple[int, ...] = ()
         self._instances: dict[int, str] = {}
         self.leads: dict[int, str] = {}  # replica set → instance of its lead element
+        self._leadless: Leadless = {}
         self._element_map = ""
         self._changed = asyncio.Event()
 
@@ -76,6 +78,9 @@ class Router:
             if state is not None and state.lead:
                 leads[number] = self._instances.get(state.lead, "")
         old, self.leads = self.leads, leads
+        self._leadless = leadless(
+            view, self._db, self.replica_sets, self._instances, self._leadless, boottime_s()
+        )
         for number, lead in old.items():
             if leads.get(number) != lead and self._is_silent(lead):
                 self._rpc.disconnect(lead)  # what waits there goes to the new lead
@@ -96,6 +101,11 @@ class Router:
         """True if the failed request had no effect: it may go to the next lead."""
         return isinstance(error, NOTHING_DONE)
 
+    def down(self) -> frozenset[int]:
+        """The replica sets that are down: not those that have been without a lead for a moment."""
+        before_s = boottime_s() - DOWN_AFTER_S
+        return frozenset(rs for rs, since_s in self._leadless.items() if since_s < before_s)
+
     def nearest(self) -> int:
         """A replica set to ask where any will do: one led here, else this element's own."""
         for number, lead in self.leads.items():
@@ -103,10 +113,15 @@ class Router:
                 return number
         for place in self.map.elements:
             if place.instance == self.instance and place.replica_set:
-                return place.replica_set
-        if not self.replica_sets:
-            raise no_map(self._db)
-        return self.replica_sets[0]
+                own = place.replica_set
+                break
+        else:
+            if not self.replica_sets:
+                raise no_map(self._db)
+            own = self.replica_sets[0]
+        if own in self._leadless:
+            return next((rs for rs in self.replica_sets if rs not in self._leadless), own)
+        return own
 
     def need_map(self) -> None:
         """Raise NoMapError (3493) unless the database has a distribution map."""

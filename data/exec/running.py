@@ -13,6 +13,7 @@ import structlog
 
 from data.distribution.route import Special
 from data.exec import encoders
+from data.exec.partial import Partial, is_wanted
 from data.exec.prepared import PreparedStatement, wants_table_lock
 from data.exec.queries import QueryRunner
 from data.exec.rows import RowMaker
@@ -92,6 +93,7 @@ class Running:
         self._closed = False
         self._cancelled = False
         self._is_committed = False
+        self._told = False  # that the result is partial
 
     # -- Execution ---------------------------------------------------------------------------------
     def start(self, body: Callable[[], object] | None = None) -> Running:
@@ -355,6 +357,8 @@ class Running:
         specials = Specials(session)
         await draw_sequences(session, plan, specials)
         runner = QueryRunner(space, specials, txn)
+        if is_wanted(self.prepared.compiled.hints, session.partial_results):
+            runner.partial = Partial(space.router.down())
         await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
         if plan.final is None and encoder is not None and not self._quota:
@@ -364,14 +368,25 @@ class Running:
                 async for rows in runner.stream(plan.gathers[0], self.values, key):
                     await self.writable()
                     if rows.count:
+                        self._tell_missing(runner)
                         self.emitted += rows.count
                         self.sink.rows(rows.data, rows.count)
             finally:
                 runner.close()
         else:
             async for batch in runner.batches(plan, self.values):
+                self._tell_missing(runner)
                 await self._emit(batch)
+        self._tell_missing(runner)
         return f"SELECT {self.emitted}"
+
+    def _tell_missing(self, runner: QueryRunner) -> None:
+        """Once, before the first row."""
+        if runner.partial is not None and not self._told:
+            warning = runner.partial.warning(runner.space.name)
+            if warning:
+                self._told = True
+                self.sink.notice("WARNING", warning, "01000")
 
     async def _emit(self, rows: list[StorageRow]) -> None:
         at = 0

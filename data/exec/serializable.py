@@ -143,7 +143,8 @@ class ReadLocks:
             await self._take(rs, *steps)
 
     async def _take(self, rs: int, *steps: Step) -> None:
-        await self._manager.run(self._txn, rs, steps, self._runner.schema)
+        for up in self._runner.up([rs]):
+            await self._manager.run(self._txn, up, steps, self._runner.schema)
 
 
 def _of_scalar(part: RouteValue) -> bool:

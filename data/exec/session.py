@@ -105,6 +105,7 @@ class Session:
         self.epoch_next = False  # ttEpochCreate was called: the next commit is an epoch
         self.aborts_on_error = space.aborts_on_error
         self.outcome_is_open = False  # a commit is on its way, whatever statement it is of
+        self.partial_results = False  # SET tt_partialresult
         self.aborted: GridError | None = None  # the error that made it so: only then
         self.unit: tuple[dict[int, int], int] | None = None  # where a unit of it began
         self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others

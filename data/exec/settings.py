@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from data.session.engine import ResultSink
 
 ON_STATEMENT_ERROR = "tengrid.on_statement_error"
+PARTIAL_RESULT = "tt_partialresult"
 CONTINUE, ABORT = "continue", "abort"
 _UNITS_MS = {"": 1, "us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)\s*")
@@ -103,6 +104,16 @@ def _epoch_at_commit(session: Session, value: str) -> str:
     return "1" if session.epoch_at_commit else "0"
 
 
+def _partial_result(session: Session, value: str) -> str:
+    if value.lower() not in ("0", "1", "on", "off", "true", "false"):
+        raise ParameterError(
+            f'invalid value for parameter "{PARTIAL_RESULT}": "{value}"',
+            hint="1: queries give what they can while replica sets are down; 0: they fail.",
+        )
+    session.partial_results = value.lower() in ("1", "on", "true")
+    return "1" if session.partial_results else "0"
+
+
 def _client_encoding(session: Session, value: str) -> str:
     if value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
         raise ParameterError(
@@ -120,6 +131,7 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     "idle_session_timeout": _idle_session,
     "default_transaction_isolation": _default_isolation,
     "createepochatcommit": _epoch_at_commit,
+    PARTIAL_RESULT: _partial_result,
     "client_encoding": _client_encoding,
 }
 
@@ -181,6 +193,8 @@ def show(session: Session, name: str) -> str:
         return session.default_isolation.sql_name
     if key == "createepochatcommit":
         return "1" if session.epoch_at_commit else "0"
+    if key == PARTIAL_RESULT:
+        return "1" if session.partial_results else "0"
     if key == ON_STATEMENT_ERROR:
         return ABORT if session.aborts_on_error else CONTINUE
     for known, value in session.settings.items():

@@ -321,7 +321,7 @@ class Writer:
         if snapshots is not None:
             sets = await self._sets_of(table, plan, values)
             answers = await _gather(
-                {rs: self._run(rs, step, snapshot=snapshots.held[rs].number) for rs in sets}
+                {rs: self._run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
             )
         else:
             answers = await self._run_agreed(table, plan, values, step)
@@ -508,7 +508,7 @@ class Writer:
                 ((table.id, 0, key_width),),
                 as_seen=snapshots is not None,
             )
-            number = snapshots.held[rs].number if snapshots is not None else 0
+            number = snapshots.at(rs).number if snapshots is not None else 0
             ran = await self._run(rs, step, snapshot=number)
             if ran.rows:
                 return tuple(ran.rows[0][key_width:])

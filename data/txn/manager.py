@@ -102,6 +102,16 @@ class Snapshots:
     schema: int
     map_version: int
 
+    def at(self, rs: int) -> Held:
+        """The one of a replica set. Raises ReplicaSetDownError: it was down at that moment."""
+        held = self.held.get(rs)
+        if held is None:
+            raise ReplicaSetDownError(
+                f"replica set {rs} was down when the transaction took its snapshot",
+                hint="Roll back and run the transaction again when it is back.",
+            )
+        return held
+
 
 @dataclass(slots=True)
 class Transaction:
