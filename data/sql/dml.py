@@ -679,6 +679,8 @@ def _key_values(table: Table, source: Source, select: Select) -> tuple[RouteValu
             left, right = right, left
         if not isinstance(left, ColumnExpr) or left.source is not source:
             return None
+        if left.name not in types:  # a pseudo-column
+            return None
         value = route_value(right) if not isinstance(right, Call) else None
         if value is None or not _same_storage(value.type, types[left.name]):
             return None
