@@ -15,7 +15,7 @@ from protocol.messages.txn import Decide
 from tests.integration.epochs.test_power_loss import Plant, both_sides, lead
 from tests.support.power import set_intent
 
-ROWS = 3 * PART_CHANGES  # more than PART_CHANGES of them in each replica set
+ROWS = 12 * PART_CHANGES // 5  # more than PART_CHANGES of them in each replica set
 
 
 class LargePlant(Plant):
@@ -23,6 +23,9 @@ class LargePlant(Plant):
 
     async def start(self) -> None:
         await super().start()
+        async with asyncio.timeout(20):
+            while not self.node(3).writer.leading:
+                await asyncio.sleep(0.01)  # until the leads are spread, and stay where they are
         await self.client.execute("CREATE TABLE big (id NUMBER(10) PRIMARY KEY, v NUMBER(10))")
         records = [(n, 1) for n in range(ROWS)]
         await self.client.copy_records_to_table("big", records=records)
