@@ -135,8 +135,20 @@ async def grid_for(folder: Path, rows: int, sets: int) -> AsyncIterator[MemoryGr
     for row in range(10):
         await client.execute("INSERT INTO small VALUES ($1, 0)", row)
     await client.close()
+    await _moved(made)
     yield made
     await made.stop()
+
+
+async def _moved(grid: MemoryGrid) -> None:
+    """Until every set is led by its preferred element: no planned move comes later."""
+    async with asyncio.timeout(60):
+        for node in grid.nodes:
+            assert node.instance is not None
+            machine = node.instance.database(DATABASE).member.machine
+            assert machine is not None
+            while (machine.situation.preferred == machine.situation.me) != machine.leads:
+                await asyncio.sleep(0.01)  # stands for a change of the view
 
 
 async def _copy(client: asyncpg.Connection, rows: int) -> None:
