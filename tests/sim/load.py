@@ -43,7 +43,7 @@ ALLOWED = ("40", "55P03", "57", "08", "53300", "23505")
 ANSWER_S = 90.0  # longer than every wait that an instance promises to end
 CONNECT_S = 5.0
 # Statements over several replica sets see whole transactions only.
-READ_ATOMICITY_PROMISED = False
+READ_ATOMICITY_PROMISED = True
 
 Body = Callable[["Client", SqlConnection], Awaitable[Any]]
 
@@ -257,6 +257,41 @@ async def read_sum(client: Client) -> None:
     await client.operate("bank", "sum", 0, None, body)
 
 
+async def read_sums(client: Client) -> None:
+    """The same sum again and again in one REPEATABLE READ transaction."""
+
+    async def body(one: Client, connection: SqlConnection) -> int:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ", patience_s=ANSWER_S)
+        sums = []
+        for _ in range(3):
+            sums.append(int(await one.query("SELECT SUM(balance) FROM bank")))
+            await asyncio.sleep(one.chance.uniform(0.0, 0.1))  # virtual time
+        await connection.execute("COMMIT", patience_s=ANSWER_S)
+        return next((number for number in sums if number != sums[0]), sums[0])
+
+    await client.operate("bank", "sum", 0, None, body)
+
+
+async def transfer_what_is_there(client: Client) -> None:
+    """A SERIALIZABLE transfer that reads both balances and writes what it has computed."""
+    giver, taker = client.chance.sample(range(ACCOUNTS), 2)
+    amount = client.chance.randint(1, 20)
+    number = client.token()
+
+    async def body(one: Client, connection: SqlConnection) -> None:
+        await connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE", patience_s=ANSWER_S)
+        for account, change in ((giver, -amount), (taker, amount)):
+            before = int(await one.query("SELECT balance FROM bank WHERE id = $1", account))
+            sql = "UPDATE bank SET balance = $1 WHERE id = $2"
+            await connection.execute(sql, before + change, account, patience_s=ANSWER_S)
+        receipt = "INSERT INTO receipts VALUES ($1, $2, $3, $4)"
+        await connection.execute(receipt, number, giver, taker, amount, patience_s=ANSWER_S)
+        one.will_commit()
+        await connection.execute("COMMIT", patience_s=ANSWER_S)
+
+    await client.operate("bank", "transfer", number, (giver, taker, amount), body)
+
+
 async def use_register(client: Client) -> None:
     """Read, write or compare-and-set one register."""
     key = client.chance.randrange(KEYS)
@@ -403,7 +438,9 @@ WORKS = (
     transfer,
     transfer_many,
     transfer,
+    transfer_what_is_there,
     read_sum,
+    read_sums,
     use_register,
     use_list,
     race,
