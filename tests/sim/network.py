@@ -209,7 +209,19 @@ class Wire:
                 continue
             while under_way and under_way[0][0] <= now_s:
                 _, data = under_way.popleft()
-                self.ends[1 - side].arrived(data)
+                receiver = self.ends[1 - side]
+                receiver.arrived(data)
+                if receiver.lost and not receiver.silent:
+                    self._reset_soon(side)
+
+    def _reset_soon(self, side: int) -> None:
+        """What this end sent came to a socket that is closed."""
+
+        def reset() -> None:
+            if not self.network.is_cut(self.hosts[1 - side], self.hosts[side]):
+                self.ends[side].lose(ConnectionResetError("reset by peer"))
+
+        self.network.scheduler.later(self.network.latency_s(), reset)
 
     def give_up_later(self) -> None:
         """The link is cut: unless it is healed in time each kernel gives up by itself."""
@@ -258,6 +270,7 @@ class Wire:
         if not silent:
             self.aborted(side)
             return
+        self.ends[side].silent = True
         self._ways[side].under_way.clear()
         scheduler = self.network.scheduler
         wait_s = scheduler.rng.uniform(*DEAD_AFTER_S)
@@ -271,6 +284,7 @@ class End(asyncio.Transport):
         super().__init__()
         self.loop = loop
         self.lost = False  # nothing is sent or received any more
+        self.silent = False  # its kernel died: it resets nothing
         self.giving_up = False
         self._wire = wire
         self._side = side

@@ -103,6 +103,7 @@ def trusts_lost_files(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Element, "_load", trusting)
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     "plant",
     [
