@@ -41,7 +41,7 @@ GATES = (
     Gate("unit", ("pytest",), cheap=True, tests="tests/unit"),
     Gate("sim", ("pytest",), tests="tests/sim"),
     Gate("contract", ("pytest",), tests="tests/contract"),
-    Gate("integration", ("pytest",), tests="tests/integration"),
+    Gate("integration", ("pytest",), tests="tests/integration", limit_s=600),
     Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
     Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),
     Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
