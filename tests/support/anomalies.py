@@ -27,6 +27,7 @@ from tests.support.memory_grid import DATABASE, MemoryGrid
 RETRY = ("40001", "40P01", "55P03")
 BLOCKED = "blocked"
 FRACTURE_ROUNDS = 25
+LOCK_WAIT_S = 1  # a play may let a session wait for one that goes on only afterwards
 
 Rows = list[tuple[object, ...]]
 Play = Callable[["Stage"], Awaitable[bool]]
@@ -272,7 +273,9 @@ class Theatre:
         )
         self._sessions["outside"] = outside
         for number, name in enumerate("abc"):
-            self._sessions[name] = await self._grid.connect(number % len(self._grid.nodes))
+            session = await self._grid.connect(number % len(self._grid.nodes))
+            await session.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+            self._sessions[name] = session
 
     async def close(self) -> None:
         """End the sessions."""
