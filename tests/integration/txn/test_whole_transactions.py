@@ -16,6 +16,8 @@ pytestmark = pytest.mark.timeout(90)
 ACCOUNTS, OPENING = 12, 100
 SUM = ACCOUNTS * OPENING
 RETRY = ("40001", "40P01", "55P03")
+MOVE = "UPDATE t SET n = n + $1 WHERE id = $2"
+COMMITS = 20  # so many transfers at least are committed while a test looks
 
 READS = {
     "co-located": "SELECT SUM(n) FROM t",
@@ -29,21 +31,32 @@ READS = {
 }
 
 
-async def transfers(client: asyncpg.Connection, seed: int, stop: asyncio.Event) -> int:
-    """Move money between accounts, mostly of two replica sets, until told to stop."""
-    chance, done = random.Random(seed), 0
-    while not stop.is_set():
-        giver, taker = chance.sample(range(ACCOUNTS), 2)
-        amount = chance.randrange(1, 30)
-        changes = sorted(((giver, -amount), (taker, amount)))  # nobody waits in a circle
-        try:
-            async with client.transaction():
-                for account, change in changes:
-                    await client.execute("UPDATE t SET n = n + $1 WHERE id = $2", change, account)
-            done += 1
-        except asyncpg.PostgresError as error:
-            assert error.sqlstate in RETRY, error
-    return done
+class Transfers:
+    """Clients that move money between accounts, mostly of two replica sets, until told to stop."""
+
+    def __init__(self, clients: list[asyncpg.Connection]) -> None:
+        self.done = 0  # commits so far, of all clients
+        self._stop = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._run(c, n)) for n, c in enumerate(clients)]
+
+    async def _run(self, client: asyncpg.Connection, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self._stop.is_set():
+            giver, taker = chance.sample(range(ACCOUNTS), 2)
+            amount = chance.randrange(1, 30)
+            changes = sorted(((giver, -amount), (taker, amount)))  # nobody waits in a circle
+            try:
+                async with client.transaction():
+                    for account, change in changes:
+                        await client.execute(MOVE, change, account)
+                self.done += 1
+            except asyncpg.PostgresError as error:
+                assert error.sqlstate in RETRY, error
+
+    async def end(self) -> None:
+        """Stop them; what went wrong in one of them is raised."""
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
 
 
 async def make(client: asyncpg.Connection) -> None:
@@ -61,20 +74,19 @@ async def make(client: asyncpg.Connection) -> None:
 async def test_the_sum_is_always_the_same(grid: MemoryGrid, kind: str) -> None:
     clients = [await grid.connect(n % 3) for n in range(7)]
     await make(clients[0])
-    stop = asyncio.Event()
-    writers = [asyncio.create_task(transfers(c, n, stop)) for n, c in enumerate(clients[:4])]
+    writers = Transfers(clients[:4])
 
     async def read(client: asyncpg.Connection) -> set[int]:
-        seen = set()
-        for _ in range(40):
+        seen, reads = set(), 0
+        while reads < 40 or writers.done < COMMITS:
             seen.add(sum(int(row[0]) for row in await client.fetch(READS[kind])))
+            reads += 1
         return seen
 
     try:
         sums = await asyncio.gather(*(read(c) for c in clients[4:]))
     finally:
-        stop.set()
-    assert sum(await asyncio.gather(*writers)) > 3
+        await writers.end()
     assert set().union(*sums) == {SUM}
     for client in clients:
         await client.close()
@@ -84,11 +96,11 @@ async def test_own_changes_are_in_it_and_others_are_whole(grid: MemoryGrid) -> N
     clients = [await grid.connect(n % 3) for n in range(4)]
     await make(clients[0])
     await clients[0].execute(f"INSERT INTO t VALUES ({ACCOUNTS}, 0, 0, 1)")
-    stop = asyncio.Event()
-    writers = [asyncio.create_task(transfers(c, n, stop)) for n, c in enumerate(clients[1:])]
+    writers = Transfers(clients[1:])
     reader = clients[0]
-    seen = set()
-    for _ in range(12):
+    seen, turns = set(), 0
+    while turns < 12 or writers.done < COMMITS:
+        turns += 1
         async with reader.transaction():
             await reader.execute(f"UPDATE t SET n = 7, twin = 1 WHERE id = {ACCOUNTS}")
             await reader.execute(f"INSERT INTO t VALUES ({ACCOUNTS + 1}, 5, 2, 1)")
@@ -96,8 +108,7 @@ async def test_own_changes_are_in_it_and_others_are_whole(grid: MemoryGrid) -> N
                 seen.add(sum(int(row[0]) for row in await reader.fetch(READS[kind])))
             await reader.execute(f"DELETE FROM t WHERE id = {ACCOUNTS + 1}")
             seen.add(await reader.fetchval(READS["general"]) + 5)
-    stop.set()
-    await asyncio.gather(*writers)
+    await writers.end()
     assert seen == {SUM + 12}
     for client in clients:
         await client.close()
@@ -159,11 +170,10 @@ async def test_writing_and_locking_statements_find_whole_transactions(
     await clients[0].execute("INSERT INTO sums VALUES (0)")
     for client in clients:  # these meet in circles over replica sets
         await client.execute("SET lock_wait TO 0.3")
-    stop = asyncio.Event()
-    writers = [asyncio.create_task(transfers(c, n, stop)) for n, c in enumerate(clients[:4])]
+    writers = Transfers(clients[:4])
     sums = []
     try:
-        while len(sums) < 5:
+        while len(sums) < 5 or writers.done < COMMITS:
             block = clients[4].transaction()
             await block.start()
             try:
@@ -172,8 +182,7 @@ async def test_writing_and_locking_statements_find_whole_transactions(
                 assert error.sqlstate in RETRY, error  # transfers lock in another order
             await block.rollback()
     finally:
-        stop.set()
-    assert sum(await asyncio.gather(*writers)) > 0
+        await writers.end()
     assert set(sums) == {SUM}
     for client in clients:
         await client.close()
