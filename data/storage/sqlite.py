@@ -146,6 +146,7 @@ def writer_thread() -> ThreadPoolExecutor:
 _BY_KEY = re.compile(
     r"^SEARCH \S+ USING (?:COVERING )?(INTEGER PRIMARY KEY|PRIMARY KEY|INDEX \S+) \((.*)\)$"
 )
+_ALIAS = re.compile(r'"((?:[^"]|"")+)" AS (\w+)')
 
 
 def finds_one_row(connection: apsw.Connection, sql: str, params: Params) -> bool:
@@ -154,12 +155,13 @@ def finds_one_row(connection: apsw.Connection, sql: str, params: Params) -> bool
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()
         if not plan:  # new rows; or DELETE of all, which has no plan either
             return not sql.lstrip().upper().startswith("DELETE")
-        return all(_is_by_key(connection, str(row[3])) for row in plan)
+        names = {alias: name.replace('""', '"') for name, alias in _ALIAS.findall(sql)}
+        return all(_is_by_key(connection, str(row[3]), names) for row in plan)
     except apsw.Error:
         return False  # running it will say what is wrong
 
 
-def _is_by_key(connection: apsw.Connection, line: str) -> bool:
+def _is_by_key(connection: apsw.Connection, line: str, names: dict[str, str]) -> bool:
     found = _BY_KEY.match(line)
     if found is None or "<" in line or ">" in line:
         return False
@@ -167,6 +169,7 @@ def _is_by_key(connection: apsw.Connection, line: str) -> bool:
     if way == "INTEGER PRIMARY KEY":
         return True
     table = line.split()[1]
+    table = names.get(table, table)
     if way == "PRIMARY KEY":
         rows = connection.execute("SELECT pk FROM pragma_table_xinfo(?)", (table,)).fetchall()
         width = sum(1 for (position,) in rows if position)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from data.storage.element import Element
 from tests.support.elements import contents
 from tests.support.large import grid_for, run, terms
 from tests.support.memory_grid import DATABASE, MemoryGrid
@@ -87,3 +89,34 @@ async def test_a_million_rows_in_one_transaction(tmp_path: Path, sets: int) -> N
         assert terms(grid) == led
         before, after = figures[0].rss_mib, max(f.rss_mib for f in figures)
         assert after - before < MIB_PER_MILLION_ROWS
+
+
+async def test_writes_of_one_row_stay_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with grid_for(tmp_path, 10, 1) as grid:
+        client = await grid.connect(0)
+        await client.execute(
+            "CREATE TABLE pairs (a INT, b INT, c VARCHAR2(10), PRIMARY KEY (a, b))"
+        )
+        rows = [(n, n + 1, "x") for n in range(30_000)]
+        await client.copy_records_to_table("pairs", records=rows)
+        monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
+        on_thread: list[object] = []
+        start_long = Element.start_long
+
+        def seen(element: Element, work: Callable[[], object]) -> asyncio.Future[object]:
+            on_thread.append(work)
+            return start_long(element, work)
+
+        monkeypatch.setattr(Element, "start_long", seen)
+        for text in (
+            "UPDATE pairs SET c = $3 WHERE a = $1 AND b = $2",
+            "UPDATE pairs SET c = c || $3 WHERE b = $2 AND a = $1",
+            "DELETE FROM pairs WHERE a = $1 AND b = $2 AND c <> $3",
+        ):
+            assert await client.execute(text, 7, 8, "y") in ("UPDATE 1", "DELETE 1")
+        assert not on_thread
+        assert await client.execute("UPDATE pairs SET c = 'z' WHERE a > 10") == "UPDATE 29989"
+        assert on_thread
+        await client.close()
