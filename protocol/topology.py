@@ -36,6 +36,10 @@ class DistributionMap(msgspec.Struct, frozen=True):
     k: int
     elements: tuple[ElementPlace, ...] = ()
     ranges: tuple[BucketRange, ...] = ()
+    idle: tuple[int, ...] = ()  # replica sets that take no part yet, or any more: they hold nothing
+    # (replica set, ownership version): how often its buckets changed; 0 where it is not listed.
+    # Together with `ranges` and `idle` written by data instances only (data/moving/).
+    versions: tuple[tuple[int, int], ...] = ()
 
     def encode(self) -> bytes:
         """JSON, as stored in membership."""
@@ -53,6 +57,10 @@ class DistributionMap(msgspec.Struct, frozen=True):
             if place.replica_set:
                 sets.setdefault(place.replica_set, []).append(place)
         return {number: tuple(places) for number, places in sets.items()}
+
+    def sets_in_use(self) -> tuple[int, ...]:
+        """The replica sets that statements go to, ascending."""
+        return tuple(n for n in self.replica_sets() if n not in self.idle)
 
     def bucket_table(self) -> tuple[int, ...]:
         """Replica set of each of the BUCKET_COUNT buckets; 0 where none owns it."""

@@ -1,0 +1,1 @@
+"""Which buckets a replica set owns, and moving them while clients work. See DESIGN.md."""
