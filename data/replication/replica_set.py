@@ -99,7 +99,6 @@ class ReplicaSet:
         self._ticket = counter
         self._released_term = 0  # its lead handed over to this element ...
         self._luggage = b""  # ... with this
-        self._stand_not_before_s = now_s
         self._deferrals = 0
         self._yielding = Yielding(self.situation)
         self._handed_over_term = 0
@@ -608,7 +607,7 @@ class ReplicaSet:
         if self.heard_term > state.term or now_s >= s.serving_until_s:
             return False  # somebody took over already, or nobody would hear of it
         handed_over = self._released_term == state.term
-        if now_s < self._stand_not_before_s and not handed_over:
+        if self._yielding.rests(state, now_s) and not handed_over:
             return False
         if state.lead == 0 and not self._yielding.is_my_turn(state, now_s):
             return False
@@ -678,7 +677,7 @@ class ReplicaSet:
         if standing.better and self._deferrals < DEFERRALS_MAX:
             self._deferrals += 1
             self.standing = None
-            self._stand_not_before_s = now_s + self.situation.pace.defer_s
+            self._yielding.rest(now_s + self.situation.pace.defer_s)
             return
         self._propose(now_s)
 
@@ -718,6 +717,7 @@ class ReplicaSet:
         state = s.agreement.state
         if state is None:
             return
+        self._yielding.saw(state)
         lead = self.leadership
         if lead is not None and state.term > lead.term:
             self._end_term()
@@ -776,11 +776,11 @@ class ReplicaSet:
         if lead is not None and lead.released:  # handed over: the term is over by its own will
             self.leadership = None
             self._handed_over_term = lead.term
-            self._stand_not_before_s = now_s + s.pace.settle_s
+            self._yielding.rest(now_s + s.pace.settle_s, lead.successor)
         elif lead is not None and lead.gives_up:
             self._end_term()
             self._yielding.give_up()
-            self._stand_not_before_s = now_s + s.pace.settle_s
+            self._yielding.rest(now_s + s.pace.settle_s)
         seen = (s.agreement.changes, s.damaged)
         if seen != self._forced_for:
             self._forced_for = seen

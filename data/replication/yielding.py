@@ -23,6 +23,9 @@ class Yielding:
         self._offered_s = float("-inf")
         self._free_term = 0  # its lead gave up ...
         self._free_since_s = 0.0  # ... as seen here at
+        self._rests_until_s = float("-inf")
+        self._successor = 0  # who was offered the lead; 0: nobody by name
+        self._term = 0  # the newest in ZooKeeper
 
     def offer(self, lead: Leadership, now_s: float) -> None:
         """Without membership (rule 3) a lead serves nothing: have its copies got it?"""
@@ -56,6 +59,23 @@ class Yielding:
         new = s.agreement.next_value(state.term, state.in_sync, lead=0)
         s.agreement.attempted(new)
         s.out.append(CompareAndSet(state, new))
+
+    def rest(self, until_s: float, successor: int = 0) -> None:
+        """Leave the lead to others for a while: to this element, if one is named."""
+        self._rests_until_s, self._successor = until_s, successor
+
+    def saw(self, state: SetState) -> None:
+        """Somebody took the lead: what comes now is another loss, and nobody else's turn."""
+        if state.term > self._term:
+            self._term = state.term
+            self._rests_until_s = float("-inf")
+
+    def rests(self, state: SetState, now_s: float) -> bool:
+        """Whether the one that the lead was left to may still take it."""
+        if now_s >= self._rests_until_s:
+            return False
+        dead = bool(self._successor) and not self._situation.alive(self._successor)
+        return not (dead and state.lead == self._situation.me)
 
     def is_my_turn(self, state: SetState, now_s: float) -> bool:
         """A lead gave up because it was cut off: who is cut off too leaves it to others first."""

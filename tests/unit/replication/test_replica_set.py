@@ -415,6 +415,35 @@ def test_a_lead_whose_hand_over_is_not_taken_leads_again() -> None:
     assert sent(m.AskTail, rs.ticked(NOW + T, float("inf")))
 
 
+def after_a_hand_over() -> tuple[ReplicaSet, SetState]:
+    """Element 1 has just handed over to element 2."""
+    rs = machine(1, damaged=True)
+    created(rs)
+    (cas,) = of(act.CompareAndSet, joined(rs, 2))
+    rs.set_answered(cas.new, cas.new, NOW)
+    rs.view_changed(view(cas.new), NOW)
+    rs.hand_over(NOW)
+    assert of(act.Release, rs.flush(NOW))
+    return rs, cas.new
+
+
+def test_a_successor_that_took_the_lead_and_died_is_replaced_at_once() -> None:
+    rs, _ = after_a_hand_over()
+    taken = state(2, 2, (1, 2), counter=3)
+    assert not of(act.CompareAndSet, rs.view_changed(view(taken), NOW + 0.01))
+    rs.arrived(probe(2, 2), NOW + 0.02)
+    dead = view(taken, gone=(2,), dead=("host2#1",))
+    (cas,) = of(act.CompareAndSet, rs.view_changed(dead, NOW + 0.1))
+    assert (cas.expected, cas.new.term, cas.new.in_sync) == (taken, 3, (1,))
+
+
+def test_a_successor_that_died_before_it_took_the_lead_is_not_waited_for() -> None:
+    rs, given = after_a_hand_over()
+    dead = view(given, gone=(2,), dead=("host2#1",))
+    (cas,) = of(act.CompareAndSet, rs.view_changed(dead, NOW + 0.1))
+    assert (cas.new.term, cas.new.in_sync) == (2, (1,))
+
+
 def test_a_pause_of_the_lead_is_not_the_copies_silence() -> None:
     rs = machine(1, damaged=True)
     created(rs)
