@@ -635,8 +635,8 @@ class ReplicaSet:
         """
         if not self.heard_incarnation or self.heard_incarnation == state.lead_incarnation:
             return True
-        if self.heard_incarnation in self.situation.view.dead:
-            return True
+        if self.heard_incarnation in (self.situation.incarnation, *self.situation.view.dead):
+            return True  # the older lead was this element itself, or is dead
         return now_s - self.heard_s >= self.situation.pace.session_timeout_s
 
     def _on_ask_tail(self, message: AskTail, now_s: float) -> None:

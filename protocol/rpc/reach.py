@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 PULSES_PER_TIMEOUT = 10
 LAPSE_PULSES = 3  # leases from membership end within less, if nobody has a quorum
+RETURN_SHARE = 1 / 2  # of the session timeout: within so long of the first all have it again
 HEARD_SHARE = 1 / 4  # of the session timeout: an answer that old does not count any more
 SILENT_SHARE = 1 / 2  # a connection is given up if others hear who is so long silent on it
 
@@ -36,13 +37,14 @@ class ReachTable:
         self.silent_s = SILENT_SHARE * session_timeout_s
         self._heard_s: dict[str, float] = {}  # watched instance → when it answered last
         self._hears: dict[str, frozenset[str]] = {}  # ... and whom it heard then
-        self._serves: dict[str, bool] = {}  # ... and whether membership answered it
+        self._serves_s: dict[str, float] = {}  # ... and since when membership has answered it
 
     def watch(self, names: Collection[str], now_s: float) -> None:
         """These instances run; new ones are given the time to answer."""
         for name in self._heard_s.keys() - set(names):
             del self._heard_s[name]
             self._hears.pop(name, None)
+            self._serves_s.pop(name, None)
         for name in names:
             self._heard_s.setdefault(name, now_s)
 
@@ -53,12 +55,18 @@ class ReachTable:
         if name in self._heard_s:
             self._heard_s[name] = now_s
             self._hears[name] = frozenset(hears)
-            self._serves[name] = serves
+            if not serves:
+                self._serves_s.pop(name, None)
+            else:
+                self._serves_s.setdefault(name, now_s)
 
-    def others_serve(self, since_s: float) -> bool:
-        """Whether one has said since then that membership answers it."""
+    def others_serve(self, since_s: float, until_s: float) -> bool:
+        """Whether one has said since then that membership answers it, and did so by `until_s`.
+
+        When membership comes back, one instance after the other has it again.
+        """
         return any(
-            at_s >= since_s and self._serves.get(name, False)
+            at_s >= since_s and self._serves_s.get(name, until_s + 1) <= until_s
             for name, at_s in self._heard_s.items()
         )
 
@@ -66,6 +74,8 @@ class ReachTable:
         """This process did not run for so long: that was not the others' silence."""
         for name in self._heard_s:
             self._heard_s[name] += pause_s
+        for name in self._serves_s:
+            self._serves_s[name] += pause_s
 
     def watched(self) -> tuple[str, ...]:
         """All that are asked."""
@@ -91,9 +101,11 @@ class ReachTable:
         return {n for n, at_s in self._heard_s.items() if now_s - at_s >= self.silent_s}
 
     def is_cut_off(self, out_of_reach: Collection[str]) -> bool:
-        """Whether it is rather this instance that cannot be reached: most others are not."""
-        others = len(self._heard_s)
-        return others > 1 and 2 * len(out_of_reach) > others
+        """Whether it is rather this instance that cannot be reached: most others are not.
+
+        With this one, fewer than half of all are there: of two equal halves both go on.
+        """
+        return 2 * len(out_of_reach) > len(self._heard_s) + 1
 
 
 class Reach:
@@ -108,7 +120,7 @@ class Reach:
         self._served_s = 0.0
         self.relays: dict[str, str] = {}
         self.reaches: frozenset[str] | None = None  # None: nobody looks
-        self.cut_off = False  # most of the others have been out of reach for long
+        self.cut_off = False  # fewer than half of all have been in reach for long
         self.stranded = False  # cut off, or without membership while others have it
         self.serves: Callable[[], bool] = lambda: True  # whether membership answers this instance
         self._listeners: list[Callable[[], None]] = []
@@ -191,7 +203,8 @@ class Reach:
             self._served_s = now_s
         # Without a quorum leases end one after the other: that is nobody's own trouble.
         lone_s = self._served_s + LAPSE_PULSES * self._period_s
-        self.stranded = self.cut_off or (now_s >= lone_s and table.others_serve(lone_s))
+        back_s = now_s - RETURN_SHARE * PULSES_PER_TIMEOUT * self._period_s
+        self.stranded = self.cut_off or (now_s >= lone_s and table.others_serve(lone_s, back_s))
         for name in silent:
             # The process runs, its link is cut; or most are silent: this end is cut off.
             connection = self._rpc.peer(name).connection

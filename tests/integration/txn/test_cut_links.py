@@ -1,12 +1,12 @@
 """Links between data instances are cut: writes flow again soon, clients hear where to go.
 
-Decision 0030. All in one process; tests/faults/pauses.py measures the same on real processes.
+Decision 0030. All in one process. How soon is a matter of tests/sim/test_pauses.py (virtual time)
+and tests/faults/pauses.py (real processes).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from tests.support.cut_links import Links, between
 from tests.support.memory_grid import DATABASE, MemoryGrid, Node
 
 T = 1.0  # session timeout
-SOON_S = 2.5  # the goal, though with twice the session timeout
 KEYS = range(40)  # in both replica sets
 
 
@@ -68,12 +67,10 @@ def names(nodes: list[Node]) -> list[str]:
     return [node.name for node in nodes]
 
 
-async def add_everywhere(client: asyncpg.Connection) -> float:
-    """Write rows of both replica sets; how long that took (seconds)."""
-    began_s = time.monotonic()
+async def add_everywhere(client: asyncpg.Connection) -> None:
+    """Write rows of both replica sets."""
     for key in KEYS:
         assert await client.execute("UPDATE t SET n = n + 1 WHERE id = $1", key) == "UPDATE 1"
-    return time.monotonic() - began_s
 
 
 async def check_sums(grid: MemoryGrid, at: int, times: int) -> None:
@@ -92,9 +89,9 @@ async def test_a_lead_that_is_cut_off_is_replaced_by_its_copy(
     outside, inside = await grid.connect(2), await grid.connect(0)
     await add_everywhere(outside)
     links.cut(p for p in pairs if ways == "both" or (p[0] == lead) == (ways == "out"))
-    assert await add_everywhere(outside) < SOON_S
+    await add_everywhere(outside)
     with pytest.raises((asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)):
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(10):
             while True:
                 await inside.fetch("SELECT COUNT(*) FROM t")
     await until(lambda: not is_welcome(grid, 0))
@@ -102,7 +99,7 @@ async def test_a_lead_that_is_cut_off_is_replaced_by_its_copy(
         await grid.connect(0)
     links.heal()
     await until(lambda: leads(grid, 0, 1) or leads(grid, 1, 0))
-    assert await add_everywhere(outside) < SOON_S
+    await add_everywhere(outside)
     await outside.close()
     await until(lambda: leads(grid, 0, 1) and is_welcome(grid, 0))  # it leads again
     await check_sums(grid, 0, 3)
@@ -113,7 +110,7 @@ async def test_a_copy_that_is_cut_off_costs_a_pause_and_no_lead(
 ) -> None:
     client = await grid.connect(2)
     links.cut(between(grid.nodes[1].name, names([*grid.nodes[:1], *grid.nodes[2:]])))
-    assert await add_everywhere(client) < SOON_S
+    await add_everywhere(client)
     assert role(grid, 0) == "lead"
     links.heal()
     await until(lambda: leads(grid, 0, 1))
@@ -127,14 +124,14 @@ async def test_messages_go_around_a_link_cut_between_lead_and_coordinator(
 ) -> None:
     client = await grid.connect(2)
     links.cut(between(grid.nodes[0].name, [grid.nodes[2].name]))
-    assert await add_everywhere(client) < SOON_S
+    await add_everywhere(client)
     async with client.transaction():
         await add_everywhere(client)
     assert leads(grid, 0, 1)
     rows = await client.fetch("SELECT n FROM t")
     assert [row["n"] for row in rows] == [2] * len(KEYS)
     links.heal()
-    assert await add_everywhere(client) < SOON_S
+    await add_everywhere(client)
     await client.close()
 
 
@@ -143,9 +140,9 @@ async def test_a_cut_between_lead_and_copy_stops_clients_of_neither(
 ) -> None:
     clients = [await grid.connect(at) for at in range(4)]
     links.cut(between(grid.nodes[0].name, [grid.nodes[1].name]))
-    assert await add_everywhere(clients[0]) < SOON_S
+    await add_everywhere(clients[0])
     for client in clients[1:]:
-        assert await add_everywhere(client) < SOON_S
+        await add_everywhere(client)
         await client.close()
     await clients[0].close()
     links.heal()
@@ -158,7 +155,7 @@ async def test_a_lead_without_membership_hands_over(grid: MemoryGrid) -> None:
     async with client.transaction():
         await add_everywhere(client)  # its changes move with the lead
         grid.ensemble.cut(grid.nodes[0].name)
-        await until(lambda: role(grid, 1) == "lead", SOON_S)
+        await until(lambda: role(grid, 1) == "lead")
         await add_everywhere(client)
     await until(lambda: not is_welcome(grid, 0))
     with pytest.raises(asyncpg.CannotConnectNowError, match="membership"):
@@ -175,12 +172,11 @@ async def test_without_a_quorum_nothing_moves_and_all_goes_on_by_itself(grid: Me
     terms = [n.instance.database(DATABASE).member.term for n in grid.nodes if n.instance]
     grid.ensemble.lose_quorum()
     with pytest.raises(asyncpg.CannotConnectNowError, match="membership"):
-        async with asyncio.timeout(SOON_S):
+        async with asyncio.timeout(10):
             while True:
                 await add_everywhere(client)
     grid.ensemble.restore_quorum()
     await until(lambda: leads(grid, 0, 1) and leads(grid, 3, 2))
-    async with asyncio.timeout(SOON_S):
-        await add_everywhere(client)
+    await add_everywhere(client)
     await client.close()
     assert terms == [n.instance.database(DATABASE).member.term for n in grid.nodes if n.instance]

@@ -32,12 +32,12 @@ def test_who_is_silent_is_reached_through_one_that_hears_it() -> None:
     assert found.relays(11.0) == {}
 
 
-def test_most_of_the_others_out_of_reach_is_cut_off_and_half_is_not() -> None:
+def test_fewer_than_half_of_all_in_reach_is_cut_off() -> None:
     found = table({"b": (10.0, ()), "c": (10.0, ()), "d": (10.0, ())})
     assert found.silent(10.99) == set()
     assert found.silent(11.0) == set(OTHERS)
-    assert found.is_cut_off({"b", "c"})
-    assert not found.is_cut_off({"b"})
+    assert found.is_cut_off({"b", "c", "d"})
+    assert not found.is_cut_off({"b", "c"}), "two of four are gone, and two are left"
     found.watch(("b", "c"), 11.0)
     assert not found.is_cut_off({"b"})
     assert found.is_cut_off({"b", "c"})
@@ -60,9 +60,19 @@ def test_who_is_not_watched_any_more_is_forgotten() -> None:
 
 def test_others_serve_if_one_has_said_so_since() -> None:
     found = table({"b": (10.0, ())})
-    assert found.others_serve(10.0)
-    assert not found.others_serve(10.1), "that was before"
+    assert found.others_serve(10.0, 10.0)
+    assert not found.others_serve(10.1, 10.2), "that was before"
     found.answered("b", (), 10.2, serves=False)
-    assert not found.others_serve(10.1)
+    assert not found.others_serve(10.1, 10.2)
     found.answered("c", (), 10.3, serves=True)
-    assert found.others_serve(10.1)
+    assert found.others_serve(10.1, 10.3)
+
+
+def test_who_has_membership_again_a_little_earlier_strands_nobody() -> None:
+    found = table({"b": (10.0, ())})
+    found.answered("b", (), 11.0, serves=False)
+    found.answered("b", (), 15.0)
+    found.answered("b", (), 15.2)
+    assert not found.others_serve(12.0, 14.2), "it came back 0.8 s ago"
+    found.answered("b", (), 16.0)
+    assert found.others_serve(12.0, 15.0)
