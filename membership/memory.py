@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from membership.port import (
     LEASE_SHARE,
+    Amendment,
+    Claim,
     ClusterView,
     InstanceInfo,
+    MgmtRegister,
     MgmtState,
     SetState,
     ViewCallback,
+    claim_if_free,
 )
 from protocol.clock import Clock, SystemClock
 from protocol.errors import MembershipLostError, UnknownObjectError
@@ -33,7 +37,7 @@ class _Facts:
     maps: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     mgmt: MgmtState | None = None
-    mgmt_term: int = 0
+    register: MgmtRegister = field(default_factory=MgmtRegister)
 
 
 class MemoryEnsemble:
@@ -206,15 +210,27 @@ class MemoryMembership:
         (await self._facts()).states[db] = value
         self._ensemble.changed()
 
-    async def become_active(self, name: str) -> MgmtState:
+    async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
         """See the port."""
         facts = await self._facts()
         assert self.me is not None
-        if facts.mgmt is None:
-            facts.mgmt_term += 1
-            facts.mgmt = MgmtState(name, self.me.incarnation, facts.mgmt_term)
+        if facts.mgmt is not None and facts.mgmt.incarnation == self.me.incarnation:
+            return facts.mgmt
+        claimed = claim(facts.mgmt, facts.register)
+        if claimed is not None:
+            facts.register = replace(claimed, term=facts.register.term + 1)
+            facts.mgmt = MgmtState(name, self.me.incarnation, facts.register.term)
             self._ensemble.changed()
         return facts.mgmt
+
+    async def amend_register(self, change: Amendment) -> MgmtRegister | None:
+        """See the port."""
+        facts = await self._facts()
+        if facts.mgmt is None or not self.me or facts.mgmt.incarnation != self.me.incarnation:
+            return None
+        facts.register = replace(change(facts.register), term=facts.register.term)
+        self._ensemble.changed()
+        return facts.register
 
     async def resign_active(self) -> None:
         """See the port."""
@@ -332,6 +348,7 @@ class MemoryMembership:
             map_versions=MappingProxyType({db: number for db, (number, _) in facts.maps.items()}),
             states=MappingProxyType(dict(facts.states)),
             mgmt=facts.mgmt,
+            mgmt_register=facts.register,
         )
 
     def _publish(self) -> None:
@@ -370,4 +387,5 @@ def _disconnected(view: ClusterView, session: int) -> ClusterView:
         map_versions=view.map_versions,
         states=view.states,
         mgmt=view.mgmt,
+        mgmt_register=view.mgmt_register,
     )

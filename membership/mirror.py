@@ -17,7 +17,7 @@ import structlog
 
 from membership import paths
 from membership.paths import BadValueError, GridPaths
-from membership.port import ClusterView, InstanceInfo, MgmtState, SetState
+from membership.port import ClusterView, InstanceInfo, MgmtRegister, MgmtState, SetState
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ class Mirror:
         self._instances: dict[str, InstanceInfo] = {}
         self._databases: dict[str, _Database] = {}
         self._mgmt: MgmtState | None = None
+        self._register = MgmtRegister()
         self.dead: frozenset[str] = frozenset()
 
     def mark(self, path: str) -> None:
@@ -62,7 +63,7 @@ class Mirror:
     def mark_all(self) -> None:
         """All watches may be gone (another connection): everything has to be read again."""
         top = (self._paths.instances, self._paths.dead, self._paths.databases)
-        self._marked.update((*top, self._paths.mgmt_active))
+        self._marked.update((*top, self._paths.mgmt_active, self._paths.mgmt_term))
         for db, known in self._databases.items():
             self._marked.update((self._paths.map(db), self._paths.state(db), self._paths.sets(db)))
             self._marked.update(self._paths.replica_set(db, rs) for rs in known.sets)
@@ -101,6 +102,7 @@ class Mirror:
                 {db: known.state for db, known in databases if known.state is not None}
             ),
             mgmt=self._mgmt,
+            mgmt_register=self._register,
         )
 
     async def _read_one(self, path: str) -> None:
@@ -113,6 +115,10 @@ class Mirror:
                 case ["mgmt", "active"]:
                     raw = await self._reader.get(path, watch=True)
                     self._mgmt = None if raw is None else paths.decode(MgmtState, raw)
+                case ["mgmt", "term"]:
+                    raw = await self._reader.get(path, watch=True)
+                    if raw is not None:
+                        self._register = paths.decode(MgmtRegister, raw)
                 case ["db"]:
                     await self._read_databases()
                 case ["db", db, *rest] if db in self._databases:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
-from membership.port import InstanceInfo, MgmtState, SetState
+from membership.port import InstanceInfo, MgmtRegister, MgmtState, SetState
 
 FORMAT = 1  # of every value; a reader skips fields it does not know, so fields may be added
 ROOT = "/tengrid"  # shared by all grids that use one membership service
 
-_Value = TypeVar("_Value", InstanceInfo, SetState, MgmtState)
+_Value = TypeVar("_Value", InstanceInfo, SetState, MgmtState, MgmtRegister)
 
 
 class BadValueError(ValueError):
@@ -71,7 +71,7 @@ class GridPaths:
         return f"{self.sets(db)}/{rs}"
 
 
-def encode(value: InstanceInfo | SetState | MgmtState) -> bytes:
+def encode(value: InstanceInfo | SetState | MgmtState | MgmtRegister) -> bytes:
     """A value as a znode holds it."""
     return json.dumps({"v": FORMAT, **asdict(value)}, separators=(",", ":")).encode()
 
@@ -103,16 +103,3 @@ def decode_map(raw: bytes) -> tuple[int, bytes]:
     if not newline or known > FORMAT or version < 1:
         raise BadValueError(f"not a distribution map: {raw[:80]!r}")
     return version, value
-
-
-def encode_term(term: int) -> bytes:
-    """The term of the active management instance, kept when nobody is active."""
-    return json.dumps({"v": FORMAT, "term": term}).encode()
-
-
-def decode_term(raw: bytes) -> int:
-    """The opposite of encode_term. Raises BadValueError."""
-    try:
-        return cast("int", cast("dict[str, Any]", json.loads(raw))["term"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise BadValueError(f"not a term: {raw[:80]!r}") from problem

@@ -57,6 +57,20 @@ class MgmtState:
 
 
 @dataclass(frozen=True, slots=True)
+class MgmtRegister:
+    """What stays known of management while nobody is active. Replaced only by compare-and-set.
+
+    A *copy* is one store of one management instance: "host.instance#<id of the store>".
+    """
+
+    term: int = 0  # of the newest active
+    last: str = ""  # the copy that was active then
+    in_sync: tuple[str, ...] = ()  # copies that hold every acknowledged change
+    stopped: bool = False  # mgmtActiveStop: nobody becomes active before a command says so
+    alone_seq: int = 0  # what the active had when a copy was taken out of in_sync
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """One whole, immutable picture; a newer one replaces it, nothing in it ever changes.
 
@@ -72,6 +86,7 @@ class ClusterView:
     map_versions: Mapping[str, int] = field(default_factory=_empty)
     states: Mapping[str, str] = field(default_factory=_empty)
     mgmt: MgmtState | None = None
+    mgmt_register: MgmtRegister = MgmtRegister()
 
     def is_alive(self, incarnation: str) -> bool:
         """Whether this incarnation is registered and nobody saw it die."""
@@ -81,6 +96,15 @@ class ClusterView:
 
 
 ViewCallback = Callable[[ClusterView], None]
+# who is active (None: nobody) and the register in force -> the register that an instance which
+# becomes active puts in force (its term is set by become_active), or None: it may not. Pure.
+Claim = Callable[["MgmtState | None", MgmtRegister], "MgmtRegister | None"]
+Amendment = Callable[[MgmtRegister], MgmtRegister]  # by the active; pure, may be repeated
+
+
+def claim_if_free(active: MgmtState | None, register: MgmtRegister) -> MgmtRegister | None:
+    """The claim of an instance that asks for nothing but that nobody is active."""
+    return register if active is None else None
 
 
 class Membership(Protocol):
@@ -155,11 +179,18 @@ class Membership(Protocol):
         """Set the intended state of a database (its words are the callers'); last writer wins."""
         ...
 
-    async def become_active(self, name: str) -> MgmtState:
-        """Try to become the active management instance; returns who is active now.
+    async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
+        """Become the active management instance if `claim` agrees; returns who is active now.
 
-        Bound to the session: it ends with it, and a new one raises the term.
+        Bound to the session: it ends with it, and a new one raises the term. The register that
+        `claim` gives is put in force in the same step. None: nobody is active, and `claim`
+        refused.
         """
+        ...
+
+    async def amend_register(self, change: Amendment) -> MgmtRegister | None:
+        """As the active: replace the register in one step with the proof that this process still
+        is the active. Returns what is in force; None: it is not active, nothing was changed."""
         ...
 
     async def resign_active(self) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -46,11 +47,15 @@ from membership.paths import GridPaths
 from membership.port import (
     HEARTBEATS_PER_TIMEOUT,
     LEASE_SHARE,
+    Amendment,
+    Claim,
     ClusterView,
     InstanceInfo,
+    MgmtRegister,
     MgmtState,
     SetState,
     ViewCallback,
+    claim_if_free,
 )
 from membership.source_address import SourceHandler
 from protocol.clock import boottime_s
@@ -309,27 +314,59 @@ class ZooKeeperMembership:
 
         await self._settled(put)
 
-    async def become_active(self, name: str) -> MgmtState:
+    async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
         """See the port."""
         assert self.me is not None
         incarnation = self.me.incarnation
 
-        async def become() -> MgmtState:
+        async def become() -> MgmtState | None:
             await self._ask("sync_async", self._paths.mgmt_active)
-            raw = await self._value(self._paths.mgmt_active)
-            if raw is not None:
-                return paths.decode(MgmtState, raw)
-            term_raw, term_stat = await self._ask("get_async", self._paths.mgmt_term)
-            new = MgmtState(name, incarnation, paths.decode_term(term_raw) + 1)
+            active, register, versions = await self._read_mgmt()
+            if active is not None and active.incarnation == incarnation:
+                return active
+            claimed = claim(active, register)
+            if claimed is None:
+                return active
+            new = MgmtState(name, incarnation, register.term + 1)
+            claimed = dataclasses.replace(claimed, term=new.term)
             change = self._client.transaction()
-            change.set_data(
-                self._paths.mgmt_term, paths.encode_term(new.term), version=term_stat.version
-            )
+            change.set_data(self._paths.mgmt_term, paths.encode(claimed), version=versions[1])
+            if active is not None:
+                change.delete(self._paths.mgmt_active, version=versions[0])
             change.create(self._paths.mgmt_active, paths.encode(new), ephemeral=True)
             await self._commit(change)
             return new
 
         return await self._settled(become)
+
+    async def amend_register(self, amendment: Amendment) -> MgmtRegister | None:
+        """See the port."""
+        assert self.me is not None
+        incarnation = self.me.incarnation
+
+        async def amend() -> MgmtRegister | None:
+            await self._ask("sync_async", self._paths.mgmt_active)
+            active, register, versions = await self._read_mgmt()
+            if active is None or active.incarnation != incarnation:
+                return None
+            amended = dataclasses.replace(amendment(register), term=register.term)
+            if amended != register:
+                change = self._client.transaction()
+                change.check(self._paths.mgmt_active, versions[0])
+                change.set_data(self._paths.mgmt_term, paths.encode(amended), version=versions[1])
+                await self._commit(change)
+            return amended
+
+        return await self._settled(amend)
+
+    async def _read_mgmt(self) -> tuple[MgmtState | None, MgmtRegister, tuple[int, int]]:
+        """Who is active, the register, and the versions of both nodes (-1: nobody is active)."""
+        active = await self._node(self._paths.mgmt_active)
+        raw, stat = await self._ask("get_async", self._paths.mgmt_term)
+        register = paths.decode(MgmtRegister, raw)
+        if active is None:
+            return None, register, (-1, stat.version)
+        return paths.decode(MgmtState, active[0]), register, (active[1].version, stat.version)
 
     async def resign_active(self) -> None:
         """See the port."""
@@ -432,7 +469,7 @@ class ZooKeeperMembership:
             with contextlib.suppress(NodeExistsError):
                 await self._ask("create_async", path)
         with contextlib.suppress(NodeExistsError):
-            await self._ask("create_async", self._paths.mgmt_term, paths.encode_term(0))
+            await self._ask("create_async", self._paths.mgmt_term, paths.encode(MgmtRegister()))
 
     async def _register(self, me: InstanceInfo) -> None:
         path = self._paths.instance(me.name)

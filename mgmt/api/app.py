@@ -40,9 +40,15 @@ class Api:
     """All routes behind one token."""
 
     def __init__(
-        self, routes: Iterable[Route], *, token: str, check_active: Callable[[], None]
+        self,
+        routes: Iterable[Route],
+        *,
+        token: str,
+        check_active: Callable[[], None],
+        secured: Callable[[], Awaitable[None]],
     ) -> None:
         self._routes = {route.request.PATH: route for route in routes}
+        self._secured = secured  # what is answered must not be lost with this instance
         self._token = token
         self._check_active = check_active  # raises NotActiveManagementError
 
@@ -68,12 +74,65 @@ class Api:
             return _failure(error)
         log.debug("api.requested", path=path)
         if route.request.STREAM:
-            return await _stream(http, route, request)
+            return await self._stream(http, route, request)
         try:
-            reply = await _call(route, request, _no_progress)
+            reply = await self._call(route, request, _no_progress)
         except GridError as error:
             return _failure(error)
         return web.Response(body=_encode(reply), content_type="application/json")
+
+    async def _call(
+        self, route: Route, request: schema.Request, progress: Progress
+    ) -> schema.Reply:
+        try:
+            reply = await route.handler(request, progress)
+            if not route.anywhere:
+                await self._secured()
+            return reply
+        except GridError:
+            raise
+        except Exception as error:
+            log.exception("api.crashed", path=route.request.PATH)
+            raise InternalError(
+                f"{route.request.PATH}: {type(error).__name__}: {error}",
+                hint="The trace is in diag/ttmesg.log of the management instance.",
+            ) from error
+
+    async def _stream(
+        self, http: web.Request, route: Route, request: schema.Request
+    ) -> web.StreamResponse:
+        """Send progress lines while the handler works, then its outcome.
+
+        The work goes on when the client goes away: an operation is cancelled only by command.
+        """
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(http)
+        gone = False
+
+        async def send(line: bytes) -> None:
+            nonlocal gone
+            if gone:
+                return
+            try:
+                await response.write(line + b"\n")
+            except ConnectionError:
+                gone = True
+
+        async def progress(kind: str, text: str) -> None:
+            await send(_encode(schema.Event(kind, text)))
+
+        async def work() -> schema.Outcome:
+            try:
+                reply = await self._call(route, request, progress)
+            except GridError as error:
+                return schema.Outcome(error=schema.error_body(error))
+            return schema.Outcome(reply=msgspec.Raw(_encode(reply)))
+
+        outcome = await asyncio.shield(
+            asyncio.create_task(work(), name=f"api-{route.request.PATH}")
+        )
+        await send(_encode(outcome))
+        return response
 
     def _authenticate(self, http: web.Request) -> None:
         given = http.headers.get("Authorization", "").encode()
@@ -95,52 +154,6 @@ async def _decode(http: web.Request, kind: type[schema.Request]) -> schema.Reque
         raise ParameterError(f"{kind.PATH}: {error}") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLargeError(f"{kind.PATH}: body over {schema.BODY_BYTES_MAX} bytes") from error
-
-
-async def _call(route: Route, request: schema.Request, progress: Progress) -> schema.Reply:
-    try:
-        return await route.handler(request, progress)
-    except GridError:
-        raise
-    except Exception as error:
-        log.exception("api.crashed", path=route.request.PATH)
-        raise InternalError(
-            f"{route.request.PATH}: {type(error).__name__}: {error}",
-            hint="The trace is in diag/ttmesg.log of the management instance.",
-        ) from error
-
-
-async def _stream(http: web.Request, route: Route, request: schema.Request) -> web.StreamResponse:
-    """Send progress lines while the handler works, then its outcome.
-
-    The work goes on when the client goes away: an operation is cancelled only by command.
-    """
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(http)
-    gone = False
-
-    async def send(line: bytes) -> None:
-        nonlocal gone
-        if gone:
-            return
-        try:
-            await response.write(line + b"\n")
-        except ConnectionError:
-            gone = True
-
-    async def progress(kind: str, text: str) -> None:
-        await send(_encode(schema.Event(kind, text)))
-
-    async def work() -> schema.Outcome:
-        try:
-            reply = await _call(route, request, progress)
-        except GridError as error:
-            return schema.Outcome(error=schema.error_body(error))
-        return schema.Outcome(reply=msgspec.Raw(_encode(reply)))
-
-    outcome = await asyncio.shield(asyncio.create_task(work(), name=f"api-{route.request.PATH}"))
-    await send(_encode(outcome))
-    return response
 
 
 def _failure(error: GridError) -> web.Response:

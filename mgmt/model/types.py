@@ -25,6 +25,7 @@ class GridFacts(msgspec.Struct, frozen=True, kw_only=True):
     retain_days: int = 30
     retain_versions: int = 10
     warn_threshold_pct: int = 90
+    mgmt_failover: str = "automatic"  # or "manual": a standby becomes active only by command
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

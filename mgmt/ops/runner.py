@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -14,10 +14,17 @@ from mgmt.ops import operation
 from mgmt.ops.operation import Finish, Perform, Record, State, Step
 from protocol import trace
 from protocol.clock import Clock
-from protocol.errors import GridError, InternalError, ModelError, OperationError
+from protocol.errors import (
+    GridError,
+    InternalError,
+    ModelError,
+    NotActiveManagementError,
+    OperationError,
+)
 
 log = structlog.get_logger()
 KIND = "operation"  # of the store
+AGAIN_S = 0.5
 KEPT_MAX = 200  # ended operations remembered
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
@@ -44,6 +51,10 @@ class StepContext(msgspec.Struct, frozen=True):
     progress: Progress
 
 
+async def at_once() -> None:
+    """Nothing is to be waited for: there is no standby."""
+
+
 Performer = Callable[[dict[str, Any], StepContext], Awaitable[str]]
 # returns what follows the title ("OK"); raises GridError. Must be repeatable.
 
@@ -62,9 +73,20 @@ class Running:
             await watcher(kind, text)
 
     async def wait(self) -> Record:
-        """Until it ended. A cancelled waiter does not cancel the operation."""
+        """Until it ended. A cancelled waiter does not cancel the operation.
+
+        Raises NotActiveManagementError when this instance ceased to be the active one: the journal
+        says "running", and whoever becomes active goes on.
+        """
         assert self.ended is not None
-        return await asyncio.shield(self.ended)
+        await asyncio.wait({self.ended})
+        if self.ended.cancelled():
+            raise NotActiveManagementError(
+                f"operation {self.record.id} ({self.record.kind}) was interrupted:"
+                " this management instance is not active any more",
+                hint="It goes on under the next active: ttGridAdmin operationList shows it.",
+            )
+        return self.ended.result()
 
 
 class Runner:
@@ -75,7 +97,9 @@ class Runner:
         self._clock = clock
         self._performers: dict[str, Performer] = {}
         self._running: dict[int, Running] = {}
+        self._ending: list[asyncio.Task[Record]] = []  # interrupted, perhaps not over yet
         self._on_failure: dict[str, Callable[[Record], None]] = {}
+        self.secured: Callable[[], Awaitable[None]] = at_once  # see Management.secured
 
     def register(self, action: str, performer: Performer) -> None:
         """Say who performs the steps of this action."""
@@ -154,11 +178,16 @@ class Runner:
 
     async def stop(self) -> None:
         """Interrupt everything; the journal lets the next start go on."""
+        await asyncio.gather(*self.interrupt(), return_exceptions=True)
+
+    def interrupt(self) -> Sequence[asyncio.Task[Record]]:
+        """Let everything end where it is, without a word in the journal; returns what ends."""
         tasks = [r.ended for r in self._running.values() if r.ended is not None]
         self._running.clear()  # a task that finds itself gone here leaves the journal alone
+        self._ending += tasks
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return tasks
 
     # -- inside
     def _launch(self, record: Record, progress: Progress) -> Running:
@@ -169,6 +198,19 @@ class Runner:
         return running
 
     async def _drive(self, running: Running) -> Record:
+        ending, self._ending = self._ending, []
+        await asyncio.gather(*ending, return_exceptions=True)  # of an earlier time as the active
+        while True:
+            try:
+                return await self._steps(running)
+            except NotActiveManagementError as error:  # no failure of the step: it goes on later
+                log.warning("operation.waits", operation=running.record.id, error=error.message)
+                await asyncio.sleep(AGAIN_S)  # interrupted here if the role is lost
+            except asyncio.CancelledError:
+                if running.record.id not in self._running or not running.record.cancel_asked:
+                    raise
+
+    async def _steps(self, running: Running) -> Record:
         event: operation.Event = operation.Begun()
         while True:
             running.record, actions = operation.handle(running.record, event)
@@ -176,11 +218,12 @@ class Runner:
                 match action:
                     case Perform():
                         self._journal(running.record)
+                        await self.secured()
                         event = await self._perform(running, action)
                     case Finish(state):
-                        return self._finish(running, state)
+                        return await self._finish(running, state)
             if not actions:  # only a cancelled, already ended record comes here
-                return self._finish(running, running.record.state)
+                return await self._finish(running, running.record.state)
 
     async def _perform(self, running: Running, action: Perform) -> operation.Event:
         if trace.listener is not None:
@@ -190,6 +233,8 @@ class Runner:
         context = StepContext(number, action.index, action.attempt, running.tell)
         try:
             result = await self._performers[step.action](dict(step.body), context)
+        except NotActiveManagementError:
+            raise  # no failure of the step: this instance may not go on with it
         except GridError as error:
             failure = error
         except asyncio.CancelledError:
@@ -209,11 +254,12 @@ class Runner:
         await running.tell("failed", failure.message)
         return operation.StepFailed(failure.to_wire())
 
-    def _finish(self, running: Running, state: State) -> Record:
+    async def _finish(self, running: Running, state: State) -> Record:
         if trace.listener is not None:
             trace.step("mgmt/ops/runner.py", running.record)
         running.record = msgspec.structs.replace(running.record, ended_us=self._clock.wall_us())
         self._journal(running.record)
+        await self.secured()
         self._running.pop(running.record.id, None)
         log.info("operation.ended", operation=running.record.id, state=str(state))
         callback = self._on_failure.get(running.record.kind)

@@ -319,6 +319,7 @@ class Apply:
             shared=await installation_works(transport, installation.path),
         )
         self._placed.put_installation(placed)  # journal first
+        await self._management.secured()
         await place_installation(transport, installation.path, source=installation.source)
         done = msgspec.structs.replace(
             placed, usable=True, message="", when_us=self._management.clock.wall_us()
@@ -362,6 +363,7 @@ class Apply:
                 hint="Remove it, or choose another -location, then repeat modelApply.",
             )
         self._placed.put_instance(placed)  # journal first: from here on what is there is ours
+        await self._management.secured()
         if await self._settings_at(transport, instance.home) is None:
             if is_there:
                 await transport.remove_tree(instance.home)  # half made by an interrupted apply

@@ -13,7 +13,7 @@ from mgmt.model import versions
 from mgmt.model.store import Delete, Put, Store
 from mgmt.model.types import GridFacts, Instance, Model
 from mgmt.model.versions import Versions
-from mgmt.ops.runner import Runner
+from mgmt.ops.runner import Runner, at_once
 from mgmt.service.placed import Placed
 from mgmt.transport.port import Transports
 from protocol.clock import Clock
@@ -163,6 +163,11 @@ class Management:
     software: str  # version
     membership: Membership | None = None
     rpc: RpcNode | None = None
+    # Waits until every change written to the store so far is safe (the standby has it too, if there
+    # is one). Await it between a write and what follows from it outside this process: a command
+    # to a host or a data instance, a value in membership. Answers of the API and steps of
+    # operations do so by themselves. Raises NotActiveManagementError: the outcome is open.
+    secured: Callable[[], Awaitable[None]] = at_once
     # checks of other nouns that an edit of the model must pass: (command, name) -> raises
     # ModelError, e.g. databases refuse dbdefDelete and instanceDelete of a mapped element
     guards: list[Callable[[str, str], None]] = dataclasses.field(default_factory=list)

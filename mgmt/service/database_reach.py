@@ -79,6 +79,7 @@ class Reach:
         """
         if trace.listener is not None:
             trace.step("mgmt/service/database_reach.py")
+        await self._management.secured()
         alive = self.alive()
         chosen = [e for e in record.elements if e.element in set(elements) and e.instance in alive]
         outcomes = await asyncio.gather(
@@ -124,6 +125,7 @@ class Reach:
             trace.step("mgmt/service/database_reach.py")
         record = msgspec.structs.replace(self.databases.get(name), intent=word)
         self.databases.put(record)
+        await self._management.secured()
         await self._membership().put_state(
             record.name, admin.render_intent(word, record.database_id)
         )
@@ -135,6 +137,7 @@ class Reach:
 
     async def put_map(self, new: DistributionMap) -> None:
         """Put a map in force; nothing happens if it is already. Raises OperationError."""
+        await self._management.secured()
         membership, value = self._membership(), new.encode()
         for _ in range(PUT_ATTEMPTS):  # the view may be some milliseconds behind our own change
             view = membership.view()
@@ -161,6 +164,7 @@ class Reach:
     async def forget(self, name: str) -> None:
         """Every element is gone: so is the database."""
         record = self.databases.get(name)
+        await self._management.secured()
         await self._membership().delete_database(record.name)
         self.databases.forget(record.name)
         log.info("database.destroyed", database=record.name)

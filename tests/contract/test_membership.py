@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -12,7 +13,14 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 
 from membership.memory import MemoryEnsemble, MemoryMembership
-from membership.port import ClusterView, InstanceInfo, Membership, SetState
+from membership.port import (
+    ClusterView,
+    InstanceInfo,
+    Membership,
+    MgmtRegister,
+    MgmtState,
+    SetState,
+)
 from membership.zookeeper import ZooKeeperMembership
 from protocol.clock import boottime_s
 from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
@@ -27,6 +35,13 @@ _numbers = itertools.count(1)
 def info(name: str, kind: str = "data") -> InstanceInfo:
     """An instance in a life of its own."""
     return InstanceInfo(InstanceName(name), kind, f"{name}-{next(_numbers)}", "127.0.0.1", 6624)
+
+
+async def active_at(member: Membership, name: str) -> MgmtState:
+    """Ask for the active role; who has it then."""
+    active = await member.become_active(name)
+    assert active is not None
+    return active
 
 
 def state(term: int = 1, lead: int = 1, writer: str = "w", counter: int = 1) -> SetState:
@@ -245,21 +260,47 @@ async def test_a_database_is_forgotten_as_a_whole_and_can_come_again(world: Worl
     await one.delete_database("db")
 
 
+async def test_the_register_of_management_changes_only_with_the_active_role(world: World) -> None:
+    one, two = world.member(info("m1.i1", "mgmt")), world.member(info("m2.i1", "mgmt"))
+    await asyncio.gather(one.start(), two.start())
+    assert one.view().mgmt_register == MgmtRegister()
+    assert await one.become_active("m1.i1", lambda active, register: None) is None
+    assert await one.amend_register(lambda r: replace(r, stopped=True)) is None
+    mine = await one.become_active("m1.i1", lambda a, r: replace(r, last="1", in_sync=("1", "2")))
+    assert mine is not None
+    assert mine.term == 1
+    await until(two, lambda v: v.mgmt_register == MgmtRegister(1, "1", ("1", "2")))
+    assert await two.become_active("m2.i1") == mine
+    amended = await one.amend_register(lambda r: replace(r, term=9, in_sync=("1",), alone_seq=4))
+    assert amended == MgmtRegister(1, "1", ("1",), alone_seq=4)  # terms grow only with actives
+    assert await two.amend_register(lambda r: replace(r, stopped=True)) is None
+    taken = await two.become_active("m2.i1", lambda a, r: replace(r, last="2", in_sync=("2",)))
+    assert taken is not None  # by force: the former active's session lives on
+    assert (taken.name, taken.term) == ("m2.i1", 2)
+    assert await one.amend_register(lambda r: r) is None
+    view = await until(one, lambda v: v.mgmt == taken and v.mgmt_register.term == 2)
+    assert view.mgmt_register == MgmtRegister(2, "2", ("2",), alone_seq=4)
+    await one.resign_active()  # is not active: nothing happens
+    await two.resign_active()
+    await until(one, lambda v: v.mgmt is None)
+    assert one.view().mgmt_register.in_sync == ("2",)
+
+
 async def test_one_management_instance_is_active_and_terms_grow(world: World) -> None:
     one, two = world.member(info("m1.i1", "mgmt")), world.member(info("m2.i1", "mgmt"))
     await asyncio.gather(one.start(), two.start())
-    answers = await asyncio.gather(one.become_active("m1.i1"), two.become_active("m2.i1"))
+    answers = await asyncio.gather(active_at(one, "m1.i1"), active_at(two, "m2.i1"))
     assert answers[0] == answers[1]
     assert answers[0].term == 1
     active, other = (one, two) if answers[0].name == "m1.i1" else (two, one)
     await other.resign_active()
-    assert (await active.become_active("x")).term == 1
+    assert (await active_at(active, "x")).term == 1
     await active.resign_active()
     await until(other, lambda v: v.mgmt is None)
-    assert (await other.become_active("other")).term == 2
+    assert (await active_at(other, "other")).term == 2
     await other.stop()
     await until(active, lambda v: v.mgmt is None)
-    assert (await active.become_active("again")).term == 3
+    assert (await active_at(active, "again")).term == 3
 
 
 async def test_a_reported_death_is_seen_as_proof_and_ends_serving(world: World) -> None:

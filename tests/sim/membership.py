@@ -17,11 +17,15 @@ from typing import Any
 from membership.port import (
     HEARTBEATS_PER_TIMEOUT,
     LEASE_SHARE,
+    Amendment,
+    Claim,
     ClusterView,
     InstanceInfo,
+    MgmtRegister,
     MgmtState,
     SetState,
     ViewCallback,
+    claim_if_free,
 )
 from protocol.errors import MembershipLostError, UnknownObjectError
 from tests.sim.loop import Scheduler, SimLoop
@@ -425,7 +429,11 @@ class SimMembership:
         """See the port."""
         await self._request(lambda f: f.states.__setitem__(db, value))
 
-    async def become_active(self, name: str) -> MgmtState:
+    async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
+        """See the port."""
+        raise NotImplementedError
+
+    async def amend_register(self, change: Amendment) -> MgmtRegister | None:
         """See the port."""
         raise NotImplementedError
 

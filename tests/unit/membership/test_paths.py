@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from membership import paths
 from membership.paths import BadValueError, GridPaths
-from membership.port import InstanceInfo, MgmtState, SetState
+from membership.port import InstanceInfo, MgmtRegister, MgmtState, SetState
 from protocol.ids import InstanceName
 
 STATE = SetState(3, 2, "life", (1, 2), "writer", 7)
@@ -58,9 +58,9 @@ def test_instances_and_the_active_one_survive() -> None:
     assert paths.decode(InstanceInfo, paths.encode(one)) == one
     active = MgmtState("h.i", "life", 4)
     assert paths.decode(MgmtState, paths.encode(active)) == active
-    assert paths.decode_term(paths.encode_term(12)) == 12
-    with pytest.raises(BadValueError):
-        paths.decode_term(b"{}")
+    register = MgmtRegister(4, "h.i#1", ("h.i#1", "g.i#2"), True, 17)
+    assert paths.decode(MgmtRegister, paths.encode(register)) == register
+    assert paths.decode(MgmtRegister, b'{"v":1,"term":12}') == MgmtRegister(12)
 
 
 @given(some.integers(1, 2**53), some.binary())
