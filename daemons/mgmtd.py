@@ -10,7 +10,7 @@ from membership.port import InstanceInfo, Membership
 from membership.zookeeper import ZooKeeperMembership
 from mgmt.instance import ManagementInstance
 from mgmt.transport.installation import release
-from mgmt.transport.local import LocalTransports
+from mgmt.transport.ssh import HostTransports
 from protocol.clock import SystemClock
 from protocol.ids import InstanceName
 from protocol.instance_file import InstanceSettings
@@ -27,6 +27,7 @@ class LazyManagement:
         self._life = life
         self._settings = load_settings(life.home, "mgmt")
         self._instance: ManagementInstance | None = None
+        self._transports = HostTransports()
 
     async def start(self) -> None:
         """See daemons.runtime.Service."""
@@ -35,7 +36,7 @@ class LazyManagement:
             incarnation=self._life.incarnation,
             make_membership=self._make_membership,
             make_rpc=self._make_rpc,
-            transports=LocalTransports(),
+            transports=self._transports,
             clock=SystemClock(),
         )
         await self._instance.start()
@@ -49,6 +50,7 @@ class LazyManagement:
         """See daemons.runtime.Service."""
         if self._instance is not None:
             await self._instance.drain()
+        await self._transports.close()
 
     def _make_membership(self, settings: InstanceSettings) -> Membership:
         me = InstanceInfo(

@@ -17,11 +17,8 @@ from mgmt.ops.runner import Progress, StepContext, silent
 from mgmt.service.context import Management
 from mgmt.service.instance_files import push_secret, push_settings
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
-from mgmt.transport.installation import (
-    installation_works,
-    place_installation,
-    remove_installation,
-)
+from mgmt.service.placing import Placing
+from mgmt.transport.installation import installation_works, remove_installation
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
 from protocol.errors import GridError, ModelError, NotSupportedError, OperationError
@@ -166,13 +163,23 @@ class Apply:
         return "OK"
 
     async def create_installations(self, body: dict[str, Any]) -> str:
-        """One after the other: hosts that share a file system share the tree."""
+        """Several machines at a time."""
         placed = self._placed.installations()
-        for installation in self._model.installations:
-            key = f"{installation.host}.{installation.name}"
-            if key not in placed or not placed[key].usable:
-                await self._progress("line", f"  {key}: {installation.path}")
-                await self._create_installation(installation)
+        new = [
+            i
+            for i in self._model.installations
+            if (key := f"{i.host}.{i.name}") not in placed or not placed[key].usable
+        ]
+        placing = Placing(self._management, self._model, self._progress)
+
+        async def place(batch: list[Installation]) -> None:
+            for installation in batch:
+                await placing.place(installation)
+
+        try:
+            await self._everywhere(placing.batches(new), _names, place)
+        finally:
+            await placing.close()
         return "OK"
 
     async def verify_instances(self, body: dict[str, Any]) -> str:
@@ -307,25 +314,6 @@ class Apply:
                 detail="The next modelApply makes it again.",
             )
 
-    async def _create_installation(self, installation: Installation) -> None:
-        host = self._model.host(installation.host)
-        assert host is not None
-        transport = self._management.transports.to(host)
-        known = self._placed.installations().get(f"{installation.host}.{installation.name}")
-        placed = known or PlacedInstallation(
-            host=host,
-            name=installation.name,
-            path=installation.path,
-            shared=await installation_works(transport, installation.path),
-        )
-        self._placed.put_installation(placed)  # journal first
-        await self._management.secured()
-        await place_installation(transport, installation.path, source=installation.source)
-        done = msgspec.structs.replace(
-            placed, usable=True, message="", when_us=self._management.clock.wall_us()
-        )
-        self._placed.put_installation(done)
-
     async def _verify_instance(self, instance: Instance, placed: PlacedInstance | None) -> None:
         found = await self._settings_at(self._to(instance), instance.home)
         if placed is not None and placed.created:
@@ -430,6 +418,10 @@ class Apply:
             text = "; ".join(f"{place}: {error.message}" for place, error in failures)
             hint = next((e.hint for _, e in failures if e.hint), "Mend it, repeat modelApply.")
             raise OperationError(text, hint=hint)
+
+
+def _names(installations: list[Installation]) -> str:
+    return ", ".join(f"{i.host}.{i.name}" for i in installations)
 
 
 def _installation_name(placed: PlacedInstallation) -> str:

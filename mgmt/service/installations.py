@@ -9,16 +9,13 @@ from mgmt.model.names import check_name, host_of, installation_at
 from mgmt.model.types import Installation, Model
 from mgmt.service.context import Edit, Management
 from mgmt.service.hosts import new_guid
-from protocol.errors import DuplicateModelObjectError, ModelError, NotSupportedError, ParameterError
+from mgmt.transport.installation import split_source
+from protocol.errors import DuplicateModelObjectError, ModelError, ParameterError
 
 
 def create(management: Management, request: schema.InstallationCreate) -> schema.Done:
     """installationCreate."""
-    if request.source and not request.source.startswith("/"):
-        raise NotSupportedError(
-            "-source on another host is not supported yet",
-            hint="Leave -source out: the installation of the active management instance is used.",
-        )
+    split_source(request.source)
     return schema.Done(
         messages=management.models.edit(lambda m: added(m, request, management.software))
     )

@@ -7,14 +7,13 @@ import ipaddress
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mgmt.model.types import Host
-from mgmt.transport.port import RUN_TIMEOUT_S, CommandResult
+from mgmt.transport.port import OUTPUT_BYTES_MAX, RUN_TIMEOUT_S, CommandResult
 from protocol.errors import OperationError
 
-OUTPUT_BYTES_MAX = 4 * 1024 * 1024  # of one command; the rest is cut off
 _LOOPBACK_HOSTS = ipaddress.ip_address("127.0.0.10")
 
 
@@ -123,6 +122,28 @@ class LocalTransport:
         except OSError as error:
             raise _refused("remove", path, error) from error
 
+    async def unpack(self, archive: Path, directory: str, moved: Callable[[int], None]) -> None:
+        """Make a directory of a local archive; see the port."""
+        if not _free(directory):
+            raise OperationError(f"cannot install {directory}: it exists and is not empty")
+        beside = f"{directory}.unpacking"
+        await self.remove_tree(beside)
+        await self.make_dir(beside)
+        words = ["tar", "-xzf", str(archive), "-C", beside, "--strip-components=1"]
+        done = await self.run([*words, "--no-same-owner"])
+        if done.rc:
+            await self.remove_tree(beside)
+            raise OperationError(f"cannot install {directory}: {done.output.strip()}")
+        os.replace(beside, directory)
+        moved(os.stat(archive).st_size)
+
+    async def pack(self, directory: str, archive: Path) -> None:
+        """Write an archive of a directory; see the port."""
+        parent, _, name = directory.rstrip("/").rpartition("/")
+        done = await self.run(["tar", "-I", "gzip -1", "-cf", str(archive), "-C", parent, name])
+        if done.rc:
+            raise OperationError(f"cannot pack {directory}: {done.output.strip()}")
+
     async def host_name(self) -> str:
         """This machine's name; loopback "hosts" 127.0.0.(10+n) of one machine are host<n>."""
         try:
@@ -145,6 +166,35 @@ class LocalTransports:
     def same_machine(self, one: Host, other: Host) -> bool:
         """All hosts are this machine."""
         return True
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether an address, or the address of a name, is one of this machine's own."""
+    try:
+        found = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(_can_bind(family, where) for family, _, _, _, where in found)
+
+
+def _can_bind(family: int, where: tuple[object, ...]) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(where)
+        except OSError:
+            return False
+    return True
+
+
+def _free(directory: str) -> bool:
+    """Whether a directory can be made there; an empty one is removed."""
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def _exists(path: str) -> bool:

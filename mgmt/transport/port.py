@@ -1,16 +1,18 @@
 """The HostTransport port: what management does on a host before an instance answers there itself.
 
-Adapters: local.py (this machine); SSH comes with the life of a grid.
+Adapters: local.py (this machine), ssh.py (all others).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mgmt.model.types import Host
 
 RUN_TIMEOUT_S = 600.0
+OUTPUT_BYTES_MAX = 4 * 1024 * 1024  # of one command; the rest is cut off
 
 
 class CommandResult(NamedTuple):
@@ -64,6 +66,15 @@ class HostTransport(Protocol):
 
     async def host_name(self) -> str:
         """The first label of the host's own name."""
+        ...
+
+    async def unpack(self, archive: Path, directory: str, moved: Callable[[int], None]) -> None:
+        """Make a directory, whole or not at all, of an archive (tar, gzip) on this machine that
+        holds one directory. It must be absent or empty. `moved` hears of bytes that went over."""
+        ...
+
+    async def pack(self, directory: str, archive: Path) -> None:
+        """Write such an archive of a directory there into a file on this machine."""
         ...
 
 

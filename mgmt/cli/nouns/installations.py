@@ -59,7 +59,7 @@ COMMANDS = (
         (Positional("HOST[.NAME]"),),
         (
             Option("location", "PATH", "directory; may hold !!HOST_NAME!!"),
-            Option("source", "PATH", "installation to copy (default: the active management's)"),
+            Option("source", "[ADDR:]PATH", "what to copy (default: the active management's)"),
             Option("comment", "TEXT", "free text"),
         ),
         build=_create,
