@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,24 +95,23 @@ class SshHost:
                 connection.abort()
             for child in tuple(self._children):
                 self._end_all_below(child.pid)
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
                 await child.wait()
             await self._server.wait_closed()
             self._server = None
         if self._process is not None:
             self._end_all_below(self._process.pid)
-            self._process.kill()
             await self._process.wait()
             self._process = None
 
     def _end_all_below(self, parent: int) -> None:
-        """Debian's sshd has a process per connection."""
-        listed = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True)
-        for pid in listed.stdout.split():
-            self._end_all_below(int(pid))
+        """Parents first: what a lost session ran must not report its end."""
+        below = [parent]
+        for pid in below:
+            listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+            below += [int(word) for word in listed.stdout.split()]
+        for pid in below:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), 9)
+                os.kill(pid, signal.SIGKILL)
 
     async def _run(self, process: Any) -> None:
         self.commands += 1
