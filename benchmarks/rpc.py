@@ -1,6 +1,6 @@
 """Round trips a second of the internal RPC between two processes on this machine.
 
-    python benchmarks/rpc.py [-s SECONDS] [-r REPETITIONS] [-o json] [--loop uvloop|asyncio]
+    python benchmarks/rpc.py [-s SECONDS] [-r REPETITIONS] [-o json] [--loop uvloop|asyncio] [--tls]
 
 Each request carries the payload and its reply echoes it. CPU is that of both processes together.
 """
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from mgmt import certificates
+from protocol.clock import wall_us
 from protocol.messages import registry
 from protocol.rpc.allocator import keep_freed_memory
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
+from protocol.tls import CertifiedName, InternalTls
 
 HOST = "127.0.0.1"
 PAYLOADS = (100, 64 * 1024)
@@ -73,9 +77,25 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def serve(secret: str) -> None:
+def make_certificates(folder: Path) -> None:
+    """For both processes, as gridCreate and modelApply do."""
+    authority = certificates.new_authority("bench", wall_us())
+    for name, kind in (("server", "data"), ("client", "tool")):
+        named = CertifiedName("bench", kind, name)
+        issued = certificates.issue(authority, name, now_us=wall_us(), internal=named)
+        (folder / f"{name}.pem").write_text(issued.pem)
+    (folder / "root.crt").write_text(authority.certificates)
+
+
+def tls_of(folder: str, name: str) -> InternalTls | None:
+    """Of one of the processes; None without a folder."""
+    return InternalTls(Path(folder, "root.crt"), Path(folder, f"{name}.pem")) if folder else None
+
+
+async def serve(secret: str, folder: str) -> None:
     """The answering process: prints its port, ends when its standard input closes."""
-    node = RpcNode(NodeIdentity("bench", "server", "1", secret.encode()))
+    identity = NodeIdentity("bench", "server", "1", secret.encode())
+    node = RpcNode(identity, tls=tls_of(folder, "server"))
     node.handle(Echo, lambda message, request: request.reply(message))
     node.handle(CpuAsked, lambda _message, request: request.reply(CpuUsed(cpu_s())))
     print(await node.listen(HOST, 0), flush=True)
@@ -144,7 +164,8 @@ async def measure(peer: Any, payload_bytes: int, in_flight: int, seconds: float)
 
 async def drive(port: int, secret: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """All figures; each the median repetition by round trips/s."""
-    node = RpcNode(NodeIdentity("bench", "client", "1", secret.encode(), kind="tool"))
+    identity = NodeIdentity("bench", "client", "1", secret.encode(), kind="tool")
+    node = RpcNode(identity, tls=tls_of(options.folder, "client"))
     node.set_peer("server", HOST, port)
     peer = await node.wait_connected("server", 10)
     await measure(peer, 100, 16, 0.3)  # warm
@@ -202,20 +223,32 @@ def main() -> int:
     parser.add_argument("-r", "--repetitions", type=int, default=3)
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--tls", action="store_true", help="mutual TLS, as between hosts")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        run(serve(options.serve), options.loop)
+        run(serve(options.serve, options.folder), options.loop)
         return 0
+    with tempfile.TemporaryDirectory() as folder:
+        if options.tls:
+            make_certificates(Path(folder))
+            options.folder = folder
+        return bench(options)
+
+
+def bench(options: argparse.Namespace) -> int:
+    """Start the answering process, measure, print."""
     secret = secrets.token_hex(16)
     command = [sys.executable, __file__, "--serve", secret, "--loop", options.loop]
+    command += ["--folder", options.folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
         figures = run(drive(port, secret, options), options.loop)
         server.communicate()
     about = interpreter() | {
-        "loop": options.loop,
+        "loop": options.loop + (" with TLS" if options.tls else ""),
         "load_average": round(os.getloadavg()[0], 1),
     }
     if options.output == "json":

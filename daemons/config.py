@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import structlog
+
 from daemons.runtime import EXIT_CONFIG
-from protocol import instance_file
+from protocol import instance_file, tls
 from protocol.errors import ParameterError
 from protocol.instance_file import InstanceSettings
+from protocol.tls import InternalTls
+
+log = structlog.get_logger(__name__)
 
 
 def home_from_arguments(title: str) -> Path:
@@ -25,6 +30,18 @@ def load_settings(home: Path, kind: str) -> InstanceSettings:
     if settings.kind != kind:
         raise ParameterError(f"{home} is the home of a {settings.kind} instance, not of {kind}")
     return settings
+
+
+def internal_tls(settings: InstanceSettings) -> InternalTls | None:
+    """Both sides of the internal network; None in clear. Raises ParameterError without files."""
+    if settings.internal_encryption == "off":
+        log.warning(
+            "network.unencrypted",
+            address=settings.internal_address,
+            meaning="instances of this grid talk in clear text; for loopback addresses only",
+        )
+        return None
+    return InternalTls(settings.path(tls.ROOT_FILE), settings.path(tls.INSTANCE_FILE))
 
 
 def membership_hosts(settings: InstanceSettings) -> str:

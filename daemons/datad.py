@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from daemons.config import internal_tls
 from daemons.runtime import EXIT_CONFIG, ConfigError, Life, run_daemon
 from data.instance import DataInstance
 from membership.port import InstanceInfo
@@ -63,7 +64,8 @@ class DataDaemon:
             previous_incarnations=life.previous_incarnations,
         )
         rpc = RpcNode(
-            NodeIdentity(settings.grid_id, settings.name, life.incarnation, secret.encode())
+            NodeIdentity(settings.grid_id, settings.name, life.incarnation, secret.encode()),
+            tls=internal_tls(settings),
         )
         self._instance = DataInstance(settings, life.home, info, rpc, membership)
         await self._instance.start()

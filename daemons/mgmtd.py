@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from daemons.config import home_from_arguments, load_settings, membership_hosts
+from daemons.config import home_from_arguments, internal_tls, load_settings, membership_hosts
 from daemons.runtime import Life, run_daemon
 from membership.port import InstanceInfo, Membership
 from membership.zookeeper import ZooKeeperMembership
@@ -78,7 +78,8 @@ class LazyManagement:
                 incarnation=self._life.incarnation,
                 secret=settings.secret().encode(),
                 kind="mgmt",
-            )
+            ),
+            tls=internal_tls(settings),
         )
 
 

@@ -31,7 +31,7 @@ from data.session.frontend import Frontend
 from data.storage.element import Element
 from data.txn.epochs import EpochBook
 from membership.port import ClusterView, InstanceInfo, Membership
-from protocol import trace
+from protocol import tls, trace
 from protocol.clock import SystemClock, boottime_s
 from protocol.errors import (
     CorruptElementError,
@@ -43,6 +43,7 @@ from protocol.instance_file import InstanceSettings
 from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
 from protocol.rpc.node import RpcNode
 from protocol.rpc.reach import reach_of
+from protocol.tls import ServerTls
 from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
@@ -77,10 +78,15 @@ class DataInstance:
             home, info.name, info.incarnation, self, membership, self._clock
         )
         handlers.register(rpc, self.keeper)
+        mode = settings.server_encryption
         self._engine = DataEngine(
             self._served, lambda database: bool(self.keeper.reports(database))
         )
-        self.frontend = Frontend(self._engine)
+        self.frontend = Frontend(
+            self._engine,
+            tls=None if mode == "rejected" else ServerTls(settings.path(tls.SERVER_FILE)),
+            requires_tls=mode == "required",
+        )
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
         self._reach = reach_of(rpc)

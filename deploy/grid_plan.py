@@ -33,6 +33,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     k: int = 2
     data: int = 4  # data instances
     port_base: int = DEFAULT_BASE
+    encryption: str = "off"  # "on": TLS between instances and for clients
 
     # -- ports and addresses
     @property
@@ -95,7 +96,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     def entries(self) -> list[str]:
         """Everything that is made in the folder."""
         hosts = [f"host{number}" for number in (1, *self.hosts())]
-        files = ["env.sh", "pg_service.conf", "pgpass", *self.files(Path("/"))]
+        files = ["env.sh", "pg_service.conf", "pgpass", "root.crt", *self.files(Path("/"))]
         return ["membership", "install", "databases", *hosts, *files]
 
     # -- files
@@ -116,6 +117,8 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
             "install_location": str(installation),
             "dbdef_file": f"{DATABASE}.dbdef",
             "cs_connect_files": f"{DATABASE}client.connect",
+            "internal_encryption": "required" if self.encryption == "on" else "off",
+            "server_encryption": "accepted" if self.encryption == "on" else "rejected",
         }
         management = {
             "host": "host1",
@@ -160,7 +163,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def differences(self, other: GridPlan) -> str:
         """In words; "" for none."""
-        names = {"k": "K", "data": "DATA", "port_base": "PORT_BASE"}
+        names = {"k": "K", "data": "DATA", "port_base": "PORT_BASE", "encryption": "ENCRYPTION"}
         return ", ".join(
             f"{name}={getattr(other, field)} (not {getattr(self, field)})"
             for field, name in names.items()
@@ -186,7 +189,10 @@ def from_environment(environment: Mapping[str, str]) -> GridPlan:
     base = _number(environment, "PORT_BASE", DEFAULT_BASE, 1100, 65000)
     if data % k:
         raise ParameterError(f"DATA={data} is not a multiple of K={k}: every row has K copies")
-    plan = GridPlan(folder=folder, k=k, data=data, port_base=base)
+    encryption = environment.get("ENCRYPTION") or "off"
+    if encryption not in ("on", "off"):
+        raise ParameterError(f"ENCRYPTION={encryption}: on or off")
+    plan = GridPlan(folder=folder, k=k, data=data, port_base=base, encryption=encryption)
     if not 1024 <= plan.mgmt_port <= 65535:
         raise ParameterError(f"PORT_BASE={base}: the management port would be {plan.mgmt_port}")
     longest = f"{plan.data_homes()[-1]}/info/.s.PGSQL.{plan.cs_port}"

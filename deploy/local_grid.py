@@ -1,7 +1,8 @@
 """A whole grid on this machine: python -m deploy.local_grid up|stop|start|status|logs|destroy.
 
-Settings come from the environment: GRID_DIR (.grid), K (2), DATA (4), PORT_BASE (6600). They are
-kept in GRID_DIR; a later `up` with others is refused. Uses the tools that an operator would use.
+Settings come from the environment: GRID_DIR (.grid), K (2), DATA (4), PORT_BASE (6600), ENCRYPTION
+(off). They are kept in GRID_DIR; a later `up` with others is refused.
+Uses the tools that an operator would use.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def _wanted(environment: dict[str, str]) -> GridPlan:
             ("K", before.k),
             ("DATA", before.data),
             ("PORT_BASE", before.port_base),
+            ("ENCRYPTION", before.encryption),
         ):
             environment[name] = environment.get(name) or str(value)
     return from_environment(environment)
@@ -300,10 +302,14 @@ def _write_client_files(plan: GridPlan, login: load.Login) -> None:
         for host in plan.external_addresses()
     ]
     _private(passfile, "\n".join(lines) + "\n")
+    rootcert: tuple[str, ...] = ()
+    if plan.encryption == "on":
+        _private(plan.folder / "root.crt", _admin(plan, "certificateExport"))
+        rootcert = ("-rootcert", str(plan.folder / "root.crt"))
     service = _admin(
         plan,
         *("gridClientExport", "-service", "-database", DATABASE),
-        *("-user", USER, "-passfile", str(passfile)),
+        *("-user", USER, "-passfile", str(passfile), *rootcert),
     )
     _private(plan.folder / "pg_service.conf", service)
     _private(plan.folder / "env.sh", plan.environment_script())
@@ -324,6 +330,8 @@ The grid is up after {_elapsed()}: {plan.data} data instances, K={plan.k}, datab
 Drivers use the same service file (service={DATABASE}) or {first}:{plan.cs_port}, user {USER};
 the password is in {plan.folder / "pgpass"}."""
     )
+    if plan.encryption == "off":
+        print("\nNOTHING IS ENCRYPTED (loopback addresses only); with TLS: ENCRYPTION=on make grid")
 
 
 def _stored(folder: Path) -> GridPlan:
@@ -350,7 +358,8 @@ def _as_path(kind: type, value: object) -> object:
 
 
 def _write(plan: GridPlan, *, ready: bool) -> None:
-    fields = {"k": plan.k, "data": plan.data, "port_base": plan.port_base, "ready": ready}
+    fields: dict[str, object] = {"k": plan.k, "data": plan.data, "port_base": plan.port_base}
+    fields |= {"encryption": plan.encryption, "ready": ready}
     _private(plan.folder / PLAN_FILE, json.dumps(fields) + "\n")
 
 

@@ -17,7 +17,7 @@ from mgmt.ha.role import Role
 from mgmt.model.store import Store
 from mgmt.ops.operation import State
 from mgmt.ops.runner import Runner
-from mgmt.service import apply, databases, distribution
+from mgmt.service import apply, certificates, databases, distribution
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
 from mgmt.transport.installation import release
@@ -37,6 +37,7 @@ MakeMembership = Callable[[InstanceSettings], Membership]  # not started yet
 MakeRpc = Callable[[InstanceSettings], RpcNode]  # not listening yet
 INSTALLERS: tuple[Callable[[Management], None], ...] = (
     apply.install,
+    certificates.install,
     databases.install,
     distribution.install,
 )
@@ -64,6 +65,8 @@ class ManagementInstance:
         self.keeper: RoleKeeper | None = None  # from the session with membership on
         store_path = settings.path(STORE_FILE)
         store_path.parent.mkdir(parents=True, exist_ok=True)
+        store_path.touch(mode=0o600)  # it holds the key of the certificate authority
+        store_path.chmod(0o600)
         store = Store(store_path)
         self.management = Management(
             store=store,

@@ -48,6 +48,8 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     mgmt_port: int = DEFAULT_MGMT_PORT  # HTTP API on the internal address; management only
     data_space_group: int = 0  # 1..K; 0: none
     secret_file: str = SECRET_FILE
+    internal_encryption: str = "off"  # "required": mutual TLS between instances; "off"
+    server_encryption: str = "rejected"  # of SQL clients; see gridCreate -serverEncryption
     installation: str = ""  # absolute path; <home>/install links to it
     membership: MembershipSettings = MembershipSettings()
 

@@ -34,6 +34,7 @@ from protocol.errors import (
 from protocol.limits import CLIENT_CONNECTIONS_MAX, CLIENT_CONNECTIONS_RESERVED, KIB
 from protocol.pgwire.connection import Phase
 from protocol.pgwire.scram import Verifier, mock_verifier
+from protocol.tls import ServerTls
 
 log = structlog.get_logger()
 
@@ -56,13 +57,18 @@ class Frontend:
         *,
         connections_max: int = CLIENT_CONNECTIONS_MAX,
         connections_reserved: int = CLIENT_CONNECTIONS_RESERVED,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
+        requires_tls: bool = False,
         administrator: str | None = None,
         authentication_timeout_s: float = AUTHENTICATION_TIMEOUT_S,
     ) -> None:
-        """administrator: SQL name of the instance administrator, default the OS user's own name."""
+        """administrator: SQL name of the instance administrator, default the OS user's own name.
+
+        tls: None offers none. requires_tls: on TCP no user without it (a cancel request may).
+        """
         self.engine = engine
         self.tls = tls
+        self.requires_tls = requires_tls
         self.authentication_timeout_s = authentication_timeout_s
         self._administrator = administrator or pwd.getpwuid(os.getuid()).pw_name
         self._connections_max = connections_max
@@ -278,8 +284,13 @@ class Client(asyncio.Protocol):
         uid = _peer_uid(peer)
         _keep_alive(peer)
         self.session = Session(
-            self._frontend, self, offers_tls=self._frontend.tls is not None, peer_uid=uid
+            self._frontend,
+            self,
+            offers_tls=self._frontend.tls is not None,
+            peer_uid=uid,
         )
+        if self._frontend.requires_tls and peer.family != socket.AF_UNIX:
+            self.session.connection.requires_tls = True
         refusal = self._frontend.opened(self)
         if refusal is not None:
             self.session.end(refusal)
@@ -370,7 +381,7 @@ class Client(asyncio.Protocol):
             encrypted = await self._loop.start_tls(
                 self._transport,
                 self,
-                self._frontend.tls,
+                self._frontend.tls.context(),
                 server_side=True,
                 ssl_handshake_timeout=self._frontend.authentication_timeout_s,
             )

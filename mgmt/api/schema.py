@@ -140,6 +140,8 @@ class GridCreate(Request, frozen=True, kw_only=True):
     retain_days: int = 30
     retain_versions: int = 10
     warn_threshold_pct: int = 90
+    internal_encryption: str = "required"
+    server_encryption: str = "accepted"
 
 
 class GridDisplay(Request, frozen=True, kw_only=True):
@@ -167,6 +169,8 @@ class GridReply(Reply, frozen=True, kw_only=True):
     model_latest: int
     model_current: int
     seq: int
+    internal_encryption: str
+    server_encryption: str
 
 
 class GridModify(Request, frozen=True, kw_only=True):
@@ -176,6 +180,7 @@ class GridModify(Request, frozen=True, kw_only=True):
     retain_days: int | None = None
     retain_versions: int | None = None
     warn_threshold_pct: int | None = None
+    server_encryption: str | None = None  # in force with each instance's next start after apply
 
 
 class GridClientExport(Request, frozen=True, kw_only=True):
@@ -186,6 +191,7 @@ class GridClientExport(Request, frozen=True, kw_only=True):
     user: str = ""  # service form
     passfile: str = ""
     database: str = ""  # service form: only this database; "": all connectables
+    rootcert: str = ""  # service form: file of the authority's certificate; clients check servers
 
 
 # -- hosts ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mgmt.cli.command import Command
 from mgmt.cli.nouns import (
+    certificates,
     connectables,
     databases,
     dbdefs,
@@ -19,6 +20,7 @@ from mgmt.cli.nouns import (
 )
 
 COMMANDS: tuple[Command, ...] = (
+    *certificates.COMMANDS,
     *connectables.COMMANDS,
     *databases.COMMANDS,
     *dbdefs.COMMANDS,

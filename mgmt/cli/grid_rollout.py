@@ -118,6 +118,10 @@ def _create_grid(plan: Rollout, management: RolloutInstance, folder: Path) -> No
     words += ["-mgmtPort", str(management.mgmt_port)]
     if plan.session_timeout:
         words += ["-sessionTimeout", plan.session_timeout]
+    if plan.internal_encryption:
+        words += ["-internalEncryption", plan.internal_encryption]
+    if plan.server_encryption:
+        words += ["-serverEncryption", plan.server_encryption]
     _admin(*words)
 
 

@@ -54,6 +54,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     install_location: str = ""  # "": instance_location
     mgmt_location: str = ""  # "": instance_location
     session_timeout: str = ""  # seconds; "": the default
+    internal_encryption: str = ""  # as gridCreate's options; "": the default
+    server_encryption: str = ""
     mgmt_instances: tuple[RolloutInstance, ...]
     data_instances: tuple[RolloutInstance, ...]
 

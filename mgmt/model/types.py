@@ -26,6 +26,8 @@ class GridFacts(msgspec.Struct, frozen=True, kw_only=True):
     retain_versions: int = 10
     warn_threshold_pct: int = 90
     mgmt_failover: str = "automatic"  # or "manual": a standby becomes active only by command
+    internal_encryption: str = "off"  # "required" | "off", for ever
+    server_encryption: str = "rejected"  # "accepted" | "rejected" | "requested" | "required"
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from mgmt.model import diff, document, versions
 from mgmt.model.types import Installation, Instance, Model
 from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
+from mgmt.service import certificates
 from mgmt.service.context import Management
 from mgmt.service.instance_files import push_secret, push_settings
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
@@ -69,6 +70,10 @@ async def apply(
     versions.check_writable(register)
     model = management.models.get(register.latest)
     check(model)
+    certificates.check_addresses(
+        management.models.grid.internal_encryption,
+        {host.name: host.internal_address for host in model.hosts},
+    )
     todo = _todo(management, model)
     planned = diff.apply_steps(todo, version=register.latest, start=request.start)
     steps = [Step(step.title, step.action) for step in planned]
@@ -215,12 +220,18 @@ class Apply:
         return "OK"
 
     async def authentication(self, body: dict[str, Any]) -> str:
-        """Every instance gets the grid secret."""
+        """Every instance gets the grid secret and its certificates."""
         secret = self._management.settings.secret()
         await self._everywhere(
             self._model.instances,
             lambda i: i.full_name,
             lambda i: push_secret(self._to(i), i.home, secret),
+        )
+        certificates.forget_others(self._management, self._model)
+        await self._everywhere(
+            self._model.instances,
+            lambda i: i.full_name,
+            lambda i: certificates.provide(self._management, self._model, i),
         )
         return "OK"
 

@@ -132,10 +132,13 @@ def client_ini(model: Model, release: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def client_service(model: Model, request: schema.GridClientExport) -> str:
+def client_service(
+    model: Model, request: schema.GridClientExport, more: tuple[str, ...] = ()
+) -> str:
     """libpq's pg_service.conf: the same servers, in an order that spreads the clients.
 
-    Only keywords that libpq 15 knows. Without client/server connectables the databases themselves.
+    more: lines about encryption. Only keywords that libpq 15 knows. Without client/server
+    connectables the databases themselves.
     """
     if request.passfile and not request.passfile.startswith("/"):
         raise ParameterError(f"-passfile {request.passfile}: an absolute path is needed")
@@ -156,7 +159,7 @@ def client_service(model: Model, request: schema.GridClientExport) -> str:
             lines.append(f"user={request.user}")
         if request.passfile:
             lines.append(f"passfile={request.passfile}")
-        lines += ["connect_timeout=5", ""]
+        lines += [*more, "connect_timeout=5", ""]
     return "\n".join(lines)
 
 

@@ -11,9 +11,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from mgmt.api import schema
+from mgmt.api import schema_certificates as requests
+from mgmt.certificates import new_authority
 from mgmt.model.membership_file import parse_membership
 from mgmt.model.names import check_name
+from mgmt.model.store import Put
 from mgmt.model.types import GridFacts, Host, Installation, Instance, Model
+from mgmt.service import certificates
 from mgmt.service.connectables import client_ini, client_service
 from mgmt.service.context import Management
 from mgmt.service.hosts import new_guid
@@ -36,15 +40,19 @@ async def create(management: Management, request: schema.GridCreate, join: Join)
     if not 1 <= request.k <= K_MAX:
         raise ParameterError(f"-k {request.k}: the number of copies must be 1 to {K_MAX}")
     _check_limits(request.retain_days, request.retain_versions, request.warn_threshold_pct)
+    certificates.check_modes(request.internal_encryption, request.server_encryption)
     servers = parse_membership(request.membership)
     own = management.settings
     host = await _host(management, request)
+    certificates.check_addresses(request.internal_encryption, {host.name: host.internal_address})
     settings = msgspec.structs.replace(
         own,
         name=f"{host.name}.{own.name}",
         host=host.name,
         grid=request.name,
         grid_id=secrets.token_hex(16),
+        internal_encryption=request.internal_encryption,
+        server_encryption=request.server_encryption,
         membership=instance_file.MembershipSettings(
             servers=tuple(address_port(server) for server in servers),
             session_timeout_s=request.session_timeout_s,
@@ -53,11 +61,35 @@ async def create(management: Management, request: schema.GridCreate, join: Join)
     transport = management.transports.to(host)
     secret_path = str(settings.path(settings.secret_file))
     await transport.put_file(secret_path, secrets.token_hex(32).encode(), mode=0o600)
+    model = _first_model(management, request, settings, host, servers)
+    given = await _certify(management, model, settings)
     await join(settings)
-    _write_model(management, request, settings, host, servers)
+    _write_model(management, request, settings, model, given)
     file = instance_file.render(settings).encode()
     await transport.put_file(str(settings.path(instance_file.INSTANCE_FILE)), file)
-    return schema.Done(messages=(f"Grid {request.name} created",))
+    messages = [f"Grid {request.name} created"]
+    if request.internal_encryption == "off":
+        messages.append(certificates.OFF_WARNING.format(grid=request.name))
+    return schema.Done(messages=tuple(messages))
+
+
+async def _certify(
+    management: Management, model: Model, settings: InstanceSettings
+) -> tuple[Put, ...]:
+    """A new authority and this instance's certificates; what has to be written down of them."""
+    now_us = management.clock.wall_us()
+    authority = new_authority(settings.grid, now_us)
+    instance = model.instances[0]
+    present = await certificates.place(
+        management.transports.to(model.hosts[0]),
+        settings.home,
+        settings.name,
+        certificates.wanted(model, instance, settings.grid_id),
+        authority,
+        {},
+        now_us=now_us,
+    )
+    return certificates.root_record(authority), *certificates.records(settings.name, present, {})
 
 
 async def _host(management: Management, request: schema.GridCreate) -> Host:
@@ -72,13 +104,13 @@ async def _host(management: Management, request: schema.GridCreate) -> Host:
     return msgspec.structs.replace(host, name=name)
 
 
-def _write_model(
+def _first_model(
     management: Management,
     request: schema.GridCreate,
     settings: InstanceSettings,
     host: Host,
     servers: tuple[str, ...],
-) -> None:
+) -> Model:
     installation = Installation(
         host=host.name,
         name="installation1",
@@ -97,13 +129,23 @@ def _write_model(
         cs_port=settings.cs_port,
         mgmt_port=request.mgmt_port,
     )
-    model = Model(
+    return Model(
         data_space_groups=request.k,
         hosts=(host,),
         installations=(installation,),
         instances=(instance,),
         membership_servers=servers,
     )
+
+
+def _write_model(
+    management: Management,
+    request: schema.GridCreate,
+    settings: InstanceSettings,
+    model: Model,
+    given: tuple[Put, ...],
+) -> None:
+    (host,), (installation,), (instance,) = model.hosts, model.installations, model.instances
     now_us = management.clock.wall_us()
     management.placed.put_installation(
         PlacedInstallation(
@@ -139,7 +181,10 @@ def _write_model(
         retain_days=request.retain_days,
         retain_versions=request.retain_versions,
         warn_threshold_pct=request.warn_threshold_pct,
+        internal_encryption=request.internal_encryption,
+        server_encryption=request.server_encryption,
     )
+    management.store.write(*given)
     management.models.create(grid, model)  # last: from here on the grid exists
 
 
@@ -179,6 +224,8 @@ def display(management: Management) -> schema.GridReply:
         model_latest=register.latest,
         model_current=register.current,
         seq=management.store.seq,
+        internal_encryption=grid.internal_encryption,
+        server_encryption=grid.server_encryption,
     )
 
 
@@ -186,11 +233,12 @@ def modify(management: Management, request: schema.GridModify) -> schema.Done:
     """gridModify."""
     changes = {
         field: value
-        for field in ("retain_days", "retain_versions", "warn_threshold_pct")
+        for field in ("retain_days", "retain_versions", "warn_threshold_pct", "server_encryption")
         if (value := getattr(request, field)) is not None
     }
     grid = msgspec.structs.replace(management.models.grid, **changes)
     _check_limits(grid.retain_days, grid.retain_versions, grid.warn_threshold_pct)
+    certificates.check_modes(grid.internal_encryption, grid.server_encryption)
     management.models.set_grid(grid)
     return schema.Done(messages=("Grid Definition modified.",))
 
@@ -199,7 +247,53 @@ def client_export(management: Management, request: schema.GridClientExport) -> s
     """gridClientExport: of the model in force, for clients outside."""
     model = management.models.current()
     if request.form == "service":
-        text = client_service(model, request)
+        text = client_service(model, request, _ssl_lines(management, request.rootcert))
     else:
         text = client_ini(model, management.software)
     return schema.TextFile(text=text, messages=("Client configuration exported to {file}",))
+
+
+def _ssl_lines(management: Management, rootcert: str) -> tuple[str, ...]:
+    """What a service says about encryption."""
+    mode = management.models.grid.server_encryption
+    if rootcert and mode == "rejected":
+        raise ModelError(
+            "SQL clients of this grid are not encrypted",
+            hint="ttGridAdmin gridModify -serverEncryption accepted, modelApply, restart.",
+        )
+    if rootcert:
+        return "sslmode=verify-full", f"sslrootcert={rootcert}"
+    return {"rejected": ("sslmode=disable",), "required": ("sslmode=require",)}.get(mode, ())
+
+
+_README = """\
+Files for clients of grid {grid}, to be unpacked into {location}:
+
+root.crt         certificate of the grid's authority: clients check the servers with it
+pg_service.conf  PostgreSQL services, one per connectable: PGSERVICEFILE={location}/pg_service.conf
+sys.odbc.ini     the same servers in the form that TimesTen clients read
+
+psql service={service}    checks the server's certificate and name (sslmode=verify-full)
+"""
+
+
+def client_export_all(
+    management: Management, request: requests.ClientExportAll
+) -> requests.ClientFilesReply:
+    """gridClientExportAll."""
+    model = management.models.current()
+    location = request.location.rstrip("/") or "/"
+    export = schema.GridClientExport(user=request.user, passfile=request.passfile)
+    lines = _ssl_lines(management, f"{location}/root.crt")
+    names = [c.name for c in model.connectables] or ["SERVICE"]
+    files = {
+        "root.crt": certificates.root_text(management).text,
+        "pg_service.conf": client_service(model, export, lines),
+        "sys.odbc.ini": client_ini(model, management.software),
+        "README.txt": _README.format(
+            grid=management.models.grid.name, location=location, service=names[0]
+        ),
+    }
+    return requests.ClientFilesReply(
+        files=tuple(requests.ClientFile(name, text) for name, text in files.items())
+    )

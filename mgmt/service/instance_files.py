@@ -62,6 +62,8 @@ def settings_of(management: Management, model: Model, instance: Instance) -> Ins
         cs_port=instance.cs_port,
         mgmt_port=instance.mgmt_port,
         data_space_group=host.data_space_group,
+        internal_encryption=own.internal_encryption,
+        server_encryption=management.models.grid.server_encryption,
         installation=installation.path,
         membership=msgspec.structs.replace(own.membership, servers=servers),
     )

@@ -153,6 +153,7 @@ class Connection:
         self.user = ""
         self._handler = handler
         self._offers_tls = offers_tls
+        self.requires_tls = False  # no user comes in without; set by the owner
         self._scram: ScramServer | None = None
         self._rest = bytearray()  # bytes that were not looked at yet
         self._wanted = 0  # there is no use in looking before _rest is so long
@@ -227,7 +228,7 @@ class Connection:
         """The TLS handshake is done."""
         assert self.phase is Phase.TLS
         self.phase = Phase.STARTUP
-        self._offers_tls = False
+        self._offers_tls = self.requires_tls = False
         self._wanted = 0
         self.resume()
 
@@ -377,6 +378,11 @@ class Connection:
             raise NotSupportedError(
                 f"unsupported frontend protocol {version >> 16}.{version & 0xFFFF}: "
                 "server supports 3.0"
+            )
+        if self.requires_tls:
+            raise AuthenticationError(
+                "this data instance wants encrypted connections",
+                hint="Connect with sslmode=require, or better verify-full (see certificateExport).",
             )
         unknown = [name for name in parameters if name.startswith("_pq_.")]
         if version & 0xFFFF or unknown:

@@ -121,7 +121,8 @@ def refusal(error: GridError) -> bytes:
 
 
 class DiallerHandshake:
-    """The dialling side of one connection. `peer` is set when the connection is open."""
+    """The dialling side of one connection. `peer` is set when the connection is open, `claimed`
+    when the other end has said who it is: a certificate is to be checked before it is answered."""
 
     def __init__(
         self, me: NodeIdentity, wanted_name: str, wire_versions: tuple[int, int], nonce: bytes
@@ -130,7 +131,7 @@ class DiallerHandshake:
         self._me = me
         self._wanted_name = wanted_name
         self._versions = wire_versions
-        self._proven: PeerIdentity | None = None
+        self.claimed: PeerIdentity | None = None
         low, high = wire_versions
         self._hello = _encode(
             Hello(
@@ -145,14 +146,14 @@ class DiallerHandshake:
     def receive(self, body: bytes) -> bytes | None:
         """Take the acceptor's next body; return what to send. Raises HandshakeError."""
         try:
-            if self._proven is None:
+            if self.claimed is None:
                 return self._challenged(_decode_challenge(body))
             answer = _decode_welcome(body)
         except msgspec.MsgspecError as error:
             raise HandshakeError(f"not a TenGrid peer: {error}") from error
         if isinstance(answer, Refused):
             raise _refused(answer)
-        self.peer = self._proven
+        self.peer = self.claimed
         return None
 
     def _challenged(self, answer: Challenge | Refused) -> bytes:
@@ -168,12 +169,13 @@ class DiallerHandshake:
             raise HandshakeError(f"reached {core.name}, wanted {self._wanted_name}")
         if not self._versions[0] <= core.wire_version <= self._versions[1]:
             raise HandshakeError(f"the peer chose wire version {core.wire_version}")
-        self._proven = PeerIdentity(core.name, core.kind, core.incarnation, core.wire_version)
+        self.claimed = PeerIdentity(core.name, core.kind, core.incarnation, core.wire_version)
         return _encode(Proof(_proof(secret, b"dialler", self._hello, answer.core)))
 
 
 class AcceptorHandshake:
-    """The accepting side. When `peer` is set, the caller admits it and sends `welcome()`."""
+    """The accepting side. When `peer` is set, the caller admits it and sends `welcome()`;
+    `claimed` as at the dialler's."""
 
     def __init__(self, me: NodeIdentity, wire_versions: tuple[int, int], nonce: bytes) -> None:
         self.peer: PeerIdentity | None = None
@@ -182,20 +184,20 @@ class AcceptorHandshake:
         self._nonce = nonce
         self._hello = b""
         self._core = b""
-        self._claimed: PeerIdentity | None = None
+        self.claimed: PeerIdentity | None = None
 
     def receive(self, body: bytes) -> bytes | None:
         """Take the dialler's next body; return what to send. Raises HandshakeError."""
         try:
-            if self._claimed is None:
+            if self.claimed is None:
                 return self._greeted(body, _decode_hello(body))
             proof = _decode_proof(body).proof
         except msgspec.MsgspecError as error:
             raise HandshakeError(f"not a TenGrid peer: {error}") from error
         expected = _proof(self._me.secret, b"dialler", self._hello, self._core)
         if not hmac.compare_digest(proof, expected):
-            raise HandshakeError(f"{self._claimed.name} does not know this grid's secret")
-        self.peer = self._claimed
+            raise HandshakeError(f"{self.claimed.name} does not know this grid's secret")
+        self.peer = self.claimed
         return None
 
     def welcome(self) -> bytes:
@@ -220,7 +222,7 @@ class AcceptorHandshake:
             )
         self._hello = body
         self._core = _encode(ChallengeCore(me.name, me.kind, me.incarnation, version, self._nonce))
-        self._claimed = PeerIdentity(hello.name, hello.kind, hello.incarnation, version)
+        self.claimed = PeerIdentity(hello.name, hello.kind, hello.incarnation, version)
         return _encode(Challenge(self._core, _proof(me.secret, b"acceptor", body, self._core)))
 
 

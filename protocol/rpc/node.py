@@ -30,6 +30,7 @@ from protocol.rpc.handshake import (
 )
 from protocol.rpc.server import AsyncHandler, Handler, HandlerTable, Request
 from protocol.rpc.ticker import Ticker
+from protocol.tls import InternalTls, check_certificate
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +48,12 @@ class RpcNode:
         self,
         me: NodeIdentity,
         wire_versions: tuple[int, int] = (WIRE_VERSION_MIN, WIRE_VERSION_MAX),
+        *,
+        tls: InternalTls | None = None,
     ) -> None:
+        """tls: None speaks in clear, which is for grids that never leave this machine."""
         self.me = me
+        self.tls = tls
         self.wire_versions = wire_versions
         self._handlers = HandlerTable()
         self._codec = envelope.Codec()
@@ -82,7 +87,11 @@ class RpcNode:
         """Accept peers there; returns the port (a free one for 0). OSError when it is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Handshaking(self, None), address, port, backlog=256
+            lambda: _Handshaking(self, None),
+            address,
+            port,
+            backlog=256,
+            **({} if self.tls is None else _listening(self.tls)),
         )
         self._own_address = address
         return int(self._server.sockets[0].getsockname()[1])
@@ -250,6 +259,7 @@ class RpcNode:
                 lambda: _Handshaking(self, peer.name),
                 *(peer.address, peer.port),
                 local_addr=local,
+                **({} if self.tls is None else _dialling(self.tls)),
             )
             try:
                 await handshaking.finished
@@ -360,6 +370,14 @@ class RpcNode:
         self._handshakes.discard(handshaking)
 
 
+def _listening(tls: InternalTls) -> dict[str, Any]:
+    return {"ssl": tls.listener, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
+
+
+def _dialling(tls: InternalTls) -> dict[str, Any]:
+    return {"ssl": tls.dialling(), "server_hostname": ""}
+
+
 class _Handshaking(asyncio.Protocol):
     """A connection until it is proven; then the transport goes to a Connection."""
 
@@ -372,6 +390,7 @@ class _Handshaking(asyncio.Protocol):
             self._machine = DiallerHandshake(node.me, wanted_name, node.wire_versions, nonce)
         else:
             self._machine = AcceptorHandshake(node.me, node.wire_versions, nonce)
+        self._certified = node.tls is None  # nothing to check, or checked
         self._reader = FrameReader(limits.RPC_HANDSHAKE_FRAME_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -406,6 +425,9 @@ class _Handshaking(asyncio.Protocol):
                 early.append(body)
                 continue
             answer = self._machine.receive(bytes(body))
+            if not self._certified and self._machine.claimed is not None:
+                check_certificate(transport, self._node.me.grid_id, self._machine.claimed)
+                self._certified = True
             if answer is not None:
                 transport.write(frame(answer))
         peer = self._machine.peer

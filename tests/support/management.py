@@ -84,18 +84,21 @@ class ManagedGrid:
 
     async def create_grid(self, k: int = 2) -> None:
         """gridCreate."""
-        settings = instance_file.load(self.home)
+        reply = await self.call(self.grid_request(k=k))
+        assert reply.messages == ("Grid grid1 created",)
+
+    def grid_request(self, **changes: Any) -> schema.GridCreate:
+        """Of a grid on loopback addresses."""
         request = schema.GridCreate(
             name="grid1",
-            k=k,
+            k=2,
             membership="Servers memory!1\n",
             host="host1",
             internal_address="127.0.0.1",
             external_address="127.0.0.1",
-            mgmt_port=settings.mgmt_port,
+            mgmt_port=instance_file.load(self.home).mgmt_port,
         )
-        reply = await self.call(request)
-        assert reply.messages == ("Grid grid1 created",)
+        return msgspec.structs.replace(request, **changes)
 
     def _membership(self, settings: InstanceSettings) -> MemoryMembership:
         me = InstanceInfo(

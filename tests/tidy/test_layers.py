@@ -22,6 +22,7 @@ BASE = (
     "protocol.sqltypes",
     "protocol.instance_file",
     "protocol.metrics",
+    "protocol.tls",
     "protocol.trace",
     "protocol.transactions",
 )
@@ -100,6 +101,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("mgmt.api", "mgmt.cli.client"),
     "uvloop": ("daemons",),
     "asyncssh": ("mgmt.transport",),
+    "cryptography": ("mgmt.certificates",),
     "psycopg": ("deploy",),
     "asyncpg": ("deploy",),
     "threading": ("data.storage", "membership.zookeeper"),

@@ -41,6 +41,8 @@ def _request(arguments: Arguments) -> schema.GridCreate:
         retain_days=arguments.integer("retainDays", 30),
         retain_versions=arguments.integer("retainVersions", 10),
         warn_threshold_pct=arguments.integer("warnThresh", 90),
+        internal_encryption=arguments.value("internalEncryption", "required").lower(),
+        server_encryption=arguments.value("serverEncryption", "accepted").lower(),
     )
 
 
@@ -112,6 +114,8 @@ def _display(reply: schema.GridReply, arguments: Arguments) -> str:
         ("Retain Days", reply.retain_days),
         ("Retain Versions", reply.retain_versions),
         ("Warn Threshold", reply.warn_threshold_pct),
+        ("Internal Encryption", reply.internal_encryption),
+        ("Server Encryption", reply.server_encryption),
         ("Latest Model", reply.model_latest),
         ("Current Model", reply.model_current or "none"),
         ("Seq", reply.seq),
@@ -124,9 +128,12 @@ def _modify(arguments: Arguments) -> schema.GridModify:
         retain_days=arguments.optional_integer("retainDays"),
         retain_versions=arguments.optional_integer("retainVersions"),
         warn_threshold_pct=arguments.optional_integer("warnThresh"),
+        server_encryption=arguments.value("serverEncryption").lower() or None,
     )
     if request == schema.GridModify():
-        raise UsageError("gridModify wants -retainDays, -retainVersions or -warnThresh")
+        raise UsageError(
+            "gridModify wants -retainDays, -retainVersions, -warnThresh or -serverEncryption"
+        )
     return request
 
 
@@ -136,6 +143,7 @@ def _client_export(arguments: Arguments) -> schema.GridClientExport:
         user=arguments.value("user"),
         passfile=arguments.value("passfile"),
         database=arguments.value("database"),
+        rootcert=arguments.value("rootcert"),
     )
 
 
@@ -143,6 +151,12 @@ _LIMIT_OPTIONS = (
     Option("retainDays", "N", "keep old model versions so many days (30; 0: no such rule)"),
     Option("retainVersions", "N", "keep so many old model versions (10; 0: no such rule)"),
     Option("warnThresh", "PCT", "warn when the management store is so full (90)"),
+)
+
+_SERVER_ENCRYPTION = Option(
+    "serverEncryption",
+    "MODE",
+    "TLS for SQL clients: accepted (default), rejected, requested or required",
 )
 
 COMMANDS = (
@@ -159,6 +173,12 @@ COMMANDS = (
             Option("mgmtPort", "PORT", "management API (3754)"),
             Option("sessionTimeout", "SECS", "silence after which an instance counts as lost (2)"),
             Option("noDataSpaceGroup", "", "this host has no data space group (default)"),
+            Option(
+                "internalEncryption",
+                "MODE",
+                "between instances: required (default; mutual TLS) or off (loopback only)",
+            ),
+            _SERVER_ENCRYPTION,
             *_LIMIT_OPTIONS,
         ),
         local=_create,
@@ -177,7 +197,7 @@ COMMANDS = (
         GROUP,
         "Change the settings of the grid",
         (),
-        _LIMIT_OPTIONS,
+        (*_LIMIT_OPTIONS, _SERVER_ENCRYPTION),
         build=_modify,
         reply=schema.Done,
     ),
@@ -191,6 +211,7 @@ COMMANDS = (
             Option("database", "NAME", "with -service: only this database"),
             Option("user", "NAME", "with -service: user of the service"),
             Option("passfile", "FILE", "with -service: absolute path of the password file"),
+            Option("rootcert", "FILE", "with -service: check servers with this certificate file"),
         ),
         build=_client_export,
         reply=schema.TextFile,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ import pytest
 from data.session.frontend import Frontend
 from protocol.errors import DatabaseClosedError
 from protocol.limits import WIRE_MESSAGE_BYTES_MAX
+from protocol.tls import ServerTls
 from tests.integration.session.conftest import PASSWORD, VERIFIER, Server, eventually
 from tests.support.fake_engine import FakeEngine
 from tests.support.wire import kinds, message, query, split, startup
@@ -153,16 +153,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
+    both = (folder / "key.pem").read_text() + (folder / "cert.pem").read_text()
+    (folder / "server.pem").write_text(both)
     return folder
 
 
 @asynccontextmanager
 async def tls_server(certificate: Path) -> AsyncIterator[Server]:
     """A frontend that offers TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
     engine = FakeEngine({"terry": VERIFIER})
-    frontend = Frontend(engine, tls=context)
+    frontend = Frontend(engine, tls=ServerTls(certificate / "server.pem"))
     port = await frontend.listen("127.0.0.1", 0)
     try:
         yield Server(frontend, engine, port, certificate)

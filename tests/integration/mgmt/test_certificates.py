@@ -1,0 +1,157 @@
+"""The authority and the certificates of instances: made, given out, renewed, listed, forgotten."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from mgmt.api import schema
+from mgmt.api import schema_certificates as requests
+from mgmt.certificates import About, about
+from mgmt.service import certificates
+from protocol import tls
+from protocol.errors import ModelError, ParameterError
+from protocol.tls import InternalTls, ServerTls
+from tests.integration.mgmt.test_apply import add_data_host
+from tests.support.management import ManagedGrid, managed_grid, no_start
+
+DAY_US = 86_400 * 1_000_000
+
+
+def of(home: Path, file: str) -> About:
+    """The certificate in a file of a home."""
+    return about((home / file).read_text())
+
+
+async def listed(grid: ManagedGrid) -> list[tuple[str, str, str]]:
+    reply = await grid.call(requests.CertificateList(), requests.CertificateListReply)
+    return [(row.name, row.holder, row.state) for row in reply.certificates]
+
+
+async def test_every_instance_gets_a_certificate_with_its_name(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        assert of(home, tls.INSTANCE_FILE).names[0].endswith("/data/host3.instance1")
+        assert of(grid.home, tls.INSTANCE_FILE).names[0].endswith("/mgmt/host1.instance1")
+        assert of(home, tls.SERVER_FILE).names == ("127.0.1.13", "host3")
+        for where in (home, grid.home):
+            InternalTls(where / tls.ROOT_FILE, where / tls.INSTANCE_FILE)
+            ServerTls(where / tls.SERVER_FILE)
+            for file in (tls.INSTANCE_FILE, tls.SERVER_FILE, "conf/grid.secret"):
+                assert stat.S_IMODE((where / file).stat().st_mode) == 0o600
+            assert stat.S_IMODE((where / tls.FOLDER).stat().st_mode) == 0o700
+            assert "PRIVATE KEY" not in (where / tls.ROOT_FILE).read_text()
+        store = grid.home / "grid/management.db"
+        assert stat.S_IMODE(store.stat().st_mode) == 0o600
+        assert await listed(grid) == [
+            ("rootWallet", "TenGrid grid1", "ok"),
+            ("instanceWallet", "host1.instance1", "ok"),
+            ("serverWallet", "host1.instance1", "ok"),
+            ("instanceWallet", "host3.instance1", "ok"),
+            ("serverWallet", "host3.instance1", "ok"),
+        ]
+
+
+async def test_apply_keeps_what_is_good_and_makes_what_is_missing(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        before = [of(home, file) for file in (tls.INSTANCE_FILE, tls.SERVER_FILE)]
+        await grid.call(no_start())
+        assert [of(home, file) for file in (tls.INSTANCE_FILE, tls.SERVER_FILE)] == before
+        (home / tls.SERVER_FILE).unlink()
+        await grid.call(no_start())
+        assert of(home, tls.INSTANCE_FILE) == before[0]
+        assert of(home, tls.SERVER_FILE).fingerprint != before[1].fingerprint
+
+
+async def test_renewal_of_one_of_all_and_of_the_authority(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        own, other = of(grid.home, tls.INSTANCE_FILE), of(home, tls.INSTANCE_FILE)
+        await grid.call(requests.CertificateRenew(only=("host3",), days=90))
+        assert of(grid.home, tls.INSTANCE_FILE) == own
+        renewed = of(home, tls.INSTANCE_FILE)
+        assert renewed.serial != other.serial
+        assert 89 < (renewed.not_after_us - renewed.not_before_us) / DAY_US < 91
+        await grid.call(requests.CertificateRenew())
+        assert of(grid.home, tls.INSTANCE_FILE) != own
+        before = of(home, tls.INSTANCE_FILE), of(home, tls.ROOT_FILE)
+        reply = await grid.call(requests.CertificateRenew(root=True))
+        assert reply.messages[0] == "Certificate of the authority renewed"
+        assert of(home, tls.INSTANCE_FILE) == before[0], "signed by the same key"
+        assert of(home, tls.ROOT_FILE) != before[1]
+        InternalTls(home / tls.ROOT_FILE, home / tls.INSTANCE_FILE)
+        with pytest.raises(ParameterError):
+            await grid.call(requests.CertificateRenew(days=0))
+
+
+async def test_what_is_about_to_expire_is_told_and_renewed_by_itself(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        await grid.call(requests.CertificateRenew(days=20))
+        assert ("serverWallet", "host1.instance1", "expires in 19 days") in await listed(grid)
+        assert grid.instance is not None
+        management = grid.instance.management
+        assert len(certificates.warnings(management)) == 2
+        await certificates.renew_near_ends(management)
+        assert certificates.warnings(management) == ()
+
+
+async def test_certificates_of_deleted_instances_are_forgotten(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        await grid.call(schema.HostDelete(name="host3", cascade=True))
+        await grid.call(no_start())
+        assert grid.instance is not None
+        kept = grid.instance.management.store.items(certificates.KIND)
+        assert not [key for key, _ in kept if key.startswith("host3")]
+
+
+async def test_an_unencrypted_grid_stays_on_loopback_addresses(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path, grid=False) as grid:
+        request = grid.grid_request(internal_encryption="off", internal_address="10.1.2.3")
+        with pytest.raises(ModelError, match="no loopback address"):
+            await grid.call(request)
+        with pytest.raises(ParameterError, match="-internalEncryption some"):
+            await grid.call(grid.grid_request(internal_encryption="some"))
+        with pytest.raises(ParameterError, match="-serverEncryption always"):
+            await grid.call(grid.grid_request(server_encryption="always"))
+        reply = await grid.call(grid.grid_request(internal_encryption="off"))
+        assert reply.messages[0] == "Grid grid1 created"
+        assert reply.messages[1].startswith("Warning: -internalEncryption off")
+        address = schema.HostCreate(
+            name="host9", internal_address="10.1.2.9", external_address="10.1.2.9"
+        )
+        await grid.call(address)
+        with pytest.raises(ModelError, match=r"10\.1\.2\.9 of host host9"):
+            await grid.call(no_start())
+
+
+async def test_the_archive_for_clients_checks_servers_by_name(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        request = requests.ClientExportAll(location="/opt/client/")
+        reply = await grid.call(request, requests.ClientFilesReply)
+        files = {file.name: file.text for file in reply.files}
+        assert set(files) == {"root.crt", "pg_service.conf", "sys.odbc.ini", "README.txt"}
+        assert files["root.crt"] == (grid.home / tls.ROOT_FILE).read_text()
+        assert "PRIVATE KEY" not in "".join(files.values())
+        await grid.call(schema.GridModify(server_encryption="rejected"))
+        with pytest.raises(ModelError, match="not encrypted"):
+            await grid.call(request, requests.ClientFilesReply)
+
+
+async def test_a_model_export_holds_no_secret(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        reply = await grid.call(schema.ModelExport(), schema.TextFile)
+        secret = (home / "conf/grid.secret").read_text()
+        for text in (reply.text, (home / "conf/model.json").read_text()):
+            assert "host3" in text
+            assert "PRIVATE" not in text
+            assert secret not in text
