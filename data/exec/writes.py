@@ -52,6 +52,7 @@ from protocol.messages.sql import (
     ChildKeys,
     Effect,
     InsertRows,
+    Keyed,
     LockKeys,
     Match,
     PutIndexKeys,
@@ -313,11 +314,13 @@ class Writer:
             sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
         snapshots = await self._queries.snapshots()
         match: Match | None = None
+        keyed: Keyed | None = None
         if snapshots is not None:
-            assert plan.match is not None
-            params = plan.match.bind(values, self._queries.specials)
-            match = Match(plan.match.sql, params, key_columns(table))
-        step = RunSql(table.id, sql, self.bind(plan, values), returning is not None, False, match)
+            match = self._match(table, plan, values)
+        elif plan.keyed:
+            keyed = Keyed(self._match(table, plan, values), plan.keyed)
+        bound = self.bind(plan, values)
+        step = RunSql(table.id, sql, bound, returning is not None, False, match, keyed)
         if snapshots is not None:
             sets = await self._sets_of(table, plan, values)
             answers = await _gather(
@@ -332,6 +335,11 @@ class Writer:
             sum(ran.counts[0] for ran in answers.values()),
             self._returning(returning, table, rows, values),
         )
+
+    def _match(self, table: Table, plan: UpdatePlan | DeletePlan, values: Values) -> Match:
+        assert plan.match is not None
+        params = plan.match.bind(values, self._queries.specials)
+        return Match(plan.match.sql, params, key_columns(table))
 
     async def _sets_of(
         self, table: Table, plan: UpdatePlan | DeletePlan, values: Values

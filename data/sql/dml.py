@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlglot import exp
@@ -362,6 +363,8 @@ class Dml:
         )
         text = f"UPDATE {quoted(table_name(table))} AS {source.alias} SET {sets}"
         fragment = printer.fragment(text + _where_text(printer, select))
+        key = _key_values(table, source, select)
+        apart = key is None and returning is None and _rows_are_apart(table, select, assigned)
         return UpdatePlan(
             table.id,
             "single" if _one_place(route) else "co-located",
@@ -369,10 +372,11 @@ class Dml:
             fragment,
             self._match(table, source, select),
             tuple(assigned),
-            key=_key_values(table, source, select),
+            key=key,
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
+            keyed=_keyed(fragment, table, source, select) if apart else "",
         )
 
     def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:
@@ -493,16 +497,19 @@ class Dml:
         printer = Printer()
         text = f"DELETE FROM {quoted(table_name(table))} AS {source.alias}"
         fragment = printer.fragment(text + _where_text(printer, select))
+        key = _key_values(table, source, select)
+        apart = key is None and returning is None and _rows_are_apart(table, select, ())
         return DeletePlan(
             table.id,
             "single" if _one_place(route) else "co-located",
             route,
             fragment,
             self._match(table, source, select),
-            key=_key_values(table, source, select),
+            key=key,
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
+            keyed=_keyed(fragment, table, source, select) if apart else "",
         )
 
     # -- shared by UPDATE and DELETE ---------------------------------------------------------------
@@ -660,6 +667,32 @@ def _where_text(printer: Printer, select: Select) -> str:
     if not select.where:
         return ""
     return " WHERE " + " AND ".join(printer.expr(w) for w in select.where)
+
+
+def _rows_are_apart(table: Table, select: Select, assigned: Sequence[int]) -> bool:
+    """What becomes of a row does not depend on other rows, nor on what was done to them before.
+
+    And looking at it twice gives the same.
+    """
+    unique = {*key_columns(table)}
+    unique.update(c for index in table.indexes if index.unique for c in index.columns)
+    if any(table.columns[at].name in unique for at in assigned):
+        return False
+    exprs = [item.expr for item in select.items] + select.where
+    return not any(
+        isinstance(e, SubqueryExpr) or (isinstance(e, Call) and "random(" in e.template)
+        for expr in exprs
+        for e in walk(expr)
+    )
+
+
+def _keyed(fragment: Fragment, table: Table, source: Source, select: Select) -> str:
+    """The text of an UPDATE or DELETE for one row: its key follows the parameters."""
+    tests = " AND ".join(
+        f"{source.alias}.{quoted(column)} = ?{number}"
+        for number, column in enumerate(key_columns(table), len(fragment.params) + 1)
+    )
+    return f"{fragment.sql}{' AND ' if select.where else ' WHERE '}{tests}"
 
 
 def _key_values(table: Table, source: Source, select: Select) -> tuple[RouteValue, ...] | None:

@@ -218,6 +218,8 @@ class UpdatePlan:
     is exactly "primary key = these values".
     `rows_query` not None ("general", or `moves_rows`): its rows are the full old row of each row to
     change, then the new values of row positions `assigned`. DUPLICATE tables: route "local".
+    `keyed`: `fragment` for one of those rows, whose key follows the parameters; "" if the rows can
+    not be changed one after the other, or are few.
     """
 
     table_id: int
@@ -232,6 +234,7 @@ class UpdatePlan:
     rows_query: QueryPlan | None = None
     tables: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
+    keyed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,7 @@ class DeletePlan:
     rows_query: QueryPlan | None = None
     tables: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
+    keyed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

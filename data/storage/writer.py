@@ -221,6 +221,27 @@ class BatchWriter:
             self._done.append(captured)
         return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
 
+    def run_by_key(self, sql: str, params: Params, keys: Sequence[StorageRow]) -> list[RowChange]:
+        """`run` once for each key, whose values follow the parameters.
+
+        On an error a part is done: it goes with the caller's savepoint.
+        """
+        self._need_batch()
+        if self._reserve_open:
+            self._close_reserve()
+        captured: list[RowChange] = []
+        self._captured = captured
+        self._hook(self._on_change)
+        try:
+            self._cursor.executemany(sql, [(*params, *key) for key in keys])
+        except Exception as error:
+            self._hook(None)
+            self._failed(error)
+        self._hook(None)
+        if captured:
+            self._done.append(captured)
+        return captured
+
     def run_spooled(self, sql: str, params: Params, spool: Spool) -> int:
         """`run` for very many rows: its changes go to the spool. Returns how many there were."""
         self._need_batch()

@@ -41,7 +41,7 @@ Slices = Generator["asyncio.Future[Any] | None", None, None]
 Finish = Callable[[GridError | None], None]
 
 
-class _Failing:
+class Failing:
     """The reply of work that ends by a callback."""
 
     def __init__(self, finish: Finish) -> None:
@@ -272,7 +272,7 @@ class BatchQueue:
             self._open_batch()
             self._add(None, finish)
 
-        self._submit(work, _Failing(finish))
+        self._submit(work, Failing(finish))
 
     @property
     def epoch_in_log(self) -> int:

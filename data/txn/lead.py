@@ -21,7 +21,6 @@ from data.txn import luggage
 from data.txn.batches import Finish
 from data.txn.facts import FactsCache, is_row_of, whole_tables
 from data.txn.locks import Conflict, LockTable, Mode, Resource
-from data.txn.long_statements import LongStatements
 from data.txn.parts import PART_CHANGES, is_large, payload_of
 from data.txn.ports import (
     Nobody,
@@ -31,6 +30,7 @@ from data.txn.ports import (
     workspace_lost,
 )
 from data.txn.reading import ReadSide
+from data.txn.sliced import SlicedStatements
 from data.txn.steps import MustWaitError, StepRunner, StepsResult
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Part, Workspace
@@ -65,7 +65,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _READING = (sql.SelectRows, sql.LockKeys, sql.LockTable)
 
 
-class LeadWriter(LongStatements, ReadSide):
+class LeadWriter(ReadSide, SlicedStatements):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
@@ -126,9 +126,8 @@ class LeadWriter(LongStatements, ReadSide):
 
     def pack(self) -> bytes:
         """Open workspaces and their locks, for the next lead of a planned hand-over."""
-        return luggage.pack(
-            ((w, self.locks.held_by(w.txn)) for w in self._workspaces.values()), boottime_s()
-        )
+        whole = (w for w in self._workspaces.values() if w.txn not in self._sliced)
+        return luggage.pack(((w, self.locks.held_by(w.txn)) for w in whole), boottime_s())
 
     def unpack(self, packed: bytes) -> None:
         """Take over what the lead before packed; `became_lead` follows."""
@@ -260,6 +259,8 @@ class LeadWriter(LongStatements, ReadSide):
 
     def _run_in_txn(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         runner = self._runner(message.schema)
+        if self._sliced and self._is_repeated(message, reply):
+            return
         if self._batch:
             self._after_batch(lambda: self._run_in_txn(message, reply, until_s), reply)
             return
@@ -273,6 +274,9 @@ class LeadWriter(LongStatements, ReadSide):
             return
         if workspace.failed is not None:
             raise workspace.failed
+        if self._may_slice(runner, message):
+            self._run_sliced(message, workspace, reply)
+            return
         if not is_large(workspace) or self._is_in(workspace):
             self._bring_in(workspace)
         elif runner.is_apart(message.steps):  # what came before is not looked at
@@ -465,10 +469,13 @@ class LeadWriter(LongStatements, ReadSide):
         workspace = self._workspaces.get(txn)
         if workspace is None or workspace.term != term or workspace.statements != statements:
             raise workspace_lost(txn)
+        if txn in self._sliced:  # its coordinator does not wait for it any more
+            raise workspace_lost(txn)
         return workspace
 
     def undo_statement(self, message: UndoStatement, reply: Reply) -> None:
         """Back to just after statement `number`; one that waits for a lock is given up."""
+        self._stop_sliced(message.txn, "the statement was given up")
         self.waits.give_up(message.txn, WorkspaceLostError("the statement was given up"))
 
         def work() -> None:
@@ -700,6 +707,7 @@ class LeadWriter(LongStatements, ReadSide):
 
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""
+        self._stop_sliced(message.txn, "the transaction was rolled back")
         self.waits.give_up(message.txn, WorkspaceLostError("the transaction was rolled back"))
 
         def work() -> None:
@@ -733,6 +741,7 @@ class LeadWriter(LongStatements, ReadSide):
         """What became of a transaction; writes ABORT first if nothing is known of it."""
         if trace.listener is not None:
             trace.step("data/txn/lead.py", message)
+        self._stop_sliced(message.txn, "the outcome was asked for")
         self.waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))
 
         def work() -> None:

@@ -439,6 +439,10 @@ class LockTable:
         bulk = self._bulk.get(txn)
         return resource in self._held.get(txn, ()) or (bulk is not None and resource in bulk)
 
+    def mode_of(self, txn: TxnId, resource: Resource) -> Mode | None:
+        """How a transaction has locked something; very many locks of rows are not told."""
+        return self._holders.get(resource, {}).get(txn)
+
     # -- taking over -------------------------------------------------------------------------------
     def held_by(self, txn: TxnId) -> list[tuple[Resource, Mode]]:
         """Every lock of a transaction; goes into its PREPARE so that a new lead can rebuild it."""

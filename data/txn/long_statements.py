@@ -8,9 +8,9 @@ there to the log (data/txn/parts.py); only their locks stay in memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from data.txn.batches import Slices
 from data.txn.locks import Conflict, LockTable, Mode, Resource
@@ -21,6 +21,8 @@ from data.txn.waiting import LockWaits
 from data.txn.workspace import Piece, Workspace
 from protocol.ids import TxnId
 from protocol.messages.sql import RunStatement
+
+T = TypeVar("T")
 
 
 class LongStatements(PartWriter):
@@ -42,7 +44,7 @@ class LongStatements(PartWriter):
         txn = message.txn
         element.savepoint("statement")
         try:
-            result = yield from self._on_thread(runner, message)
+            result = yield from self._on_thread(lambda: runner.run_long(message.steps))
             conflict = yield from self._first_conflict(runner, txn, result)
             self._check_lease()
         except GeneratorExit:
@@ -68,10 +70,8 @@ class LongStatements(PartWriter):
         self._keep(workspace, result, result.locks, before)
         self._answer(message, workspace, result, reply)
 
-    def _on_thread(
-        self, runner: StepRunner, message: RunStatement
-    ) -> Generator[asyncio.Future[Any] | None, None, StepsResult]:
-        future = self._element.start_long(lambda: runner.run_long(message.steps))
+    def _on_thread(self, work: Callable[[], T]) -> Generator[asyncio.Future[Any] | None, None, T]:
+        future = self._element.start_long(work)
         try:
             yield future
         except GeneratorExit:  # the term is over

@@ -35,6 +35,7 @@ from protocol.messages.sql import (
     RunStatement,
     SelectRows,
     Step,
+    StillRuns,
     TakeKeys,
 )
 from protocol.messages.txn import (
@@ -188,7 +189,8 @@ class TransactionManager:
 
         Retries at the next lead while nothing of the transaction is there yet; afterwards a lost
         lead makes the transaction fail with WorkspaceLostError (class 40). A lead that has run the
-        statement already repeats its answer, so a lost answer is no reason to give up.
+        statement already repeats its answer, so a lost answer is no reason to give up. A statement
+        may take any time as long as its lead says that it runs.
         """
         enlisted = txn.participants.setdefault(rs, Enlisted())
         if enlisted.sent > enlisted.statements:  # one that nobody waited for may still be there
@@ -217,7 +219,9 @@ class TransactionManager:
             if trace.listener is not None:
                 trace.step("data/txn/manager.py", message)
             try:
-                ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
+                ran: Ran | StillRuns = await routes.call(
+                    rs, message, max(0.1, deadline_s - boottime_s())
+                )
             except GridError as error:
                 lost = isinstance(error, (PeerLostError, DeadlineError))
                 if not lost and not routes.may_repeat(error):
@@ -229,8 +233,10 @@ class TransactionManager:
                 await routes.wait_for_change(0.02)
             else:
                 enlisted.term = ran.term
-                enlisted.statements = number
-                return ran
+                if isinstance(ran, Ran):
+                    enlisted.statements = number
+                    return ran
+                deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
 
     async def run_and_commit(
         self, txn: Transaction, rs: int, steps: tuple[Step, ...], schema: int

@@ -97,7 +97,15 @@ class Workspace:
         """
         if number >= self.statements:
             return 0
-        at, before = self.marks[number], self.rows
+        gone = self.cut_to(self.marks[number], read)
+        del self.marks[number:]
+        self.statements = number
+        self.last_answer = None
+        return gone
+
+    def cut_to(self, at: int, read: Callable[[int], list[RowChange]]) -> int:
+        """Forget all but the oldest `at` changes; returns how many. `read`: as above."""
+        before = self.rows
         left = before - len(self.changes)
         if at >= left:
             del self.changes[at - left :]
@@ -113,9 +121,6 @@ class Workspace:
                 left -= length
                 if at > left:
                     self.changes = load()[: at - left]
-        del self.marks[number:]
-        self.statements = number
-        self.last_answer = None
         self.failed = None  # there may be room for what is left
         return before - at
 

@@ -108,6 +108,17 @@ class Match(msgspec.Struct, frozen=True, array_like=True):
     columns: tuple[str, ...]
 
 
+class Keyed(msgspec.Struct, frozen=True, array_like=True):
+    """How an UPDATE or DELETE whose rows have nothing to do with each other is done in slices.
+
+    `find` selects the keys of its rows; `sql` is its text for one of them, whose key follows the
+    parameters.
+    """
+
+    find: Match
+    sql: str
+
+
 class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     """An UPDATE or DELETE (or INSERT) in SQLite text on table `table_id`."""
 
@@ -117,6 +128,7 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     want_rows: bool = False  # RETURNING
     moving: bool = False  # the deleted rows come back elsewhere: nothing cascades
     match: Match | None = None  # with RunStatement.snapshot: the rows have to be as there
+    keyed: Keyed | None = None  # it may be done in slices
 
 
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
@@ -251,6 +263,7 @@ class RunStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.run"):
     `term` 0 in the first statement here, then the one that Ran named. `number` counts the
     transaction's statements at this replica set from 1: a repeated one gets the stored answer.
     `commit`: commit in the same breath (this replica set is the only participant).
+    Reply StillRuns: it goes on, and its end is the answer to the same request sent again.
     """
 
     db: str
@@ -293,6 +306,12 @@ class Ran(msgspec.Struct, frozen=True, array_like=True, tag="txn.ran"):
     rows: list[StorageRow]
     effects: tuple[Effect, ...] = ()
     view: ReadView | None = None  # of the committed state that it ran on
+
+
+class StillRuns(msgspec.Struct, frozen=True, array_like=True, tag="txn.runs"):
+    """A statement that takes long is under way."""
+
+    term: int
 
 
 registry.declare_module(__name__)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
+from data.storage.changes import RowChange
 from data.storage.element import Element
 from tests.support.elements import contents
 from tests.support.large import grid_for, run, terms
@@ -120,3 +122,42 @@ async def test_writes_of_one_row_stay_on_the_event_loop(
         assert await client.execute("UPDATE pairs SET c = 'z' WHERE a > 10") == "UPDATE 29989"
         assert on_thread
         await client.close()
+
+
+async def test_others_write_while_a_large_update_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over two replica sets, with a condition."""
+    monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
+    rows = 20_000
+    async with grid_for(tmp_path, 10, 2) as grid:
+        client, other = await grid.connect(0), await grid.connect(1)
+        await client.copy_records_to_table("big", records=[(n, "x", n) for n in range(rows)])
+        slices = 0
+        run_by_key = Element.run_by_key
+
+        def seen(element: Element, *args: Any) -> list[RowChange]:
+            nonlocal slices
+            slices += 1
+            return run_by_key(element, *args)
+
+        monkeypatch.setattr(Element, "run_by_key", seen)
+        await client.execute("BEGIN")
+        large = asyncio.ensure_future(client.execute("UPDATE big SET n = -n WHERE n >= $1", 100))
+        while not slices:
+            await asyncio.sleep(0)
+        written = 0
+        while not large.done():
+            await other.execute("UPDATE big SET n = n - 1000 WHERE id = $1", written % 100)
+            written += 1
+        assert await large == f"UPDATE {rows - 100}"
+        assert slices >= rows // 2000
+        assert written > slices / 2, "as often as it let others in, at least"
+        await client.execute("COMMIT")
+        found = await other.fetchrow("SELECT COUNT(*), SUM(n) FROM big WHERE id >= 100")
+        assert tuple(found) == (rows - 100, -sum(range(100, rows)))
+        moved = await other.fetchval("SELECT SUM(n) FROM big WHERE id < 100")
+        assert moved == sum(range(100)) - 1000 * written
+        copies_are_equal(grid)
+        await client.close()
+        await other.close()

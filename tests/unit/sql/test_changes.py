@@ -115,6 +115,30 @@ def test_point_changes_know_their_row() -> None:
     assert moved.rows_query is not None
 
 
+def test_rows_that_have_nothing_to_do_with_each_other_may_be_changed_one_by_one() -> None:
+    grid = made(2)
+
+    def keyed(sql: str) -> str:
+        plan = grid.compile(sql).plan
+        assert isinstance(plan, UpdatePlan | DeletePlan)
+        return plan.keyed
+
+    assert keyed("update p set v = v + ? where v > ? and s like 'a%'").endswith('."K" = ?3')
+    assert keyed("delete from p").endswith(' WHERE t1."K" = ?1')
+    assert keyed("delete from h where b = 'b1'").endswith('."_ROWKEY" = ?1')
+    for apart in (
+        "update p set v = 1 where k = 5",  # by key: never long
+        "update p set u = u + 1",  # a unique key
+        "update p set k = k + 1",
+        "update p set v = v + 1 returning k",
+        "update p set v = (select max(v) from p)",
+        "delete from p where v < (select count(*) from h)",
+        "delete from p where random() < 0.5",
+        "update first 3 p set s = 'z'",
+    ):
+        assert not keyed(apart), apart
+
+
 def test_first_limits_changes() -> None:
     grid = made(2)
     assert grid.run("delete first 4 from p where k > 10") == 4
