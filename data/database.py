@@ -191,6 +191,8 @@ class Database:
 
     async def stop(self, *, hand_over: bool) -> None:
         """Leave the replica set, end everything, close the files."""
+        if self._started:
+            await self.epochs.last()
         self._deadlocks.close()
         if self._housekeeper is not None:
             self._housekeeper.cancel()

@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 5.0  # a copy flushes and a lead logs within this, or the epoch is not done
 CREATE_S = 15.0  # so long somebody waits for an epoch of their own
+LAST_S = 0.5  # so long an orderly stop waits for one
 CUT_SHARE = 0.8  # of the log's room: above it the log is cut beyond the newest epoch
 
 
@@ -91,6 +92,22 @@ class EpochKeeper:
         answer = await self._router.call_until(lowest, message, boottime_s() + CREATE_S)
         assert isinstance(answer, EpochLogged)
         return answer.number
+
+    async def last(self) -> None:
+        """Make an epoch before this element leaves in order, if it leads and anything is new.
+
+        Else power that fails after the next start, before its first epoch, would take commits from
+        before the stop, however long ago that was. Given up where it cannot be had at once.
+        """
+        element = self._element
+        is_new = element.committed_tail.lsn > element.newest_epoch()[1]
+        if not (self.interval_s and self._writer.leading and is_new):
+            return
+        try:
+            async with asyncio.timeout(LAST_S):
+                await self.create()
+        except (GridError, TimeoutError) as error:
+            log.info("epoch.none_before_the_end", rs=self._writer.rs, error=str(error))
 
     def create_here(self, message: CreateEpoch, reply: Reply) -> None:
         """The same at the instance that makes them."""

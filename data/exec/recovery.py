@@ -162,14 +162,17 @@ class Recovery:
     # -- doing it ----------------------------------------------------------------------------------
     def look(self) -> None:
         """Called about once a second: begin if this element may be the one to do it."""
-        if self._member.role != "waiting-for-seed" or not self._element.needs_recovery:
+        role = self._member.role
+        if role not in ("waiting-for-seed", "catching-up") or not self._element.needs_recovery:
             self.message = ""
             return
         state = self._membership.view().sets.get((self._db, self._writer.rs))
         if state is None or not state.in_sync or self._undoing:
             return
         me = self._element.identity.element
-        if me not in state.in_sync:
+        if me not in state.in_sync and role == "catching-up":
+            self.message = ""  # its lead serves
+        elif me not in state.in_sync:
             self.message = (
                 f"TT3733: this is not a seed element and replica set {self._writer.rs} is down: "
                 f"waiting for element {', '.join(map(str, state.in_sync))}"
@@ -252,7 +255,8 @@ class Recovery:
         if any(t.was_open for s in serving for t in s.told.values()):
             return (
                 f"{half} transactions after epoch {plan.epoch} are on other replica sets only; to "
-                "go back to it with all of them: dbClose, dbUnload, dbLoad, dbOpen"
+                "go back to it with all of them: dbClose, dbUnload, dbLoad and, when all elements "
+                "are loaded, dbOpen"
             )
         places = {place.element: place.instance for place in self._router.map.elements}
         names = [places[e] for s in serving for e in s.told]

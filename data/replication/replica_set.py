@@ -165,7 +165,7 @@ class ReplicaSet:
         if self.in_sync:
             return "copy"
         heard = self.heard_s > 0 and self._last_tick_s - self.heard_s < s.pace.session_timeout_s
-        if heard or s.view.is_alive(state.lead_incarnation):
+        if heard or (state.lead != s.me and s.view.is_alive(state.lead_incarnation)):
             return "catching-up"
         return "waiting-for-seed"
 

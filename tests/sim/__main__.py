@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HASH_SEED = "0"  # the order of sets of texts is part of what a seed fixes
-COUNTED = ("operations", "acknowledged", "unknown", "faults", "takeovers", "epochs")
+COUNTED = ("operations", "acknowledged", "unknown", "faults", "blackouts", "takeovers", "epochs")
 
 
 def main() -> int:

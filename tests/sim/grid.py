@@ -100,6 +100,8 @@ class SimGrid:
         self.disk = Disk()
         self.problems: list[str] = []
         self.log_bytes_kept = 0  # else logs are cut to this, and copies need snapshots
+        self.on_event: dict[str, Callable[[], None]] = {}  # by what is logged
+        self._homes = 0  # folders made for hosts after their first
         self.after_turn: Callable[[], None] | None = None  # of any data instance
         self.trace: list[tuple[float, str, str]] = []
         self.folder = Path(tempfile.mkdtemp(prefix="tengrid-sim-", dir=_memory_folder()))
@@ -110,6 +112,8 @@ class SimGrid:
             for site in self.sites:
                 site.life = 1
                 shutil.copytree(template.folder / site.name, site.home)
+                for wal in site.home.glob("element/*-wal"):
+                    self.disk.flushed[wal.stat().st_ino] = wal.stat().st_size
                 self._settle_home(site)
 
     def _site(self, number: int) -> Site:
@@ -221,6 +225,8 @@ class SimGrid:
             error = sys.exc_info()[1]
         said = " ".join(f"{key}={value}" for key, value in words.items())
         self.note(who, f"{event} {said}" + (f" {error!r}" if error else ""))
+        if event in self.on_event:
+            self.on_event[event]()
         if error is not None and not isinstance(error, GridError) and not self.scheduler.over:
             self.problem(f"{who}: {event} {said} {error!r}")
 
@@ -296,27 +302,43 @@ class SimGrid:
     def _leave_home(self, site: Site, *, power: bool) -> None:
         """The next life finds the files as the dead process left them, in another folder."""
         old = site.home
-        new = self.folder / f"{site.number}.{site.life}"
+        self._homes += 1
+        new = self.folder / f"{site.number}.{site.life}.{self._homes}"
         site.home = new
         source, target = old / "element", new / "element"
         target.mkdir(parents=True)
         for name in ("element.db", "element.db-wal"):
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
+        wal = source / "element.db-wal"
+        if wal.exists():
+            self.disk.flushed[(target / wal.name).stat().st_ino] = self._flushed(site, wal)
         if power:
             site.boot += 1
             self._lose_tail(site, source / "element.db-wal", target / "element.db-wal")
         self._settle_home(site)
 
+    def lose_power(self, site: Site) -> None:
+        """What this host has not flushed is gone, also if its process is down already."""
+        if site.up:
+            self.kill(site, silent=True, power=True)
+        else:
+            self._leave_home(site, power=True)
+
+    def _flushed(self, site: Site, wal: Path) -> int:
+        """Bytes of a WAL that its process has flushed."""
+        status = wal.stat()
+        element = site.elements[-1] if site.elements else None
+        if element is not None and element._full:
+            return status.st_size
+        return min(self.disk.flushed.get(status.st_ino, 0), status.st_size)
+
     def _lose_tail(self, site: Site, source: Path, target: Path) -> None:
         if not source.exists():
             return
         status = source.stat()
-        element = site.elements[-1] if site.elements else None
-        flushed = self.disk.flushed.get(status.st_ino, 0)
-        if element is not None and element._full:
-            flushed = status.st_size
-        keep = self.scheduler.rng.randint(min(flushed, status.st_size), status.st_size)
+        flushed = self._flushed(site, source)
+        keep = self.scheduler.rng.randint(flushed, status.st_size)
         self.note(site.name, f"keeps {keep} of {status.st_size} bytes, flushed {flushed}")
         os.truncate(target, keep)
 

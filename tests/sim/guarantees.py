@@ -21,6 +21,7 @@ class Guarantees:
         self.takeovers = 0
         self.turns = 0
         self.epochs = 0  # whole ones that `torn_epochs` looked at
+        self.epoch_begun_s: dict[int, float] = {}  # number -> when anybody knew it first
 
     def look(self) -> None:
         """G1: what a lead committed is on all copies in sync. G4: one lead, and it has it all."""
@@ -29,6 +30,7 @@ class Guarantees:
         serving: dict[int, tuple[Site, Database]] = {}
         databases = grid.databases()
         for site, database in databases:
+            self.epoch_begun_s.setdefault(database.epochs.clock.seen, grid.scheduler.now)
             if not database.writer.leading or not database.member.lead_ok():
                 continue
             rs = database.writer.rs
@@ -42,6 +44,11 @@ class Guarantees:
             if lead is None or lead[0] is site or database.element.closed:
                 continue
             self._copy(site, database, lead[1])
+
+    def forget(self) -> None:
+        """All hosts lost power: what leads have committed may be gone."""
+        self._newest.clear()
+        self._serving.clear()
 
     def _lead(self, rs: int, site: Site, database: Database) -> None:
         tail = database.element.committed_tail

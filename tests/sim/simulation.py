@@ -10,6 +10,7 @@ from functools import cache
 from data.storage.element import Element
 from tests.drill.history import Outcome
 from tests.sim import load
+from tests.sim.blackout import Blackouts
 from tests.sim.faults import Faults
 from tests.sim.grid import SimGrid, Template, make_template
 from tests.sim.guarantees import Guarantees
@@ -34,6 +35,7 @@ class Result:
     acknowledged: int = 0
     unknown: int = 0
     faults: int = 0
+    blackouts: int = 0
     takeovers: int = 0
     epochs: int = 0
     turns: int = 0
@@ -95,6 +97,9 @@ def _live(grid: SimGrid, result: Result) -> None:
     for client in clients:
         loop.spawn(client.run(works, until_s + 1.0, think_s), f"client {client.number}")
     faults = Faults(grid, until_s, rng.choice((0.1, 0.3, 0.8)))
+    blackouts = Blackouts(grid, guarantees)
+    for _ in range(random.Random(f"blackouts {grid.seed}").choice((0, 0, 0, 1, 1, 2))):
+        scheduler.later(rng.uniform(0.5, FAULTS_S), blackouts.strike)
     _until_problem(grid, until_s)
     faults.heal()
     _peace(grid, guarantees, clients)
@@ -102,12 +107,16 @@ def _live(grid: SimGrid, result: Result) -> None:
     result.acknowledged = sum(o.outcome is Outcome.OK for o in recorder.history)
     result.unknown = sum(o.outcome is Outcome.UNKNOWN for o in recorder.history)
     result.faults, result.takeovers = faults.count, guarantees.takeovers
+    result.blackouts = len(blackouts.struck)
     if grid.problems:
         return
     for text in [*guarantees.differences(), *guarantees.torn_epochs()]:
         grid.problem(text)
     result.epochs = guarantees.epochs
-    for verdict in load.judge(recorder, lambda *words: _rows(grid, *words)):
+    receipts = [int(str(number)) for (number,) in _rows(grid, "RECEIPTS", "ID")]
+    verdicts = [blackouts.check_cut(recorder.history, receipts)]
+    recorder.history = blackouts.as_promised(recorder.history)
+    for verdict in verdicts + load.judge(recorder, lambda *words: _rows(grid, *words)):
         if verdict.is_promised:
             for text in verdict.violations:
                 grid.problem(f"{verdict.checker}: {text}")
