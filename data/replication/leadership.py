@@ -72,7 +72,8 @@ class Copy:
     leaving: bool = False
     fetching: bool = False  # a snapshot
     behind_s: float = 0.0  # since when it lacks something; while it lacks nothing: the last look
-    refusals: int = 0  # in a row
+    refusals: int = 0  # in a row, without getting further in between
+    refused_at: int = -1  # how far it had come by then
 
 
 @dataclass(slots=True)
@@ -201,8 +202,10 @@ class Leadership:
             self.situation.vain.pop(message.sender, None)
         if isinstance(message, Refused):
             if message.asked_term == self.term == message.term and copy.phase is not Phase.PROBING:
+                further = copy.acked > copy.refused_at  # so only a message came before another
+                copy.refusals = 1 if further else copy.refusals + 1
+                copy.refused_at = max(copy.refused_at, copy.acked)
                 self._lose(copy)
-                copy.refusals += 1
                 wait_s = self.situation.pace.retry_s * 2 ** min(copy.refusals, 4)
                 copy.retry_s = NEVER if copy.refusals < 3 else now_s + wait_s
                 self._contact(copy, now_s)
