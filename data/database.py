@@ -116,6 +116,7 @@ class Database:
         self.space.make_epoch = self.epochs.create
         self.space.epoch_at_ddl = self.settings.epoch_interval_s > 0
         self.space.epoch_at_commit = self.settings.create_epoch_at_commit
+        self.space.optimizer_hint = self.settings.optimizer_hint
         self.space.aborts_on_error = self.settings.abort_on_error
         self.space.statement_timeout_s = self.settings.statement_timeout_s
         self._map_task: asyncio.Task[None] | None = None

@@ -237,9 +237,7 @@ class PeerLostError(GridError, code="PEER_LOST", sqlstate="08006", remedy=Remedy
     """The connection to a peer broke after a request was sent: whether it was done is unknown."""
 
 
-class DeadlineError(
-    GridError, code="DEADLINE", sqlstate="57014", retriable=True, remedy=Remedy.LOOK
-):
+class DeadlineError(GridError, code="DEADLINE", sqlstate="08007", remedy=Remedy.LOOK):
     """The time allowed for a request is over; whether it was done is unknown to the caller."""
 
 

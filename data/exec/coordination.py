@@ -69,6 +69,7 @@ class Coordination:
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
         self.aborts_on_error = False  # the same: AbortOnError
         self.statement_timeout_s = 0.0  # the same: SQLQueryTimeout, 0 for none
+        self.optimizer_hint = ""  # the same
         self.epoch_at_commit = False  # the same: CreateEpochAtCommit
         self.epoch_at_ddl = False  # DDL is on all disks before it is answered, as in TimesTen
         self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py

@@ -219,13 +219,15 @@ def run_copy_out(
     async def copy() -> str:
         specials = Specials(session)
         await draw_sequences(session, query, specials)
-        runner = QueryRunner(session.space, specials, session.txn)
+        runner = running.queries(specials, session.txn)
         await lock_reads(runner, session.space.catalog, query, ())
         count = 0
         async for batch in runner.batches(query, ()):
             await running.writable()
+            running.tell_missing(runner)
             count += len(batch)
             sink.rows(encoder(batch), len(batch))
+        running.tell_missing(runner)
         return f"COPY {count}"
 
     return running.start(copy)

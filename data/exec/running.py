@@ -356,9 +356,7 @@ class Running:
         space = session.space
         specials = Specials(session)
         await draw_sequences(session, plan, specials)
-        runner = QueryRunner(space, specials, txn)
-        if is_wanted(self.prepared.compiled.hints, session.partial_results):
-            runner.partial = Partial(space.router.down())
+        runner = self.queries(specials, txn)
         await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
         if plan.final is None and encoder is not None and not self._quota:
@@ -368,19 +366,27 @@ class Running:
                 async for rows in runner.stream(plan.gathers[0], self.values, key):
                     await self.writable()
                     if rows.count:
-                        self._tell_missing(runner)
+                        self.tell_missing(runner)
                         self.emitted += rows.count
                         self.sink.rows(rows.data, rows.count)
             finally:
                 runner.close()
         else:
             async for batch in runner.batches(plan, self.values):
-                self._tell_missing(runner)
+                self.tell_missing(runner)
                 await self._emit(batch)
-        self._tell_missing(runner)
+        self.tell_missing(runner)
         return f"SELECT {self.emitted}"
 
-    def _tell_missing(self, runner: QueryRunner) -> None:
+    def queries(self, specials: Specials, txn: Transaction | None) -> QueryRunner:
+        """What reads for this statement; it may do without sets that are down if one wants so."""
+        session = self.session
+        runner = QueryRunner(session.space, specials, txn)
+        if is_wanted(self.prepared.compiled.hints, session.partial_results):
+            runner.partial = Partial(session.space.router.down())
+        return runner
+
+    def tell_missing(self, runner: QueryRunner) -> None:
         """Once, before the first row."""
         if runner.partial is not None and not self._told:
             warning = runner.partial.warning(runner.space.name)

@@ -25,6 +25,7 @@ from data.session.engine import (
     ResultSink,
 )
 from data.sql.explain import lines as explain_lines
+from data.sql.parse import with_hints
 from data.sql.plan_types import (
     CatalogQuery,
     DdlText,
@@ -106,6 +107,7 @@ class Session:
         self.aborts_on_error = space.aborts_on_error
         self.outcome_is_open = False  # a commit is on its way, whatever statement it is of
         self.partial_results = False  # SET tt_partialresult
+        self.optimizer_hint = space.optimizer_hint
         self.aborted: GridError | None = None  # the error that made it so: only then
         self.unit: tuple[dict[int, int], int] | None = None  # where a unit of it began
         self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others
@@ -195,6 +197,8 @@ class Session:
 
     def prepare(self, sql: str, param_types: tuple[SqlType | None, ...]) -> PreparedStatement:
         """Compile a statement, or find it compiled."""
+        if self.optimizer_hint:
+            sql = with_hints(sql, self.optimizer_hint)
         return self.space.prepare(sql, param_types, self.schema, self.user)
 
     def prepare_later(
@@ -204,6 +208,8 @@ class Session:
         done: Callable[[Prepared | GridError], None],
     ) -> Execution | None:
         """Compile a long statement elsewhere; None: it is not long."""
+        if self.optimizer_hint:
+            sql = with_hints(sql, self.optimizer_hint)
         if not self.space.is_long(sql, param_types, self.schema):
             return None
         return Later(self.space.prepare_elsewhere(sql, param_types, self.schema, self.user), done)

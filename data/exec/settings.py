@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from data.catalog.settings import default_setting
+from data.sql.parse import check_hints
 from data.txn.isolation import isolation_of
 from protocol.errors import ParameterError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ON_STATEMENT_ERROR = "tengrid.on_statement_error"
 PARTIAL_RESULT = "tt_partialresult"
+OPTIMIZER_HINT = "optimizerhint"
 CONTINUE, ABORT = "continue", "abort"
 _UNITS_MS = {"": 1, "us": 0.001, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)\s*")
@@ -26,6 +28,7 @@ _MS_MAX = 2**31 - 1
 _ALIASES = {
     "transaction_isolation_level": "transaction_isolation",
     "create_epoch_at_commit": "createepochatcommit",
+    "optimizer_hint": OPTIMIZER_HINT,
 }
 
 
@@ -114,6 +117,11 @@ def _partial_result(session: Session, value: str) -> str:
     return "1" if session.partial_results else "0"
 
 
+def _optimizer_hint(session: Session, value: str) -> str:
+    session.optimizer_hint = check_hints(value)
+    return session.optimizer_hint
+
+
 def _client_encoding(session: Session, value: str) -> str:
     if value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
         raise ParameterError(
@@ -132,6 +140,7 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     "default_transaction_isolation": _default_isolation,
     "createepochatcommit": _epoch_at_commit,
     PARTIAL_RESULT: _partial_result,
+    OPTIMIZER_HINT: _optimizer_hint,
     "client_encoding": _client_encoding,
 }
 
@@ -195,6 +204,8 @@ def show(session: Session, name: str) -> str:
         return "1" if session.epoch_at_commit else "0"
     if key == PARTIAL_RESULT:
         return "1" if session.partial_results else "0"
+    if key == OPTIMIZER_HINT:
+        return session.optimizer_hint
     if key == ON_STATEMENT_ERROR:
         return ABORT if session.aborts_on_error else CONTINUE
     for known, value in session.settings.items():

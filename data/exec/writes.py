@@ -652,14 +652,28 @@ class Writer:
     ) -> list[StorageRow]:
         if returning is None:
             return []
+        full_rows = list(full_rows)
         offset, width = full_row_offset(table), len(table.columns)
         rows = [row[offset : offset + width] for row in full_rows]
         if returning.positions is not None:
             return [tuple([row[i] for i in returning.positions]) for row in rows]
         more = returning.fragment.bind(values, self._queries.specials)
+        places = (self._place_of(table, full) for full in full_rows)
         return [
-            self._space.expressions.query(returning.fragment.sql, (*row, *more))[0] for row in rows
+            self._space.expressions.query(returning.fragment.sql, (*row, *place, *more))[0]
+            for row, place in zip(rows, places, strict=True)
         ]
+
+    def _place_of(self, table: Table, full_row: StorageRow) -> tuple[int, int, int]:
+        """Element, replica set and data space of the lead that holds a row; of a copy: here."""
+        facts = self._queries.specials.facts
+        if not has_bucket(table):
+            return facts.element, facts.replica_set, facts.data_space
+        router, rs = self._space.router, self._set_of(table, full_row)
+        lead = router.leads.get(rs, "")
+        places = [p for p in router.map.elements if p.replica_set == rs]
+        place = next((p for p in places if p.instance == lead), places[0])
+        return place.element, rs, place.data_space
 
 
 def _slices(rows: list[StorageRow]) -> list[list[StorageRow]]:

@@ -93,7 +93,7 @@ class Compiler:
             tag=tag,
             read_only=read_only,
             schema_version=self.catalog.version,
-            hints=parsed.hints,
+            hints=statement.hints,
         )
 
     def _catalog_query(self, text: str, statement: Statement) -> CompiledStatement:

@@ -27,7 +27,9 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
         words = Words(text[end + 1 :])
         words.expect("TO")
         words.expect("STDOUT")
-        return _out(statement, parse_query(query_text), None, (), words)
+        query = parse_query(query_text)
+        statement.hints = {**parsed.hints, **query.hints}
+        return _out(statement, query, None, (), words)
     words = Words(text)
     words.expect("COPY")
     words.take("BINARY")
@@ -36,13 +38,13 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
     if words.take("TO"):
         words.expect("STDOUT")
         picked = [table.columns[p].name for p in columns]
-        query = exp.select(*[exp.column(exp.to_identifier(n, quoted=True)) for n in picked]).from_(
+        select = exp.select(*[exp.column(exp.to_identifier(n, quoted=True)) for n in picked]).from_(
             exp.Table(
                 this=exp.to_identifier(table.name, quoted=True),
                 db=exp.to_identifier(table.schema, quoted=True),
             )
         )
-        return _out(statement, Parsed("query", text, tree=query), table, columns, words)
+        return _out(statement, Parsed("query", text, tree=select), table, columns, words)
     words.expect("FROM")
     if not words.take("STDIN"):
         raise refuse("COPY from a file")

@@ -55,7 +55,15 @@ from data.sql.plan_types import (
     make_fragment,
 )
 from data.sql.printer import Printer
-from data.sql.scope import Scope, Statement, column_of, folded, position_of, shown
+from data.sql.scope import (
+    PSEUDO_COLUMNS,
+    Scope,
+    Statement,
+    column_of,
+    folded,
+    position_of,
+    shown,
+)
 from protocol.errors import (
     DefinitionError,
     DuplicateObjectError,
@@ -254,6 +262,7 @@ class Dml:
             ResultColumn(shown(i.name), i.expr.type, i.table_id, i.column_number) for i in items
         )
         printer = RowPrinter([(source, table)])
+        printer.add_pseudo_columns(source)
         fragment = printer.row_fragment([i.expr for i in items])
         known = None if None in positions else tuple(p for p in positions if p is not None)
         return Returning(columns, known, fragment)
@@ -589,6 +598,13 @@ class RowPrinter(Printer):
                 self._columns[id(source), column.name] = f"?{number}"
         self.reserved = number
         self.sources = [Const(None)] * number
+
+    def add_pseudo_columns(self, source: Source) -> None:
+        """Where the row is, in the order of PSEUDO_COLUMNS: further values after its columns."""
+        for name in PSEUDO_COLUMNS:
+            self.reserved += 1
+            self._columns[id(source), name] = f"?{self.reserved}"
+            self.sources.append(Const(None))
 
     def row_fragment(self, exprs: list[Expr]) -> Fragment:
         """SELECT of the expressions; `params` are those after the rows' columns."""

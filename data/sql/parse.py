@@ -18,13 +18,14 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from data.sql.shape import check_shape
-from protocol.errors import NotSupportedError, SqlSyntaxError
+from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
 
 PREFIX = "TG_F_"
 _DIALECT = Oracle()
 _HINTS = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL
 )
+_TAKES_HINTS = re.compile(r"\s*(select|insert|update|delete|merge|with|values)\b", re.IGNORECASE)
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
 # calls with a grammar of their own, left to sqlglot
@@ -205,17 +206,36 @@ class Parsed:
 
 
 def read_hints(text: str) -> tuple[str, dict[str, str]]:
-    """The text with its hints blanked out (places stay), and the hints by upper-case name."""
+    """The text with its hints blanked out (places stay), and the hints by upper-case name.
+
+    Of a hint given twice the first counts: those of the connection come behind the statement.
+    """
     hints: dict[str, str] = {}
     if "/*+" not in text:
         return text, hints
     for match in _HINTS.finditer(text):
         if match["hint"] is not None:
             for name, argument in _HINT.findall(match["hint"]):
-                hints[name.upper()] = argument.strip().upper()
+                hints.setdefault(name.upper(), argument.strip().upper())
             start, end = match.span()
             text = text[:start] + " " * (end - start) + text[end:]
     return text, hints
+
+
+def with_hints(text: str, hints: str) -> str:
+    """The statement with a connection's hints (OptimizerHint), if it is one that takes hints."""
+    return f"{text}\n/*+ {hints} */" if _TAKES_HINTS.match(text) else text
+
+
+def check_hints(hints: str) -> str:
+    """Hints as an attribute or setting gives them, without the marks. Raises ParameterError."""
+    bare = hints.strip().removeprefix("/*+").removesuffix("*/").strip()
+    if _HINT.sub("", bare).strip():
+        raise ParameterError(
+            f"OptimizerHint {hints!r}: hints are names with arguments in parentheses",
+            hint="For example: TT_PartialResult(1) TT_TblLock(1)",
+        )
+    return bare
 
 
 def parse_statement(text: str) -> Parsed:

@@ -169,7 +169,8 @@ class Returning:
     """RETURNING, computed at the coordinator from each changed row.
 
     `positions` (row positions) when every item is a plain column, else None; then `fragment` is a
-    SELECT giving the items of one row: ?1..?n are the row's catalog columns, further ones `params`.
+    SELECT giving the items of one row: ?1..?n are the row's catalog columns, the next three where
+    the row is (scope.PSEUDO_COLUMNS), further ones `params`.
     """
 
     columns: tuple[ResultColumn, ...]

@@ -111,7 +111,7 @@ def http_status(error: GridError) -> int:
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
-    return 503 if error.retriable else 500
+    return 503 if error.retriable or isinstance(error, errors.DeadlineError) else 500
 
 
 def exit_code(error: GridError) -> int:
@@ -120,6 +120,8 @@ def exit_code(error: GridError) -> int:
         return EXIT_USAGE
     if isinstance(error, errors.NotActiveManagementError | errors.PeerUnreachableError):
         return EXIT_UNREACHABLE
+    if isinstance(error, errors.DeadlineError):  # it goes on, and one can wait for it again
+        return EXIT_RETRY
     return EXIT_RETRY if error.retriable else EXIT_FAILED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from protocol.errors import ParameterError
@@ -39,12 +40,13 @@ TEXTS = (  # the other attributes a definition or connectable may have
 PREFIXES = ("nls_", "plsql_", "plscope_", "ttc_")  # families of attributes
 MEANINGLESS = (  # accepted because TimesTen's own files have them; nothing here depends on them
     *("logdir", "logbufmb", "logfilesize", "logbufparallelism", "ckptfrequency", "ckptlogvolume"),
-    *("ckptrate", "ckptreadthreads", "memorylock", "locklevel", "pwdwallet", "optimizerhint"),
+    *("ckptrate", "ckptreadthreads", "memorylock", "locklevel", "pwdwallet"),
     *("querythreshold", "waitforconnect", "driver"),
 )
 REFUSED = ("autocreate", "overwrite", "rampolicy", "durablecommits", "replicationapplyordering")
 DATA_STORE = ("datastore", "logdir", "databasecharacterset", "durability")  # fixed by dbCreate
 CHARACTER_SETS = ("AL32UTF8", "UTF8", "US7ASCII", "TIMESTEN8")
+_HINTS = re.compile(r"\s*(?:[A-Za-z_]\w*\s*(?:\([^)]*\))?\s*)*")
 CLIENT_ONLY = ("ttc_server", "ttc_server_dsn", "ttc_server1")
 
 
@@ -101,6 +103,11 @@ def _check_value(attribute: str, value: str, where: str) -> None:
         raise ParameterError(
             f"{where}: DatabaseCharacterSet {value} is not supported",
             hint=f"Use one of {', '.join(CHARACTER_SETS)}.",
+        )
+    if lowered == "optimizerhint" and not _HINTS.fullmatch(value):
+        raise ParameterError(
+            f"{where}: OptimizerHint={value}: hints are names with arguments in parentheses",
+            hint="For example: OptimizerHint=TT_PartialResult(1) TT_TblLock(1)",
         )
     if not value and lowered in ("datastore", "databasecharacterset"):
         raise ParameterError(f"{where}: {attribute} must not be empty")

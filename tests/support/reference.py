@@ -37,6 +37,8 @@ CreateEpochAtCommit | 0 | 1: a commit is answered when an epoch that holds it is
 AbortOnError | 0 | 0: a failed statement undoes only itself. 1: as in PostgreSQL, its
     transaction can only be rolled back. Also `SET tengrid.on_statement_error = abort` in a session
 Isolation | {isolation} | 1: READ COMMITTED. 0: SERIALIZABLE
+OptimizerHint | | hints for every statement of a session, as in `TT_PartialResult(1) TT_TblLock(1)`;
+    those of a statement itself come first. Also `SET optimizer_hint = '...'` in a session
 SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
 SQLQueryTimeoutMSec | 0 | the same in milliseconds
 Workers | 0 | processes per element that run queries, 0: none
@@ -80,10 +82,7 @@ LIMITS_HEAD = """
 
 Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
 """
-NOT_YET = (
-    *("TempSize", "Workers"),
-    *("SQLQueryTimeout", "SQLQueryTimeoutMSec"),
-)
+NOT_YET = ("TempSize", "Workers")
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -124,6 +125,22 @@ async def test_what_is_not_partial(grid: MemoryGrid, client: Client) -> None:
     assert not client.warnings
 
 
+@pytest.mark.parametrize("hint", [HINT, ""])
+async def test_a_copy_of_a_query(grid: MemoryGrid, client: Client, hint: str) -> None:
+    up = ids(grid, 1, 2)
+    await grid.stop_node(grid.nodes[0])
+    if not hint:
+        await client.connection.execute("SET tt_partialresult = 1")
+    found = io.BytesIO()
+    client.warnings.clear()
+    await client.connection.copy_from_query(f"SELECT {hint} id FROM t", output=found)
+    assert {int(line) for line in found.getvalue().split()} == up
+    assert ["replica set 1 of database1" in w.message for w in client.warnings] == [True]
+    if hint:
+        with pytest.raises(asyncpg.PostgresError):
+            await client.connection.copy_from_query("SELECT id FROM t", output=io.BytesIO())
+
+
 async def test_as_a_setting_of_the_session(grid: MemoryGrid, client: Client) -> None:
     up = ids(grid, 1, 2)
     await grid.stop_node(grid.nodes[0])
@@ -136,6 +153,13 @@ async def test_as_a_setting_of_the_session(grid: MemoryGrid, client: Client) -> 
     await client.refused(text)
     with pytest.raises(asyncpg.PostgresError):
         await client.connection.execute("SET tt_partialresult = 2")
+    await client.connection.execute("SET optimizer_hint = 'TT_PartialResult(1)'")
+    assert await client.partial(f"{text} -- with a remark") == [(len(up),)]  # first prepared now
+    await client.refused("SELECT /*+ TT_PartialResult(0) */ COUNT(*) FROM t")
+    await client.connection.execute("RESET optimizer_hint")
+    await client.refused(text)
+    with pytest.raises(asyncpg.PostgresError, match="OptimizerHint"):
+        await client.connection.execute("SET optimizer_hint = 'TT_PartialResult(1)*/ + 1 /*'")
     other = Client(await grid.connect(1, server_settings={"tt_partialresult": "1"}))
     assert await other.partial(text) == [(len(up),)]
     await other.connection.close()

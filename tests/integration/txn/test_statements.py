@@ -36,6 +36,29 @@ async def test_returning_of_do_nothing_names_only_what_was_inserted(grid: Memory
     await client.close()
 
 
+async def test_returning_says_where_a_row_is(grid: MemoryGrid) -> None:
+    """As a query says it: of the lead that holds the row; of a DUPLICATE table: here."""
+    client = await grid.connect(1)
+    await client.execute("CREATE TABLE w (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER(10))")
+    await client.execute("CREATE TABLE d (id NUMBER(10) PRIMARY KEY, v NUMBER(10)) DUPLICATE")
+    where = "id, v + 1, replicaSetId#, elementId#, dataSpaceId#"
+    inserted = await client.fetch(
+        f"INSERT INTO w VALUES {','.join(f'({n}, 0)' for n in range(20))} RETURNING {where}"
+    )
+    asked = await client.fetch(f"SELECT {where} FROM w ORDER BY id")
+    assert sorted(map(tuple, inserted)) == list(map(tuple, asked))
+    assert len({row[2] for row in asked}) > 1
+    updated = await client.fetch(f"UPDATE w SET v = 1 WHERE id < 9 RETURNING {where}")
+    assert sorted((row[0], *row[2:]) for row in updated) == [
+        (row[0], *row[2:]) for row in asked[:9]
+    ]
+    one = await client.fetchrow("DELETE FROM w WHERE id = 3 RETURNING elementId#")
+    assert tuple(one) == (asked[3][3],)
+    copy = await client.fetchrow(f"INSERT INTO d VALUES (1, 0) RETURNING {where}")
+    assert tuple(copy) == tuple(await client.fetchrow(f"SELECT {where} FROM d"))
+    await client.close()
+
+
 async def test_do_nothing_sees_keys_of_other_replica_sets(grid: MemoryGrid) -> None:
     client = await grid.connect()
     await client.execute(

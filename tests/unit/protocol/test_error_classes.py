@@ -37,11 +37,11 @@ RETRIABLE = {
     "TOO_MANY_CONNECTIONS": ("53300", 0, 57006, "another data instance"),
     "TOO_MANY_STATEMENTS": ("53000", 0, 57008, "Wait"),
     "LOG_GAP": ("XX001", 0, 57008, "Wait"),
-    "DEADLINE": ("57014", 0, 0, "Look whether the change is there"),  # between instances only
 }
 # Whose outcome is unknown, or that another try would meet again.
 NOT_RETRIABLE = {
     "OUTCOME_UNKNOWN": "08007",
+    "DEADLINE": "08007",
     "PEER_LOST": "08006",
     "FAILED_TRANSACTION": "25P02",
     "IDLE_IN_TRANSACTION": "25P03",
