@@ -302,7 +302,8 @@ class MiniGrid:
         if returning.positions is not None:
             return tuple(row[p] for p in returning.positions)
         extra = returning.fragment.bind(values, self.special)
-        found = connect().execute(returning.fragment.sql, (*row, *extra)).fetchone()
+        nowhere = (None, None, None)  # element, replica set, data space
+        found = connect().execute(returning.fragment.sql, (*row, *nowhere, *extra)).fetchone()
         assert found is not None
         return tuple(found)
 
