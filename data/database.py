@@ -190,6 +190,10 @@ class Database:
             epoch_done=self.epochs.clock.done,
         )
 
+    async def make_epoch(self) -> int:
+        """Make an epoch that begins now; its number. Raises ReplicaSetDownError."""
+        return await self.epochs.create()
+
     async def stop(self, *, hand_over: bool) -> None:
         """Leave the replica set, end everything, close the files."""
         if self._started:

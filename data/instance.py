@@ -16,6 +16,8 @@ import structlog
 from data.admin import handlers
 from data.admin.keeper import ElementKeeper
 from data.admin.port import ElementFacts
+from data.backup import image
+from data.backup.server import BackupServer
 from data.database import (
     DAMAGED_FOLDER,
     SCRATCH_FOLDER,
@@ -78,6 +80,8 @@ class DataInstance:
             home, info.name, info.incarnation, self, membership, self._clock
         )
         handlers.register(rpc, self.keeper)
+        self._backups = BackupServer(str(info.name), self._find, self.keeper, storage_settings)
+        self._backups.register(rpc)
         mode = settings.server_encryption
         self._engine = DataEngine(
             self._served, lambda database: bool(self.keeper.reports(database))
@@ -109,6 +113,7 @@ class DataInstance:
     async def stop(self) -> None:
         """Orderly: hand leads over, close everything, leave membership last."""
         await self.frontend.drain(SESSION_DRAIN_S)
+        await self._backups.close()
         await self.keeper.stop()
         if self._unsubscribe is not None:
             self._unsubscribe()
@@ -157,6 +162,9 @@ class DataInstance:
         key = spec.database.lower()
         if key in self._databases:
             return
+        await asyncio.to_thread(
+            image.remove, Path(spec.data_store) / image.FOLDER
+        )  # of a past life
         element = await self._open_element(spec)
         database = Database(
             spec,
@@ -223,7 +231,7 @@ class DataInstance:
     async def destroy(self, spec: ElementSpec) -> None:
         """Remove the files."""
         path = Path(spec.data_store)
-        for folder in (SCRATCH_FOLDER, DAMAGED_FOLDER):
+        for folder in (SCRATCH_FOLDER, DAMAGED_FOLDER, image.FOLDER):
             await asyncio.to_thread(shutil.rmtree, path / folder, ignore_errors=True)
         if await asyncio.to_thread(Element.exists, path):
             await asyncio.to_thread(Element.destroy, path)

@@ -546,6 +546,11 @@ class OperationError(GridError, code="OPERATION", sqlstate="55000"):
     """A management operation failed; its message names the step and the way out."""
 
 
+class CollectionError(GridError, code="COLLECTION", sqlstate="55000"):
+    """A backup, an export or a repository is incomplete, damaged or cannot be read or written; the
+    message names the file."""
+
+
 class NotActiveManagementError(
     GridError, code="NOT_ACTIVE_MANAGEMENT", sqlstate="57P03", retriable=True
 ):

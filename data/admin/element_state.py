@@ -55,23 +55,23 @@ DOING = {
     Verb.DESTROY: (S.DESTROYING, S.DESTROYED, S.DESTROY_FAILED),
 }
 _NOT_THERE = frozenset({S.UNCREATED, S.CREATE_FAILED, S.DESTROYED})
-_AT_REST = frozenset({S.CREATED, S.UNLOADED, S.LOAD_FAILED})
+AT_REST = frozenset({S.CREATED, S.UNLOADED, S.LOAD_FAILED})  # made, and nobody has its files open
 _RUNNING = frozenset({S.LOADED, S.OPENED, S.OPEN_FAILED, S.CLOSE_FAILED, S.UNLOAD_FAILED})
 IN_BETWEEN = frozenset(states[0] for states in DOING.values())
 STARTS: dict[Verb, frozenset[State]] = {  # states from which the verb has work to do
     Verb.CREATE: _NOT_THERE,
-    Verb.LOAD: _AT_REST,
+    Verb.LOAD: AT_REST,
     Verb.OPEN: frozenset({S.LOADED, S.OPEN_FAILED, S.CLOSE_FAILED}),
     Verb.CLOSE: frozenset({S.OPENED, S.OPEN_FAILED, S.CLOSE_FAILED}),
     Verb.UNLOAD: frozenset({S.LOADED, S.OPEN_FAILED, S.UNLOAD_FAILED}),
-    Verb.DESTROY: _AT_REST | {S.DESTROY_FAILED, S.CREATE_FAILED},
+    Verb.DESTROY: AT_REST | {S.DESTROY_FAILED, S.CREATE_FAILED},
 }
 DONE: dict[Verb, frozenset[State]] = {  # states in which the verb's work is done already
-    Verb.CREATE: _AT_REST | _RUNNING,
+    Verb.CREATE: AT_REST | _RUNNING,
     Verb.LOAD: _RUNNING,
     Verb.OPEN: frozenset({S.OPENED}),
-    Verb.CLOSE: _NOT_THERE | _AT_REST | {S.LOADED, S.UNLOAD_FAILED},
-    Verb.UNLOAD: _NOT_THERE | _AT_REST,
+    Verb.CLOSE: _NOT_THERE | AT_REST | {S.LOADED, S.UNLOAD_FAILED},
+    Verb.UNLOAD: _NOT_THERE | AT_REST,
     Verb.DESTROY: frozenset({S.UNCREATED, S.DESTROYED}),
 }
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -139,6 +140,21 @@ class ElementKeeper:
             kept.spec = merged(kept.spec, attributes)
             self._store.save(kept.spec)
         return await self._shielded(kept, verb)
+
+    async def while_at_rest(
+        self, database: str, database_id: str, work: Callable[[ElementSpec], Awaitable[Any]]
+    ) -> Any:
+        """Do something with the files of an element that is created and not loaded.
+
+        Nothing loads or destroys it meanwhile. Raises UnknownDatabaseError, ElementStateError.
+        """
+        kept = self._kept.get(database.lower())
+        if kept is None or kept.spec.database_id != database_id:
+            raise UnknownDatabaseError(f"{self.me} has no element of database {database}")
+        async with kept.lock:
+            if kept.state not in element_state.AT_REST:
+                raise ElementStateError(f"the element at {self.me} is {kept.state}")
+            return await work(kept.spec)
 
     async def _remove(self, kept: _Kept) -> None:
         if kept.follower:

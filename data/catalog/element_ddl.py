@@ -409,3 +409,11 @@ def bootstrap_sql(catalog: Catalog) -> list[str]:
     """Texts that make all tables of a catalog in an empty element file (`Catalog.initial()`: the
     built-in ones)."""
     return [text for table in catalog.tables() for text in _create_all(table)]
+
+
+def build_sql(catalog: Catalog, there: Catalog) -> tuple[list[str], list[str]]:
+    """Texts that make the tables of a catalog beyond those of `there`: before rows, after them."""
+    known = {table.id for table in element_tables(there)}
+    before = [create_table_sql(t) for t in element_tables(catalog) if t.id not in known]
+    after = [text for t in catalog.tables() if t.id not in known for text in _indexes_sql(t)]
+    return before, after

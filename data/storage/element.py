@@ -118,17 +118,23 @@ class Element(BatchWriter):
 
     @staticmethod
     def install_snapshot(
-        file: Path, path: Path, identity: ElementIdentity, settings: StorageSettings
+        file: Path,
+        path: Path,
+        identity: ElementIdentity,
+        settings: StorageSettings,
+        database_id: str = "",
     ) -> Element:
         """Make folder `path` this element with the content of a snapshot, and open it.
 
         `file` is used up. What was in the folder is replaced. It needs recovery until marked in
-        sync. Raises CorruptElementError if the snapshot is damaged or of another database.
+        sync. `database_id`: of the snapshot, if it is of another database (a backup).
+
+        Raises CorruptElementError if the snapshot is damaged or of another database.
         """
         path.mkdir(parents=True, exist_ok=True)
         lock = files.FolderLock(path)
         try:
-            files.put_in_place(files.prepare_snapshot(file, path, identity), path)
+            files.put_in_place(files.prepare_snapshot(file, path, identity, database_id), path)
             return Element(path, settings, lock)
         except BaseException:
             lock.release()

@@ -164,11 +164,14 @@ def is_trusted(execute: Any, boot: str) -> bool:
     return in_sync == boot or bool(mark(execute, "clean")) or bool(mark(execute, "forced"))
 
 
-def prepare_snapshot(file: Path, folder: Path, identity: ElementIdentity) -> Path:
+def prepare_snapshot(
+    file: Path, folder: Path, identity: ElementIdentity, database_id: str = ""
+) -> Path:
     """Check a snapshot and make it this element's; returns where it is now, in the folder, flushed.
 
-    Touches nothing else there. Takes as long as reading the file: use a thread. Raises
-    CorruptElementError if it is damaged, in use or of another database.
+    `database_id`: of the database it must be of, if that is another one (a backup's). Touches
+    nothing else there. Takes as long as reading the file: use a thread. Raises CorruptElementError
+    if it is damaged, in use or of another database.
     """
     incoming = folder / INCOMING
     if file != incoming:
@@ -178,7 +181,7 @@ def prepare_snapshot(file: Path, folder: Path, identity: ElementIdentity) -> Pat
         register_functions(connection)
         check_file(connection, incoming, whole=True)
         theirs = read_identity(connection.execute)
-        if theirs.database_id != identity.database_id:
+        if theirs.database_id != (database_id or identity.database_id):
             raise CorruptElementError(
                 f"the snapshot is of database {theirs.database} ({theirs.database_id}), "
                 f"this element is of {identity.database} ({identity.database_id})"

@@ -31,6 +31,14 @@ def create(execute: Any) -> Catalog:
     return catalog
 
 
+def replace(execute: Any, catalog: Catalog) -> None:
+    """Store another catalog; its tables are the caller's care."""
+    execute("DELETE FROM _catalog")
+    for row in catalog.rows():
+        execute("INSERT INTO _catalog VALUES (?, ?, ?)", row)
+    _put_version(execute, catalog.version)
+
+
 def load(execute: Any) -> Catalog:
     """The catalog stored in the element."""
     version = execute("SELECT value FROM _meta WHERE key = 'schema_version'").fetchone()

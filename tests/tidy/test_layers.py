@@ -64,6 +64,7 @@ DATA_LEVELS = {
     "data.session.engine": 1,  # the port between a client's session and what runs its statements
     "data.admin": 7,
     "data.exec": 6,
+    "data.backup": 6,
     "data.txn": 5,
     "data.replication": 4,
     "data.distribution.mover": 4,
