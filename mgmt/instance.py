@@ -17,7 +17,7 @@ from mgmt.ha.role import Role
 from mgmt.model.store import Store
 from mgmt.ops.operation import State
 from mgmt.ops.runner import Runner
-from mgmt.service import apply, certificates, databases, distribution
+from mgmt.service import apply, backups, certificates, databases, distribution, restores
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
 from mgmt.transport.installation import release
@@ -40,6 +40,8 @@ INSTALLERS: tuple[Callable[[Management], None], ...] = (
     certificates.install,
     databases.install,
     distribution.install,
+    backups.install,
+    restores.install,
 )
 
 

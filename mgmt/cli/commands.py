@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mgmt.cli.command import Command
 from mgmt.cli.nouns import (
+    backups,
     certificates,
     connectables,
     databases,
@@ -20,6 +21,7 @@ from mgmt.cli.nouns import (
 )
 
 COMMANDS: tuple[Command, ...] = (
+    *backups.COMMANDS,
     *certificates.COMMANDS,
     *connectables.COMMANDS,
     *databases.COMMANDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mgmt.api.app import Route
 from mgmt.api.routes import (
+    backups,
     certificates,
     connectables,
     databases,
@@ -29,6 +30,7 @@ def routes(shared: Management, roles: Roles) -> list[Route]:
         *models.routes(shared),
         *dbdefs.routes(shared),
         *databases.routes(shared),
+        *backups.routes(shared),
         *certificates.routes(shared),
         *connectables.routes(shared),
         *management.routes(shared, roles),

@@ -1,0 +1,108 @@
+"""Jobs on data instances (protocol/messages/backup.py): started together, watched, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from mgmt.service.context import Management
+from protocol.clock import boottime_s
+from protocol.errors import (
+    DeadlineError,
+    GridError,
+    OperationError,
+    PeerLostError,
+    PeerUnreachableError,
+)
+from protocol.messages import backup as m
+from protocol.rpc.node import RpcNode
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+STOP_S = 60.0  # a thread ends after the piece in hand, the removal of an image takes its time
+POLL_S = 0.2
+AWAY_S = 30.0  # so long an instance may not answer before its job counts as lost
+AWAY = (PeerUnreachableError, PeerLostError, DeadlineError)
+
+Watcher = Callable[[int, m.JobReport], None]  # key of the job, how it is
+
+
+class DataJobs:
+    """Calls to data instances."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    def _rpc(self) -> RpcNode:
+        rpc = self._management.rpc
+        assert rpc is not None
+        return rpc
+
+    async def call(self, instance: str, message: Any, timeout_s: float = ANSWER_S) -> Any:
+        """Ask one instance. Raises GridErrors that name it."""
+        try:
+            peer = await self._rpc().wait_connected(instance, CONNECT_S)
+            return await peer.call(message, timeout_s)
+        except AWAY as error:
+            raise type(error)(f"{instance} does not answer: {error.message}") from error
+
+    async def run(
+        self, jobs: Mapping[int, tuple[str, Any]], watch: Watcher
+    ) -> dict[int, m.JobReport]:
+        """Start a job each (instance, message), wait until all are done; their last reports.
+
+        Raises the error of the first one that fails, naming its instance; the others go on then:
+        `stop` them.
+        """
+        tasks = {
+            key: asyncio.create_task(self._one(key, instance, message, watch))
+            for key, (instance, message) in jobs.items()
+        }
+        try:
+            await asyncio.gather(*tasks.values())
+        except BaseException:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            raise
+        return {key: task.result() for key, task in tasks.items()}
+
+    async def _one(self, key: int, instance: str, message: Any, watch: Watcher) -> m.JobReport:
+        report: m.JobReport = await self.call(instance, message)
+        heard_s = boottime_s()
+        while report.state == m.RUNNING:
+            watch(key, report)
+            await asyncio.sleep(POLL_S)
+            try:
+                report = await self.call(instance, m.AskJob(message.job))
+                heard_s = boottime_s()
+            except AWAY:
+                if boottime_s() - heard_s > AWAY_S:
+                    raise
+        watch(key, report)
+        if report.state == m.FAILED:
+            assert report.error is not None
+            error = GridError.from_wire(report.error)
+            error.message = f"{instance}: {error.message}"
+            raise error
+        if report.state != m.DONE:
+            raise OperationError(
+                f"{instance} was restarted meanwhile", hint="Repeat the command when it is back."
+            )
+        return report
+
+    async def stop(self, prefix: str, instances: Iterable[str]) -> None:
+        """End all jobs of this name on these instances; who is away has none any more."""
+        names = sorted(set(instances))
+        answers = await asyncio.gather(
+            *(self.call(name, m.StopJobs(prefix), STOP_S) for name in names),
+            return_exceptions=True,
+        )
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, BaseException):
+                log.warning("jobs.not_stopped", instance=name, error=str(answer))
