@@ -30,7 +30,7 @@ from mgmt.service.database_records import DatabaseRecord, ElementRecord, new_dat
 from mgmt.service.imaging import prefix_of
 from mgmt.service.repositories import Repositories
 from mgmt.service.transfers import COMPLETED, Part, Transfer, Transfers
-from protocol.errors import MembershipLostError, ModelError, ParameterError
+from protocol.errors import GridError, MembershipLostError, ModelError, ParameterError
 from protocol.messages import backup as m
 from protocol.messages.admin import INTENT_CREATED, INTENT_DESTROYED, INTENT_LOADED, INTENT_OPEN
 from protocol.topology import BucketRange, DistributionMap, ElementPlace
@@ -220,6 +220,8 @@ class RestoreService:
         except BaseException as error:
             await clean_up(self._jobs.stop(prefix, instances))
             self._transfers.ended(book.transfer, *how_it_ended(error))
+            if isinstance(error, GridError):  # else `failed` sees to it, or the step begins anew
+                await clean_up(self._remove(self._reach.databases.get(name)))
             raise
         self._transfers.ended(book.transfer, COMPLETED)
         return "OK"

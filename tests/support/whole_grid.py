@@ -147,6 +147,7 @@ class WholeGrid:
 @asynccontextmanager
 async def whole_grid(folder: Path, *, k: int, data: int) -> AsyncIterator[WholeGrid]:
     """A grid with `data` data instances, spread over `k` data space groups; no database."""
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     managed = ManagedGrid(folder, MemoryEnsemble())
     await managed.start()
     nodes: list[Node] = []
