@@ -143,7 +143,7 @@ class Database:
         value = view.maps.get(self.spec.database)
         if value is not None and (self._map_task is None or self._map_task.done()):
             new = DistributionMap.decode(value)
-            if new.version > self.map.version or (not self._started and new.version):
+            if new.version > self.map.version:
                 self._map_task = asyncio.create_task(self._take_map(new), name="take-map")
         self.space.router.view_changed(view)
         if self._started and self.writer.leading:  # a coordinator may be gone
@@ -161,6 +161,8 @@ class Database:
                 await self.member.start(new)
             else:
                 self.member.map_changed(new)
+        elif self._started:
+            self.member.map_changed(new)  # it is to leave: the keeper unloads it
         self.shard.map_version = new.version
         self.space.router.map_changed(new)
         log.info("map.taken", database=self.spec.database, version=new.version)
@@ -168,6 +170,13 @@ class Database:
     # -- what is asked of it --------------------------------------------------------------------
     def check_ready(self) -> None:
         """Raise NotServingError unless sessions may run here (the element's catalog is current)."""
+        if not self._started and self.map.ranges:
+            raise NotServingError(
+                f"the element of {self.spec.database} on {self._instance} is not in the"
+                " distribution map",
+                hint="Connect to another data instance, or add the element to the map"
+                f" (ttGridAdmin dbDistribute {self.spec.database} -add ... -apply).",
+            )
         if self._started and self.member.role not in ("lead", "copy"):
             raise NotServingError(
                 f"the element of {self.spec.database} on {self._instance} is {self.member.role}",

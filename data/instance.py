@@ -221,10 +221,16 @@ class DataInstance:
         if found is None:
             return
         self._served.pop(database.lower(), None)
-        self.frontend.close_database(
-            database, DatabaseClosedError(f"database {database} is being unloaded")
+        others_stay = self._others_stay(found)
+        closed = DatabaseClosedError(
+            f"database {database} is being unloaded {'here' if others_stay else ''}".rstrip(),
+            hint="Connect to another data instance." if others_stay else "",
         )
-        await found.stop(hand_over=self._others_stay(found))
+        if others_stay:
+            await self.frontend.leave_database(database, closed, SESSION_DRAIN_S)
+        else:
+            self.frontend.close_database(database, closed)
+        await found.stop(hand_over=others_stay)
         self._databases.pop(database.lower(), None)
         self._shards.pop(found.spec.database, None)
 

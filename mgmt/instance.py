@@ -17,7 +17,15 @@ from mgmt.ha.role import Role
 from mgmt.model.store import Store
 from mgmt.ops.operation import State
 from mgmt.ops.runner import Runner
-from mgmt.service import apply, backups, certificates, databases, distribution, restores
+from mgmt.service import (
+    apply,
+    backups,
+    certificates,
+    databases,
+    distribution,
+    redistribution,
+    restores,
+)
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
 from mgmt.transport.installation import release
@@ -42,6 +50,7 @@ INSTALLERS: tuple[Callable[[Management], None], ...] = (
     distribution.install,
     backups.install,
     restores.install,
+    redistribution.install,
 )
 
 

@@ -58,6 +58,10 @@ class DistributionMap(msgspec.Struct, frozen=True):
                 sets.setdefault(place.replica_set, []).append(place)
         return {number: tuple(places) for number, places in sets.items()}
 
+    def set_of(self, element: int) -> int:
+        """The replica set of an element; 0: it is not in the map."""
+        return next((e.replica_set for e in self.elements if e.element == element), 0)
+
     def sets_in_use(self) -> tuple[int, ...]:
         """The replica sets that statements go to, ascending."""
         return tuple(n for n in self.replica_sets() if n not in self.idle)

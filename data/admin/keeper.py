@@ -36,6 +36,7 @@ from protocol.messages.admin import (
     ElementSpec,
     parse_intent,
 )
+from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +120,14 @@ class ElementKeeper:
         """Make the element; an element of an older database of that name is removed first."""
         kept = self._kept.get(spec.database.lower())
         if kept is not None and kept.spec.database_id != spec.database_id:
+            await self._remove(kept)
+            kept = None
+        if kept is not None and kept.spec.element != spec.element:
+            if kept.state not in _UNMADE:
+                raise ElementStateError(
+                    f"{self.me} still has element {kept.spec.element} of {spec.database}",
+                    hint="Destroy it first.",
+                )
             await self._remove(kept)
             kept = None
         if kept is None:
@@ -253,12 +262,29 @@ class ElementKeeper:
                 )
 
     def _intent(self, spec: ElementSpec) -> str:
-        """The word in membership; "" when nothing is known. Another id: ours is an old database."""
-        value = self._membership.view().states.get(spec.database)
+        """The word in membership; "" when nothing is known. Another id: ours is an old database.
+
+        An element that was taken out of the distribution map is to be unloaded, with its files
+        kept: management destroys it, or the administrator does.
+        """
+        view = self._membership.view()
+        value = view.states.get(spec.database)
         if value is None:
             return ""
         word, database_id = parse_intent(value)
-        return word if database_id == spec.database_id else INTENT_DESTROYED
+        if database_id != spec.database_id:
+            return INTENT_DESTROYED
+        if word in (INTENT_LOADED, INTENT_OPEN) and self._is_out(spec, view):
+            return INTENT_CREATED
+        return word
+
+    def _is_out(self, spec: ElementSpec, view: ClusterView) -> bool:
+        """The database has a distribution map, and this element is not even listed there."""
+        value = view.maps.get(spec.database)
+        if value is None:
+            return False
+        known = DistributionMap.decode(value)
+        return bool(known.ranges) and all(e.element != spec.element for e in known.elements)
 
     # -- reports ---------------------------------------------------------------------------------
     def recheck(self, database: str) -> None:

@@ -140,7 +140,7 @@ class Router:
             for place in self.map.elements:
                 if self.leads.get(place.replica_set) == place.instance:
                     element[place.replica_set] = place.element
-            self._element_map = ",".join(str(element[rs]) for rs in self.buckets)
+            self._element_map = ",".join(str(element.get(rs, 0)) for rs in self.buckets)
         return self._element_map
 
     def is_local(self, rs: int) -> bool:

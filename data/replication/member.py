@@ -102,6 +102,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
 class ReplicaSetMember:
     """Replication of one element. `start` once, then `stop` once."""
 
+    _is_out = False  # of the map
+
     def __init__(
         self,
         element: Element,
@@ -185,21 +187,20 @@ class ReplicaSetMember:
 
     def map_changed(self, distribution: DistributionMap) -> None:
         """A newer map is in force."""
-        me = self.element.identity.element
-        rs = next((p.replica_set for p in distribution.elements if p.element == me), 0)
-        if not rs or self._stopped:
+        rs = distribution.set_of(me := self.element.identity.element)
+        self._is_out = rs == 0
+        if self._is_out or self._stopped:
             return
         places = distribution.replica_sets()[rs]
         self._places = {place.element: place for place in places}
-        space = self._places[me].data_space
         if self.machine is None:
-            if (self.element.identity.replica_set, self.element.identity.data_space) != (rs, space):
+            space, identity = self._places[me].data_space, self.element.identity
+            if (identity.replica_set, identity.data_space) != (rs, space):
                 self.element.set_place(rs, space)
             self._make_machine(rs)
         assert self.machine is not None
         members = {place.element: place.instance for place in places}
-        preferred_space = 1 + (rs - 1) % max(distribution.k, 1)
-        preferred = [p.element for p in places if p.data_space == preferred_space]
+        preferred = [p.element for p in places if (p.data_space - rs) % distribution.k == 0]
         self._run(self.machine.map_changed(members, min(preferred, default=0), self._now()))
         self._view_changed(self._membership.view())
 
@@ -245,7 +246,7 @@ class ReplicaSetMember:
                         self._run(machine.flush(self._now()))
                     if machine.leadership is not None:
                         await self._changed.wait()
-                while led and machine.joined_term == 0:  # until the new lead has this copy
+                while led and machine.joined_term == 0 and not self._is_out:  # until it is a copy
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -745,8 +746,7 @@ class ReplicaSetMember:
             if machine.fetching and not self._stopped:
                 self._drop_ahead()
                 self.element.load_snapshot(file)
-                log.info("replication.snapshot_loaded", db=self.db, rs=self.rs,
-                         lsn=self.element.tail.lsn)  # fmt: skip
+                log.info("replication.snapshot_loaded", db=self.db, lsn=self.element.tail.lsn)
                 failed = False
         except (GridError, OSError) as error:
             log.error("replication.snapshot_failed", db=self.db, rs=self.rs, error=str(error))

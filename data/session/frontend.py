@@ -23,6 +23,7 @@ from data.session import ending
 from data.session.engine import Engine
 from data.session.session import Session
 from protocol import trace
+from protocol.clock import boottime_s
 from protocol.errors import (
     CutOffError,
     GridError,
@@ -166,6 +167,25 @@ class Frontend:
             await server.wait_closed()
         self._servers.clear()
 
+    async def leave_database(self, database: str, error: GridError, timeout_s: float) -> None:
+        """End the sessions of a database as `drain` does: in answer to a request if they can."""
+
+        def left() -> list[Client]:
+            name = database.lower()
+            sessions = [s for s in self._sessions.values() if s.login.database.lower() == name]
+            return [c for c in self._clients if c.session in sessions]
+
+        deadline_s = boottime_s() + timeout_s
+        asked_s = deadline_s - timeout_s + min(LEAVE_S, timeout_s / 2)
+        for client in left():
+            client.leaving, client.leave_reason = True, error
+        while (clients := left()) and (now_s := boottime_s()) < deadline_s:
+            if now_s >= asked_s:
+                for client in clients:
+                    client.session.drain()
+            await asyncio.sleep(LEAVE_S / 10)  # sessions end one by one
+        self.close_database(database, error)
+
     def close_database(self, database: str, error: GridError) -> None:
         """End every session of a database that is being closed, saying why."""
         for session in list(self._sessions.values()):
@@ -271,6 +291,7 @@ class Client(asyncio.Protocol):
         self._closing: asyncio.TimerHandle | None = None
         self._tls_task: asyncio.Task[None] | None = None
         self.leaving = False  # its next request outside a transaction is refused, and it goes
+        self.leave_reason: GridError | None = None
         self.session: Session = None  # type: ignore[assignment]  # until connected
         self.write: Callable[[bytes | bytearray], None] = self._nowhere
 
@@ -306,7 +327,7 @@ class Client(asyncio.Protocol):
         if self.leaving and self.session.is_idle:
             turned_away = self._frontend.turns_away
             stopping = ShuttingDownError("the instance is stopping")
-            self.session.end(_cut_off() if turned_away else stopping)
+            self.session.end(self.leave_reason or (_cut_off() if turned_away else stopping))
             return
         self.session.received(data)
         if self._greeting is not None:

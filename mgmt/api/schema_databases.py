@@ -71,20 +71,34 @@ class DbDestroy(Request, frozen=True, kw_only=True):
     wait_s: int | None = None
 
 
+class Going(msgspec.Struct, frozen=True):
+    """Elements that leave the map: "host" or "host.instance", and who takes their place."""
+
+    place: str
+    replace_with: str = ""
+
+
 class DbDistribute(Request, frozen=True, kw_only=True):
-    """Change the distribution map. `add`: "all", "host" or "host.instance"."""
+    """Change the distribution map. `add`: "all", "host" or "host.instance".
+
+    `force`: evict also elements that live.
+    """
 
     PATH: ClassVar[str] = "databases/distribute"
     STREAM: ClassVar[bool] = True
     name: str
     add: tuple[str, ...] = ()
+    remove: tuple[Going, ...] = ()
+    evict: tuple[Going, ...] = ()
+    force: bool = False
     apply: bool = False
     reset: bool = False
+    resync: bool = False
     list: bool = False
 
 
 class DistributionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One element and its place in the map; change is "" or Add."""
+    """One element and its place in the map; change is what is pending, or Removed, Evicted."""
 
     host: str
     instance: str

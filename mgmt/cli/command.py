@@ -30,9 +30,15 @@ class Positional(NamedTuple):
 class Arguments:
     """The parsed words of one command."""
 
-    def __init__(self, options: dict[str, list[str]], words: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        options: dict[str, list[str]],
+        words: dict[str, list[str]],
+        in_order: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self._options = options  # keys in lower case
         self._words = words
+        self.in_order = in_order  # options (lower case) with their values, as they were given
 
     def has(self, option: str) -> bool:
         """Whether the option was given."""
@@ -109,6 +115,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
     """Sort the words after the command's name. Raises UsageError."""
     known = {option.name.lower(): option for option in (*command.options, *GENERAL_OPTIONS)}
     options: dict[str, list[str]] = {}
+    in_order: list[tuple[str, str]] = []
     plain: list[str] = []
     takes_rest = bool(command.positionals) and command.positionals[-1].rest
     index = 0
@@ -143,7 +150,8 @@ def parse(command: Command, words: list[str]) -> Arguments:
                 raise UsageError(f"{word} wants a value: {option.value}")
             values.append(words[index])
             index += 1
-    return Arguments(options, _assign(command, plain))
+        in_order.append((name, values[-1] if values else ""))
+    return Arguments(options, _assign(command, plain), tuple(in_order))
 
 
 def _assign(command: Command, plain: list[str]) -> dict[str, list[str]]:

@@ -43,11 +43,14 @@ def first(before: DistributionMap, added: frozenset[int]) -> DistributionMap:
 
 
 def with_elements(before: DistributionMap, elements: Sequence[ElementPlace]) -> DistributionMap:
-    """The same map with another list of elements; those in the map must stay in their places."""
-    known = {e.element: e for e in elements}
-    assert all(known.get(e.element) == e for e in before.elements if e.replica_set)
+    """The same map with another list of elements outside it; those in the map stay as they are."""
+    inside = [e for e in before.elements if e.replica_set]
+    numbers = {e.element for e in inside}
+    outside = [
+        msgspec.structs.replace(e, replica_set=0) for e in elements if e.element not in numbers
+    ]
     return msgspec.structs.replace(
-        before, elements=tuple(sorted(elements, key=lambda e: e.element))
+        before, elements=tuple(sorted(inside + outside, key=lambda e: e.element))
     )
 
 

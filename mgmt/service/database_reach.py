@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
-from membership.port import Membership
+from membership.port import Membership, SetState
 from mgmt.model.types import Model
 from mgmt.placement import map_builder
 from mgmt.service.context import Management
@@ -152,14 +152,48 @@ class Reach:
             hint="Repeat the command.",
         )
 
+    async def change_map(
+        self, name: str, change: Callable[[DistributionMap], DistributionMap]
+    ) -> DistributionMap:
+        """Put what `change` makes of the map in force into force; returns it.
+
+        Data instances change the same value while buckets move: so `change` is called again with
+        a newer map whenever they were faster, and must leave alone what is theirs. What it makes
+        equal to the map in force is not written. Raises OperationError.
+        """
+        membership = self._membership()
+        for _ in range(PUT_ATTEMPTS):
+            view = membership.view()
+            value = view.maps.get(name)
+            if value is None:
+                raise OperationError(f"database {name} has no distribution map in membership")
+            before = DistributionMap.decode(value)
+            new = change(before)
+            if new == before:
+                return before
+            if await membership.put_map(name, view.map_versions[name], new.encode()):
+                return new
+            await asyncio.sleep(PUT_AGAIN_S)  # the view may be behind our own last change
+        raise OperationError(
+            f"the distribution map of {name} changes all the time", hint="Repeat the command."
+        )
+
     async def publish_elements(self, name: str) -> None:
         """Make the list of elements known: the map as it is, with all elements in it."""
         record = self.databases.get(name)
-        before = self.map_in_force(record.name)
-        if before is None:
+        if self.map_in_force(record.name) is None:
             await self.put_map(map_builder.without_ranges(record.name, record.k, record.places()))
         else:
-            await self.put_map(map_builder.with_elements(before, record.places()))
+            places = record.places()
+            await self.change_map(record.name, lambda m: map_builder.with_elements(m, places))
+
+    def set_state(self, name: str, replica_set: int) -> SetState | None:
+        """What membership shows of a replica set."""
+        return self._membership().view().sets.get((name, replica_set))
+
+    async def read_set(self, name: str, replica_set: int) -> SetState | None:
+        """What is agreed on a replica set now."""
+        return await self._membership().read_set(name, replica_set)
 
     async def forget(self, name: str) -> None:
         """Every element is gone: so is the database."""
@@ -230,13 +264,22 @@ class Sweeper:
             return
         if record.intent == admin.INTENT_CREATED and not record.elements:
             return
+        record = self._without_destroyed(record)
         grown = with_missing_elements(record, management.models.current())
         if grown is not record:
             reach.databases.put(grown)
             await reach.publish_elements(record.name)
-        missing = [e.element for e in grown.elements if not e.created]
+        missing = [e.element for e in grown.elements if not e.created and not e.gone]
         if missing:
             await reach.command(grown, "create", missing)
+
+    def _without_destroyed(self, record: DatabaseRecord) -> DatabaseRecord:
+        """Elements that were taken out of the map and have been destroyed since are forgotten."""
+        kept = tuple(e for e in record.elements if e.created or not e.gone)
+        if kept != record.elements:
+            record = msgspec.structs.replace(record, elements=kept)
+            self._reach.databases.put(record)
+        return record
 
 
 def with_missing_elements(record: DatabaseRecord, model: Model) -> DatabaseRecord:

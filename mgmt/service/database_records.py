@@ -13,6 +13,7 @@ from protocol.messages.admin import INTENT_LOADED, Attributes, ElementSpec
 from protocol.topology import ElementPlace
 
 KIND = "database"  # of the store; the key is the name in lower case
+REMOVED, EVICTED = "removed", "evicted"  # ElementRecord.gone
 _encode = msgspec.json.Encoder().encode
 
 
@@ -26,7 +27,14 @@ class ElementRecord(msgspec.Struct, frozen=True, kw_only=True):
     log_dir: str = ""
     replica_set: int = 0  # 0: not in the distribution map
     created: bool = False  # its instance said so
-    add_next: bool = False  # marked by dbDistribute -add, not applied
+    # marks of dbDistribute that are not applied yet
+    add_next: bool = False
+    remove_next: bool = False
+    evict_next: bool = False
+    replaced_by: int = 0  # the element that shall take its place
+    in_previous: bool = False  # it was in the distribution map before the last change
+    # it was taken out of the map: REMOVED or EVICTED; its files may still be there
+    gone: str = ""
 
     @property
     def host(self) -> str:
@@ -36,6 +44,22 @@ class ElementRecord(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> ElementPlace:
         """The form in the distribution map."""
         return ElementPlace(self.element, self.instance, self.replica_set, self.data_space)
+
+    @property
+    def is_marked(self) -> bool:
+        """The next dbDistribute -apply does something to it."""
+        return self.add_next or self.remove_next or self.evict_next
+
+    @property
+    def goes(self) -> bool:
+        """It is marked to leave the map."""
+        return self.remove_next or self.evict_next
+
+    def unmarked(self) -> ElementRecord:
+        """Without marks."""
+        return msgspec.structs.replace(
+            self, add_next=False, remove_next=False, evict_next=False, replaced_by=0
+        )
 
 
 class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +73,7 @@ class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     intent: str = INTENT_LOADED
     created_us: int
     next_element: int = 1
+    next_replica_set: int = 1  # numbers are never given twice
     map_version: int = 0  # of the distribution map; 0: none
     elements: tuple[ElementRecord, ...] = ()
 
@@ -71,8 +96,17 @@ class DatabaseRecord(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def places(self) -> tuple[ElementPlace, ...]:
-        """All elements in the form of the distribution map."""
-        return tuple(element.place() for element in self.elements)
+        """All elements in the form of the distribution map; not those that were taken out."""
+        return tuple(element.place() for element in self.elements if not element.gone)
+
+    @property
+    def first_free_set(self) -> int:
+        """The lowest replica set number that was never given."""
+        return max([self.next_replica_set, *(e.replica_set + 1 for e in self.elements)])
+
+    def element(self, number: int) -> ElementRecord:
+        """The element of that number, which must be there."""
+        return next(e for e in self.elements if e.element == number)
 
     def element_at(self, instance: str) -> ElementRecord | None:
         """The element of an instance."""

@@ -9,7 +9,7 @@ from mgmt.health.rollup import ElementHealth
 from mgmt.model.types import Host, Instance
 from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
-from mgmt.service.database_records import DatabaseRecord, ElementRecord
+from mgmt.service.database_records import EVICTED, DatabaseRecord, ElementRecord
 from protocol.messages.admin import ElementReport, InstanceReport
 
 _LOADED_WORDS = ("loaded", "loaded-complete", "loaded-functional")
@@ -127,8 +127,10 @@ def _placed(management: Management, full_name: str) -> tuple[Host | None, Instan
 
 
 def _element(record: DatabaseRecord, health: ElementHealth) -> schema.ElementStatus:
-    own = next(e for e in record.elements if e.element == health.element)
+    own = record.element(health.element)
     state = health.state
+    if own.gone == EVICTED:
+        state = f"evicted ({state})" if health.loaded or state == "unloaded" else EVICTED
     report = health.report or ElementReport("", "", 0, 0, 0, "", 0, "", role="")
     return schema.ElementStatus(
         element_number=health.element,
@@ -145,7 +147,10 @@ def _element(record: DatabaseRecord, health: ElementHealth) -> schema.ElementSta
         unloading=state == "unloading",
         destroying=state == "destroying",
         in_cur_dist_map=health.replica_set > 0,
+        in_prev_dist_map=own.in_previous,
         add_in_next_dist_map=own.add_next,
+        remove_in_next_dist_map=own.remove_next,
+        evict_in_next_dist_map=own.evict_next,
         last_change_start=health.since_us,
         role=report.role,
         term=report.term,

@@ -73,8 +73,8 @@ class PretendedHost:
         if spec is None or value is None:
             return ElementFacts()
         known = DistributionMap.decode(value)
-        place = next(e for e in known.elements if e.element == spec.element)
-        if not place.replica_set:
+        place = next((e for e in known.elements if e.element == spec.element), None)
+        if place is None or not place.replica_set:
             return ElementFacts(map_version=known.version)
         return ElementFacts(
             replica_set=place.replica_set,

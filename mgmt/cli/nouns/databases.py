@@ -43,23 +43,40 @@ def _unload(arguments: Arguments) -> requests.DbUnload:
 
 
 def _distribute(arguments: Arguments) -> requests.DbDistribute:
-    for option in ("remove", "replaceWith", "evict", "resync"):
-        if arguments.has(option):
-            raise NotSupportedError(
-                f"dbDistribute -{option} is not in this release: it comes with redistribution"
-            )
-    alone = arguments.one_of("list", "reset")
-    if alone and (arguments.has("add") or arguments.has("apply")):
+    alone = arguments.one_of("list", "reset", "resync")
+    changes = [word for word in ("add", "remove", "evict", "apply") if arguments.has(word)]
+    if alone and (changes or arguments.has("replaceWith")):
         raise UsageError(f"-{alone} stands alone")
-    if not alone and not arguments.has("add") and not arguments.has("apply"):
-        raise UsageError("dbDistribute wants -add, -apply, -list or -reset")
+    if not alone and not changes:
+        raise UsageError(
+            "dbDistribute wants -add, -remove, -evict, -apply, -list, -reset or -resync"
+        )
     return requests.DbDistribute(
         name=arguments.word("NAME"),
         add=arguments.values("add"),
+        remove=_going(arguments, "remove"),
+        evict=_going(arguments, "evict"),
+        force=arguments.has("force"),
         apply=arguments.has("apply"),
         reset=alone == "reset",
+        resync=alone == "resync",
         list=alone == "list",
     )
+
+
+def _going(arguments: Arguments, verb: str) -> tuple[requests.Going, ...]:
+    """What -remove or -evict names, each with the -replaceWith behind it."""
+    going: list[requests.Going] = []
+    last = ""
+    for name, value in arguments.in_order:
+        if name == "replacewith" and last not in ("remove", "evict"):
+            raise UsageError("-replaceWith stands behind the -remove or -evict that it belongs to")
+        if name == verb:
+            going.append(requests.Going(value))
+        elif name == "replacewith" and last == verb:
+            going[-1] = requests.Going(going[-1].place, value)
+        last = name
+    return tuple(going)
 
 
 def _distributed(reply: requests.DbDistributeReply, arguments: Arguments) -> str:
@@ -163,10 +180,11 @@ COMMANDS = (
             Option("apply", "", "put the changes into force"),
             Option("list", "", "show elements and pending changes"),
             Option("reset", "", "drop pending changes"),
-            Option("remove", "HOST[.INST]", "not in this release", repeat=True),
-            Option("replaceWith", "HOST[.INST]", "not in this release", repeat=True),
-            Option("evict", "HOST[.INST]", "not in this release", repeat=True),
-            Option("resync", "", "not in this release"),
+            Option("remove", "HOST[.INST]", "take elements out; no row is lost", repeat=True),
+            Option("evict", "HOST[.INST]", "give dead elements up", repeat=True),
+            Option("replaceWith", "HOST[.INST]", "behind -remove or -evict", repeat=True),
+            Option("force", "", "evict also elements that live: their rows are lost"),
+            Option("resync", "", "take over what the database says of its map"),
         ),
         build=_distribute,
         reply=requests.DbDistributeReply,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mgmt.api.schema import HostCreate, VersionChoice
+from mgmt.api.schema_databases import DbDistribute, Going
 from mgmt.cli import main
 from mgmt.cli.command import Command, Option, Positional, check_required, parse, usage
 from mgmt.cli.commands import COMMANDS, find
@@ -112,3 +113,18 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert command.name in text
     assert main.run(["hostlist", "-h"]) == 0
     assert "Usage: ttGridAdmin hostList" in capsys.readouterr().out
+
+
+def test_replacements_belong_to_what_stands_before_them() -> None:
+    command = find("dbDistribute")
+    assert command is not None
+    assert command.build is not None
+    line = "d -evict h1 -replaceWith h5 -remove h2 -remove h3 -replaceWith h6 -apply"
+    request = command.build(parse(command, line.split()))
+    assert isinstance(request, DbDistribute)
+    assert request.evict == (Going("h1", "h5"),)
+    assert request.remove == (Going("h2"), Going("h3", "h6"))
+    with pytest.raises(UsageError, match="stands behind"):
+        command.build(parse(command, ["d", "-add", "h1", "-replaceWith", "h5"]))
+    with pytest.raises(UsageError, match="stands alone"):
+        command.build(parse(command, ["d", "-reset", "-apply"]))
