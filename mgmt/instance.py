@@ -73,7 +73,6 @@ class ManagementInstance:
         self._drained = asyncio.Event()
         self._joining: asyncio.Task[None] | None = None
         self._background: list[asyncio.Task[None]] = []  # while active
-        self.keeper: RoleKeeper | None = None  # from the session with membership on
         store_path = settings.path(STORE_FILE)
         store_path.parent.mkdir(parents=True, exist_ok=True)
         store_path.touch(mode=0o600)  # it holds the key of the certificate authority
@@ -114,8 +113,8 @@ class ManagementInstance:
                 f" {error.strerror}"
             ) from error
         await self._joined()
-        if self.keeper is not None:
-            await self.keeper.known(START_TIMEOUT_S)
+        if self.management.keeper is not None:
+            await self.management.keeper.known(START_TIMEOUT_S)
 
     async def run(self) -> None:
         """Until drained."""
@@ -138,8 +137,9 @@ class ManagementInstance:
     @property
     def role(self) -> Role:
         """The present role."""
-        if self.keeper is not None:
-            return self.keeper.role
+        keeper = self.management.keeper
+        if keeper is not None:
+            return keeper.role
         return Role.STARTING if self.management.settings.grid else Role.NO_GRID
 
     def check_active(self) -> None:
@@ -180,14 +180,29 @@ class ManagementInstance:
             )
         await keeper.stop_active()
 
+    async def switch(self, *, force: bool) -> tuple[str, ...]:
+        """mgmtActiveSwitch."""
+        await self._joined()
+        return await self._kept().switch(force=force)
+
+    async def start_standby(self) -> None:
+        """mgmtStandbyStart."""
+        await self._joined()
+        await self._kept().start_standby()
+
+    async def stop_standby(self) -> None:
+        """mgmtStandbyStop."""
+        await self._kept().stop_standby()
+
     async def _joined(self) -> None:
         """Wait for the session with the membership servers, at most a while."""
-        if self.keeper is None and self._joining is not None:
+        if self.management.keeper is None and self._joining is not None:
             await asyncio.wait({self._joining}, timeout=START_TIMEOUT_S)
 
     def _kept(self) -> RoleKeeper:
-        if self.keeper is not None:
-            return self.keeper
+        keeper = self.management.keeper
+        if keeper is not None:
+            return keeper
         if not self.management.settings.grid:
             raise ModelError(
                 "this instance has no grid yet", hint="Create it with ttGridAdmin gridCreate."
@@ -224,16 +239,6 @@ class ManagementInstance:
         self._background.clear()
         self.management.runner.interrupt()
 
-    def _partner(self) -> str:
-        """The other management instance that is in place."""
-        own = self.management.settings.name
-        others = [
-            name
-            for name, placed in self.management.placed.instances().items()
-            if placed.instance.kind == "mgmt" and placed.created and name != own
-        ]
-        return others[0] if others else ""
-
     def _automatic(self) -> bool:
         models = self.management.models
         return not models.exists or models.grid.mgmt_failover == "automatic"
@@ -257,7 +262,7 @@ class ManagementInstance:
         self.management.membership, self.management.rpc = membership, rpc
         membership.subscribe(self._view_changed)
         self._view_changed(membership.view())
-        self.keeper = RoleKeeper(
+        self.management.keeper = RoleKeeper(
             self.management.store,
             membership,
             rpc,
@@ -265,17 +270,17 @@ class ManagementInstance:
                 name=settings.name,
                 incarnation=self._incarnation,
                 session_timeout_s=settings.membership.session_timeout_s,
-                partner=self._partner,
+                partner=self.management.partner,
                 has_grid=lambda: self.management.models.exists,
                 automatic=self._automatic,
                 began=self._became_active,
                 ceased=self._ceased_to_be_active,
             ),
         )
-        return self.keeper
+        return self.management.keeper
 
     async def _disconnect(self) -> None:
-        keeper, self.keeper = self.keeper, None
+        keeper, self.management.keeper = self.management.keeper, None
         if keeper is not None:
             await keeper.stop()
         membership, rpc = self.management.membership, self.management.rpc

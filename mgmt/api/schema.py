@@ -168,6 +168,7 @@ class GridReply(Reply, frozen=True, kw_only=True):
     retain_days: int
     retain_versions: int
     warn_threshold_pct: int
+    mgmt_failover: str  # automatic | manual
     model_latest: int
     model_current: int
     seq: int
@@ -183,6 +184,7 @@ class GridModify(Request, frozen=True, kw_only=True):
     retain_versions: int | None = None
     warn_threshold_pct: int | None = None
     server_encryption: str | None = None  # in force with each instance's next start after apply
+    mgmt_failover: str | None = None
 
 
 class GridClientExport(Request, frozen=True, kw_only=True):

@@ -42,8 +42,16 @@ class Client:
         """The instance's settings. Raises ParameterError."""
         return instance_file.load(self.home)
 
-    def call(self, request: schema.Request, reply: type[Any], on_event: OnEvent) -> Any:
+    def call(
+        self,
+        request: schema.Request,
+        reply: type[Any],
+        on_event: OnEvent,
+        at: tuple[str, int] | None = None,
+    ) -> Any:
         """Send a request, return its reply. Raises the GridError the API answered.
+
+        at: address and mgmtPort of another management instance; default: this one's.
 
         PeerUnreachableError: no management instance answers at this instance's address.
         """
@@ -56,10 +64,9 @@ class Client:
                 " instance",
                 hint="Source bin/ttenv.sh of the management instance and repeat the command.",
             )
-        address = f"{settings.internal_address}:{settings.mgmt_port}"
-        connection = http.client.HTTPConnection(
-            settings.internal_address, settings.mgmt_port, timeout=CONNECT_TIMEOUT_S
-        )
+        host, port = at or (settings.internal_address, settings.mgmt_port)
+        address = f"{host}:{port}"
+        connection = http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_S)
         try:
             connection.connect()
             connection.sock.settimeout(ANSWER_TIMEOUT_S)

@@ -64,7 +64,7 @@ def start(home: Path) -> tuple[int, int]:
     )
 
 
-def stop(home: Path, *, force: bool = False) -> bool:
+def stop(home: Path, *, force: bool = False, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     """Stop the daemon and its supervisor; False if neither ran.
 
     Raises OperationError if it does not end in time; with force it is killed then.
@@ -74,11 +74,11 @@ def stop(home: Path, *, force: bool = False) -> bool:
     if not pids:
         return False
     _signal(pids[0], signal.SIGTERM)  # the supervisor stops its daemon and does not restart it
-    if _ended(pids, STOP_TIMEOUT_S):
+    if _ended(pids, timeout_s):
         return True
     if not force:
         raise OperationError(
-            f"the daemon (PID: {pids[-1]}) has not ended within {STOP_TIMEOUT_S:.0f} s",
+            f"the daemon (PID: {pids[-1]}) has not ended within {timeout_s:.0f} s",
             hint="ttDaemonAdmin -stop -force kills it; elements then recover at the next start.",
         )
     for pid in pids:
@@ -116,6 +116,17 @@ def check_ports_free(settings: InstanceSettings) -> None:
                     f"{settings.name} cannot listen on {address}:{port}: {error.strerror}",
                     hint=f"Stop what uses the port, or choose another -{option}.",
                 ) from error
+
+
+def same_machine(address: str) -> bool:
+    """Whether the address is one of this machine's own: something could listen on it here."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _is_ready(home: Path, pid: int) -> bool:

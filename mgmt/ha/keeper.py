@@ -129,6 +129,14 @@ class RoleKeeper:
         """As the active: the copy that is in sync; "" while there is none."""
         return self._replicator.standby if self._replicator is not None else ""
 
+    async def standby_in_sync(self, timeout_s: float) -> bool:
+        """As the active: wait until there is a standby in sync; False if that took too long."""
+        try:
+            await self._until(lambda: bool(self.standby), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
     async def known(self, timeout_s: float) -> None:
         """Wait until the role is found out, at most so long."""
         try:
@@ -401,6 +409,7 @@ class RoleKeeper:
             partner=self._partner,
             check=self.check_active,
             timeout_s=self._setting.session_timeout_s,
+            changed=self._changed.set,
         )
         self._set_role(Role.ACTIVE)
         self._store.write(Put("active", "-", f"{state.term} {state.name}".encode()))
@@ -480,11 +489,16 @@ class RoleKeeper:
         except (PeerUnreachableError, PeerLostError, DeadlineError) as error:
             if force:
                 return False
-            raise ModelError(
-                f"the active management instance {active.name} does not answer: {error.message}",
-                hint="Stop it or wait until its session has ended (ttGridAdmin mgmtExamine), or"
-                " take over with -force.",
-            ) from error
+            try:  # a process that died silently is known dead when its session ends
+                longest_s = 3 * self._setting.session_timeout_s
+                await self._until(lambda: self._membership.view().mgmt != active, longest_s)
+            except TimeoutError:
+                raise ModelError(
+                    f"the active management instance {active.name} does not answer, but the"
+                    f" membership servers hear of it: {error.message}",
+                    hint="Stop it, or take over with -force.",
+                ) from error
+            return True
         except GridError:
             if force:
                 return False

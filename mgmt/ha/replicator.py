@@ -63,10 +63,12 @@ class Replicator:
         partner: Callable[[], Partner | None],
         check: Callable[[], None],
         timeout_s: float,
+        changed: Callable[[], None],
     ) -> None:
         """in_sync: as the register has it. check: raises unless this is the active still.
 
         timeout_s: so long the standby may take for an answer before the active goes on alone.
+        changed: called when the standby is in sync.
         """
         self._store = store
         self._copy = copy
@@ -76,6 +78,7 @@ class Replicator:
         self._partner = partner
         self._check = check
         self._timeout_s = timeout_s
+        self._changed = changed
         self._others = tuple(c for c in in_sync if c != copy)  # counted as in sync beside this one
         self._acked = 0  # the standby has everything up to this change, if it is in `_others`
         self._following = ""  # the copy that is being kept equal now
@@ -217,7 +220,9 @@ class Replicator:
                 if await self._amend(role.both((self._copy, copy))) is None:
                     raise NotActiveManagementError("another management instance became active")
                 log.info("management.standby_in_sync", standby=copy, seq=answer.seq)
-            self._following, self.problem = copy, ""
+            if self._following != copy:
+                self._following, self.problem = copy, ""
+                self._changed()
             if self._store.last.seq == answer.seq:
                 await self._wake.wait()
             self._wake.clear()

@@ -43,8 +43,11 @@ def work(model: Model, *, installations: Collection[str], instances: Collection[
     )
 
 
-def apply_steps(todo: Work, *, version: int, start: bool) -> list[ApplyStep]:
-    """The steps of modelApply in their order, with the titles users see."""
+def apply_steps(todo: Work, *, version: int, start: bool, standby: bool = False) -> list[ApplyStep]:
+    """The steps of modelApply in their order, with the titles users see.
+
+    standby: there is a management instance that was never started.
+    """
     steps = [
         ApplyStep("Creating new model version", "apply-freeze"),
         ApplyStep(f"Exporting current model (version {version})", "apply-export"),
@@ -71,6 +74,9 @@ def apply_steps(todo: Work, *, version: int, start: bool) -> list[ApplyStep]:
     ]
     if todo.new_instances:
         steps.append(ApplyStep("Checking ssh connectivity of new instances", "apply-connectivity"))
+    if start and standby:
+        steps.append(ApplyStep("Starting new management instance", "apply-start-management"))
+        steps.append(ApplyStep("Configuring standby management instance", "apply-standby"))
     if start:
         steps.append(ApplyStep("Starting new data instances", "apply-start"))
     return steps

@@ -185,8 +185,9 @@ class Store:
         self._last = at
 
     def save_to(self, path: Path) -> None:
-        """Write this store into another file, for people to look into."""
+        """Write this store into another file, for the administrator's eyes only."""
         path.unlink(missing_ok=True)
+        path.touch(mode=0o600)  # SQLite fills an empty file
         self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def size_bytes(self) -> int:

@@ -16,18 +16,19 @@ from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
 from mgmt.service import certificates
 from mgmt.service.context import Management
-from mgmt.service.instance_files import push_secret, push_settings
+from mgmt.service.instance_files import push_secret, push_settings, push_token
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
 from mgmt.service.placing import Placing
 from mgmt.transport.installation import installation_works, remove_installation
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, NotSupportedError, OperationError
+from protocol.errors import GridError, ModelError, OperationError
 
 log = structlog.get_logger()
 T = TypeVar("T")
 COMMAND = "modelApply"
 SUBJECT = "model"
+STANDBY_TIMEOUT_S = 60.0
 PARALLEL_MAX = 10  # hosts worked on at a time
 
 
@@ -48,6 +49,8 @@ def install(management: Management) -> None:
         "apply-push": lambda a: a.push,
         "apply-make-current": lambda a: a.make_current,
         "apply-connectivity": lambda a: a.connectivity,
+        "apply-start-management": lambda a: a.start_management,
+        "apply-standby": lambda a: a.standby,
         "apply-start": lambda a: a.start,
     }
 
@@ -75,7 +78,14 @@ async def apply(
         {host.name: host.internal_address for host in model.hosts},
     )
     todo = _todo(management, model)
-    planned = diff.apply_steps(todo, version=register.latest, start=request.start)
+    never_ran = [
+        i.full_name
+        for i in model.instances_of("mgmt")
+        if (placed := management.placed.instances().get(i.full_name)) is None or not placed.started
+    ]
+    planned = diff.apply_steps(
+        todo, version=register.latest, start=request.start, standby=bool(never_ran)
+    )
     steps = [Step(step.title, step.action) for step in planned]
 
     async def show(kind: str, text: str) -> None:
@@ -91,11 +101,8 @@ async def apply(
 
 def check(model: Model) -> None:
     """Raises when the model as a whole cannot be applied."""
-    if len(model.instances_of("mgmt")) > 1:
-        raise NotSupportedError(
-            "a standby management instance is not supported yet",
-            hint="Delete the second management instance from the model, then apply again.",
-        )
+    if len(model.instances_of("mgmt")) > 2:
+        raise ModelError("a grid has at most two management instances: cannot add a third")
     homes: dict[tuple[str, str], str] = {}
     for instance in model.instances:
         key = (instance.host, instance.home)
@@ -220,13 +227,17 @@ class Apply:
         return "OK"
 
     async def authentication(self, body: dict[str, Any]) -> str:
-        """Every instance gets the grid secret and its certificates."""
-        secret = self._management.settings.secret()
-        await self._everywhere(
-            self._model.instances,
-            lambda i: i.full_name,
-            lambda i: push_secret(self._to(i), i.home, secret),
-        )
+        """Every instance gets the grid secret and certificates; management ones the API's token."""
+        settings = self._management.settings
+        secret = settings.secret()
+        token = settings.path(instance_file.TOKEN_FILE).read_text(encoding="ascii")
+
+        async def push_to(instance: Instance) -> None:
+            await push_secret(self._to(instance), instance.home, secret)
+            if instance.kind == "mgmt":
+                await push_token(self._to(instance), instance.home, token)
+
+        await self._everywhere(self._model.instances, lambda i: i.full_name, push_to)
         certificates.forget_others(self._management, self._model)
         await self._everywhere(
             self._model.instances,
@@ -266,10 +277,27 @@ class Apply:
 
     async def start(self, body: dict[str, Any]) -> str:
         """Start data instances that never ran; those an operator stopped stay stopped."""
+        return await self._start_new("data")
+
+    async def start_management(self, body: dict[str, Any]) -> str:
+        """Start the standby, if it never ran."""
+        return await self._start_new("mgmt")
+
+    async def standby(self, body: dict[str, Any]) -> str:
+        """Wait until the standby holds everything this instance holds."""
+        keeper = self._management.keeper
+        if keeper is None or not await keeper.standby_in_sync(STANDBY_TIMEOUT_S):
+            raise OperationError(
+                f"the standby is not in sync after {STANDBY_TIMEOUT_S:.0f} s",
+                hint="ttGridAdmin mgmtExamine says how it is.",
+            )
+        return "OK"
+
+    async def _start_new(self, kind: str) -> str:
         new = [
             p
             for p in self._placed.instances().values()
-            if p.instance.kind == "data" and p.created and not p.started
+            if p.instance.kind == kind and p.created and not p.started
         ]
         await self._everywhere(new, lambda p: p.instance.full_name, self._start)
         return "OK"
@@ -369,7 +397,7 @@ class Apply:
             location = instance.home.rsplit("/", 1)[0]
             await transport.make_dir(location)
             command = [f"{installation.path}/bin/ttInstanceCreate", "-name", instance.name]
-            command += ["-location", location, "-data"]
+            command += ["-location", location, "-data" if instance.kind == "data" else "-grid"]
             command += ["-daemonPort", str(instance.daemon_port)]
             command += ["-csPort", str(instance.cs_port)]
             result = await transport.run(command)

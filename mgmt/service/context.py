@@ -9,6 +9,7 @@ import msgspec
 
 from membership.port import Membership
 from mgmt.api.schema import VersionChoice
+from mgmt.ha.keeper import RoleKeeper
 from mgmt.model import versions
 from mgmt.model.store import Delete, Put, Store
 from mgmt.model.types import GridFacts, Instance, Model
@@ -163,6 +164,7 @@ class Management:
     software: str  # version
     membership: Membership | None = None
     rpc: RpcNode | None = None
+    keeper: RoleKeeper | None = None  # of the role; from the session with membership on
     # Waits until every change written to the store so far is safe (the standby has it too, if there
     # is one). Await it between a write and what follows from it outside this process: a command
     # to a host or a data instance, a value in membership. Answers of the API and steps of
@@ -182,6 +184,15 @@ class Management:
     while_active: list[Callable[[], Coroutine[None, None, None]]] = dataclasses.field(
         default_factory=list
     )
+
+    def partner(self) -> str:
+        """The other management instance that is in place; "" while there is none."""
+        others = [
+            name
+            for name, placed in self.placed.instances().items()
+            if placed.instance.kind == "mgmt" and placed.created and name != self.settings.name
+        ]
+        return others[0] if others else ""
 
     def guard(self, command: str, name: str) -> None:
         """Ask all guards. Raises ModelError."""

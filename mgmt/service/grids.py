@@ -115,7 +115,7 @@ def _first_model(
         host=host.name,
         name="installation1",
         guid=new_guid(),
-        location=settings.installation,
+        location=_following_host(settings.installation, host),
         release=management.software,
     )
     instance = Instance(
@@ -124,7 +124,7 @@ def _first_model(
         guid=new_guid(),
         kind="mgmt",
         installation=installation.name,
-        location=settings.home.rsplit("/", 1)[0],
+        location=_following_host(settings.home.rsplit("/", 1)[0], host),
         daemon_port=settings.daemon_port,
         cs_port=settings.cs_port,
         mgmt_port=request.mgmt_port,
@@ -188,6 +188,12 @@ def _write_model(
     management.models.create(grid, model)  # last: from here on the grid exists
 
 
+def _following_host(location: str, host: Host) -> str:
+    """A folder named after this host stands for the folder of that name on each host like it."""
+    parts = location.split("/")
+    return "/".join("!!HOST_NAME!!" if part == host.name else part for part in parts)
+
+
 def _group_name(group_id: int) -> str:
     try:
         return grp.getgrgid(group_id).gr_name
@@ -221,6 +227,7 @@ def display(management: Management) -> schema.GridReply:
         retain_days=grid.retain_days,
         retain_versions=grid.retain_versions,
         warn_threshold_pct=grid.warn_threshold_pct,
+        mgmt_failover=grid.mgmt_failover,
         model_latest=register.latest,
         model_current=register.current,
         seq=management.store.seq,
@@ -233,10 +240,15 @@ def modify(management: Management, request: schema.GridModify) -> schema.Done:
     """gridModify."""
     changes = {
         field: value
-        for field in ("retain_days", "retain_versions", "warn_threshold_pct", "server_encryption")
+        for field in (
+            *("retain_days", "retain_versions", "warn_threshold_pct"),
+            *("server_encryption", "mgmt_failover"),
+        )
         if (value := getattr(request, field)) is not None
     }
     grid = msgspec.structs.replace(management.models.grid, **changes)
+    if grid.mgmt_failover not in ("automatic", "manual"):
+        raise ParameterError(f"-mgmtFailover {grid.mgmt_failover}: use automatic or manual")
     _check_limits(grid.retain_days, grid.retain_versions, grid.warn_threshold_pct)
     certificates.check_modes(grid.internal_encryption, grid.server_encryption)
     management.models.set_grid(grid)

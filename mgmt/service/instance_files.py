@@ -19,6 +19,13 @@ async def push_secret(transport: HostTransport, home: str, secret: str) -> None:
         await transport.put_file(path, secret.encode(), mode=0o600)
 
 
+async def push_token(transport: HostTransport, home: str, token: str) -> None:
+    """The API's token, the same for both management instances; for the administrator only."""
+    path = f"{home}/{instance_file.TOKEN_FILE}"
+    if await transport.read_file(path) != token.encode():
+        await transport.put_file(path, token.encode(), mode=0o600)
+
+
 async def push_settings(
     management: Management,
     transport: HostTransport,

@@ -1,57 +1,112 @@
-"""mgmtStatus and mgmtExamine for the single active; the standby's row comes later."""
+"""mgmtStatus and mgmtExamine: both management instances, as this one sees them."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mgmt.api import schema
-from mgmt.ha.role import Role
+from mgmt.ha import advice
+from mgmt.ha.advice import Seen
+from mgmt.ha.role import Role, copy_name
 from mgmt.service.context import Management
+from mgmt.service.placed import PlacedInstance
+from protocol.messages.management import ManagementTold
 
 _SHOWN = {Role.ACTIVE: "Active", Role.STANDBY: "Standby"}
 
 
-def status(management: Management, role: Role) -> schema.MgmtStatusReply:
-    """This management instance's own row, with advice."""
-    settings = management.settings
-    host, _, instance = settings.name.rpartition(".")
-    shown = _SHOWN.get(role, "Unknown")
-    message, msgs, cmds = _advice(management, role)
-    row = schema.MgmtRow(
-        host=host,
-        instance=instance,
-        reachable=True,
-        rep_role=shown,
-        role=shown,
-        seq=management.store.seq,
-        rep_agent=role in _SHOWN,
-        rep_active=role is Role.ACTIVE,
-        message=message,
+class _One(NamedTuple):
+    seen: Seen
+    row: schema.MgmtRow
+
+
+async def status(management: Management, role: Role) -> schema.MgmtStatusReply:
+    """A row for each management instance, with advice."""
+    mine = _own(management, role)
+    placed = _other_placed(management)
+    other = None
+    if placed is not None:
+        name, keeper = placed.instance.full_name, management.keeper
+        told = await keeper.ask(name) if keeper is not None else None
+        other = _other(management, placed, told)
+    advised = advice.advise(mine.seen, other.seen if other else None)
+    rows = [one.row for one in (mine, other) if one is not None]
+    return schema.MgmtStatusReply(
+        instances=tuple(sorted(rows, key=lambda row: (row.host, row.instance))),
+        msgs=advised.msgs,
+        cmds=advised.cmds,
+        status=0 if advised.ok else 1,
+    )
+
+
+def _own(management: Management, role: Role) -> _One:
+    settings, store, keeper = management.settings, management.store, management.keeper
+    message = "No session with the membership servers"
+    if keeper is not None:
+        message = keeper.told().message
+    elif role is Role.NO_GRID:
+        message = "No grid"
+    seen = Seen(
+        name=settings.name,
         home=settings.home,
         address=settings.internal_address,
+        same_machine=True,
+        role=role,
+        seq=store.seq,
+        in_sync=_in_sync(management, copy_name(settings.name, store.copy_id)),
     )
-    return schema.MgmtStatusReply(instances=(row,), msgs=msgs, cmds=cmds, status=1 if cmds else 0)
+    return _One(seen, _row(seen, message))
 
 
-def _advice(management: Management, role: Role) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Message of the row, advice in words, commands to run."""
-    command = f"{management.settings.home}/bin/ttenv ttGridAdmin"
-    match role:
-        case Role.ACTIVE:
-            text = "Active management instance is up. There is no standby. No action required."
-            return "", (text,), ()
-        case Role.STOPPED:
-            text = "The management instance is up, but stopped. Make it active."
-            return "Stopped by mgmtActiveStop", (text,), (f"{command} mgmtActiveStart",)
-        case Role.STANDBY:
-            membership = management.membership
-            active = membership.view().mgmt if membership is not None else None
-            name = active.name if active else "another instance"
-            return f"Active is {name}", (f"{name} is the active management instance.",), ()
-        case Role.STARTING:
-            text = "The management instance waits for the membership servers. Start them."
-            return "No session with the membership servers", (text,), ()
-        case Role.NO_GRID:
-            text = "There is no grid yet: create it with ttGridAdmin gridCreate."
-            return "No grid", (text,), ()
+def _other(management: Management, placed: PlacedInstance, told: ManagementTold | None) -> _One:
+    own = next(
+        (
+            p.host
+            for p in management.placed.instances().values()
+            if p.instance.full_name == management.settings.name
+        ),
+        placed.host,
+    )
+    seen = Seen(
+        name=placed.instance.full_name,
+        home=placed.home,
+        address=placed.host.internal_address,
+        same_machine=management.transports.same_machine(own, placed.host),
+        role=None if told is None else Role(told.role),
+        seq=None if told is None else told.seq,
+        in_sync=told is not None and _in_sync(management, told.copy),
+    )
+    return _One(seen, _row(seen, advice.NO_ANSWER if told is None else told.message))
+
+
+def _row(seen: Seen, message: str) -> schema.MgmtRow:
+    host, _, instance = seen.name.rpartition(".")
+    shown = "Unknown" if seen.role is None else _SHOWN.get(seen.role, "Unknown")
+    return schema.MgmtRow(
+        host=host,
+        instance=instance,
+        reachable=seen.role is not None,
+        rep_role=shown,
+        role=shown,
+        seq=seen.seq,
+        rep_agent=seen.role in _SHOWN,
+        rep_active=seen.role is Role.ACTIVE,
+        message=message,
+        home=seen.home,
+        address=seen.address,
+    )
+
+
+def _in_sync(management: Management, copy: str) -> bool:
+    membership = management.membership
+    if membership is None:
+        return False
+    in_sync = membership.view().mgmt_register.in_sync
+    return copy in in_sync or not in_sync
+
+
+def _other_placed(management: Management) -> PlacedInstance | None:
+    return management.placed.instances().get(management.partner())
 
 
 def operations(management: Management) -> schema.OperationListReply:

@@ -42,19 +42,23 @@ class CommandGrid:
         """Run a program of the installation, outside every instance."""
         return self._run([str(self.installation / "bin" / program), *words])
 
-    def run(self, program: str, *words: str) -> Answer:
-        """Run a program in the environment of the management instance, from the folder."""
-        return self._run([str(self.home / "bin" / "ttenv"), program, *words])
+    def run(self, program: str, *words: str, home: Path | None = None) -> Answer:
+        """Run a program in the environment of a management instance (host1's), from the folder."""
+        return self._run([str((home or self.home) / "bin" / "ttenv"), program, *words])
 
-    def admin(self, *words: str) -> list[str]:
+    def shell(self, line: str) -> Answer:
+        """Run a line as a user types it, mgmtExamine's recommendations for example."""
+        return self._run(["sh", "-c", line])
+
+    def admin(self, *words: str, home: Path | None = None) -> list[str]:
         """Run ttGridAdmin, which must succeed; returns its lines."""
-        answer = self.run("ttGridAdmin", *words)
+        answer = self.run("ttGridAdmin", *words, home=home)
         assert answer.code == 0, f"ttGridAdmin {' '.join(words)}: {answer.errors}{answer.output}"
         return answer.lines
 
-    def refused(self, *words: str) -> str:
+    def refused(self, *words: str, home: Path | None = None) -> str:
         """Run ttGridAdmin, which must fail; returns its error text."""
-        answer = self.run("ttGridAdmin", *words)
+        answer = self.run("ttGridAdmin", *words, home=home)
         assert answer.code != 0, f"ttGridAdmin {' '.join(words)} was not refused"
         return answer.errors
 

@@ -43,6 +43,15 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.limits",
         "protocol.trace",
     ),
+    # mgmtExamine must advise also where no daemon answers: pure words, and the model pushed there.
+    "mgmt.cli.nouns.management": (
+        "mgmt.cli",
+        "mgmt.api.schema",
+        "mgmt.ha.advice",
+        "mgmt.model.document",
+        "protocol.errors",
+        "protocol.instance_file",
+    ),
     # The tool of the membership servers; it knows no grid (decision 0007).
     "mgmt.cli.membership": (
         "mgmt.cli",

@@ -116,6 +116,7 @@ def _display(reply: schema.GridReply, arguments: Arguments) -> str:
         ("Warn Threshold", reply.warn_threshold_pct),
         ("Internal Encryption", reply.internal_encryption),
         ("Server Encryption", reply.server_encryption),
+        ("Management Failover", reply.mgmt_failover),
         ("Latest Model", reply.model_latest),
         ("Current Model", reply.model_current or "none"),
         ("Seq", reply.seq),
@@ -129,10 +130,12 @@ def _modify(arguments: Arguments) -> schema.GridModify:
         retain_versions=arguments.optional_integer("retainVersions"),
         warn_threshold_pct=arguments.optional_integer("warnThresh"),
         server_encryption=arguments.value("serverEncryption").lower() or None,
+        mgmt_failover=arguments.value("mgmtFailover").lower() or None,
     )
     if request == schema.GridModify():
         raise UsageError(
-            "gridModify wants -retainDays, -retainVersions, -warnThresh or -serverEncryption"
+            "gridModify wants -retainDays, -retainVersions, -warnThresh, -serverEncryption or"
+            " -mgmtFailover"
         )
     return request
 
@@ -197,7 +200,11 @@ COMMANDS = (
         GROUP,
         "Change the settings of the grid",
         (),
-        (*_LIMIT_OPTIONS, _SERVER_ENCRYPTION),
+        (
+            *_LIMIT_OPTIONS,
+            _SERVER_ENCRYPTION,
+            Option("mgmtFailover", "automatic|manual", "how a standby becomes active (automatic)"),
+        ),
         build=_modify,
         reply=schema.Done,
     ),

@@ -162,14 +162,19 @@ async def test_an_interrupted_apply_is_finished_by_the_next_life(tmp_path: Path)
         assert instance_file.load(home).name == "host3.instance1"
 
 
-async def test_a_second_management_instance_is_not_applied_yet(tmp_path: Path) -> None:
+async def test_a_standby_that_is_not_started_gets_its_files(tmp_path: Path) -> None:
     async with managed_grid(tmp_path) as grid:
         await grid.call(host("host2", 2))
         location = str(tmp_path / "host2")
         await grid.call(schema.InstallationCreate(host="host2", location=location))
         await grid.call(schema.InstanceCreate(host="host2", location=location, kind="mgmt"))
-        with pytest.raises(GridError, match="standby management instance is not supported"):
-            await grid.call(no_start())
+        await grid.call(no_start())
+        home = Path(location) / "instance1"
+        settings = instance_file.load(home)
+        assert (settings.kind, settings.name) == ("mgmt", "host2.instance1")
+        for name in (instance_file.TOKEN_FILE, instance_file.SECRET_FILE):
+            assert (home / name).read_text() == (grid.home / name).read_text()
+            assert (home / name).stat().st_mode & 0o777 == 0o600
 
 
 async def test_the_group_is_fixed_by_the_first_apply(tmp_path: Path) -> None:
