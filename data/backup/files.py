@@ -250,6 +250,30 @@ async def unpack(folder: Path, facts: FileFacts, target: Path, told: Told) -> No
         reader.close()
 
 
+def read_part(file: Path, offset: int, size: int) -> bytes:
+    """Blocking: bytes at an offset, fewer at the end. Raises CollectionError."""
+    try:
+        with file.open("rb", buffering=0) as source:
+            source.seek(offset)
+            return source.read(size) or b""
+    except OSError as error:
+        raise _refused("read", file, error) from error
+
+
+def write_part(file: Path, offset: int, data: bytes) -> None:
+    """Blocking: write the end of a file. Raises DiskFullError, CollectionError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as target:
+            target.truncate(offset)
+            target.seek(offset)
+            view = memoryview(data)
+            while view:
+                view = view[target.write(view) :]
+    except OSError as error:
+        raise _refused("write", file, error) from error
+
+
 def _refused(action: str, path: Path, error: OSError) -> DiskFullError | CollectionError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFullError(

@@ -100,7 +100,7 @@ def write_all(
     try:
         found = []
         if whole:
-            found.append(_write_catalog(rows.catalog, folder, packed=packed))
+            found.append(_write_catalog(rows.catalog, folder, prefix, packed=packed))
         for table in element_tables(rows.catalog):
             if table.temporary or not (whole or has_bucket(table)):
                 continue
@@ -111,8 +111,8 @@ def write_all(
         rows.close()
 
 
-def _write_catalog(catalog: Catalog, folder: Path, *, packed: bool) -> FileFacts:
-    writer = FileWriter(folder, CATALOG_FILE, packed=packed)
+def _write_catalog(catalog: Catalog, folder: Path, prefix: str, *, packed: bool) -> FileFacts:
+    writer = FileWriter(folder, f"{prefix}/{CATALOG_FILE}", packed=packed)
     try:
         writer.write(encode_catalog(catalog))
         return writer.close()

@@ -74,6 +74,7 @@ class BackupServer:
         self._settings_of = settings_of
         self._jobs = JobBook()
         self._images: dict[str, Path] = {}  # job -> folder
+        self._staged: dict[str, Path] = {}  # the same, of files on their way
 
     def register(self, rpc: RpcNode) -> None:
         """Answer the messages from now on."""
@@ -85,6 +86,9 @@ class BackupServer:
             m.ExportImage: self._export,
             m.RestoreElement: self._restore,
             m.ImportElement: self._import,
+            m.Stage: self._stage,
+            m.ReadStaged: self._read_staged,
+            m.WriteStaged: self._write_staged,
             m.AskJob: self._ask,
             m.StopJobs: self._stop,
             m.AskContent: self._content,
@@ -240,6 +244,31 @@ class BackupServer:
 
         return work
 
+    # -- files on their way ------------------------------------------------------------------------
+    async def _stage(self, message: m.Stage, _request: Request) -> m.Staged:
+        folder = Path(message.data_store) / image.FOLDER / _checked(message.job)
+        await files.on_thread(partial(folder.mkdir, parents=True, exist_ok=True, mode=0o700))
+        self._staged[message.job] = folder
+        return m.Staged(str(folder))
+
+    def _staged_file(self, job: str, path: str) -> Path:
+        folder = self._staged.get(job)
+        if folder is None:
+            raise CollectionError(f"{self._instance} has no files of {job} any more")
+        if not all(NAME.fullmatch(part) for part in path.split("/")):
+            raise CollectionError(f"{path!r} cannot be a file of a collection")
+        return folder / path
+
+    async def _read_staged(self, message: m.ReadStaged, _request: Request) -> m.Piece:
+        file = self._staged_file(message.job, message.path)
+        data = await files.on_thread(files.read_part, file, message.offset, message.size)
+        return m.Piece(data)
+
+    async def _write_staged(self, message: m.WriteStaged, _request: Request) -> m.PieceWritten:
+        file = self._staged_file(message.job, message.path)
+        await files.on_thread(files.write_part, file, message.offset, message.data)
+        return m.PieceWritten(message.offset + len(message.data))
+
     # -- jobs --------------------------------------------------------------------------------------
     async def _ask(self, message: m.AskJob, _request: Request) -> m.JobReport:
         return self._jobs.report(message.job)
@@ -251,6 +280,8 @@ class BackupServer:
         count = await self._jobs.stop(prefix)
         for job in [job for job in self._images if job.startswith(prefix)]:
             await self._drop(job)
+        for job in [job for job in self._staged if job.startswith(prefix)]:
+            await files.on_thread(image.remove, self._staged.pop(job))
         return count
 
 

@@ -16,8 +16,9 @@ from mgmt.model import collections
 from mgmt.model.collections import BACKUP, EXPORT, CollectionFile, Manifest
 from mgmt.ops.operation import State, Step
 from mgmt.ops.runner import Progress, Running, StepContext
+from mgmt.service.carrying import Carrier
 from mgmt.service.context import Management
-from mgmt.service.data_jobs import DataJobs
+from mgmt.service.data_jobs import DataJobs, together
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord
 from mgmt.service.imaging import Images, Imaging, Source, prefix_of
@@ -30,7 +31,6 @@ from protocol.errors import (
     DuplicateModelObjectError,
     GridError,
     ModelError,
-    NotSupportedError,
     ParameterError,
 )
 from protocol.messages import backup as m
@@ -186,10 +186,6 @@ class BackupService:
         body: dict[str, Any],
         prefix: str,
     ) -> Manifest:
-        if depot.repository.method != collections.MOUNT:
-            raise NotSupportedError(
-                "data goes to repositories of method mount only in this release"
-            )
         kind, transfer = book.transfer.kind, book.transfer
         await depot.check()
         sources = await self._imaging.sources(record)
@@ -211,19 +207,53 @@ class BackupService:
         await depot.begin(header)
         images = await self._imaging.take(record, sources, prefix, lambda key, report: None)
         make = self._exports if kind == EXPORT else self._packs
-        reports = await self._jobs.run(
-            await make(images, sources, depot.repository.folder(transfer.name), body, prefix),
-            book.watch,
-        )
+        folder = depot.repository.folder(transfer.name)
+        if depot.repository.method == collections.MOUNT:
+            folders = dict.fromkeys((s.rs for s in sources), folder)
+            messages = await make(images, sources, folders, body, prefix)
+            reports = await self._jobs.run(messages, book.watch)
+        else:
+            reports = await self._carried(record, depot, book, images, sources, body, prefix)
         manifest = self._manifest(record, header, images, reports)
         await depot.finish(manifest)
         return manifest
+
+    async def _carried(
+        self,
+        record: DatabaseRecord,
+        depot: Depot,
+        book: ProgressBook,
+        images: Images,
+        sources: list[Source],
+        body: dict[str, Any],
+        prefix: str,
+    ) -> dict[int, m.JobReport]:
+        """The same by way of a folder at each instance, carried from there."""
+        carrier = Carrier(self._jobs, depot, book.transfer.name)
+        stores = {e.element: e.data_store for e in record.elements}
+        names = {s.rs: f"{prefix}.out.{s.rs}" for s in sources}
+        folders = {
+            s.rs: await carrier.stage(s.instance, names[s.rs], stores[s.element]) for s in sources
+        }
+        make = self._exports if book.transfer.kind == EXPORT else self._packs
+        messages = await make(images, sources, folders, {**body, "bytes_per_s": 0}, prefix)
+        reports = await self._jobs.run(messages, lambda key, report: None)
+        rate = int(body["bytes_per_s"])
+        await together(
+            {
+                s.rs: carrier.bring(s.instance, names[s.rs], reports[s.element].files, rate)
+                for s in sources
+            }
+        )
+        for s in sources:
+            book.watch(s.element, reports[s.element])
+        return reports
 
     async def _packs(
         self,
         images: Images,
         sources: list[Source],
-        folder: str,
+        folders: dict[int, str],
         body: dict[str, Any],
         prefix: str,
     ) -> dict[int, tuple[str, Any]]:
@@ -233,7 +263,7 @@ class BackupService:
                 m.PackImage(
                     f"{prefix}.pack.{s.rs}",
                     images.jobs[s.rs],
-                    folder,
+                    folders[s.rs],
                     f"RS{s.rs}",
                     bool(body["packed"]),
                     int(body["bytes_per_s"]),
@@ -246,7 +276,7 @@ class BackupService:
         self,
         images: Images,
         sources: list[Source],
-        folder: str,
+        folders: dict[int, str],
         body: dict[str, Any],
         prefix: str,
     ) -> dict[int, tuple[str, Any]]:
@@ -258,7 +288,7 @@ class BackupService:
                 m.ExportImage(
                     f"{prefix}.export.{s.rs}",
                     images.jobs[s.rs],
-                    folder,
+                    folders[s.rs],
                     f"RS{s.rs}",
                     bool(body["packed"]),
                     int(body["bytes_per_s"]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 
@@ -22,6 +22,7 @@ from protocol.rpc.node import RpcNode
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 STOP_S = 60.0  # a thread ends after the piece in hand, the removal of an image takes its time
@@ -30,6 +31,19 @@ AWAY_S = 30.0  # so long an instance may not answer before its job counts as los
 AWAY = (PeerUnreachableError, PeerLostError, DeadlineError)
 
 Watcher = Callable[[int, m.JobReport], None]  # key of the job, how it is
+
+
+async def together(works: Mapping[int, Coroutine[Any, Any, T]]) -> dict[int, T]:
+    """Do them at once; the first error ends the others and is raised as it is."""
+    tasks = {key: asyncio.create_task(work) for key, work in works.items()}
+    try:
+        await asyncio.gather(*tasks.values())
+    except BaseException:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        raise
+    return {key: task.result() for key, task in tasks.items()}
 
 
 class DataJobs:
@@ -59,18 +73,12 @@ class DataJobs:
         Raises the error of the first one that fails, naming its instance; the others go on then:
         `stop` them.
         """
-        tasks = {
-            key: asyncio.create_task(self._one(key, instance, message, watch))
-            for key, (instance, message) in jobs.items()
-        }
-        try:
-            await asyncio.gather(*tasks.values())
-        except BaseException:
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
-            raise
-        return {key: task.result() for key, task in tasks.items()}
+        return await together(
+            {
+                key: self._one(key, instance, message, watch)
+                for key, (instance, message) in jobs.items()
+            }
+        )
 
     async def _one(self, key: int, instance: str, message: Any, watch: Watcher) -> m.JobReport:
         report: m.JobReport = await self.call(instance, message)

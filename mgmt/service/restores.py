@@ -7,7 +7,7 @@ before: the new database is destroyed again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,14 +17,15 @@ from membership.port import SetState
 from mgmt.api import schema
 from mgmt.api import schema_backups as requests
 from mgmt.model import attributes
-from mgmt.model.collections import BACKUP, EXPORT, Manifest
+from mgmt.model.collections import BACKUP, EXPORT, MOUNT, Manifest, Repository
 from mgmt.ops.operation import Record, Step
 from mgmt.ops.runner import Progress, StepContext
 from mgmt.placement import map_builder, replica_sets
 from mgmt.service import databases
 from mgmt.service.backups import ProgressBook, clean_up, ended, how_it_ended
+from mgmt.service.carrying import Carrier
 from mgmt.service.context import Management
-from mgmt.service.data_jobs import DataJobs
+from mgmt.service.data_jobs import DataJobs, together
 from mgmt.service.database_reach import Reach, with_missing_elements
 from mgmt.service.database_records import DatabaseRecord, ElementRecord, new_database_id
 from mgmt.service.imaging import prefix_of
@@ -223,6 +224,7 @@ class RestoreService:
             if isinstance(error, GridError):  # else `failed` sees to it, or the step begins anew
                 await clean_up(self._remove(self._reach.databases.get(name)))
             raise
+        await clean_up(self._jobs.stop(prefix, instances))  # what was carried there
         self._transfers.ended(book.transfer, COMPLETED)
         return "OK"
 
@@ -252,13 +254,40 @@ class RestoreService:
             ),
         )
         self._transfers.put(book.transfer)
-        folder = repository.folder(manifest.name)
+        folders = dict.fromkeys((p.element for p in places), repository.folder(manifest.name))
+        if repository.method != MOUNT:
+            folders = await self._fetched(record, places, manifest, repository, prefix)
         messages = {
-            p.element: (p.instance, _message(record, p, map_, manifest, folder, prefix))
+            p.element: (p.instance, _message(record, p, map_, manifest, folders, prefix))
             for p in places
         }
         reports = await self._jobs.run(messages, book.watch)
         return map_, {e: report.facts for e, report in reports.items() if report.facts}
+
+    async def _fetched(
+        self,
+        record: DatabaseRecord,
+        places: Sequence[ElementPlace],
+        manifest: Manifest,
+        repository: Repository,
+        prefix: str,
+    ) -> dict[int, str]:
+        """Carry what each element needs to a folder beside it."""
+        carrier = Carrier(self._jobs, self._repositories.depot(repository), manifest.name)
+        stores = {e.element: e.data_store for e in record.elements}
+
+        async def one(place: ElementPlace) -> str:
+            job = f"{prefix}.in.{place.element}"
+            folder = await carrier.stage(place.instance, job, stores[place.element])
+            wanted = [
+                f.facts()
+                for f in manifest.files
+                if manifest.kind == EXPORT or f.path.startswith(f"RS{place.replica_set}/")
+            ]
+            await carrier.fetch(place.instance, job, wanted)
+            return folder
+
+        return await together({p.element: one(p) for p in places})
 
     async def _put_in_force(
         self,
@@ -355,17 +384,18 @@ def _message(
     place: ElementPlace,
     map_: DistributionMap,
     manifest: Manifest,
-    folder: str,
+    folders: Mapping[int, str],
     prefix: str,
 ) -> m.RestoreElement | m.ImportElement:
     element = next(e for e in record.elements if e.element == place.element)
     spec, job = record.spec(element), f"{prefix}.{place.element}"
+    folder = folders[place.element]
     if manifest.kind == BACKUP:
         file = manifest.file(next(
             f.path for f in manifest.files if f.path.startswith(f"RS{place.replica_set}/")
         )).facts()  # fmt: skip
         return m.RestoreElement(job, spec, place.replica_set, manifest.database_id, folder, file)
-    catalog = manifest.file("catalog.json").facts()
+    catalog = next(f.facts() for f in manifest.files if not f.table)
     files = tuple(f.facts() for f in manifest.files if f.table)
     return m.ImportElement(
         job,

@@ -82,6 +82,20 @@ class LocalTransport:
         except OSError as error:
             raise _refused("read", path, error) from error
 
+    async def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a file from an offset on."""
+        try:
+            return await asyncio.to_thread(_read_part, path, offset, size)
+        except OSError as error:
+            raise _refused("read", path, error) from error
+
+    async def write_at(self, path: str, offset: int, content: bytes) -> None:
+        """Write the end of a file; see the port."""
+        try:
+            await asyncio.to_thread(_write_at, path, offset, content)
+        except OSError as error:
+            raise _refused("write", path, error) from error
+
     async def exists(self, path: str) -> bool:
         """Whether the path exists, a broken link included."""
         return _exists(path)
@@ -203,6 +217,19 @@ def _exists(path: str) -> bool:
 
 def _read(path: str) -> bytes:
     return Path(path).read_bytes()
+
+
+def _read_part(path: str, offset: int, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+def _write_at(path: str, offset: int, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        file.write(content)
 
 
 def _refused(action: str, path: str, error: OSError) -> OperationError:

@@ -44,6 +44,14 @@ class HostTransport(Protocol):
         """The content; None if there is no such file."""
         ...
 
+    async def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a file from an offset on, fewer at its end."""
+        ...
+
+    async def write_at(self, path: str, offset: int, content: bytes) -> None:
+        """Write the end of a file, made if need be: what it had behind the offset is gone."""
+        ...
+
     async def exists(self, path: str) -> bool:
         """Whether there is a file, directory or link."""
         ...

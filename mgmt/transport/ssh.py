@@ -36,6 +36,8 @@ cat >"$1.new" && chmod "$2" "$1.new" && { sync "$1.new" 2>/dev/null || sync; } &
 mv -f "$1.new" "$1" && exit 0
 rc=$?; rm -f "$1.new"; exit $rc"""
 _READ = f'[ -e "$1" ] || exit {RC_MISSING}; exec cat -- "$1"'
+_READ_PART = 'exec dd if="$1" iflag=skip_bytes,count_bytes skip="$2" count="$3" bs=1M status=none'
+_WRITE_AT = 'umask 077; truncate -s "$2" -- "$1" && exec cat >>"$1"'
 _EXISTS = f'[ -e "$1" ] || [ -L "$1" ] || exit {RC_MISSING}'
 # The mode is that of the last directory only.
 _MAKE_DIR = '[ -d "$1" ] || { mkdir -p -- "$1" && chmod "$2" "$1"; }'
@@ -94,6 +96,15 @@ class SshTransport:
         """The content of a file."""
         done = await self._script(f"read {path}", _READ, path, allowed=(RC_MISSING,))
         return None if done.rc == RC_MISSING else done.output
+
+    async def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """Bytes of a file from an offset on."""
+        done = await self._script(f"read {path}", _READ_PART, path, str(offset), str(size))
+        return done.output
+
+    async def write_at(self, path: str, offset: int, content: bytes) -> None:
+        """Write the end of a file; see the port."""
+        await self._script(f"write {path}", _WRITE_AT, path, str(offset), content=content)
 
     async def exists(self, path: str) -> bool:
         """Whether the path exists, a broken link included."""

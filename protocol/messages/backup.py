@@ -138,6 +138,50 @@ class ImportElement(msgspec.Struct, frozen=True, array_like=True, tag="backup.im
     epoch: int  # its log begins with it
 
 
+class Stage(msgspec.Struct, frozen=True, array_like=True, tag="backup.stage"):
+    """Make a folder beside an element, for files on their way to or from a repository that the
+    instance does not see. Reply: Staged. `StopJobs` removes it."""
+
+    job: str
+    data_store: str  # the element's folder
+
+
+class Staged(msgspec.Struct, frozen=True, array_like=True, tag="backup.staged"):
+    """Where it is."""
+
+    folder: str
+
+
+class ReadStaged(msgspec.Struct, frozen=True, array_like=True, tag="backup.read_staged"):
+    """A piece of a file in the folder of a `Stage`. Reply: Piece; b"" at the end."""
+
+    job: str
+    path: str
+    offset: int
+    size: int
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True, tag="backup.piece"):
+    """Those bytes."""
+
+    data: bytes
+
+
+class WriteStaged(msgspec.Struct, frozen=True, array_like=True, tag="backup.write_staged"):
+    """Write a piece there; what the file had behind the offset is gone. Reply: PieceWritten."""
+
+    job: str
+    path: str
+    offset: int
+    data: bytes
+
+
+class PieceWritten(msgspec.Struct, frozen=True, array_like=True, tag="backup.piece_written"):
+    """The file has so many bytes now."""
+
+    size: int
+
+
 class AskJob(msgspec.Struct, frozen=True, array_like=True, tag="backup.ask_job"):
     """How does a job get on? Reply: JobReport."""
 

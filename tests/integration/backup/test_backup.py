@@ -16,7 +16,9 @@ import pytest
 from mgmt.api import schema
 from mgmt.api import schema_backups as requests
 from mgmt.service.transfers import CANCELLED, COMPLETED, FAILED
+from mgmt.transport.ssh import HostTransports
 from protocol.errors import GridError, UnknownDatabaseError
+from tests.support.ssh_hosts import ssh_hosts
 from tests.support.whole_grid import DATABASE, WAIT_S, WholeGrid, whole_grid
 
 ACCOUNTS, START = 60, 1000
@@ -102,6 +104,27 @@ async def content(grid: WholeGrid) -> dict[str, list[Any]]:
         found[table] = sorted(map(repr, rows))
     await client.close()
     return found
+
+
+async def large(grid: WholeGrid) -> None:
+    """Enough that a backup at 1 MB/s is still going on when the test looks."""
+    client = await grid.nodes[0].connect()
+    await client.execute("CREATE TABLE large (id NUMBER(9) PRIMARY KEY, t VARCHAR2(200000))")
+    for number in range(50):
+        await client.execute("INSERT INTO large VALUES ($1, $2)", number, "x" * 200_000)
+    await client.close()
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """What is there now."""
+    return list(folder.glob(pattern))
+
+
+async def until_there(folder: Path, pattern: str) -> None:
+    """Until a file of that kind is being written."""
+    async with asyncio.timeout(WAIT_S):
+        while not found(folder, pattern):
+            await asyncio.sleep(0.01)  # a process outside would look for it as well
 
 
 def images(folder: Path) -> list[Path]:
@@ -268,8 +291,10 @@ async def test_whatever_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
         await grid.destroy()
         element, manifest = repo / "b1" / "RS2" / "element.db", repo / "b1" / "manifest.json"
         header = repo / "repository.json"
-        rows = next(f for f in sorted((repo / "m1" / "RS1").iterdir()) if f.stat().st_size > 100)
-        catalog = repo / "m1" / "catalog.json"
+        rows = next(
+            f for f in sorted((repo / "m1" / "RS1").glob("*.rows")) if f.stat().st_size > 100
+        )
+        catalog = repo / "m1" / "RS1" / "catalog.json"
         bring = requests.DbImport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
 
         for file, what, request in (
@@ -285,7 +310,7 @@ async def test_whatever_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
             error = await refused(work)
             assert str(file) in error.message
             assert what in error.message
-            kind = "import" if file.parts[-3] == "m1" or file == catalog else "restore"
+            kind = "import" if file.parts[-3] == "m1" else "restore"
             assert (await last(grid, kind)).state == FAILED
             with pytest.raises(UnknownDatabaseError):  # nothing half made is left
                 await grid.status()
@@ -321,15 +346,9 @@ async def test_a_cancelled_backup_leaves_nothing(tmp_path: Path) -> None:
     async with whole_grid(tmp_path, k=1, data=2) as grid:
         await grid.create()
         repo = await repository(grid, tmp_path)
-        client = await grid.nodes[0].connect()
-        await client.execute("CREATE TABLE large (id NUMBER(9) PRIMARY KEY, t VARCHAR2(200000))")
-        for number in range(50):
-            await client.execute("INSERT INTO large VALUES ($1, $2)", number, "x" * 200_000)
-        await client.close()
+        await large(grid)
         await backup(grid, "slow", bwlimit_mb=1, wait_s=None)
-        async with asyncio.timeout(WAIT_S):
-            while not list(repo.glob("slow/RS*/element.db.part")):
-                await asyncio.sleep(0.01)  # a process outside would look for the file as well
+        await until_there(repo, "slow/RS*/element.db.part")
         twice = await refused(backup(grid, "other"))
         assert "still running" in twice.message
         operations = await grid.call(schema.OperationList(), schema.OperationListReply)
@@ -362,3 +381,60 @@ async def test_a_full_repository_fails_the_backup_and_leaves_no_manifest(tmp_pat
             assert (await last(grid, "backup")).state == FAILED
         finally:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(small)], check=True)
+
+
+async def test_a_repository_on_another_host_is_reached_by_ssh_from_management_only(
+    tmp_path: Path,
+) -> None:
+    async with ssh_hosts(tmp_path, 9) as hosts, whole_grid(tmp_path / "g", k=1, data=2) as grid:
+        there = hosts.hosts[9]
+        ways = HostTransports(hosts.connections(), is_here=lambda a: a != there.address)
+        assert grid.managed.instance is not None
+        grid.managed.instance.management.transports = ways
+        (tmp_path / "far").mkdir()
+        place = {"name": "repo1", "path": str(tmp_path / "far"), "method": "scp"}
+        nowhere = await refused(grid.call(requests.RepositoryCreate(**place)))
+        assert "-address" in nowhere.message
+        await grid.call(requests.RepositoryCreate(**place, address=there.address))
+        await grid.create()
+        await all_kinds(grid)
+        rows = await content(grid)
+        await backup(grid, "b1", compress=True, kind="staged")
+        await grid.call(
+            requests.DbExport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
+        )
+        await grid.destroy()
+        await restore(grid, "b1")
+        await grid.open()
+        assert await content(grid) == rows
+        await grid.destroy()
+        await grid.call(
+            requests.DbImport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
+        )
+        await grid.open()
+        assert await content(grid) == rows
+        assert not images(tmp_path)
+
+        await large(grid)
+        await backup(grid, "b2", bwlimit_mb=1, wait_s=None)
+        await until_there(tmp_path, "far/repo1/b2/RS*/element.db")
+        await there.stop()
+        async with asyncio.timeout(WAIT_S):
+            while (await last(grid, "backup")).state != FAILED:
+                await asyncio.sleep(0.05)  # the status is what an operator polls
+        assert there.address in (await last(grid, "backup")).message
+        assert not images(tmp_path)
+        await there.start(hosts.public_key)
+        gone = await refused(restore(grid, "b2"))
+        assert "exists already" in gone.message
+        listed = await grid.call(
+            requests.RepositoryList(name="repo1", contents=True), requests.RepositoryListReply
+        )
+        there_now = {c.name: c.complete for c in listed.repositories[0].collections}
+        assert there_now == {"b1": True, "m1": True, "b2": False}
+        await grid.call(
+            requests.DbCollectionDelete(
+                kind="backup", repository="repo1", collection="b2", force=True
+            )
+        )
+        await ways.close()
