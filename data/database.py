@@ -29,13 +29,15 @@ from data.txn.settling import Settling
 from data.txn.workspace import Workspace
 from membership.port import ClusterView, Membership
 from protocol import trace
-from protocol.clock import Clock, boottime_s
+from protocol.clock import Clock, boottime_s, wall_us
 from protocol.errors import GridError, NotServingError
 from protocol.ids import TxnId
 from protocol.messages.admin import ElementSpec
+from protocol.messages.sessions import PROXY, SYSTEM, SessionInfo
 from protocol.messages.txn import AskOpen, AskOutcome, Decide, Outcome, RollBack, StillOpen
 from protocol.rpc.node import RpcNode
 from protocol.topology import DistributionMap
+from protocol.transactions import shown
 
 DAMAGED_FOLDER = "damaged"  # in the folder of the element: files that could not be used
 SCRATCH_FOLDER = "scratch"  # in the folder of the element: temporary files of queries
@@ -202,6 +204,35 @@ class Database:
     async def make_epoch(self) -> int:
         """Make an epoch that begins now; its number. Raises ReplicaSetDownError."""
         return await self.epochs.create()
+
+    def connections(self) -> tuple[SessionInfo, ...]:
+        """What works here without being a client: for clients of other instances, and our own."""
+        own, now_us = self.spec.element, wall_us()
+        proxies = [t for t in self.writer.transactions() if t.txn.element != own]
+        system = (
+            ("writer", "active" if self.element.busy else "idle"),
+            ("replication", self.member.role),
+            ("epochs", "active" if self.settings.epoch_interval_s else "idle"),
+        )
+        return (
+            *(
+                SessionInfo(
+                    number,
+                    f"transaction {shown(t.txn)}",
+                    0,
+                    PROXY,
+                    "",
+                    f"element {t.txn.element}",
+                    "in transaction",
+                    now_us - t.age_ms * 1000,
+                )
+                for number, t in enumerate(proxies, 1)
+            ),
+            *(
+                SessionInfo(number, name, os.getpid(), SYSTEM, "SYS", "local", state, 0)
+                for number, (name, state) in enumerate(system, 1)
+            ),
+        )
 
     async def stop(self, *, hand_over: bool) -> None:
         """Leave the replica set, end everything, close the files."""

@@ -30,6 +30,7 @@ from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
 from data.session.frontend import Frontend
+from data.session.roster import Roster
 from data.storage.element import Element
 from data.txn.epochs import EpochBook
 from membership.port import ClusterView, InstanceInfo, Membership
@@ -43,6 +44,7 @@ from protocol.errors import (
 )
 from protocol.instance_file import InstanceSettings
 from protocol.messages.admin import INTENT_LOADED, INTENT_OPEN, ElementSpec, parse_intent
+from protocol.messages.sessions import SessionInfo
 from protocol.rpc.node import RpcNode
 from protocol.rpc.reach import reach_of
 from protocol.tls import ServerTls
@@ -91,6 +93,7 @@ class DataInstance:
             tls=None if mode == "rejected" else ServerTls(settings.path(tls.SERVER_FILE)),
             requires_tls=mode == "required",
         )
+        Roster(self.frontend, self._other_connections).register(rpc)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
         self._reach = reach_of(rpc)
@@ -245,6 +248,11 @@ class DataInstance:
     def facts(self, database: str) -> ElementFacts:
         """Facts of a loaded element."""
         return self._find(database).facts()
+
+    def _other_connections(self, database: str) -> tuple[SessionInfo, ...]:
+        """Those of a loaded database that are not of clients here."""
+        found = self._databases.get(database.lower())
+        return () if found is None else found.connections()
 
     def _others_stay(self, database: Database) -> bool:
         """False if the whole database is being unloaded: then nobody takes the lead over."""

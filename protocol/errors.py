@@ -268,6 +268,16 @@ class ShuttingDownError(
     """The instance is stopping; connect to another one."""
 
 
+class DisconnectedError(
+    GridError,
+    code="DISCONNECTED",
+    sqlstate="57P01",
+    retriable=True,
+    remedy=Remedy.TRANSACTION_LATER,
+):
+    """An administrator ended the connection (dbDisconnect)."""
+
+
 class TooManyConnectionsError(
     GridError,
     code="TOO_MANY_CONNECTIONS",

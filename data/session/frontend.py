@@ -23,7 +23,7 @@ from data.session import ending
 from data.session.engine import Engine
 from data.session.session import Session
 from protocol import trace
-from protocol.clock import boottime_s
+from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     CutOffError,
     GridError,
@@ -125,7 +125,7 @@ class Frontend:
                 client.leaving = True
         await self._wait_for_nobody(min(LEAVE_S, timeout_s / 2))
         for client in list(self._clients):
-            client.session.drain()
+            client.session.drain(ShuttingDownError("the instance is stopping"))
         if not await self._wait_for_nobody(timeout_s):
             log.warning("frontend.drain_timed_out", clients=len(self._clients))
         await self.stop()
@@ -139,7 +139,7 @@ class Frontend:
         if self._draining:
             return
         for client in list(self._clients):
-            client.leaving = away
+            client.leaving = away or client.farewell is not None
 
     async def _wait_for_nobody(self, timeout_s: float) -> bool:
         """Until no client is left; False: the time was over before."""
@@ -178,11 +178,11 @@ class Frontend:
         deadline_s = boottime_s() + timeout_s
         asked_s = deadline_s - timeout_s + min(LEAVE_S, timeout_s / 2)
         for client in left():
-            client.leaving, client.leave_reason = True, error
+            client.leaving, client.farewell = True, error
         while (clients := left()) and (now_s := boottime_s()) < deadline_s:
             if now_s >= asked_s:
                 for client in clients:
-                    client.session.drain()
+                    client.session.drain(error)
             await asyncio.sleep(LEAVE_S / 10)  # sessions end one by one
         self.close_database(database, error)
 
@@ -197,9 +197,13 @@ class Frontend:
         """Authenticated client sessions."""
         return len(self._sessions)
 
-    def sessions(self) -> list[Session]:
-        """Authenticated client sessions, for views."""
-        return list(self._sessions.values())
+    def clients_of(self, database: str) -> list[Client]:
+        """Those whose sessions are of a database."""
+        return [
+            client
+            for client in self._clients
+            if client.session.pid and client.session.login.database.lower() == database.lower()
+        ]
 
     def _stop_listening(self) -> None:
         for server in self._servers:
@@ -291,7 +295,10 @@ class Client(asyncio.Protocol):
         self._closing: asyncio.TimerHandle | None = None
         self._tls_task: asyncio.Task[None] | None = None
         self.leaving = False  # its next request outside a transaction is refused, and it goes
-        self.leave_reason: GridError | None = None
+        self.farewell: GridError | None = None  # ... with this word
+        self.since_us = wall_us()
+        self.address = "local"
+        self.peer_pid = 0  # of a client over the local socket
         self.session: Session = None  # type: ignore[assignment]  # until connected
         self.write: Callable[[bytes | bytearray], None] = self._nowhere
 
@@ -302,7 +309,9 @@ class Client(asyncio.Protocol):
         if self.session is not None:
             return  # start_tls calls again with the encrypted transport
         peer = transport.get_extra_info("socket")
-        uid = _peer_uid(peer)
+        uid, self.peer_pid = _peer(peer)
+        if uid is None:
+            self.address = "{}:{}".format(*transport.get_extra_info("peername")[:2])
         _keep_alive(peer)
         self.session = Session(
             self._frontend,
@@ -325,9 +334,9 @@ class Client(asyncio.Protocol):
         if trace.listener is not None:
             trace.step("data/session/frontend.py")
         if self.leaving and self.session.is_idle:
-            turned_away = self._frontend.turns_away
             stopping = ShuttingDownError("the instance is stopping")
-            self.session.end(self.leave_reason or (_cut_off() if turned_away else stopping))
+            why = _cut_off() if self._frontend.turns_away else stopping
+            self.session.end(self.farewell or why)
             return
         self.session.received(data)
         if self._greeting is not None:
@@ -361,6 +370,12 @@ class Client(asyncio.Protocol):
         self._transport.close()
         if self._closing is None:
             self._closing = self._loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+
+    def leave(self, why: GridError) -> None:
+        """End with its transaction; if none is open, in answer to its next request."""
+        self.leaving, self.farewell = True, why
+        if not self.session.is_idle:
+            self.session.drain(why)
 
     def abort(self) -> None:
         """Close without waiting for what was written."""
@@ -439,9 +454,10 @@ def _keep_alive(peer: socket.socket) -> None:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
 
 
-def _peer_uid(peer: socket.socket) -> int | None:
-    """Effective user id of the process at the other end of a Unix socket, None for TCP."""
+def _peer(peer: socket.socket) -> tuple[int | None, int]:
+    """Effective user id and pid of the process at the other end of a Unix socket; TCP: None, 0."""
     if peer.family != socket.AF_UNIX:
-        return None
+        return None, 0
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-    return int(_PEER_CREDENTIALS.unpack(raw)[1])
+    pid, uid, _ = _PEER_CREDENTIALS.unpack(raw)
+    return int(uid), int(pid)

@@ -18,8 +18,13 @@ class Login:
         self.is_admin = False
         self._host = host
         self._peer_uid = peer_uid
-        self._superuser = False
+        self.is_superuser = False  # the instance administrator, over the local socket
         self._parameters: dict[str, str] = {}
+
+    @property
+    def application_name(self) -> str:
+        """As it called itself at its start."""
+        return self._parameters.get("application_name", "")
 
     def startup(self, parameters: dict[str, str]) -> Verifier | None:
         """None: trusted. Raises what Engine.authenticate_info raises."""
@@ -28,8 +33,8 @@ class Login:
         self.user = parameters["user"]
         self.database = parameters.get("database") or self.user
         self._parameters = commands.startup_settings(parameters)
-        self._superuser = self._host.is_administrator(self._peer_uid, self.user)
-        if self._superuser:  # also of a closed database; open_session checks what there is
+        self.is_superuser = self._host.is_administrator(self._peer_uid, self.user)
+        if self.is_superuser:  # also of a closed database; open_session checks what there is
             self.is_admin = True
             return None
         info = self._host.engine.authenticate_info(self.database, self.user)
@@ -41,7 +46,7 @@ class Login:
     def open_session(self, pid: int) -> SqlSession:
         """Of the user, whose password was right. Raises what Engine.open_session raises."""
         return self._host.engine.open_session(
-            self.database, self.user, self._parameters, pid, self._superuser
+            self.database, self.user, self._parameters, pid, self.is_superuser
         )
 
     def reported(self, sql: SqlSession) -> dict[str, str]:

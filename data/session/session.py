@@ -31,7 +31,6 @@ from protocol.errors import (
     CancelledError,
     GridError,
     NotSupportedError,
-    ShuttingDownError,
     StatementTimeoutError,
     TransactionStateError,
     UnknownParameterError,
@@ -71,7 +70,7 @@ class Session:
         self._portals = self.names.portals
         self._mode = Mode.EXTENDED
         self._running = False  # the engine owes a done(), suspended() or fail()
-        self._waiting = False  # ... and execute() has returned
+        self.waiting = False  # ... and execute() has returned
         self._execution: Execution | None = None  # of the running statement, if it can be cancelled
         self._portal: Portal | None = None  # the running statement's
         self._implicit = False  # an implicit block is open in the engine
@@ -86,8 +85,8 @@ class Session:
         self._unsent = 0
         self._flush_scheduled = False
         self._reading_paused = False
-        self._draining = False
-        self.ending = Ending(self, lambda: self._waiting and self._sql.outcome_is_open)
+        self._leaves: GridError | None = None  # as soon as it is idle, with this word
+        self.ending = Ending(self, lambda: self.waiting and self._sql.outcome_is_open)
 
     # -- called by the frontend -------------------------------------------------------------------
     def received(self, data: bytes) -> None:
@@ -97,10 +96,10 @@ class Session:
         connection = self.connection
         self._timers.heard()
         connection.receive(data)
-        if self._out and not self._waiting:  # BindComplete goes with the answer
+        if self._out and not self.waiting:  # BindComplete goes with the answer
             self._unsent = 0
             self._link.write(connection.take_output())
-        if connection.is_blocked or connection.phase is Phase.CLOSED or self._draining:
+        if connection.is_blocked or connection.phase is Phase.CLOSED or self._leaves:
             self._end_turn()
         else:
             self._watch_idle()
@@ -108,7 +107,7 @@ class Session:
     def _watch_idle(self) -> None:
         """The client's turn, unless something runs."""
         sql = self._sql
-        if sql is None or self._waiting or self._copy is not None or self.closed:
+        if sql is None or self.waiting or self._copy is not None or self.closed:
             return
         if sql.idle_in_transaction_timeout_s or sql.idle_session_timeout_s:
             self._timers.idle(sql, self.end)
@@ -118,10 +117,10 @@ class Session:
         connection = self.connection
         if self.closed:
             return
-        if self._draining and self.is_idle and connection.phase is Phase.READY:
-            connection.fatal(ShuttingDownError("the instance is stopping"))
+        if self._leaves and self.is_idle and connection.phase is Phase.READY:
+            connection.fatal(self._leaves)
         self.ending.check()
-        if self._out and (not self._waiting or connection.phase is Phase.CLOSED):
+        if self._out and (not self.waiting or connection.phase is Phase.CLOSED):
             self._unsent = 0
             self._link.write(connection.take_output())
         if connection.phase is Phase.CLOSED:
@@ -170,9 +169,9 @@ class Session:
         if self._sql is not None:
             self._sql.close()
 
-    def drain(self) -> None:
+    def drain(self, why: GridError) -> None:
         """Close as soon as no statement runs and no transaction is open."""
-        self._draining = True
+        self._leaves = why
         self._end_turn()
 
     def end(self, error: GridError) -> None:
@@ -184,14 +183,14 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """True: nothing runs and no transaction is open."""
-        busy = self._waiting or self._implicit
+        busy = self.waiting or self._implicit
         return self._sql is None or not (busy or self._sql.transaction_status != b"I")
 
     def cancel(self) -> None:
         """Cancel what runs; without effect if nothing does."""
         if self._turn_over:
             self.fail(CancelledError("the script was cancelled at the client's request"))
-        if self.closed or not (self._waiting or self._copy is not None):
+        if self.closed or not (self.waiting or self._copy is not None):
             return
         if self._execution is not None:
             self._execution.cancel()
@@ -205,8 +204,8 @@ class Session:
     # -- startup ----------------------------------------------------------------------------------
     def startup(self, parameters: dict[str, str]) -> Verifier | None:
         """See Handler. Raises what Engine.authenticate_info raises."""
-        if self._draining:
-            raise ShuttingDownError("the instance is stopping")
+        if self._leaves:
+            raise self._leaves
         return self.login.startup(parameters)
 
     def authenticated(self) -> None:
@@ -544,7 +543,7 @@ class Session:
         self._unsent += len(data)
         if self._unsent > FLUSH_BYTES:
             self._flush()
-        elif self._waiting:
+        elif self.waiting:
             self._flush_soon()
 
     def done(self, tag: str) -> None:
@@ -558,7 +557,7 @@ class Session:
             self._out.append(_COMPLETE(tag))
         if self._portal is not None:
             self._portal.close()
-        if self._waiting:
+        if self.waiting:
             self._carry_on()
 
     def suspended(self) -> None:
@@ -572,7 +571,7 @@ class Session:
             self._fetch_tag = ""
         else:
             self._out.append(messages.PORTAL_SUSPENDED)
-        if self._waiting:
+        if self.waiting:
             portal.execution = self._execution
             self._carry_on()
 
@@ -600,13 +599,13 @@ class Session:
             self.connection.skipping = True
         if self._portal is not None:
             self._portal.close()
-        if self._waiting:
+        if self.waiting:
             self._carry_on()
 
     def notice(self, severity: str, message: str, sqlstate: str) -> None:
         """See ResultSink."""
         self._out.append(messages.notice_response(severity, message, sqlstate))
-        if self._waiting:
+        if self.waiting:
             self._flush_soon()
 
     def parameter(self, name: str, value: str) -> None:
@@ -626,14 +625,14 @@ class Session:
 
     def _wait(self, execution: Execution | None) -> None:
         self._execution = execution
-        self._waiting = True
+        self.waiting = True
         self.connection.busy = True
         if self._sql.statement_timeout_s:
             self._timers.statement(self._sql.statement_timeout_s, self.cancel)
 
     def _carry_on(self) -> None:
         """The statement that was waited for is over."""
-        self._waiting = False
+        self.waiting = False
         self._execution = None
         self._timers.statement_over()
         if self.closed:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from mgmt.api.schema import Reply, Request
+from mgmt.api.schema_sessions import ConnectionRow
 
 # wait_s of the asynchronous commands: None returns at once, 0 waits for ever
 
@@ -177,6 +178,9 @@ class DbStatus(Request, frozen=True, kw_only=True):
 
     PATH: ClassVar[str] = "databases/status"
     name: str = ""
+    connections: bool = False  # also who is connected
+    proxy: bool = False  # among them what clients of other instances do at each
+    system: bool = False  # and the instances' own
 
 
 class ElementStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -268,6 +272,8 @@ class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     load_state: str  # Loadable | Not loadable | Loaded | Waiting for seed
     readiness: tuple[SetReadiness, ...]
     instances: tuple[InstanceOfDatabase, ...]
+    connections: tuple[ConnectionRow, ...] = ()  # if they were asked for
+    silent: tuple[str, ...] = ()  # instances that did not tell their connections
 
 
 class DbStatusReply(Reply, frozen=True, kw_only=True, rename="camel"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from mgmt.api import schema_databases as schema
 from mgmt.health import rollup
 from mgmt.health.collector import collect
 from mgmt.health.rollup import ElementHealth
 from mgmt.model.types import Host, Instance
+from mgmt.service.connections import connections_of
 from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import EVICTED, DatabaseRecord, ElementRecord
 from protocol.messages.admin import ElementReport, InstanceReport
+from protocol.messages.sessions import PROXY, SYSTEM
 
 _LOADED_WORDS = ("loaded", "loaded-complete", "loaded-functional")
 
@@ -53,9 +57,16 @@ async def status(
     """dbStatus."""
     records = [reach.databases.get(request.name)] if request.name else reach.databases.all()
     health = await health_of(management, reach, records)
-    databases = tuple(_database(management, r, health[r.name], reach.alive()) for r in records)
+    databases = [_database(management, r, health[r.name], reach.alive()) for r in records]
+    if request.connections:
+        hidden = {kind for kind in (PROXY, SYSTEM) if not getattr(request, kind)}
+        for at, record in enumerate(records):
+            rows, silent = await connections_of(management, record, hidden)
+            databases[at] = msgspec.structs.replace(databases[at], connections=rows, silent=silent)
     grid = management.models.grid
-    return schema.DbStatusReply(databases=databases, k=grid.k, space_warn=grid.warn_threshold_pct)
+    return schema.DbStatusReply(
+        databases=tuple(databases), k=grid.k, space_warn=grid.warn_threshold_pct
+    )
 
 
 async def listed(management: Management, reach: Reach) -> schema.DbListReply:

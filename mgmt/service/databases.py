@@ -2,7 +2,7 @@
 
 An operation first makes the intended state known in membership, then tells the data instances
 that are there and ends; those that are away follow when they come back. `-wait` waits until all
-elements are where they should be, so with an instance down it never returns.
+elements are where they should be, or until nothing is missing but instances that are down.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from protocol.errors import DeadlineError, GridError, ModelError, UnknownModelOb
 from protocol.messages.admin import INTENT_CREATED, INTENT_DESTROYED, INTENT_LOADED, INTENT_OPEN
 
 POLL_S = 0.25  # of a waiting command
+DOWN_PATIENCE_S = 30.0  # -wait without a number gives instances that are down so long to come up
 INTENT = "db-intent"  # actions of the steps
 COMMAND = "db-command"
 PUBLISH = "db-publish"
@@ -284,7 +285,7 @@ class DatabaseService:
                 ended = await running.wait()
                 if ended.state is not State.DONE and ended.error is not None:
                     raise GridError.from_wire(ended.error)
-                await self._until_settled(record, settled, progress)
+                await self._until_settled(record, settled, progress, for_ever=not wait_s)
         except TimeoutError:
             raise DeadlineError(
                 f"{running.record.kind} {record.name} has not finished after {wait_s} s",
@@ -293,9 +294,11 @@ class DatabaseService:
         return schema.Done(messages=())
 
     async def _until_settled(
-        self, record: DatabaseRecord, settled: Settled, progress: Progress
+        self, record: DatabaseRecord, settled: Settled, progress: Progress, *, for_ever: bool
     ) -> None:
+        """for_ever: no time was named, so what is down is not waited for without end."""
         said, said_s = "", boottime_s()
+        stuck_s = boottime_s()  # since then only instances that are down are missing
         while True:
             now = self.reach.databases.find(record.name)
             if now is None or now.database_id != record.database_id:
@@ -306,6 +309,10 @@ class DatabaseService:
             if now.intent != INTENT_DESTROYED and all(settled(e) for e in health):
                 return
             _raise_failures(now, health)
+            if not _only_down_ones_miss(health, settled):
+                stuck_s = boottime_s()
+            elif for_ever and boottime_s() - stuck_s >= DOWN_PATIENCE_S:
+                raise _down(now, health)
             words = rollup.overall(health, intent=now.intent, has_map=now.map_version > 0).summary
             text = f"  {','.join(words)} ({sum(settled(e) for e in health)} of {len(health)})"
             if text != said and boottime_s() - said_s > 2:
@@ -452,6 +459,19 @@ def _raise_failures(record: DatabaseRecord, health: list[ElementHealth]) -> None
             hint=f"Mend the cause, then repeat the command; ttGridAdmin dbStatus {record.name}"
             " -element shows all elements.",
         )
+
+
+def _only_down_ones_miss(health: list[ElementHealth], settled: Settled) -> bool:
+    return all(settled(e) for e in health if e.reachable)
+
+
+def _down(record: DatabaseRecord, health: list[ElementHealth]) -> GridError:
+    names = ", ".join(e.instance for e in health if not e.reachable)
+    return DeadlineError(
+        f"{names} of database {record.name} did not come up within {DOWN_PATIENCE_S:g} s;"
+        " all other elements are done",
+        hint="What is down follows by itself when it comes up; -wait SECS waits longer.",
+    )
 
 
 def _is_created(element: ElementHealth) -> bool:

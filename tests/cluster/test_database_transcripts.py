@@ -7,6 +7,7 @@ lasts too short to be caught here: tests/unit/mgmt/test_rollup.py has it.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -106,6 +107,14 @@ def connect_local(home: Path, database: str) -> psycopg.Connection[tuple[object,
     )
 
 
+def appuser(grid: CommandGrid, host: str, **words: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A user over the network."""
+    return psycopg.connect(
+        host=host, port=grid.cs_port, dbname="database1", user="appuser", password="appuser",
+        autocommit=True, application_name=words.get("application_name", ""),
+    )  # fmt: skip
+
+
 def test_t10_create_the_database(grid: CommandGrid) -> None:
     assert grid.admin("dbCreate", "database1") == ["Database database1 creation started"]
     until_words(grid, "created,loaded,closed")
@@ -176,22 +185,30 @@ def test_attributes_of_the_definition_hold_for_sessions(grid: CommandGrid) -> No
     with administrator(grid) as connection:
         assert connection.execute("SHOW lock_wait").fetchall() == [("3",)]
         connection.execute("GRANT CREATE SESSION TO appuser")
-    host, port = "127.0.1.13", grid.cs_port
-
-    def appuser() -> psycopg.Connection[tuple[object, ...]]:
-        words = {"host": host, "port": str(port), "dbname": "database1"}
-        return psycopg.connect(**words, user="appuser", password="appuser")  # type: ignore[arg-type]
-
-    sessions = [appuser() for _ in range(5)]
+    sessions = [appuser(grid, "127.0.1.13") for _ in range(5)]
     try:
         with pytest.raises(psycopg.OperationalError, match="no more are allowed"):
-            appuser()
+            appuser(grid, "127.0.1.13")
         with administrator(grid) as connection:  # there is always room for the administrator
             assert connection.execute("SELECT 1 FROM dual").fetchall()
         assert grid.admin("dbStatus", "database1", "-details")[4].split()[-1] == "5"
     finally:
         for session in sessions:
             session.close()
+
+
+def test_connections_are_shown(grid: CommandGrid) -> None:
+    with appuser(grid, "127.0.1.13", application_name="reports"), administrator(grid):
+        lines = grid.admin("dbStatus", "database1", "-connections")
+        assert re.fullmatch(f"Database database1 connections as of {DATE}", lines[0])
+        words = "Host Instance ConnId Name Pid Type User Client State Connected"
+        assert lines[2].split() == words.split()
+        rows = [line.split() for line in lines[4:]]
+        assert sorted((row[0], row[3], *row[-6:-4]) for row in rows) == [
+            ("host3", str(os.getpid()), "direct", grid.folder.owner().upper()),
+            ("host3", "reports", "client", "APPUSER"),
+        ]
+    assert "-connections" in grid.refused("dbStatus", "database1", "-system")
 
 
 def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
@@ -209,7 +226,44 @@ def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
     until_words(grid, "created,loaded-complete,open")
 
 
+def disconnected(grid: CommandGrid) -> list[list[str]]:
+    """Rows of dbDisconnectStatus, when it is complete."""
+    deadline_s = time.monotonic() + 30
+    while True:
+        lines = grid.admin("dbDisconnectStatus", "database1")
+        assert lines[0].split()[:5] == ["Database", "Mode", "Host", "Instance", "State"]
+        rows = [line.split() for line in lines[2:]]
+        if rows[0][2] == "Complete":
+            return rows
+        assert rows[0][2] == "Disconnecting"
+        assert time.monotonic() < deadline_s, lines
+        time.sleep(0.1)  # other processes cannot be awaited, only asked
+
+
 def test_t42_orderly_shutdown_and_destroy(grid: CommandGrid) -> None:
+    with appuser(grid, "127.0.1.14") as idle, appuser(grid, "127.0.1.13") as writer:
+        writer.execute("BEGIN")
+        writer.execute("INSERT INTO t VALUES (1)")
+        assert grid.admin("dbClose", "database1") == ["Database database1 close started"]
+        until_words(grid, "created,loaded-complete,closed")
+        with pytest.raises(psycopg.OperationalError, match="is closed"):
+            appuser(grid, "127.0.1.13")
+        assert "-transactional" in grid.refused("dbDisconnect", "database1")
+        started = ["Database database1 disconnect started"]
+        assert grid.admin("dbDisconnect", "database1", "-transactional") == started
+        waiting = grid.run(
+            "ttGridAdmin", "dbDisconnect", "database1", "-transactional", "-wait", "1"
+        )
+        assert (waiting.code, "has not finished" in waiting.errors) == (4, True)
+        writer.execute("COMMIT")  # it was allowed to finish
+        rows = disconnected(grid)
+        assert [row[:3] for row in rows[1:]] == [[h, "instance1", "Disconnected"] for h in HOSTS]
+        with pytest.raises(psycopg.OperationalError, match="administrator ended"):
+            idle.execute("SELECT 1 FROM dual")
+    grid.admin("dbDisconnect", "database1", "-immediate", "-wait", "30")
+    grid.admin("dbOpen", "database1", "-wait", "30")
+    with administrator(grid) as connection:
+        assert connection.execute("SELECT c FROM appuser.t").fetchall() == [(1,)]
     assert "loaded" in grid.refused("dbDestroy", "database1")
     assert "Close it first" in grid.refused("dbUnload", "database1")
     assert grid.admin("dbClose", "database1") == ["Database database1 close started"]

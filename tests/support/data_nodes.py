@@ -17,9 +17,11 @@ from protocol import instance_file
 from protocol.clock import SystemClock
 from protocol.errors import DiskFullError, GridError
 from protocol.ids import InstanceName
+from protocol.messages import sessions
 from protocol.messages.admin import ElementSpec
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
+from protocol.rpc.server import Request
 from protocol.topology import DistributionMap
 from tests.support.management import ManagedGrid, host, no_start
 from tests.support.zookeeper import free_ports
@@ -34,6 +36,7 @@ class PretendedHost:
         self.files: dict[str, ElementSpec] = {}
         self.loaded: dict[str, ElementSpec] = {}
         self.opened: set[str] = set()
+        self.clients: list[sessions.SessionInfo] = []
         self.membership: MemoryMembership | None = None
 
     def _note(self, verb: str, database: str) -> None:
@@ -111,6 +114,11 @@ class DataNode:
             self.home, self.name, incarnation, self.host, self._membership, SystemClock()
         )
         handlers.register(self._rpc, self.keeper)
+        self._rpc.handle(
+            sessions.ListSessions,
+            lambda message, request: request.reply(sessions.SessionList(tuple(self.host.clients))),
+        )
+        self._rpc.handle(sessions.Disconnect, self._disconnect)
         await self._membership.start()
         await self.keeper.start()
 
@@ -122,6 +130,17 @@ class DataNode:
         await self._membership.stop()
         await self._rpc.close()
         self.keeper = None
+
+    def _disconnect(self, message: sessions.Disconnect, request: Request) -> None:
+        """Of the pretended clients idle ones stay in a transactional disconnect."""
+        host = self.host
+        host.log.append(f"disconnect {message.mode}")
+        if "disconnect" in host.broken:
+            raise DiskFullError("no room to disconnect")
+        if message.mode != sessions.TRANSACTIONAL:
+            host.clients.clear()
+        idle = sum(client.state == "idle" for client in host.clients)
+        request.reply(sessions.Disconnecting(len(host.clients) - idle, idle))
 
     def states(self) -> list[str]:
         """The states of its elements."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from mgmt.api import schema
 from mgmt.api import schema_databases as requests
+from mgmt.api import schema_sessions as sessions
 from mgmt.api.app import Route
 from mgmt.ops.runner import Progress
 from mgmt.service import database_status
+from mgmt.service.connections import ConnectionService
 from mgmt.service.context import Management
 from mgmt.service.databases import DatabaseService
 from mgmt.service.distribution import DistributionService
@@ -17,6 +19,8 @@ def routes(management: Management) -> list[Route]:
     """dbCreate, dbLoad, dbOpen, dbClose, dbUnload, dbDestroy, dbDistribute, dbList, dbStatus,
     dbTransactions."""
     databases, distribution = DatabaseService(management), DistributionService(management)
+
+    connections = ConnectionService(management)
 
     async def listed(request: requests.DbList, progress: Progress) -> schema.Reply:
         return await database_status.listed(management, databases.reach)
@@ -39,5 +43,7 @@ def routes(management: Management) -> list[Route]:
         Route(requests.DbDistribute, distribution.distribute),
         Route(requests.DbList, listed),
         Route(requests.DbStatus, status),
+        Route(sessions.DbDisconnect, connections.disconnect),
+        Route(sessions.DbDisconnectStatus, connections.status),
         Route(requests.DbTransactions, open_transactions),
     ]

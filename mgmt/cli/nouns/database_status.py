@@ -16,7 +16,7 @@ from mgmt.cli.render import long_moment, moment, table
 Pair = tuple[InstanceOfDatabase, ElementStatus]
 PARTS = (
     *("summary", "element", "replicaSet", "dataSpaceGroup"),
-    *("details", "loadReadiness", "epochs"),
+    *("details", "loadReadiness", "epochs", "connections"),
 )
 EVENT = "Date/Time of Event"
 
@@ -165,6 +165,20 @@ def epochs(database: DatabaseStatus) -> str:
     return _titled(database, "epochs", "\n".join(body))
 
 
+def connections(database: DatabaseStatus) -> str:
+    """Who is connected, instance by instance."""
+    headings = ("Host", "Instance", "ConnId", "Name", "Pid", "Type", "User", "Client", "State")
+    rows = [
+        (c.host, c.instance, c.id, c.name, c.pid or None, c.kind, c.user, c.address, c.state,
+         moment(c.since_us))
+        for c in database.connections
+    ]  # fmt: skip
+    body = [table((*headings, "Connected"), rows) if rows else "No connections"]
+    if database.silent:
+        body += ["", f"No answer: {', '.join(database.silent)}"]
+    return _titled(database, "connections", "\n".join(body))
+
+
 def _titled(database: DatabaseStatus, what: str, body: str) -> str:
     return f"Database {database.name} {what} as of {long_moment(database.as_of)}\n\n{body}"
 
@@ -211,4 +225,5 @@ _RENDERERS: dict[str, Callable[[DatabaseStatus], str]] = {
     "details": details,
     "loadReadiness": load_readiness,
     "epochs": epochs,
+    "connections": connections,
 }

@@ -14,7 +14,12 @@ GROUP = "Databases"
 NAME = (Positional("NAME"),)
 WAIT = (
     Option("nowait", "", "return at once (default)"),
-    Option("wait", "SECS", "wait until done; no number or 0: for ever", optional_number=True),
+    Option(
+        "wait",
+        "SECS",
+        "wait until done; no number or 0: until only instances that are down are missing",
+        optional_number=True,
+    ),
 )
 INSTANCE = Option("instance", "HOST[.INST]", "only there")
 
@@ -106,13 +111,6 @@ def _list(reply: requests.DbListReply, arguments: Arguments) -> str:
         for row in reply.databases
     ]
     return table(("Database", "Loaded", "Opened"), rows)
-
-
-def _refuse_disconnect(arguments: Arguments) -> requests.DbList:
-    raise NotSupportedError(
-        "dbDisconnect is not in this release",
-        hint="dbClose lets no new users in; dbUnload ends the sessions that are left.",
-    )
 
 
 COMMANDS = (
@@ -212,7 +210,9 @@ COMMANDS = (
             Option("details", "", "each element with its daemon, role, term and log position"),
             Option("loadReadiness", "", "whether the database can be loaded now"),
             Option("epochs", "", "the newest epoch of each element, and the best for recovery"),
-            Option("connections", "", "not in this release"),
+            Option("connections", "", "who is connected"),
+            Option("proxy", "", "with it: also what clients of other instances do at each"),
+            Option("system", "", "with it: also the instances' own connections"),
         ),
         build=lambda a: _status(a),
         reply=requests.DbStatusReply,
@@ -228,24 +228,16 @@ COMMANDS = (
         reply=requests.DbTransactionsReply,
         render=transactions_text,
     ),
-    Command(
-        "dbDisconnect",
-        GROUP,
-        "Not in this release",
-        NAME,
-        (
-            Option("transactional", "", ""),
-            Option("immediate", "", ""),
-            Option("abort", "", ""),
-            *WAIT,
-        ),
-        build=_refuse_disconnect,
-        reply=requests.DbListReply,
-    ),
 )
 
 
 def _status(arguments: Arguments) -> requests.DbStatus:
-    if arguments.has("connections"):
-        raise NotSupportedError("dbStatus -connections is not in this release")
-    return requests.DbStatus(name=arguments.word("NAME"))
+    for option in ("proxy", "system"):
+        if arguments.has(option) and not arguments.has("connections"):
+            raise UsageError(f"-{option} goes with -connections")
+    return requests.DbStatus(
+        name=arguments.word("NAME"),
+        connections=arguments.has("connections"),
+        proxy=arguments.has("proxy"),
+        system=arguments.has("system"),
+    )

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from mgmt.api import schema
 from mgmt.api import schema_databases as requests
+from mgmt.service import databases
 from protocol.errors import DeadlineError, GridError, ModelError, UnknownDatabaseError
 from protocol.topology import DistributionMap
 from tests.support.data_nodes import DataNode, add_node, data_nodes, refused
@@ -124,6 +127,20 @@ async def test_commands_return_at_once_and_waiting_ends_in_time(tmp_path: Path) 
         await nodes[1].start()
         await until(lambda: nodes[1].states() == ["loaded"])  # created and loaded when it came
         assert await words(grid) == "created,loaded,closed"
+
+
+async def test_waiting_without_a_number_does_not_wait_for_what_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "DOWN_PATIENCE_S", 0.5)
+    async with grid_of(tmp_path, 1, 2) as (grid, nodes):
+        await nodes[1].stop()
+        down = await refused(grid, requests.DbCreate(name=NAME, wait_s=0), schema.Done)
+        assert isinstance(down, DeadlineError)
+        assert "host4.instance1 of database database1 did not come up within 0.5 s" in down.message
+        assert nodes[0].states() == ["loaded"]
+        await nodes[1].start()
+        await until(lambda: nodes[1].states() == ["loaded"])
 
 
 async def test_a_restarted_instance_rejoins_without_management(tmp_path: Path) -> None:

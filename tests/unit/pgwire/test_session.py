@@ -328,7 +328,7 @@ def test_a_client_that_does_not_read_stops_being_served(client: Loopback) -> Non
 
 def test_end_of_service(client: Loopback, engine: FakeEngine) -> None:
     client.send(query("BEGIN"))
-    client.session.drain()
+    client.session.drain(ShuttingDownError("stop"))
     assert not client.is_closed
     answer = client.send(query("COMMIT"))
     assert kinds(answer) == "CZE"

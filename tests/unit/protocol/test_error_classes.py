@@ -33,6 +33,7 @@ RETRIABLE = {
     "CUT_OFF": ("57P03", 3516, 57006, "another data instance"),
     "DATABASE_CLOSED": ("57P03", 0, 57006, "wait"),
     "MEMBERSHIP_LOST": ("57P03", 3516, 57006, "another data instance"),
+    "DISCONNECTED": ("57P01", 0, 57006, "another data instance"),
     "SHUTTING_DOWN": ("57P01", 994, 57006, "another data instance"),
     "TOO_MANY_CONNECTIONS": ("53300", 0, 57006, "another data instance"),
     "TOO_MANY_STATEMENTS": ("53000", 0, 57008, "Wait"),
