@@ -8,7 +8,7 @@ from mgmt.cli.command import Arguments, Command, Option, Positional
 from mgmt.cli.nouns.database_status import status_text
 from mgmt.cli.nouns.transactions import transactions_text
 from mgmt.cli.render import table
-from protocol.errors import NotSupportedError, UsageError
+from protocol.errors import UsageError
 
 GROUP = "Databases"
 NAME = (Positional("NAME"),)
