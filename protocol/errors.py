@@ -426,6 +426,10 @@ class TooLargeError(GridError, code="TOO_LARGE", sqlstate="54000"):
     """A message, row or statement beyond its limit."""
 
 
+class LargeStatementError(TooLargeError, code="LARGE_STATEMENT", sqlstate="54000"):
+    """A lead to a coordinator: an UPDATE or DELETE with so many rows is done some at a time."""
+
+
 class TooManyStatementsError(
     GridError,
     code="TOO_MANY_STATEMENTS",

@@ -23,6 +23,7 @@ from data.exec.shard import Shard
 from data.sql.compiler import Compiler
 from data.storage.element import Element
 from data.storage.scratch import Scratch
+from data.storage.spool import PieceFile
 from data.txn.facts import FactsCache
 from data.txn.isolation import Isolation
 from data.txn.manager import TransactionManager
@@ -101,6 +102,10 @@ class Coordination:
     def new_scratch(self) -> Scratch:
         """Temporary tables for one statement; the caller closes it."""
         return Scratch(self._scratch_dir, SCRATCH_CACHE_MB)
+
+    def new_pieces(self) -> PieceFile:
+        """Room for what one statement finds, beyond what memory should hold."""
+        return PieceFile(self._scratch_dir)
 
     def evaluate(self, sql: str, params: tuple[StorageValue, ...]) -> StorageValue:
         """The one value of a SELECT without tables, with all SQL functions."""

@@ -312,6 +312,20 @@ class Reader:
             for asked in opened:
                 self._abandon(asked)
 
+    async def rows_by_set(
+        self, gather: Gather, values: Values
+    ) -> AsyncIterator[tuple[int, list[StorageRow]]]:
+        """The same as storage rows, with the replica set that each batch comes from."""
+        opened = await self._open(gather, values, encoders.STORAGE_ROWS)
+        try:
+            for asked in list(opened):
+                opened.remove(asked)
+                async for rows in self._stream(asked):
+                    yield asked.target.rs, encoders.decode_storage_rows(rows.data)
+        finally:
+            for asked in opened:
+                self._abandon(asked)
+
     async def _open(self, gather: Gather, values: Values, encoding: bytes) -> list[Asked]:
         """Ask all targets; all have answered, and agree, before the first row is handed on.
 

@@ -27,12 +27,15 @@ from data.catalog.element_ddl import (
 )
 from data.catalog.objects import Distribution, Index, Table
 from data.exec.agreement import Agreement
+from data.exec.by_key import ROWS_AT_ONCE, FoundKeys, may_go_by_key, only_set_of
 from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
 from data.sql.plan_types import DeletePlan, InsertPlan, OnConflict, Returning, UpdatePlan
 from data.storage.scratch import Scratch
+from data.storage.spool import PieceFile
+from data.txn.facts import FactsCache
 from data.txn.manager import Transaction, TransactionManager
 from data.txn.read_atomic import Opened, ReadPoint
 from protocol import trace
@@ -40,6 +43,7 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     DefinitionError,
     ForeignKeyError,
+    LargeStatementError,
     NotNullError,
     NotSupportedError,
     SerializationError,
@@ -57,6 +61,7 @@ from protocol.messages.sql import (
     Match,
     PutIndexKeys,
     Ran,
+    RunKeyed,
     RunSql,
     SelectRows,
     Step,
@@ -75,7 +80,9 @@ class WriteSpace(Protocol):
     router: Router
     manager: TransactionManager
     placement: PlacementCache
+    facts: FactsCache
 
+    def new_pieces(self) -> PieceFile: ...
     @property
     def catalog(self) -> Catalog: ...
     @property
@@ -317,8 +324,8 @@ class Writer:
         keyed: Keyed | None = None
         if snapshots is not None:
             match = self._match(table, plan, values)
-        elif plan.keyed:
-            keyed = Keyed(self._match(table, plan, values), plan.keyed)
+        elif plan.keyed and may_go_by_key(self._space.facts, table):
+            keyed = Keyed(self._match(table, plan, values), plan.keyed, ROWS_AT_ONCE)
         bound = self.bind(plan, values)
         step = RunSql(table.id, sql, bound, returning is not None, False, match, keyed)
         if snapshots is not None:
@@ -327,7 +334,13 @@ class Writer:
                 {rs: self._run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
             )
         else:
-            answers = await self._run_agreed(table, plan, values, step)
+            mark = self._txn.mark()
+            try:
+                answers = await self._run_agreed(table, plan, values, step)
+            except LargeStatementError:
+                manager = self._space.manager
+                await manager.finish(manager.undo(self._txn, mark))
+                return await self._run_by_key(table, plan, values, returning)
         effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
         await self._carry_out(effects)
         rows = [tuple(row) for ran in answers.values() for row in ran.rows]
@@ -335,6 +348,40 @@ class Writer:
             sum(ran.counts[0] for ran in answers.values()),
             self._returning(returning, table, rows, values),
         )
+
+    async def _run_by_key(
+        self,
+        table: Table,
+        plan: UpdatePlan | DeletePlan,
+        values: Values,
+        returning: Returning | None,
+    ) -> Written:
+        """The statement has many rows: some at a time, with what they entail."""
+        sql = plan.keyed
+        if returning is not None:
+            sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
+        params = self.bind(plan, values)
+        wrote = {rs for rs, enlisted in self._txn.participants.items() if enlisted.wrote}
+        written = Written()
+        keys = FoundKeys()
+        try:
+            home = only_set_of(table, _home_set(self._space.router))
+            await keys.find(self._space, self._queries, plan, values, home)
+            for some in keys.rounds():
+                steps = {
+                    rs: RunKeyed(table.id, sql, params, rows, returning is not None, not wrote)
+                    for rs, rows in some.items()
+                }
+                answers = await _gather({rs: self._run(rs, step) for rs, step in steps.items()})
+                await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
+                for ran in answers.values():
+                    written.count += ran.counts[0]
+                    rows = [tuple(row) for row in ran.rows]
+                    written.rows += self._returning(returning, table, rows, values)
+                await asyncio.sleep(0)  # answers of this process come at once
+        finally:
+            keys.close()
+        return written
 
     def _match(self, table: Table, plan: UpdatePlan | DeletePlan, values: Values) -> Match:
         assert plan.match is not None

@@ -373,7 +373,7 @@ class Dml:
         text = f"UPDATE {quoted(table_name(table))} AS {source.alias} SET {sets}"
         fragment = printer.fragment(text + _where_text(printer, select))
         key = _key_values(table, source, select)
-        apart = key is None and returning is None and _rows_are_apart(table, select, assigned)
+        apart = key is None and _rows_are_apart(table, select, assigned)
         return UpdatePlan(
             table.id,
             "single" if _one_place(route) else "co-located",
@@ -507,7 +507,7 @@ class Dml:
         text = f"DELETE FROM {quoted(table_name(table))} AS {source.alias}"
         fragment = printer.fragment(text + _where_text(printer, select))
         key = _key_values(table, source, select)
-        apart = key is None and returning is None and _rows_are_apart(table, select, ())
+        apart = key is None and _rows_are_apart(table, select, ())
         return DeletePlan(
             table.id,
             "single" if _one_place(route) else "co-located",

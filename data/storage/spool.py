@@ -14,8 +14,11 @@ from protocol.errors import DiskFullError
 class PieceFile:
     """Pieces of bytes in order, each with a count. Closed when it is dropped."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder`: where the unnamed file is. Raises DiskFullError."""
+    def __init__(self, folder: Path | None) -> None:
+        """`folder`: where the unnamed file is; None: where the system has such.
+
+        Raises DiskFullError.
+        """
         try:
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`, or when dropped
         except OSError as error:

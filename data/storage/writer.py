@@ -8,6 +8,7 @@ again from it; only the failing statement is lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 import apsw
@@ -30,8 +31,10 @@ from data.storage.sqlite import PAGE_BYTES, Params
 from data.storage.tables import PartlyAppliedError, Tables, apply_all, apply_bulk
 from protocol import trace
 from protocol.errors import (
+    CancelledError,
     CorruptElementError,
     GridError,
+    LargeStatementError,
     NotNullError,
     TransactionStateError,
 )
@@ -197,11 +200,24 @@ class BatchWriter:
     def _captured_change(self, change: apsw.PreUpdate) -> None:
         self._captured.append(RowChange(change.table_name, change.old, change.new))
 
-    def run(self, sql: str, params: Params = (), want_rows: bool = False) -> RunResult:
+    def _limited(
+        self, captured: list[RowChange], rows_max: int
+    ) -> Callable[[apsw.PreUpdate], None]:
+        def on_change(change: apsw.PreUpdate) -> None:
+            captured.append(RowChange(change.table_name, change.old, change.new))
+            if len(captured) > rows_max:
+                self._writer.interrupt()
+
+        return on_change
+
+    def run(
+        self, sql: str, params: Params = (), want_rows: bool = False, rows_max: int = 0
+    ) -> RunResult:
         """One INSERT, UPDATE or DELETE, all or nothing; the batch stays as it was on an error.
 
-        Raises UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError,
-        DiskFullError, CancelledError (after interrupt_writer), other GridErrors.
+        `rows_max` > 0: with more rows it is given up, with LargeStatementError. Raises
+        UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError, DiskFullError,
+        CancelledError (after interrupt_writer), other GridErrors.
         """
         if trace.listener is not None:
             trace.step("data/storage/writer.py")
@@ -210,18 +226,24 @@ class BatchWriter:
             self._close_reserve()
         captured: list[RowChange] = []
         self._captured = captured
-        self._hook(self._on_change)
+        self._hook(self._on_change if not rows_max else self._limited(captured, rows_max))
         try:
             rows = self._execute(sql, params).fetchall()
         except Exception as error:
             self._hook(None)
+            if 0 < rows_max < len(captured):
+                with suppress(CancelledError):
+                    self._failed(error)
+                raise LargeStatementError(f"more than {rows_max} rows") from error
             self._failed(error)
         self._hook(None)
         if captured:
             self._done.append(captured)
         return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
 
-    def run_by_key(self, sql: str, params: Params, keys: Sequence[StorageRow]) -> list[RowChange]:
+    def run_by_key(
+        self, sql: str, params: Params, keys: Sequence[StorageRow], want_rows: bool = False
+    ) -> RunResult:
         """`run` once for each key, whose values follow the parameters.
 
         On an error a part is done: it goes with the caller's savepoint.
@@ -233,14 +255,14 @@ class BatchWriter:
         self._captured = captured
         self._hook(self._on_change)
         try:
-            self._cursor.executemany(sql, [(*params, *key) for key in keys])
+            rows = self._cursor.executemany(sql, [(*params, *key) for key in keys]).fetchall()
         except Exception as error:
             self._hook(None)
             self._failed(error)
         self._hook(None)
         if captured:
             self._done.append(captured)
-        return captured
+        return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
 
     def run_spooled(self, sql: str, params: Params, spool: Spool) -> int:
         """`run` for very many rows: its changes go to the spool. Returns how many there were."""

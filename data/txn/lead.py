@@ -31,7 +31,7 @@ from data.txn.ports import (
 )
 from data.txn.reading import ReadSide
 from data.txn.sliced import SlicedStatements
-from data.txn.steps import MustWaitError, StepRunner, StepsResult
+from data.txn.steps import MustWaitError, NotSeenError, StepRunner, StepsResult
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Part, Workspace
 from protocol import trace
@@ -142,7 +142,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         if version != self._steps_version:
             self._steps = self._new_runner()
             self._steps_version = version
-        self._steps.snapshot = None
+        self._steps.snapshot, self._steps.apart = None, False
         return self._steps
 
     def _new_runner(self) -> StepRunner:
@@ -304,6 +304,7 @@ class LeadWriter(ReadSide, SlicedStatements):
             return
         try:
             runner.snapshot = self._snapshot_of(message.snapshot, workspace)
+            runner.apart = not complete
             self._element.savepoint("statement")
             self._running = message.txn
             try:
@@ -316,7 +317,7 @@ class LeadWriter(ReadSide, SlicedStatements):
                 apart = complete or not self._touched_before(workspace, wanted)
             except MustWaitError as error:
                 conflict, apart = error.conflict, True
-            except GridError:
+            except (GridError, NotSeenError):
                 self._undo_to("statement", True)
                 if complete:
                     raise
@@ -385,8 +386,8 @@ class LeadWriter(ReadSide, SlicedStatements):
         """Some of the rows or keys were locked by an earlier statement of the transaction."""
         if workspace.whole:
             return True  # perhaps: rows of tables that are locked as a whole are not locked
-        holds, txn = self.locks.holds, workspace.txn
-        return any(len(r) > 1 and holds(txn, r) for r, _ in wanted)  # type: ignore[arg-type]
+        touched, txn = self.locks.touched, workspace.txn
+        return any(len(r) > 1 and touched(txn, r, m) for r, m in wanted)  # type: ignore[arg-type]
 
     def _enlist(self, message: RunStatement) -> Workspace:
         """The transaction's workspace, made for its first statement here."""

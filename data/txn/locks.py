@@ -42,6 +42,7 @@ class Mode(IntEnum):
 
 
 INTENTION_SHARED = Mode.KEY_SHARED
+_SHARING = (Mode.SHARED, Mode.KEY_SHARED)
 SHARED_INTENTION = Mode.UPDATE
 
 _TOGETHER = (
@@ -431,13 +432,16 @@ class LockTable:
         """All who wait."""
         return self._waiting.values()
 
-    def holds(self, txn: TxnId, resource: Resource) -> bool:
-        """A statement of the transaction that has ended locked it."""
+    def touched(self, txn: TxnId, resource: Resource, mode: Mode) -> bool:
+        """A statement of the transaction that has ended locked it, and not only shared as now."""
         granted = self._granted.get(txn)
-        if granted is not None and resource in granted and granted[resource] is None:
-            return False  # for the statement that runs now
+        held = self._holders.get(resource, {}).get(txn)
+        if granted is not None and resource in granted:
+            held = granted[resource]  # before it was granted for the statement that runs now
+        if held is not None and not (mode in _SHARING and held in _SHARING):
+            return True
         bulk = self._bulk.get(txn)
-        return resource in self._held.get(txn, ()) or (bulk is not None and resource in bulk)
+        return bulk is not None and resource in bulk
 
     def mode_of(self, txn: TxnId, resource: Resource) -> Mode | None:
         """How a transaction has locked something; very many locks of rows are not told."""

@@ -84,7 +84,9 @@ class SlicedStatements(LongStatements):
         if not message.steps or message.commit or message.snapshot:
             return False
         step = message.steps[0]
-        if type(step) is not RunSql or step.keyed is None or not runner.is_plain(message.steps):
+        if type(step) is not RunSql or step.keyed is None or step.want_rows:
+            return False
+        if not runner.is_plain(message.steps):
             return False
         if self._element.is_short(step.sql, step.params):
             return False
@@ -169,7 +171,7 @@ class SlicedStatements(LongStatements):
         step, sql = run.step, run.keyed.sql
 
         def work() -> tuple[list[RowChange], list[Lock]]:
-            changes = element.run_by_key(sql, step.params, keys)
+            changes = element.run_by_key(sql, step.params, keys).changes
             return changes, runner.row_locks(changes)
 
         self._enter(workspace)

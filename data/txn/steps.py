@@ -48,6 +48,7 @@ from protocol.messages.sql import (
     LockKeys,
     LockTable,
     PutIndexKeys,
+    RunKeyed,
     RunSql,
     SelectRows,
     Step,
@@ -89,6 +90,13 @@ class MustWaitError(Exception):
         self.conflict = conflict
 
 
+class NotSeenError(Exception):
+    """A row is not there: perhaps because the transaction's earlier changes are not in place.
+
+    Only while `StepRunner.apart`. Never leaves this package.
+    """
+
+
 class StepRunner:
     """Runs steps on one element with one catalog version."""
 
@@ -101,6 +109,7 @@ class StepRunner:
         self._element = element
         self._facts = facts
         self.snapshot: HeldSnapshot | None = None  # of the transaction whose statement runs
+        self.apart = False  # what the transaction did before is not in place
         self._conflict_of = conflict_of  # with others than the transaction whose statement runs
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
@@ -147,8 +156,12 @@ class StepRunner:
         )
 
     def is_apart(self, steps: tuple[Step, ...]) -> bool:
-        """Rows only come, so what the transaction did before matters only by its locks."""
-        return all(type(step) in _ONLY_INSERT for step in steps)
+        """They look at single rows, which the transaction has locked if it changed them before.
+
+        So it can be noticed if they cannot do without what it did: such a lock is wanted again, a
+        row is not there (an error, or NotSeenError), or is there twice.
+        """
+        return all(type(step) in _BY_KEY for step in steps)
 
     def row_locks(self, changes: list[RowChange]) -> list[tuple[Resource, Mode]]:
         """The locks row changes need: rows, unique keys, intention on their tables."""
@@ -169,7 +182,8 @@ class StepRunner:
 
     # -- steps -------------------------------------------------------------------------------------
     def _run_sql(self, step: RunSql, result: StepsResult) -> None:
-        done = self._element.run(step.sql, step.params, step.want_rows)
+        rows_max = step.keyed.rows_max if step.keyed is not None else 0
+        done = self._element.run(step.sql, step.params, step.want_rows, rows_max)
         if step.match is not None and self.snapshot is not None:
             name = self._facts.by_id(step.table_id).name
             columns = self._element.column_names(name)
@@ -178,6 +192,14 @@ class StepRunner:
         if done.rows:
             result.rows += done.rows
         self._after(self._facts.by_id(step.table_id), done.changes, result, moving=step.moving)
+
+    def _run_keyed(self, step: RunKeyed, result: StepsResult) -> None:
+        done = self._element.run_by_key(step.sql, step.params, step.keys, step.want_rows)
+        if self.apart and not step.fresh and done.rowcount < len(step.keys):
+            raise NotSeenError
+        result.counts.append(done.rowcount)
+        result.rows += done.rows
+        self._after(self._facts.by_id(step.table_id), done.changes, result)
 
     def _insert_rows(self, step: InsertRows, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
@@ -217,6 +239,8 @@ class StepRunner:
         for row in step.deletes:
             done = self._element.run(key.delete_sql, tuple(row[:width]))
             if done.rowcount != 1:
+                if self.apart:
+                    raise NotSeenError
                 log.error("index.entry_missing", index=key.name, key=row[:width])
             result.changes += done.changes
         if step.inserts:
@@ -530,10 +554,11 @@ def _show(key: Iterable[StorageValue]) -> str:
     return ", ".join(str(v) for v in key)
 
 
-_ONLY_INSERT = (InsertRows, AddRows)
+_BY_KEY = (RunKeyed, InsertRows, AddRows, PutIndexKeys, ApplyImages, LockKeys, ChildKeys)
 
 _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunSql: StepRunner._run_sql,
+    RunKeyed: StepRunner._run_keyed,
     InsertRows: StepRunner._insert_rows,
     PutIndexKeys: StepRunner._put_index_keys,
     ApplyImages: StepRunner._apply_images,

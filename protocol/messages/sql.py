@@ -112,11 +112,13 @@ class Keyed(msgspec.Struct, frozen=True, array_like=True):
     """How an UPDATE or DELETE whose rows have nothing to do with each other is done in slices.
 
     `find` selects the keys of its rows; `sql` is its text for one of them, whose key follows the
-    parameters.
+    parameters. `rows_max` > 0: with more rows, and something to be done elsewhere or rows to be
+    answered, it fails with LargeStatementError, and its coordinator sends RunKeyed.
     """
 
     find: Match
     sql: str
+    rows_max: int = 0
 
 
 class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
@@ -129,6 +131,20 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     moving: bool = False  # the deleted rows come back elsewhere: nothing cascades
     match: Match | None = None  # with RunStatement.snapshot: the rows have to be as there
     keyed: Keyed | None = None  # it may be done in slices
+
+
+class RunKeyed(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """Part of a large UPDATE or DELETE: `sql` for each of these rows, if it still fits.
+
+    `fresh`: the transaction wrote nothing here before the statement.
+    """
+
+    table_id: int
+    sql: str
+    params: tuple[StorageValue, ...]
+    keys: list[StorageRow]
+    want_rows: bool
+    fresh: bool
 
 
 class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
@@ -244,6 +260,7 @@ class AddRows(msgspec.Struct, frozen=True, array_like=True, tag="d"):
 
 Step = (
     RunSql
+    | RunKeyed
     | InsertRows
     | PutIndexKeys
     | ApplyImages
