@@ -32,8 +32,8 @@ from protocol.rpc.server import Request
 log = structlog.get_logger(__name__)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-BUILD_FOLDER = "build"  # in the folder of the element: an element that is being made of rows
-RESTORED_FILE = "restore.db"  # the same: the file of a backup
+BUILD_FOLDER = f"{image.FOLDER}/build"  # in the element's: one that is being made of rows
+RESTORED_FILE = f"{image.FOLDER}/restore.db"  # the same: the file of a backup
 NAMES_TOLD = 5
 
 
@@ -196,6 +196,7 @@ class BackupServer:
 
         async def refill(told: Told, _kept: ElementSpec) -> m.SetFacts:
             file = path / RESTORED_FILE
+            await files.on_thread(partial(file.parent.mkdir, exist_ok=True, mode=0o700))
             await files.on_thread(partial(file.unlink, missing_ok=True))
             await files.unpack(Path(message.folder), message.file, file, told)
             return await files.on_thread(

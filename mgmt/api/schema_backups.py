@@ -73,6 +73,15 @@ class RepositoryListReply(Reply, frozen=True, kw_only=True):
     repositories: tuple[RepositoryRow, ...]
 
 
+class GridLogCollect(Request, frozen=True, kw_only=True):
+    """Copy the logs of all instances into a collection; "": L and the time."""
+
+    PATH: ClassVar[str] = "repositories/collectLogs"
+    STREAM: ClassVar[bool] = True
+    repository: str
+    collection: str = ""
+
+
 # -- backup, restore, export, import --------------------------------------------------------------
 class DbBackup(Request, frozen=True, kw_only=True):
     """Back a database up while clients work."""

@@ -188,7 +188,7 @@ class BackupService:
     ) -> Manifest:
         kind, transfer = book.transfer.kind, book.transfer
         await depot.check()
-        sources = await self._imaging.sources(record)
+        sources = await self._imaging.sources_soon(record)
         await self._jobs.stop(prefix, [s.instance for s in sources])
         parts = tuple(
             Part(instance=s.instance, element=s.element, rs=s.rs, started_us=transfer.started_us)

@@ -81,11 +81,16 @@ class DataJobs:
         )
 
     async def _one(self, key: int, instance: str, message: Any, watch: Watcher) -> m.JobReport:
+        life = self._life(instance)
         report: m.JobReport = await self.call(instance, message)
         heard_s = boottime_s()
         while report.state == m.RUNNING:
             watch(key, report)
             await asyncio.sleep(POLL_S)
+            if self._life(instance) != life:
+                raise OperationError(
+                    f"{instance} stopped meanwhile", hint="Repeat the command when it is back."
+                )
             try:
                 report = await self.call(instance, m.AskJob(message.job))
                 heard_s = boottime_s()
@@ -103,6 +108,12 @@ class DataJobs:
                 f"{instance} was restarted meanwhile", hint="Repeat the command when it is back."
             )
         return report
+
+    def _life(self, instance: str) -> str:
+        """Names one start of the instance's process; "": it does not run."""
+        membership = self._management.membership
+        info = membership.view().instances.get(instance) if membership else None
+        return info.incarnation if info else ""
 
     async def stop(self, prefix: str, instances: Iterable[str]) -> None:
         """End all jobs of this name on these instances; who is away has none any more."""

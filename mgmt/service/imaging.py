@@ -7,6 +7,7 @@ instant, and everything that was acknowledged before the command is in them.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -16,6 +17,7 @@ from mgmt.service.context import Management
 from mgmt.service.data_jobs import DataJobs, Watcher
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord
+from protocol.clock import boottime_s
 from protocol.errors import LogGapError, ModelError, OperationError
 from protocol.messages import backup as m
 from protocol.topology import DistributionMap
@@ -23,6 +25,8 @@ from protocol.topology import DistributionMap
 log = structlog.get_logger(__name__)
 
 EPOCH_S = 30.0
+PATIENCE_S = 20.0  # with a replica set that does not serve
+AGAIN_S = 0.5
 ATTEMPTS = 3  # epochs: an image may begin when the log does not have it any more
 
 
@@ -62,6 +66,18 @@ class Imaging:
                 hint=f"Make it first: ttGridAdmin dbDistribute {record.name} -add all -apply",
             )
         return found
+
+    async def sources_soon(self, record: DatabaseRecord) -> list[Source]:
+        """The same; a replica set that changes its lead, or a management instance that has just
+        begun, gets some time."""
+        until_s = boottime_s() + PATIENCE_S
+        while True:
+            try:
+                return await self.sources(record)
+            except ModelError:
+                if boottime_s() > until_s:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     async def sources(self, record: DatabaseRecord) -> list[Source]:
         """For each replica set a copy that is in sync, or its lead. Raises ModelError."""

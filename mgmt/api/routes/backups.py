@@ -8,6 +8,7 @@ from mgmt.api.app import Route
 from mgmt.ops.runner import Progress
 from mgmt.service.backups import BackupService
 from mgmt.service.context import Management
+from mgmt.service.log_collection import collect
 from mgmt.service.repositories import Repositories
 from mgmt.service.restores import RestoreService
 from mgmt.service.transfers import Transfers
@@ -37,11 +38,15 @@ def routes(management: Management) -> list[Route]:
     async def status(request: requests.DbTransferStatus, progress: Progress) -> schema.Reply:
         return transfers.status(request)
 
+    async def logs(request: requests.GridLogCollect, progress: Progress) -> schema.Reply:
+        return await collect(management, request, progress)
+
     return [
         Route(requests.RepositoryCreate, create),
         Route(requests.RepositoryAttach, attach),
         Route(requests.RepositoryDetach, detach),
         Route(requests.RepositoryList, listed),
+        Route(requests.GridLogCollect, logs),
         Route(requests.DbBackup, backups.backup),
         Route(requests.DbExport, backups.export),
         Route(requests.DbRestore, restores.restore),

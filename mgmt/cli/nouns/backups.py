@@ -244,6 +244,17 @@ REPOSITORIES = (
 COMMANDS = (
     *REPOSITORIES,
     Command(
+        "gridLogCollect",
+        GROUP,
+        "Copy the logs of all instances into a repository",
+        (Positional("NAME", required=False),),
+        (REPOSITORY,),
+        build=lambda a: requests.GridLogCollect(
+            repository=_needed(a, "repository"), collection=a.word("NAME")
+        ),
+        reply=schema.Done,
+    ),
+    Command(
         "dbBackup",
         GROUP,
         "Back a database up at one instant, while clients work",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -381,6 +382,30 @@ async def test_a_full_repository_fails_the_backup_and_leaves_no_manifest(tmp_pat
             assert (await last(grid, "backup")).state == FAILED
         finally:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(small)], check=True)
+
+
+async def test_logs_of_all_instances_come_into_a_collection(tmp_path: Path) -> None:
+    async with whole_grid(tmp_path, k=1, data=2) as grid:
+        repo = await repository(grid, tmp_path)
+        homes = [node.home for node in grid.nodes]
+        for home in homes:
+            (home / "diag" / "ttmesg.log").write_text(f"log of {home}\n" * 1000)
+        shutil.rmtree(homes[1] / "diag")
+        events: list[str] = []
+        collect = requests.GridLogCollect(repository="repo1", collection="mycollection")
+        done = await grid.managed.call(collect, events=events)
+        assert done.messages == ("Logs copied to collection mycollection in repository repo1",)
+        copied = repo / "mycollection" / "host3.instance1" / "ttmesg.log"
+        assert copied.read_bytes() == (homes[0] / "diag" / "ttmesg.log").read_bytes()
+        assert any("no logs of host4.instance1" in e and "No such file" in e for e in events)
+        again = await refused(grid.call(collect))
+        assert "already" in again.message
+        listed = await grid.call(
+            requests.RepositoryList(name="repo1", contents=True), requests.RepositoryListReply
+        )
+        (row,) = listed.repositories[0].collections
+        assert (row.kind, row.complete) == ("logs", True)
+        assert row.size > copied.stat().st_size
 
 
 async def test_a_repository_on_another_host_is_reached_by_ssh_from_management_only(
