@@ -18,6 +18,7 @@ from data.exec.epochs import EpochKeeper
 from data.exec.fragments import FragmentServer
 from data.exec.recovery import Recovery
 from data.exec.shard import Shard
+from data.moving.moving import Moving
 from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -116,6 +117,7 @@ class Database:
             self.space.router, membership, element, self.writer, self.member, epochs
         )
         self.space.make_epoch = self.epochs.create
+        self.moving = Moving(self.space, membership, self.writer)
         self.space.epoch_at_ddl = self.settings.epoch_interval_s > 0
         self.space.epoch_at_commit = self.settings.create_epoch_at_commit
         self.space.optimizer_hint = self.settings.optimizer_hint
@@ -151,6 +153,10 @@ class Database:
         if self._started and self.writer.leading:  # a coordinator may be gone
             self._resolve_in_doubt()
 
+    def _look_again(self) -> None:
+        """A newer map came while one was being taken."""
+        self.view_changed(self._membership.view())
+
     async def _take_map(self, new: DistributionMap) -> None:
         place = next((e for e in new.elements if e.element == self.spec.element), None)
         self.map = new
@@ -165,8 +171,10 @@ class Database:
                 self.member.map_changed(new)
         elif self._started:
             self.member.map_changed(new)  # it is to leave: the keeper unloads it
-        self.shard.map_version = new.version
         self.space.router.map_changed(new)
+        newest = self._membership.view().maps.get(self.spec.database)
+        if newest is not None and DistributionMap.decode(newest).version > new.version:
+            asyncio.get_running_loop().call_soon(self._look_again)
         log.info("map.taken", database=self.spec.database, version=new.version)
 
     # -- what is asked of it --------------------------------------------------------------------
@@ -183,6 +191,11 @@ class Database:
             raise NotServingError(
                 f"the element of {self.spec.database} on {self._instance} is {self.member.role}",
                 hint="Connect to another data instance, or wait until it has caught up.",
+            )
+        if self._started and self.writer.rs in self.map.idle:
+            raise NotServingError(
+                f"replica set {self.writer.rs} of {self.spec.database} takes no part now",
+                hint="Connect to another data instance.",
             )
 
     def facts(self) -> ElementFacts:
@@ -265,6 +278,7 @@ class Database:
                 self._resolve_in_doubt()
                 self._ask_coordinators()
                 self._settle()
+                self.moving.look()
                 self.shard.drop_old_snapshots()
                 if self._started:
                     self.recovery.look()

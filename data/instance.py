@@ -29,6 +29,7 @@ from data.database import (
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
+from data.moving import moving
 from data.session.frontend import Frontend
 from data.session.roster import Roster
 from data.storage.element import Element
@@ -84,6 +85,7 @@ class DataInstance:
         handlers.register(rpc, self.keeper)
         self._backups = BackupServer(str(info.name), self._find, self.keeper, storage_settings)
         self._backups.register(rpc)
+        moving.register(rpc, self.database)
         mode = settings.server_encryption
         self._engine = DataEngine(
             self._served, lambda database: bool(self.keeper.reports(database))

@@ -180,11 +180,11 @@ class Coordination:
     async def _take(self, sequence: Sequence, count: int) -> int:
         """Take numbers from the replica set that keeps all sequences."""
         self.router.need_map()
-        rs = self.router.replica_sets[0]
+        rs = self.router.buckets[0]  # all rows of sequences are in bucket 0
         step = TakeSequence(sequence.id, sequence.start, sequence.increment, count)
         while True:
             ran = await self.manager.run_autocommit(
-                rs, (step,), self.schema_version, SEQUENCE_LOCK_WAIT_MS
+                rs, (step,), self.schema_version, SEQUENCE_LOCK_WAIT_MS, bucket=0
             )
             if ran.rows:  # else they were taken, and which ones was lost with the answer: a gap
                 return int(ran.rows[0][0] or 0)

@@ -67,12 +67,12 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
 async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
     space = session.space
     manager = space.manager
-    router = space.router
-    router.need_map()
+    space.router.need_map()
+    places = space.router.places  # they stay: who changes them locks DDL out
     txn = manager.begin(session.lock_wait_ms)
     try:
-        for rs in router.replica_sets:  # in this order everywhere: DDL never deadlocks with DDL
-            await manager.run(txn, rs, (LockTable(0),), space.schema_version)
+        for rs in places.replica_sets:  # in this order everywhere: DDL never deadlocks with DDL
+            await manager.run(txn, rs, (LockTable(0),), space.schema_version, places=places)
         plan = plan_ddl(
             ddl.text,
             space.catalog,
@@ -84,8 +84,9 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
             await manager.roll_back(txn)
             return plan
         for table_id in plan.locks:
-            for rs in router.replica_sets:
-                await manager.run(txn, rs, (LockTable(table_id),), space.schema_version)
+            for rs in places.replica_sets:
+                lock = (LockTable(table_id),)
+                await manager.run(txn, rs, lock, space.schema_version, places=places)
         for check in plan.checks:
             await _check(session, txn, check)
         for backfill in plan.backfills:
@@ -121,17 +122,18 @@ async def _backfill(session: Session, txn: Transaction, backfill: Backfill) -> N
         for n in target.distribution_key
     ]
     by_set: dict[int, list[StorageRow]] = defaultdict(list)
-    for rs in space.router.replica_sets:
+    places = runner.places
+    for rs in places.replica_sets:
         for row in await runner.read_rows(Target(rs), backfill.source_sql, ()):
             bucket = hasher([row[i] for i in at])
-            by_set[space.router.buckets[bucket]].append((*row, bucket))
+            by_set[places.buckets[bucket]].append((*row, bucket))
     name = table_name(target)
     for rs, rows in sorted(by_set.items()):
         steps: list[Step] = [
             AddRows(name, rows[start : start + ROWS_PER_STEP])
             for start in range(0, len(rows), ROWS_PER_STEP)
         ]
-        await space.manager.run(txn, rs, tuple(steps), space.schema_version)
+        await space.manager.run(txn, rs, tuple(steps), space.schema_version, places=places)
 
 
 async def _known_here(session: Session, version: int) -> None:

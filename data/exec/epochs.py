@@ -194,10 +194,10 @@ class EpochKeeper:
     # -- making them -------------------------------------------------------------------------------
     def _lowest(self) -> int:
         self._router.need_map()
-        return self._router.replica_sets[0]
+        return self._router.live_sets()[0]
 
     def _is_maker(self) -> bool:
-        sets = self._router.replica_sets
+        sets = self._router.live_sets()
         return bool(sets) and self._writer.leading and self._writer.rs == sets[0]
 
     async def _run(self) -> None:
@@ -261,7 +261,7 @@ class EpochKeeper:
 
     async def _all(self, message: Callable[[int], AskEpoch | LogEpoch]) -> list[EpochIs]:
         """Ask the leads of all replica sets at once. Raises GridError if one does not answer."""
-        sets = self._router.replica_sets
+        sets = self._router.live_sets()
         answers = await asyncio.gather(
             *(self._router.call(rs, message(rs), ANSWER_S) for rs in sets), return_exceptions=True
         )

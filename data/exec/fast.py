@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from data.exec.session import Session
 
 Values = tuple[StorageValue, ...]
+FastSteps = tuple[int, tuple[Step, ...], int]  # replica set (0: no row can match), steps, bucket
 
 READ_TIMEOUT_S = 10.0
 FALL_BACK = (NotLeadError, NotServingError, PeerUnreachableError, StaleMapError, StaleSchemaError)
@@ -93,7 +94,13 @@ def read(
     params = tuple([values[i] for i in fragment.plain or ()])
     if router.leads.get(rs) == router.instance:
         try:
-            rows = space.shard.read_local(fragment.sql, params, prepared.compiled.schema_version)
+            rows = space.shard.read_local(
+                fragment.sql,
+                params,
+                prepared.compiled.schema_version,
+                router.versions.get(rs, 0),
+                bucket,
+            )
         except (*FALL_BACK, LongReadError):
             return Running(session, prepared, values, encoder, 0, sink).start()
         count = len(rows)
@@ -105,10 +112,11 @@ def read(
         space.name,
         rs,
         prepared.compiled.schema_version,
-        router.map_version,
+        router.versions.get(rs, 0),
         fragment.sql,
         params,
         encoders.key_of(encoder.types, encoder.formats),
+        bucket=bucket,
     )
     waiting = _Waiting(session, prepared, values, encoder, sink)
     waiting.holder = router.leads.get(rs, "")
@@ -125,7 +133,7 @@ def write(
     made = steps(session, prepared, values)
     if made is None:
         return Running(session, prepared, values, None, 0, sink).start()
-    rs, statement = made
+    rs, statement, bucket = made
     if not rs:
         sink.done(tag_of(prepared.tag_kind, 0))
         return None
@@ -135,13 +143,14 @@ def write(
         space.name,
         rs,
         prepared.compiled.schema_version,
-        space.router.map_version,
+        space.router.versions.get(rs, 0),
         txn,
         0,
         1,
         True,
         statement,
         session.lock_wait_ms,
+        bucket=bucket,
     )
     waiting = _Waiting(session, prepared, values, None, sink)
     waiting.sent = (rs, txn)
@@ -150,10 +159,8 @@ def write(
     return None if waiting.finished else waiting
 
 
-def steps(
-    session: Session, prepared: PreparedStatement, values: Values
-) -> tuple[int, tuple[Step, ...]] | None:
-    """Replica set (0: no row can match) and steps of a fast write; None: not possible just now."""
+def steps(session: Session, prepared: PreparedStatement, values: Values) -> FastSteps | None:
+    """What a fast write is; None: not possible just now."""
     plan = prepared.compiled.plan
     router = session.space.router
     if isinstance(plan, InsertPlan):
@@ -163,14 +170,12 @@ def steps(
     assert prepared.bucket is not None
     bucket = prepared.bucket(values)
     if bucket < 0:
-        return 0, ()
+        return 0, (), 0
     params = tuple([values[i] for i in plan.fragment.plain or ()])
-    return router.buckets[bucket], (RunSql(plan.table_id, plan.fragment.sql, params),)
+    return router.buckets[bucket], (RunSql(plan.table_id, plan.fragment.sql, params),), bucket
 
 
-def _insert_steps(
-    session: Session, plan: InsertPlan, values: Values
-) -> tuple[int, tuple[Step, ...]] | None:
+def _insert_steps(session: Session, plan: InsertPlan, values: Values) -> FastSteps | None:
     space = session.space
     table = space.catalog.table_by_id(plan.table_id)
     rule = space.placement.rule(table)
@@ -199,7 +204,7 @@ def _insert_steps(
     if bucket < 0:
         return None
     row.append(bucket)
-    return space.router.buckets[bucket], (InsertRows(table.id, [tuple(row)]),)
+    return space.router.buckets[bucket], (InsertRows(table.id, [tuple(row)]),), bucket
 
 
 class _Waiting:

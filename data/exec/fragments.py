@@ -47,7 +47,7 @@ def _read(shard: Shard, message: sql.ReadRows, reply: Reply, owner: str) -> None
 
 
 def _run(shard: Shard, message: sql.RunStatement, reply: Reply, _owner: str) -> None:
-    shard.check(message.schema, message.map_version)
+    shard.check(message.schema, message.map_version, message.bucket)
     shard.writer.run(message, reply)
 
 

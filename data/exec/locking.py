@@ -106,6 +106,7 @@ async def _lock_where_read(
                 lock_wait_ms=_wait_ms(locking, txn),
                 back_ms=agreement.back_ms(point) if asks else 0,
                 snapshot=snapshots.at(rs).number if snapshots is not None else 0,
+                places=runner.places,
             )
             if ran.view is not None:
                 point.add(rs, Opened(rs, ran.view, sent_s, boottime_s()))
@@ -117,7 +118,7 @@ async def _lock_where_read(
 
 async def _sets_of(runner: QueryRunner, gather: Gather, values: Values) -> list[int]:
     if gather.route.kind == "local":  # DUPLICATE tables: writers begin there
-        return [runner.space.router.replica_sets[0]]
+        return [runner.places.replica_sets[0]]
     return [target.rs for target in await runner.targets_seen(gather.route, values)]
 
 
@@ -176,14 +177,14 @@ class _LockAfter:
             )
 
     def _keys(self, row: StorageRow) -> list[_Key]:
-        router = self._runner.space.router
+        places = self._runner.places
         keys: list[_Key] = []
         for number, table in enumerate(self._locking.tables):
             end = table.first_column + table.key_columns
             key = row[table.first_column : end]
             if None not in key:  # else the empty side of an outer join
                 bucket = int(row[end] or 0) if table.has_bucket else -1
-                rs = router.replica_sets[0] if bucket < 0 else router.buckets[bucket]
+                rs = places.replica_sets[0] if bucket < 0 else places.buckets[bucket]
                 keys.append(_Key(number, rs, key))
         return keys
 
@@ -205,6 +206,7 @@ class _LockAfter:
                     (TakeKeys(table_id, 0, some, mode, skip),),
                     self._runner.schema,
                     lock_wait_ms=_wait_ms(self._locking, txn),
+                    places=self._runner.places,
                 )
                 got = {tuple(key) for key in ran.rows} if skip else set(some)
                 for one in some:

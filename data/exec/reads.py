@@ -107,6 +107,8 @@ class Reader:
         self.specials = specials
         self._txn = txn
         self._schema = space.schema_version
+        taken = txn.snapshots if txn is not None else None
+        self.places = space.router.places if taken is None else taken.places
         self._held: dict[int, Held] | None = None  # all reads go there
         self._of_txn = False  # they are the transaction's
         self._now = False  # read what is committed now, whatever the level
@@ -131,23 +133,23 @@ class Reader:
     # -- where -------------------------------------------------------------------------------------
     async def targets(self, route: Route, values: Values) -> list[Target]:
         """The places a fragment runs at; [] if no row can match."""
-        router = self._space.router
+        router, places = self._space.router, self.places
         kind = route.kind
         if kind == "all":
-            return [Target(rs) for rs in self.there(router.replica_sets)]
+            return [Target(rs) for rs in self.there(places.replica_sets)]
         if kind == "local":
             return [Target(rs) for rs in self.there([self._nearest()])]
         if kind == "here":
             return [Target(instance=router.instance)]
         if kind == "everywhere":
-            sets = self.there(router.replica_sets)
+            sets = self.there(places.replica_sets)
             return [
                 Target(instance=e.instance) for e in router.map.elements if e.replica_set in sets
             ]
         buckets = buckets_of(route, values, self.specials)
         if kind == "global_index":
             buckets = await self._lookup(route, buckets, values)
-        return [Target(rs) for rs in self.there(sorted({router.buckets[b] for b in buckets}))]
+        return [Target(rs) for rs in self.there(sorted({places.buckets[b] for b in buckets}))]
 
     def there(self, sets: Iterable[int]) -> list[int]:
         """Of the replica sets that a read wants those to ask: all, but for partial results."""
@@ -179,9 +181,8 @@ class Reader:
     ) -> tuple[int, ...]:
         assert route.lookup is not None
         params = route.lookup.bind(values, self.specials)
-        router = self._space.router
         found: set[int] = set()
-        for rs in self.there({router.buckets[b] for b in buckets}):
+        for rs in self.there({self.places.buckets[b] for b in buckets}):
             rows = await self.read_rows(Target(rs), route.lookup.sql, params, short=True)
             found.update(int(row[0]) for row in rows if row[0] is not None)
         return tuple(found)
@@ -222,7 +223,7 @@ class Reader:
             self._space.name,
             target.rs,
             self._schema,
-            router.map_version,
+            self.places.version_of(target.rs),
             sql,
             params,
             encoding,
@@ -254,6 +255,15 @@ class Reader:
                 point.add(("lookup", len(point.opened)), opened)
             rows += encoders.decode_storage_rows(batch.data)
         return rows
+
+    async def row_batches(
+        self, target: Target, sql: str, params: Values
+    ) -> AsyncIterator[list[StorageRow]]:
+        """The rows of a query at one place, some at a time."""
+        async for batch in self._stream(
+            self._ask(target, sql, params, encoders.STORAGE_ROWS, short=False)
+        ):
+            yield encoders.decode_storage_rows(batch.data)
 
     async def _stream(self, asked: Asked) -> AsyncIterator[Rows]:
         """The batches of one read. Leaving early closes its cursor."""
@@ -440,19 +450,17 @@ class Reader:
         txn = self._txn
         if txn is None or txn.isolation is not Isolation.REPEATABLE_READ or self._now:
             return None
-        router = self._space.router
         if txn.snapshots is None:
-            map_version = router.map_version
-            held = await self.open_snapshots(self.there(router.replica_sets))
-            txn.snapshots = Snapshots(held, self._schema, map_version)
-        if (txn.snapshots.schema, txn.snapshots.map_version) != (self._schema, router.map_version):
+            held = await self.open_snapshots(self.there(self.places.replica_sets))
+            txn.snapshots = Snapshots(held, self._schema, self.places)
+        if txn.snapshots.schema != self._schema:
             txn.failed = SnapshotTooOldError(
-                "tables or their places have changed since the transaction's snapshot",
+                "tables have changed since the transaction's snapshot",
                 hint="Roll back and run the transaction again.",
             )
             raise txn.failed
         if self.partial is not None:
-            self.partial.down.update(set(router.replica_sets) - set(txn.snapshots.held))
+            self.partial.down.update(set(self.places.replica_sets) - set(txn.snapshots.held))
         return txn.snapshots
 
     def _let_go(self, held: Iterable[Held]) -> None:
@@ -460,19 +468,19 @@ class Reader:
 
     def _sets(self, plan: QueryPlan, values: Values) -> tuple[int, ...]:
         """The replica sets that a plan may read."""
-        router = self._space.router
+        places = self.places
         sets: set[int] = set()
         for route in _routes(plan):
             if route.kind == "local":
-                sets.add(router.nearest())
+                sets.add(self._nearest())
             elif route.kind == "keys":
                 try:
                     buckets = buckets_of(route, values, self.specials)
                 except IndexError:  # by the value of a scalar subquery, which is still to be read
-                    return router.replica_sets
-                sets.update(router.buckets[b] for b in buckets)
+                    return places.replica_sets
+                sets.update(places.buckets[b] for b in buckets)
             elif route.kind in ("all", "global_index"):
-                return router.replica_sets
+                return places.replica_sets
         return tuple(sorted(sets))
 
     async def open_snapshots(self, sets: Sequence[int]) -> dict[int, Held]:
@@ -489,9 +497,8 @@ class Reader:
                 back_ms = agreement.back_ms(point)
                 asked: dict[int, tuple[str, float, asyncio.Future[SnapshotOpened]]] = {}
                 for rs in [rs for rs in sets if rs in wanted]:
-                    message = OpenSnapshot(
-                        self._space.name, rs, self._schema, router.map_version, back_ms
-                    )
+                    version = self.places.version_of(rs)
+                    message = OpenSnapshot(self._space.name, rs, self._schema, version, back_ms)
                     call = router.call(rs, message, OPEN_TIMEOUT_S)
                     asked[rs] = (router.holder(rs, ""), boottime_s(), call)
                 await self._snapshots_came(asked, held, point)

@@ -222,9 +222,11 @@ class Recovery:
         )
         told = [a for a in answers if isinstance(a, m.ElementTold)]
         sets = []
-        for rs in self._router.replica_sets:
+        for rs in self._router.all_sets:
             state = await self._membership.read_set(self._db, rs)
             of_set = {t.element: t for t in told if t.rs == rs}
+            if state is None and rs not in self._router.replica_sets:
+                continue  # idle, and never came up
             if state is None:
                 sets.append(SetFacts(rs, (), of_set))
             else:

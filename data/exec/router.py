@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from data.distribution.places import Places, places_of
 from data.exec.partial import DOWN_AFTER_S, Leadless, leadless
 from membership.port import ClusterView, Membership
 from protocol import trace
@@ -54,8 +55,11 @@ class Router:
         self._membership = membership
         self._server = server
         self.map = DistributionMap(db, 0, 1)
-        self.buckets: tuple[int, ...] = ()
+        self.places = Places()
+        self.buckets: tuple[int, ...] = ()  # these three are those of `places`
         self.replica_sets: tuple[int, ...] = ()
+        self.versions: Mapping[int, int] = {}
+        self.all_sets: tuple[int, ...] = ()  # idle ones included
         self._instances: dict[int, str] = {}
         self.leads: dict[int, str] = {}  # replica set → instance of its lead element
         self._leadless: Leadless = {}
@@ -65,15 +69,18 @@ class Router:
     def map_changed(self, new: DistributionMap) -> None:
         """Take a newer map into force."""
         self.map = new
-        self.buckets = new.bucket_table() if new.ranges else ()
-        self.replica_sets = tuple(sorted(new.replica_sets()))
+        places = self.places = places_of(new)
+        self.buckets = places.buckets
+        self.replica_sets = places.replica_sets
+        self.versions = places.versions
+        self.all_sets = tuple(new.replica_sets())
         self._instances = {e.element: e.instance for e in new.elements}
         self.view_changed(self._membership.view())
 
     def view_changed(self, view: ClusterView) -> None:
         """Take a newer membership view into force and wake who waits for a lead."""
         leads = {}
-        for number in self.replica_sets:
+        for number in self.all_sets:
             state = view.sets.get((self._db, number))
             if state is not None and state.lead:
                 leads[number] = self._instances.get(state.lead, "")
@@ -109,10 +116,10 @@ class Router:
     def nearest(self) -> int:
         """A replica set to ask where any will do: one led here, else this element's own."""
         for number, lead in self.leads.items():
-            if lead == self.instance:
+            if lead == self.instance and number in self.replica_sets:
                 return number
         for place in self.map.elements:
-            if place.instance == self.instance and place.replica_set:
+            if place.instance == self.instance and place.replica_set in self.replica_sets:
                 own = place.replica_set
                 break
         else:
@@ -122,6 +129,10 @@ class Router:
         if own in self._leadless:
             return next((rs for rs in self.replica_sets if rs not in self._leadless), own)
         return own
+
+    def live_sets(self) -> list[int]:
+        """The replica sets that log: those in use, and idle ones that have come up."""
+        return [rs for rs in self.all_sets if rs in self.replica_sets or rs in self.leads]
 
     def need_map(self) -> None:
         """Raise NoMapError (3493) unless the database has a distribution map."""

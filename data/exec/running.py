@@ -170,6 +170,10 @@ class Running:
                     if session.txn is not None:
                         session.txn.failed = error
                         raise  # more than this statement is gone
+                elif isinstance(error, StaleMapError):
+                    if session.txn is not None and session.txn.snapshots is not None:
+                        session.txn.failed = _places_changed(error)
+                        raise session.txn.failed from error
                 elif isinstance(error, DeadlockError):
                     if session.txn is not None:
                         raise
@@ -217,10 +221,10 @@ class Running:
         made = session.fast_steps(self.prepared, self.values)
         if made is None:
             return ""
-        rs, steps = made
+        rs, steps, bucket = made
         session.outcome_is_open = True
         ran = await manager.run_autocommit(
-            rs, steps, session.space.schema_version, session.lock_wait_ms
+            rs, steps, session.space.schema_version, session.lock_wait_ms, bucket
         )
         await session.committed(self.sink)
         return tag_of(verb, ran.counts[0])
@@ -285,9 +289,9 @@ class Running:
             tag = await session.commit(self.sink, tag)
             self._is_committed = True
             return tag
-        rs, steps = made
+        rs, steps, bucket = made
         session.outcome_is_open = True
-        work = manager.run_and_commit(txn, rs, steps, session.space.schema_version)
+        work = manager.run_and_commit(txn, rs, steps, session.space.schema_version, bucket)
         ran = await manager.finish(work)
         self._is_committed = True
         await session.commit(self.sink, "", done=True)
@@ -445,6 +449,14 @@ async def draw_sequences(session: Session, plan: QueryPlan, specials: Specials) 
 def tag_of(verb: str, count: int) -> str:
     """The command tag of a DML statement."""
     return f"INSERT 0 {count}" if verb == "INSERT" else f"{verb} {count}"
+
+
+def _places_changed(error: StaleMapError) -> SnapshotTooOldError:
+    return SnapshotTooOldError(
+        "rows that the transaction writes have moved since its snapshot",
+        detail=error.message,
+        hint="Roll back and run the transaction again.",
+    )
 
 
 def failed_transaction(why: GridError, aborted: bool = False) -> FailedTransactionError:

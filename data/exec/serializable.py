@@ -53,7 +53,7 @@ class ReadLocks:
     def __init__(self, runner: QueryRunner, catalog: Catalog, values: Values) -> None:
         assert runner.txn is not None
         self._runner = runner
-        self._router = runner.space.router
+        self._places = runner.places
         self._manager = runner.space.manager
         self._txn = runner.txn
         self._catalog = catalog
@@ -72,7 +72,7 @@ class ReadLocks:
         if plan.source is not None:
             await self.query(plan.source)
         if plan.on_conflict is not None:
-            await self._tables(self._router.replica_sets, (plan.table_id,))
+            await self._tables(self._places.replica_sets, (plan.table_id,))
 
     async def change(self, plan: UpdatePlan | DeletePlan) -> None:
         """Lock what an UPDATE or DELETE reads to find its rows."""
@@ -81,7 +81,7 @@ class ReadLocks:
             return
         table = self._catalog.table_by_id(plan.table_id)
         if table.distribution is Distribution.DUPLICATE:
-            await self._tables(self._router.replica_sets[:1], plan.tables)
+            await self._tables(self._places.replica_sets[:1], plan.tables)
         else:
             await self._read(plan.route, plan.tables)
 
@@ -118,7 +118,7 @@ class ReadLocks:
         for key in route.keys:
             bucket = key_bucket(key, self._values, self._runner.specials)
             if bucket >= 0:
-                found[self._router.buckets[bucket]].append(self._key(key, order))
+                found[self._places.buckets[bucket]].append(self._key(key, order))
         for rs, keys in sorted(found.items()):
             await self._take(rs, TakeKeys(table.id, 0, keys, _SHARED))
         return True
@@ -129,7 +129,7 @@ class ReadLocks:
         for key in route.keys:
             bucket = key_bucket(key, self._values, self._runner.specials)
             if bucket >= 0:
-                by_set[self._router.buckets[bucket]].append(self._key(key, range(len(key))))
+                by_set[self._places.buckets[bucket]].append(self._key(key, range(len(key))))
         for rs, keys in sorted(by_set.items()):
             await self._take(rs, TakeKeys(-route.index_id, 0, keys, _SHARED))
 
@@ -144,7 +144,7 @@ class ReadLocks:
 
     async def _take(self, rs: int, *steps: Step) -> None:
         for up in self._runner.up([rs]):
-            await self._manager.run(self._txn, up, steps, self._runner.schema)
+            await self._manager.run(self._txn, up, steps, self._runner.schema, places=self._places)
 
 
 def _of_scalar(part: RouteValue) -> bool:
@@ -180,5 +180,7 @@ async def lock_whole_table(runner: QueryRunner, table_id: int) -> None:
     """Lock a table everywhere for its writer alone (hint TT_TblLock): rows need no locks then."""
     assert runner.txn is not None
     space = runner.space
-    for rs in space.router.replica_sets:  # in one order, so that two of them never deadlock
-        await space.manager.run(runner.txn, rs, (LockTable(table_id),), runner.schema)
+    places = runner.places
+    for rs in places.replica_sets:  # in one order, so that two of them never deadlock
+        step = LockTable(table_id)
+        await space.manager.run(runner.txn, rs, (step,), runner.schema, places=places)

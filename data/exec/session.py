@@ -46,7 +46,6 @@ from protocol.errors import (
     NotSupportedError,
     TransactionStateError,
 )
-from protocol.messages.sql import Step
 from protocol.pgwire.values import RowEncoder
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
@@ -349,10 +348,8 @@ class Session:
         await running.emit_all(one())
         return f"SELECT {len(rows)}" if running.prepared.tag_kind != "EXPLAIN" else "EXPLAIN"
 
-    def fast_steps(
-        self, prepared: PreparedStatement, values: Values
-    ) -> tuple[int, tuple[Step, ...]] | None:
-        """Replica set and steps of an autocommit write, if it can go that way just now."""
+    def fast_steps(self, prepared: PreparedStatement, values: Values) -> fast.FastSteps | None:
+        """Replica set, steps and bucket of an autocommit write, if it can go that way just now."""
         made = fast.steps(self, prepared, values)
         return made if made is not None and made[0] else None
 

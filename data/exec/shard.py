@@ -25,7 +25,6 @@ from protocol.errors import (
     GridError,
     InternalError,
     NotLeadError,
-    StaleMapError,
     StaleSchemaError,
     TooManySnapshotsError,
     UnknownPortalError,
@@ -123,32 +122,33 @@ class Shard:
     def __init__(self, element: Element, writer: LeadWriter, lease: Lease) -> None:
         self.element = element
         self.writer = writer
-        self.map_version = 0
         self.open_here: Callable[[TxnId], bool] = lambda txn: True  # of this coordinator's clients
         self.coordinated: Callable[[], tuple[CoordinatedState, ...]] = tuple  # the same, listed
         self.epochs: EpochKeeper  # these two are set by data/database.py
         self.recovery: Recovery
+        self.ownership = writer.ownership
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._snapshots = Snapshots()
         writer.held_snapshot = self._snapshots.held
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def check(self, schema: int, map_version: int) -> None:
+    def check(self, schema: int, map_version: int, bucket: int = -1) -> None:
         """Refuse what was planned with another schema or map. Raises StaleSchema/StaleMapError."""
         if schema != self.element.schema_version:
             raise StaleSchemaError(
                 f"planned with schema version {schema}, here is {self.element.schema_version}"
             )
-        if map_version != self.map_version:
-            raise StaleMapError(f"map version {map_version}, here is {self.map_version}")
+        self.ownership.check(map_version, bucket)
 
     def read_local(
-        self, sql: str, params: tuple[StorageValue, ...], schema: int
+        self, sql: str, params: tuple[StorageValue, ...], schema: int, version: int, bucket: int
     ) -> list[StorageRow]:
-        """`read_inline` for a session of this process: the map is the same by construction."""
+        """`read_inline` for a session of this process."""
         if schema != self.element.schema_version or not self.writer.leading:
             raise self._not_lead()
+        if version != self.ownership.version:
+            self.ownership.check(version, bucket)
         rows = self.element.read_short(sql, params)
         if rows is None:
             raise LongReadError
@@ -159,8 +159,11 @@ class Shard:
     def read_inline(self, message: ReadRows) -> list[StorageRow]:
         """A key lookup at the lead, at once. Raises GridError, LongReadError; nothing to undo."""
         element = self.element
-        if message.schema != element.schema_version or message.map_version != self.map_version:
-            self.check(message.schema, message.map_version)
+        if (
+            message.schema != element.schema_version
+            or message.map_version != self.ownership.version
+        ):
+            self._check_read(message)
         if not self.writer.leading and not message.anywhere:
             raise self._not_lead()
         rows = element.read_short(message.sql, message.params)
@@ -170,6 +173,13 @@ class Shard:
             raise self._not_lead()
         return rows
 
+    def _check_read(self, message: ReadRows) -> None:
+        """`check`; what any element may answer depends on no bucket."""
+        if message.anywhere:
+            self.check(message.schema, self.ownership.version)
+        else:
+            self.check(message.schema, message.map_version, message.bucket)
+
     def read(self, message: ReadRows, reply: Reply, owner: str) -> None:
         """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
         if trace.listener is not None:
@@ -178,7 +188,7 @@ class Shard:
             self._spawn(self._read_held(message, reply, owner))
             return
         if message.txn is not None:  # it has written here: without its changes no answer is right
-            self.check(message.schema, message.map_version)
+            self._check_read(message)
             self._read_in_txn(message.txn, message, reply, owner)
             return
         if message.short:
@@ -189,7 +199,7 @@ class Shard:
             else:
                 self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
                 return
-        self.check(message.schema, message.map_version)
+        self._check_read(message)
         if not self.writer.leading and not message.anywhere:
             raise self._not_lead()
         if len(self._cursors) >= CURSORS_MAX:
@@ -198,6 +208,7 @@ class Shard:
 
     def _read_in_txn(self, txn: TxnId, message: ReadRows, reply: Reply, owner: str) -> None:
         def read(element: Element) -> None:
+            self._check_read(message)
             rows = element.read_in_batch(message.sql, message.params)
             if not self._lease.lead_ok():
                 raise self._not_lead()
@@ -231,6 +242,7 @@ class Shard:
             scan = await self.element.scan(message.sql, message.params)
             view = self._view(message.back_ms)  # nothing has run since the state was opened
             cursor = _Cursor(scan, message.encoding, owner)
+            self._check_read(message)
             if not message.anywhere and not self._lease.lead_ok():
                 raise self._not_lead()
             data, count, more = await self._batch(cursor)

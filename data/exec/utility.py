@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from data.exec import settings
 from data.exec.prepared import PreparedStatement
-from data.exec.running import Running, failed_transaction
+from data.exec.running import RETRY_PAUSE_S, Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
 from data.txn.isolation import isolation_of
 from data.txn.locks import INTENTION_SHARED, SHARED_INTENTION, Mode
-from protocol.errors import NoTransactionError, NotSupportedError, ParameterError, SavepointError
+from data.txn.manager import FAILOVER_WAIT_S
+from protocol.clock import boottime_s
+from protocol.errors import (
+    NoTransactionError,
+    NotSupportedError,
+    ParameterError,
+    SavepointError,
+    StaleMapError,
+)
 from protocol.messages.sql import LockTable
 from protocol.pgwire.values import RowEncoder
 
@@ -172,13 +180,24 @@ async def _lock_table(session: Session, arguments: dict[str, object]) -> str:
     wait_s = float(str(arguments.get("wait_s") or 0))
     wait_ms = 0 if arguments.get("nowait") else int(wait_s * 1000) or -1
     mark = txn.mark()
-    try:
-        for rs in space.router.replica_sets:
-            await manager.run(txn, rs, (step,), space.schema_version, lock_wait_ms=wait_ms)
-    except BaseException:  # all of them or none
-        await manager.finish(manager.undo(txn, mark))
-        raise
-    return "LOCK TABLE"
+    deadline_s = boottime_s() + FAILOVER_WAIT_S
+    while True:
+        places = space.router.places
+        try:
+            for rs in places.replica_sets:
+                await manager.run(
+                    txn, rs, (step,), space.schema_version, lock_wait_ms=wait_ms, places=places
+                )
+        except StaleMapError:
+            await manager.finish(manager.undo(txn, mark))
+            if boottime_s() > deadline_s:
+                raise
+            await space.router.wait_for_change(RETRY_PAUSE_S)
+        except BaseException:  # all of them or none
+            await manager.finish(manager.undo(txn, mark))
+            raise
+        else:
+            return "LOCK TABLE"
 
 
 def _set(session: Session, kind: str, arguments: dict[str, object], sink: ResultSink) -> None:

@@ -26,6 +26,7 @@ from data.catalog.element_ddl import (
     table_name,
 )
 from data.catalog.objects import Distribution, Index, Table
+from data.distribution.places import Places
 from data.exec.agreement import Agreement
 from data.exec.by_key import ROWS_AT_ONCE, FoundKeys, may_go_by_key, only_set_of
 from data.exec.placement import HashRule, ParentRule, PlacementCache
@@ -110,6 +111,7 @@ class Writer:
         self._queries = queries
         self._maker = maker
         self._schema = space.schema_version
+        self._places = queries.places
 
     def _table(self, table_id: int) -> Table:
         return self._space.catalog.table_by_id(table_id)
@@ -118,8 +120,9 @@ class Writer:
         if trace.listener is not None:
             trace.step("data/exec/writes.py")
         return await self._space.manager.run(
-            self._txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot
-        )
+            self._txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot,
+            places=self._places,
+        )  # fmt: skip
 
     # -- INSERT ------------------------------------------------------------------------------------
     async def insert(self, plan: InsertPlan, values: Values) -> Written:
@@ -223,29 +226,29 @@ class Writer:
             f"{quoted(c)} = ?{n}" for n, c in enumerate(entries.distribution_key, 1)
         )
         sql = f"SELECT 1 FROM {quoted(table_name(entries))} WHERE {where}"
-        ran = await self._run(self._space.router.buckets[hasher(key)], SelectRows(sql, key))
+        ran = await self._run(self._places.buckets[hasher(key)], SelectRows(sql, key))
         return bool(ran.rows)
 
     async def _place(
         self, table: Table, made: Sequence[StorageRow]
     ) -> list[tuple[int, StorageRow]]:
         """Replica set and full row of each. Raises ForeignKeyError when a parent is missing."""
-        router = self._space.router
+        places = self._places
         rule = self._space.placement.rule(table)
         if rule is None:
-            return [(_home_set(router), row) for row in made]
+            return [(_home_set(places), row) for row in made]
         placed: list[tuple[int, StorageRow]] = []
         if isinstance(rule, HashRule):
             for row in made:
                 bucket = rule.of(row)
                 if bucket < 0:
                     raise _null_key(table, rule.positions)
-                placed.append((router.buckets[bucket], (*row, bucket)))
+                placed.append((places.buckets[bucket], (*row, bucket)))
         else:
             found = await self._parent_buckets(table, rule, made)
             for row in made:
                 bucket = found[tuple([row[i] for i in rule.positions])]
-                placed.append((router.buckets[bucket], (*row, bucket)))
+                placed.append((places.buckets[bucket], (*row, bucket)))
         return placed
 
     async def _parent_buckets(
@@ -253,12 +256,12 @@ class Writer:
     ) -> dict[StorageRow, int]:
         """The bucket of each distinct parent key of the rows."""
         keys = dict.fromkeys(tuple([row[i] for i in rule.positions]) for row in made)
-        router = self._space.router
+        places = self._places
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for key in keys:
             if None in key:
                 raise _null_key(table, rule.positions)
-            by_set[router.buckets[rule.key_bucket(key)]].append(key)
+            by_set[places.buckets[rule.key_bucket(key)]].append(key)
         found: dict[StorageRow, int] = {}
         looks = [
             self._look_up(rs, rule, some[at : at + ROWS_PER_STEP], found)
@@ -365,7 +368,7 @@ class Writer:
         written = Written()
         keys = FoundKeys()
         try:
-            home = only_set_of(table, _home_set(self._space.router))
+            home = only_set_of(table, _home_set(self._places))
             await keys.find(self._space, self._queries, plan, values, home)
             for some in keys.rounds():
                 steps = {
@@ -393,9 +396,9 @@ class Writer:
     ) -> list[int]:
         """Where the fragment runs."""
         if table.distribution is Distribution.DUPLICATE:
-            return [_home_set(self._space.router)]
+            return [_home_set(self._places)]
         targets = await self._queries.targets_seen(plan.route, values)
-        return [t.rs or _home_set(self._space.router) for t in targets]
+        return [t.rs or _home_set(self._places) for t in targets]
 
     async def _run_agreed(
         self, table: Table, plan: UpdatePlan | DeletePlan, values: Values, step: Step
@@ -496,10 +499,9 @@ class Writer:
         await self._carry_out(effects)
 
     def _set_of(self, table: Table, full_row: StorageRow) -> int:
-        router = self._space.router
         if not has_bucket(table):
-            return _home_set(router)
-        return router.buckets[int(full_row[-1] or 0)]
+            return _home_set(self._places)
+        return self._places.buckets[int(full_row[-1] or 0)]
 
     # -- INSERT … ON CONFLICT DO UPDATE ------------------------------------------------------------
     async def _upsert(
@@ -612,17 +614,17 @@ class Writer:
         first: dict[int, list[Step]],
         steps: dict[int, list[Step]],
     ) -> None:
-        router = self._space.router
+        places = self._places
         table = self._table(effect.table_id)
         if effect.kind == "images":
-            for other in router.replica_sets:
+            for other in places.replica_sets:
                 if other != rs:
                     steps[other].append(ApplyImages(effect.changes))
         elif effect.kind == "index":
             self._index_steps(table, effect, first, steps)
         elif effect.kind in ("child", "changed"):
             restrict = effect.kind == "changed"
-            for other in router.replica_sets:
+            for other in places.replica_sets:
                 steps[other].append(ChildKeys(table.id, effect.name, effect.rows, restrict))
         else:
             self._parent_steps(table, effect, steps)
@@ -634,7 +636,7 @@ class Writer:
         first: dict[int, list[Step]],
         steps: dict[int, list[Step]],
     ) -> None:
-        router = self._space.router
+        places = self._places
         index = next(i for i in table.indexes if i.id == effect.index_id)
         entries = global_index_table(table, index)
         hasher = self._space.placement.hasher(entries, entries.distribution_key)
@@ -643,10 +645,10 @@ class Writer:
         inserts: dict[int, list[StorageRow]] = defaultdict(list)
         for row in effect.deletes:
             bucket = hasher(row[:width])
-            deletes[router.buckets[bucket]].append((*row, bucket))
+            deletes[places.buckets[bucket]].append((*row, bucket))
         for row in effect.rows:
             bucket = hasher(row[:width])
-            inserts[router.buckets[bucket]].append((*row, bucket))
+            inserts[places.buckets[bucket]].append((*row, bucket))
         for rs, rows in deletes.items():
             first[rs].append(PutIndexKeys(table.id, index.id, rows, []))
         for rs, rows in inserts.items():
@@ -654,7 +656,7 @@ class Writer:
 
     def _parent_steps(self, parent: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
         """Lock the parent rows where they are, so that nobody deletes them meanwhile."""
-        router = self._space.router
+        places = self._places
         placed_by = parent.distribution_key  # (): by the hidden row key
         if (
             parent.distribution is Distribution.HASH
@@ -665,7 +667,7 @@ class Writer:
             hasher = self._space.placement.hasher(parent, placed_by)
             by_set: dict[int, list[StorageRow]] = defaultdict(list)
             for key in effect.rows:
-                by_set[router.buckets[hasher([key[i] for i in at])]].append(key)
+                by_set[places.buckets[hasher([key[i] for i in at])]].append(key)
             for rs, keys in by_set.items():
                 steps[rs].append(LockKeys(parent.id, effect.columns, keys, effect.name))
             return
@@ -685,7 +687,7 @@ class Writer:
         found: dict[int, list[StorageRow]] = defaultdict(list)
         for key in effect.rows:
             ordered = tuple([key[i] for i in at])
-            found[router.buckets[hasher(ordered)]].append(ordered)
+            found[places.buckets[hasher(ordered)]].append(ordered)
         for rs, keys in found.items():
             steps[rs].append(LockKeys(-index.id, entries.distribution_key, keys, effect.name))
 
@@ -750,9 +752,9 @@ def _those_of(rows: list[StorageRow], inserted: Counter[StorageRow]) -> list[Sto
     return kept
 
 
-def _home_set(router: Router) -> int:
+def _home_set(places: Places) -> int:
     """The replica set where writes to DUPLICATE tables run first: it orders conflicting writers."""
-    return router.replica_sets[0]
+    return places.replica_sets[0]
 
 
 async def _gather(calls: Mapping[int, Coroutine[Any, Any, Ran]]) -> dict[int, Ran]:

@@ -19,7 +19,7 @@ import structlog
 from msgspec.structs import replace
 
 from data.catalog.catalog import Catalog
-from data.catalog.element_ddl import quoted
+from data.catalog.element_ddl import BUCKET, quoted
 from data.storage import changes as row_changes
 from data.storage import files, log, past, schema, snapshot, wal
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
@@ -57,6 +57,7 @@ logger = structlog.get_logger()
 T = TypeVar("T")
 FEW_PAGES = 512  # 2 MiB: no statement takes long in such an element
 SHORT_TEXTS_MAX = 1000
+BUCKET_INDEX = "_MOVE."  # before a table's name: its index by bucket, while buckets are moved
 
 __all__ = ["Element", "HeldSnapshot", "ReadSnapshot", "RunResult", "Scan"]
 
@@ -245,7 +246,7 @@ class Element(BatchWriter):
             files.put_mark(execute, "in_sync", self._boot if trusted else "")
             files.put_mark(execute, "clean", 0)
             files.put_mark(execute, "forced", int(self._full))
-            for text in past.SCHEMA:  # files of older versions lack them
+            for text in (*past.SCHEMA, files.OWN):  # files of older versions lack them
                 execute(text)
         if not self._full:
             self._writer.pragma("synchronous", "normal")
@@ -700,6 +701,26 @@ class Element(BatchWriter):
 
         self._alone(cut)
         return more
+
+    # -- moving buckets ----------------------------------------------------------------------------
+    def add_bucket_indexes(self, tables: Sequence[str]) -> None:
+        """On this copy only, in the open batch: find rows by bucket. Seconds: on the thread."""
+        self._open_reserve()
+        for name in tables:
+            index, column = quoted(BUCKET_INDEX + name), quoted(BUCKET)
+            text = f"CREATE INDEX IF NOT EXISTS {index} ON {quoted(name)}({column})"
+            self._execute(text).fetchall()
+
+    def bucket_indexes(self) -> list[str]:
+        """Those there are, open batch included."""
+        sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND substr(name, 1, ?) = ?"
+        return [str(r[0]) for r in self._execute(sql, (len(BUCKET_INDEX), BUCKET_INDEX))]
+
+    def drop_bucket_indexes(self) -> None:
+        """Remove them, in the open batch."""
+        self._open_reserve()
+        for name in self.bucket_indexes():
+            self._execute(f"DROP INDEX {quoted(name)}").fetchall()
 
     # -- snapshot copy -----------------------------------------------------------------------------
     def snapshot_to(self, file: Path) -> LogPosition:

@@ -58,6 +58,10 @@ class FolderLock:
         os.close(self._file)
 
 
+# which buckets are whose, as far as this replica set knows (data/txn/ownership.py)
+OWN = "CREATE TABLE IF NOT EXISTS _own(bucket INTEGER PRIMARY KEY, owner INTEGER NOT NULL)"
+
+
 def sync_folder(folder: Path) -> None:
     """Make creations and renames in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -145,6 +145,7 @@ class FactsCache:
         self._by_name: dict[str, TableFacts] = {}
         self._children: dict[int, list[tuple[Table, ForeignKey]]] = {}
         self._entry_widths: dict[str, int] = {}
+        self._entries: dict[str, Table] = {}
         for table in catalog.tables():
             for key in table.foreign_keys:
                 self._children.setdefault(key.parent_id, []).append((table, key))
@@ -152,6 +153,7 @@ class FactsCache:
                 if index.is_global:
                     entries = global_index_table(table, index)
                     self._entry_widths[table_name(entries)] = len(entries.primary_key)
+                    self._entries[table_name(entries)] = entries
 
     def by_id(self, table_id: int) -> TableFacts:
         """Facts of a table. Raises KeyError for an unknown id."""
@@ -165,6 +167,10 @@ class FactsCache:
     def entry_width(self, name: str) -> int:
         """How many first columns are the key of a table that is no user's (index entries)."""
         return self._entry_widths.get(name, 1)
+
+    def entries(self, name: str) -> Table | None:
+        """The hidden table of a global index, by its SQLite name."""
+        return self._entries.get(name)
 
     def by_name(self, name: str) -> TableFacts | None:
         """Facts by SQLite table name; None for tables that are not users' (indexes, ours)."""

@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from data.txn import luggage
 from data.txn.batches import Finish
 from data.txn.facts import FactsCache, is_row_of, whole_tables
 from data.txn.locks import Conflict, LockTable, Mode, Resource
+from data.txn.move_steps import MustWaitError, StepsResult
 from data.txn.parts import PART_CHANGES, is_large, payload_of
 from data.txn.ports import (
     Nobody,
@@ -31,7 +32,7 @@ from data.txn.ports import (
 )
 from data.txn.reading import ReadSide
 from data.txn.sliced import SlicedStatements
-from data.txn.steps import MustWaitError, NotSeenError, StepRunner, StepsResult
+from data.txn.steps import NotSeenError, StepRunner
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Part, Workspace
 from protocol import trace
@@ -81,6 +82,7 @@ class LeadWriter(ReadSide, SlicedStatements):
     def became_lead(self, term: int, in_sync: tuple[int, ...] = ()) -> None:
         """Serve from now on. Locks and workspaces of prepared transactions are rebuilt first."""
         self._start_term(term)
+        self.load_ownership()
         now_s = boottime_s()
         for prepared in self._element.prepared():
             payload = prepared.payload
@@ -91,7 +93,9 @@ class LeadWriter(ReadSide, SlicedStatements):
             workspace.ddl = payload.ddl
             workspace.anchor_decides = prepared.entry.lsn <= self._element.returned_lsn
             self._workspaces[prepared.txn] = workspace
-            self.locks.take(prepared.txn, decode_locks(payload.locks))
+            held = decode_locks(payload.locks)
+            self.locks.take(prepared.txn, held)
+            self.gate.adopt(prepared.txn, held)
         large = [w for w in self._workspaces.values() if w.parts or w.queue]
         if large:  # not all their locks travel with them
             self._rebuild(self._locks_again(large, self._generation))
@@ -119,6 +123,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         waiting = [work for w in self._workspaces.values() for work in w.when_small]
         self._workspaces.clear()
         self.locks.clear()
+        self.gate.clear()
         super()._end_term(error)
         for work in waiting:
             work()  # hears that this element does not lead any more
@@ -134,6 +139,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         for workspace, held in luggage.unpack(packed, boottime_s()):
             self._workspaces[workspace.txn] = workspace
             self.locks.take(workspace.txn, held)
+            self.gate.adopt(workspace.txn, held)
 
     def _runner(self, schema: int) -> StepRunner:
         version = self._element.schema_version
@@ -150,6 +156,7 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._element,
             FactsCache(self._element.catalog),
             lambda wanted: self.locks.first_conflict(self._running, wanted),
+            self,
         )
 
     # -- statements --------------------------------------------------------------------------------
@@ -165,6 +172,7 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._submit_between(lambda: self._run_in_txn(message, reply), reply)
 
     def _run_autocommit(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
+        self.ownership.check(message.map_version, message.bucket)
         runner = self._runner(message.schema)
         if runner.is_long(message.steps):  # as a transaction of its own
             again = partial(self._run_in_txn, message, reply, until_s)
@@ -258,6 +266,7 @@ class LeadWriter(ReadSide, SlicedStatements):
                 raise
 
     def _run_in_txn(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
+        self.ownership.check(message.map_version, message.bucket)
         runner = self._runner(message.schema)
         if self._sliced and self._is_repeated(message, reply):
             return
@@ -277,7 +286,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         if self._may_slice(runner, message):
             self._run_sliced(message, workspace, reply)
             return
-        if not is_large(workspace) or self._is_in(workspace):
+        if not (is_large(workspace) or workspace.adds) or self._is_in(workspace):
             self._bring_in(workspace)
         elif runner.is_apart(message.steps):  # what came before is not looked at
             self._enter(workspace)
@@ -423,6 +432,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         workspace.whole |= whole_tables(wanted)
         workspace.marks.append(workspace.rows if before < 0 else before)
         workspace.changes += result.changes
+        workspace.adds = workspace.adds or result.adds
         workspace.statements += 1
         workspace.last_answer = Ran(
             workspace.term, tuple(result.counts), result.rows, tuple(result.effects)
@@ -561,6 +571,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         if not workspace.in_log:
             self._forget(workspace)
             return
+        self.gate.open(workspace.txn)
         workspace.cut(0, self._element.changes_in_part)  # its PARTs are released at its end
         if self._resident is workspace:
             self._park()
@@ -571,6 +582,7 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._park()
         if self._workspaces.get(workspace.txn) is workspace:
             del self._workspaces[workspace.txn]
+            self.gate.open(workspace.txn)
             self.waits.wake(self.locks.release(workspace.txn))
             self._now_small(workspace)
             if workspace.in_log and not decided:
@@ -679,32 +691,20 @@ class LeadWriter(ReadSide, SlicedStatements):
 
     def _add_decision(self, entry: LogEntry, workspace: Workspace, finish: Finish) -> None:
         workspace.in_batch = True
+        is_commit = entry.kind == EntryKind.COMMIT
+        changes_ownership = is_commit and self._changes_ownership(workspace.txn)
 
         def done(error: GridError | None) -> None:
             workspace.in_batch = False
+            if changes_ownership:
+                self.load_ownership()
             if error is None:
-                if entry.kind == EntryKind.COMMIT:
+                if is_commit:
                     self._recent.add(workspace.txn, workspace.participants, boottime_s())
                 self._forget(workspace, decided=True)
             finish(error)
 
         self._add(entry, done)
-
-    def ask_anchor_about(self, lost: Iterable[int]) -> None:
-        """These replica sets go back to an epoch: what is prepared here together with them is
-
-        decided by the anchor as it will be then; a COMMIT that its coordinator still sends is not.
-        """
-        sets = set(lost)
-        for workspace in self.prepared():
-            if sets.intersection(workspace.participants):
-                workspace.anchor_decides = True
-
-    def anchor_decided(self, txn: TxnId) -> None:
-        """The anchor said, after the return to an epoch, that this transaction is committed."""
-        workspace = self._workspaces.get(txn)
-        if workspace is not None:
-            workspace.anchor_decides = False
 
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""
@@ -728,15 +728,6 @@ class LeadWriter(ReadSide, SlicedStatements):
             if not workspace.prepared:
                 self.roll_back(RollBack(self._db, self.rs, workspace.txn))
         return [w for w in orphans if w.prepared]
-
-    def unused(self, for_s: float) -> list[TxnId]:
-        """Open transactions here that nothing was asked of for so long."""
-        before_s = boottime_s() - for_s
-        return [w.txn for w in self._workspaces.values() if not w.prepared and w.used_s < before_s]
-
-    def prepared(self) -> list[Workspace]:
-        """The prepared transactions here."""
-        return [w for w in self._workspaces.values() if w.prepared]
 
     def ask_outcome(self, message: AskOutcome, reply: Reply) -> None:
         """What became of a transaction; writes ABORT first if nothing is known of it."""

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from data.txn.batches import Slices
 from data.txn.locks import Conflict, LockTable, Mode, Resource
+from data.txn.move_steps import StepsResult
 from data.txn.parts import PartWriter
 from data.txn.ports import Reply
-from data.txn.steps import StepRunner, StepsResult
+from data.txn.steps import StepRunner
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Piece, Workspace
 from protocol.ids import TxnId

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from data.distribution.places import Places
 from data.txn.isolation import Isolation
 from protocol import trace
 from protocol.clock import boottime_s, wall_us
@@ -69,7 +70,7 @@ class Routes(Protocol):
     """How messages reach the leads (data/exec/router.py)."""
 
     @property
-    def map_version(self) -> int: ...
+    def places(self) -> Places: ...
     def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]: ...
     async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any: ...
     def tell(self, rs: int, message: Any) -> None: ...
@@ -101,7 +102,7 @@ class Snapshots:
 
     held: dict[int, Held]
     schema: int
-    map_version: int
+    places: Places  # by which it is read
 
     def at(self, rs: int) -> Held:
         """The one of a replica set. Raises ReplicaSetDownError: it was down at that moment."""
@@ -125,6 +126,7 @@ class Transaction:
     isolation: Isolation = Isolation.READ_COMMITTED
     snapshots: Snapshots | None = None  # REPEATABLE READ: taken by its first statement
     started_s: float = field(default_factory=boottime_s)
+    ddl_at: int = 0  # the only replica set that its DDL is for; 0: all of them
 
     def mark(self) -> dict[int, int]:
         """Where it stands now, for going back to a savepoint."""
@@ -184,8 +186,9 @@ class TransactionManager:
         lock_wait_ms: int = -1,
         back_ms: int = 0,
         snapshot: int = 0,
+        places: Places | None = None,
     ) -> Ran:
-        """Run one statement's steps at a replica set.
+        """Run one statement's steps at a replica set, which was chosen by `places` (None: now's).
 
         Retries at the next lead while nothing of the transaction is there yet; afterwards a lost
         lead makes the transaction fail with WorkspaceLostError (class 40). A lead that has run the
@@ -201,12 +204,13 @@ class TransactionManager:
         wait_ms = txn.lock_wait_ms if lock_wait_ms < 0 else lock_wait_ms
         deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
         routes = self._routes
+        version = (routes.places if places is None else places).version_of(rs)
         while True:
             message = RunStatement(
                 self._db,
                 rs,
                 schema,
-                routes.map_version,
+                version,
                 txn.id,
                 enlisted.term,
                 number,
@@ -239,7 +243,12 @@ class TransactionManager:
                 deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
 
     async def run_and_commit(
-        self, txn: Transaction, rs: int, steps: tuple[Step, ...], schema: int
+        self,
+        txn: Transaction,
+        rs: int,
+        steps: tuple[Step, ...],
+        schema: int,
+        bucket: int = -1,
     ) -> Ran:
         """Run a transaction's last statement and commit it in the same round trip.
 
@@ -253,10 +262,11 @@ class TransactionManager:
         number = enlisted.sent = enlisted.statements + 1
         deadline_s = boottime_s() + FAILOVER_WAIT_S + txn.lock_wait_ms / 1000
         routes = self._routes
+        version = routes.places.version_of(rs)
         while True:
             message = RunStatement(
-                self._db, rs, schema, routes.map_version, txn.id, enlisted.term, number, True,
-                steps, txn.lock_wait_ms,
+                self._db, rs, schema, version, txn.id, enlisted.term, number, True,
+                steps, txn.lock_wait_ms, bucket=bucket,
             )  # fmt: skip
             try:
                 ran: Ran = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
@@ -291,7 +301,13 @@ class TransactionManager:
         return Ran(0, (outcome.changes,), [])
 
     async def run_autocommit(
-        self, rs: int, steps: tuple[Step, ...], schema: int, lock_wait_ms: int
+        self,
+        rs: int,
+        steps: tuple[Step, ...],
+        schema: int,
+        lock_wait_ms: int,
+        bucket: int = -1,
+        version: int | None = None,
     ) -> Ran:
         """Run one statement and commit it in the same round trip: this replica set alone.
 
@@ -300,10 +316,12 @@ class TransactionManager:
         """
         deadline_s = boottime_s() + FAILOVER_WAIT_S + lock_wait_ms / 1000
         routes = self._routes
+        if version is None:
+            version = routes.places.version_of(rs)
         while True:
             txn = self.new_id()
             message = RunStatement(
-                self._db, rs, schema, routes.map_version, txn, 0, 1, True, steps, lock_wait_ms
+                self._db, rs, schema, version, txn, 0, 1, True, steps, lock_wait_ms, bucket=bucket
             )
             answer = routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
             try:
@@ -466,7 +484,11 @@ class TransactionManager:
     async def _commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
         anchor = members[0]
         votes = await asyncio.gather(
-            *(self._prepare(txn, rs, members, ddl) for rs in members), return_exceptions=True
+            *(
+                self._prepare(txn, rs, members, ddl if txn.ddl_at in (0, rs) else b"")
+                for rs in members
+            ),
+            return_exceptions=True,
         )
         refusal = next((v for v in votes if isinstance(v, BaseException)), None)
         if refusal is not None:

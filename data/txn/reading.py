@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -98,6 +98,31 @@ class ReadSide(PartWriter):
             ran_ms = int((boottime_s() - workspace.used_s) * 1000)
             view = self.view(message.back_ms + message.lock_wait_ms + ran_ms)
             workspace.last_answer = replace(workspace.last_answer, view=view)
+
+    def ask_anchor_about(self, lost: Iterable[int]) -> None:
+        """These replica sets go back to an epoch: what is prepared here together with them is
+
+        decided by the anchor as it will be then; a COMMIT that its coordinator still sends is not.
+        """
+        sets = set(lost)
+        for workspace in self.prepared():
+            if sets.intersection(workspace.participants):
+                workspace.anchor_decides = True
+
+    def anchor_decided(self, txn: TxnId) -> None:
+        """The anchor said, after the return to an epoch, that this transaction is committed."""
+        workspace = self._workspaces.get(txn)
+        if workspace is not None:
+            workspace.anchor_decides = False
+
+    def unused(self, for_s: float) -> list[TxnId]:
+        """Open transactions here that nothing was asked of for so long."""
+        before_s = boottime_s() - for_s
+        return [w.txn for w in self._workspaces.values() if not w.prepared and w.used_s < before_s]
+
+    def prepared(self) -> list[Workspace]:
+        """The prepared transactions here."""
+        return [w for w in self._workspaces.values() if w.prepared]
 
     def transactions(self) -> tuple[TransactionState, ...]:
         """Open and prepared transactions here, for operators."""

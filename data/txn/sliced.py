@@ -27,9 +27,11 @@ from data.txn.batches import Failing, Slices
 from data.txn.facts import is_row_of
 from data.txn.locks import Conflict, Lock, Mode
 from data.txn.long_statements import LongStatements
+from data.txn.move_steps import StepsResult
+from data.txn.moving import MovingLead
 from data.txn.parts import PART_CHANGES, is_large
 from data.txn.ports import Reply, workspace_lost
-from data.txn.steps import StepRunner, StepsResult
+from data.txn.steps import StepRunner
 from data.txn.workspace import Workspace
 from protocol.clock import boottime_s
 from protocol.errors import GridError, InternalError, WorkspaceLostError
@@ -70,7 +72,7 @@ class SlicedRun:
     given_up: bool = False  # nobody will ask what became of it
 
 
-class SlicedStatements(LongStatements):
+class SlicedStatements(LongStatements, MovingLead):
     """Between LongStatements and LeadWriter."""
 
     def __init__(self, *args: Any) -> None:
@@ -111,7 +113,8 @@ class SlicedStatements(LongStatements):
         if run.error is not None:
             return
         self._runner(run.message.schema)
-        wanted: list[Lock] = [((run.step.table_id,), Mode.INTENTION)]
+        self.ownership.check(run.message.map_version, run.message.bucket)
+        wanted: list[Lock] = [((run.step.table_id,), Mode.INTENTION), *self.gate.all()]
         conflict = self.locks.first_conflict(run.message.txn, wanted)
         if conflict is not None:
             self._wait_sliced(run, conflict)
@@ -145,6 +148,9 @@ class SlicedStatements(LongStatements):
             self._sliced_failed(run, InternalError(f"{type(error).__name__}: {error}"))
         else:
             self._submit(lambda: self._next_slice(run), run.ends)
+
+    def _has_found(self, txn: TxnId) -> bool:
+        return txn in self._sliced
 
     # -- slices ------------------------------------------------------------------------------------
     def _next_slice(self, run: SlicedRun) -> None:

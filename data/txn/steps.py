@@ -7,8 +7,7 @@ savepoint: on any error the statement is rolled back there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -18,7 +17,6 @@ from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element, HeldSnapshot
-from data.storage.spool import Spool
 from data.txn.facts import (
     DDL_RESOURCE,
     ChildLink,
@@ -30,7 +28,10 @@ from data.txn.facts import (
     exists_sql,
     key_name,
 )
+from data.txn.gate import Gate
 from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
+from data.txn.move_steps import MoveSteps, MovingSide, MustWaitError, StepsResult
+from data.txn.ownership import OWN_TABLE
 from data.txn.snapshot_check import check_seen, check_touched
 from protocol import trace
 from protocol.errors import (
@@ -47,12 +48,16 @@ from protocol.messages.sql import (
     InsertRows,
     LockKeys,
     LockTable,
+    PutIn,
     PutIndexKeys,
     RunKeyed,
     RunSql,
     SelectRows,
+    SetOwners,
     Step,
+    TakeBuckets,
     TakeKeys,
+    TakeOut,
     TakeSequence,
 )
 from protocol.sqltypes import StorageRow, StorageValue
@@ -63,33 +68,6 @@ SEQUENCE_TABLE = "SYS.SEQUENCE_STATE"
 CASCADE_DEPTH_MAX = 32
 
 
-@dataclass(slots=True)
-class StepsResult:
-    """What the steps did: for the answer, the log and the lock table."""
-
-    counts: list[int] = field(default_factory=list)
-    rows: list[StorageRow] = field(default_factory=list)
-    changes: list[RowChange] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
-    locks: list[tuple[Resource, Mode]] = field(default_factory=list)
-    spool: Spool | None = None  # changes of a large statement, instead of `changes`
-
-    def pieces(self) -> Iterator[list[RowChange]]:
-        """All row changes, some at a time."""
-        if self.spool is not None:
-            yield from self.spool.changes()
-        for at in range(0, len(self.changes), row_changes.PIECE):
-            yield self.changes[at : at + row_changes.PIECE]
-
-
-class MustWaitError(Exception):
-    """What a step builds on is locked: it cannot even be tried. Never leaves this package."""
-
-    def __init__(self, conflict: Conflict) -> None:
-        super().__init__(conflict)
-        self.conflict = conflict
-
-
 class NotSeenError(Exception):
     """A row is not there: perhaps because the transaction's earlier changes are not in place.
 
@@ -97,7 +75,7 @@ class NotSeenError(Exception):
     """
 
 
-class StepRunner:
+class StepRunner(MoveSteps):
     """Runs steps on one element with one catalog version."""
 
     def __init__(
@@ -105,11 +83,14 @@ class StepRunner:
         element: Element,
         facts: FactsCache,
         conflict_of: Callable[[Iterable[tuple[Resource, Mode]]], Conflict | None],
+        mover: MovingSide | None = None,
     ) -> None:
         self._element = element
         self._facts = facts
         self.snapshot: HeldSnapshot | None = None  # of the transaction whose statement runs
         self.apart = False  # what the transaction did before is not in place
+        self._mover = mover
+        self._gate = mover.gate if mover is not None else Gate()
         self._conflict_of = conflict_of  # with others than the transaction whose statement runs
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
@@ -119,6 +100,8 @@ class StepRunner:
         result = StepsResult()
         for step in steps:
             _RUN[type(step)](self, step, result)
+        if self._gate:
+            result.locks += self._gate.of_locks(result.locks, self._facts)
         return result
 
     def run_long(self, steps: tuple[Step, ...]) -> StepsResult:
@@ -168,6 +151,8 @@ class StepRunner:
         wanted: list[tuple[Resource, Mode]] = []
         tables: set[int] = set()
         for change in changes:
+            if change.table == OWN_TABLE:
+                continue  # VERSION_LOCK stands for all of it
             facts = self._facts.by_name(change.table)
             if facts is None:  # index entries: their key is the first columns
                 row = change.new if change.new is not None else change.old
@@ -178,6 +163,8 @@ class StepRunner:
             tables.add(facts.table.id)
             wanted += facts.resources(change)
         wanted += [((table_id,), Mode.INTENTION) for table_id in tables]
+        if self._gate:
+            wanted += self._gate.of_changes(changes, self._facts)
         return wanted
 
     # -- steps -------------------------------------------------------------------------------------
@@ -204,6 +191,8 @@ class StepRunner:
     def _insert_rows(self, step: InsertRows, result: StepsResult) -> None:
         facts = self._facts.by_id(step.table_id)
         rows: list[StorageRow] = [tuple(row) for row in step.rows]
+        if facts.bucket >= 0:
+            self._check_owned(rows)
         if step.ignore:
             done = self._element.insert_new_rows(facts.name, rows, step.target)
         else:
@@ -235,6 +224,7 @@ class StepRunner:
         # the row's lock is free as soon as its replica set has the commit of whoever changed it
         # before; here that commit may still be on its way
         self._need_free(wanted)
+        self._check_owned(step.inserts)
         result.locks += wanted
         for row in step.deletes:
             done = self._element.run(key.delete_sql, tuple(row[:width]))
@@ -377,6 +367,7 @@ class StepRunner:
 
     def _add_rows(self, step: AddRows, result: StepsResult) -> None:
         result.changes += [RowChange(step.table, None, tuple(row)) for row in step.rows]
+        result.adds = True
         result.counts.append(len(step.rows))
 
     # -- what follows from row changes -------------------------------------------------------------
@@ -554,7 +545,7 @@ def _show(key: Iterable[StorageValue]) -> str:
     return ", ".join(str(v) for v in key)
 
 
-_BY_KEY = (RunKeyed, InsertRows, AddRows, PutIndexKeys, ApplyImages, LockKeys, ChildKeys)
+_BY_KEY = (RunKeyed, InsertRows, AddRows, PutIndexKeys, ApplyImages, LockKeys, ChildKeys, PutIn)
 
 _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunSql: StepRunner._run_sql,
@@ -569,4 +560,8 @@ _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     TakeSequence: StepRunner._take_sequence,
     SelectRows: StepRunner._select_rows,
     AddRows: StepRunner._add_rows,
+    TakeBuckets: StepRunner._take_buckets,
+    TakeOut: StepRunner._take_out,
+    PutIn: StepRunner._put_in,
+    SetOwners: StepRunner._set_owners,
 }

@@ -57,6 +57,7 @@ class Workspace:
     failed: GridError | None = None  # it could not: the transaction can only roll back
     when_small: list[Callable[[], None]] = field(default_factory=list)
     anchor_decides: bool = False  # the log went back to an epoch since: its coordinator is too late
+    adds: bool = False  # some of the changes are to tables that its DDL makes: never brought in
     whole: set[int] = field(default_factory=set)  # tables it has locked: their rows need no locks
 
     def __post_init__(self) -> None:

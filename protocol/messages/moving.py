@@ -38,7 +38,8 @@ class Seeded(msgspec.Struct, frozen=True, array_like=True, tag="moving.seeded"):
 class RetireReplicaSet(msgspec.Struct, frozen=True, array_like=True, tag="moving.retire"):
     """To the lead of any *other* replica set: let one that owns no bucket take part no more.
 
-    Reply: Retired. Fails with ObjectStateError-like, not retriable, while it owns buckets.
+    Reply: Retired. ElementStateError while it owns buckets; TransientError while transactions are
+    under way there: ask again.
     """
 
     db: str
@@ -47,6 +48,24 @@ class RetireReplicaSet(msgspec.Struct, frozen=True, array_like=True, tag="moving
 
 class Retired(msgspec.Struct, frozen=True, array_like=True, tag="moving.retired"):
     """No statement goes there from this map version on."""
+
+    map_version: int
+
+
+class AdoptBuckets(msgspec.Struct, frozen=True, array_like=True, tag="moving.adopt"):
+    """To the lead of a replica set: buckets of a set that was evicted are its own from now on.
+
+    Those of them that the map gives to a set that has elements in it stay where they are. Reply:
+    Adopted, when the map says so too.
+    """
+
+    db: str
+    rs: int
+    buckets: tuple[int, ...]
+
+
+class Adopted(msgspec.Struct, frozen=True, array_like=True, tag="moving.adopted"):
+    """The map version that names the new owner."""
 
     map_version: int
 
@@ -109,6 +128,7 @@ class Owned(msgspec.Struct, frozen=True, array_like=True, tag="moving.owned"):
     ranges: tuple[tuple[int, int], ...]
     version: int
     map_version: int
+    known: bool = True  # False: its table has not been filled yet; ask again in a moment
 
 
 registry.declare_module(__name__)

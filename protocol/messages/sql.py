@@ -1,6 +1,7 @@
 """Coordinator ↔ lead: reads, and the statements of transactions. Positional, encoded once.
 
-Every request names the database, the replica set and the versions it was planned with; an element
+Every request names the database, the replica set and the versions it was planned with
+(`map_version`: the set's ownership version in the map, `DistributionMap.versions`); an element
 that knows better answers StaleMapError, StaleSchemaError or NotLeadError and has done nothing.
 """
 
@@ -38,6 +39,7 @@ class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
     term: int = 0  # in which the transaction came here: its workspace must be of that one
     back_ms: int = 0  # > 0: say with the answer what a ReadView says, so far back
     snapshot: int = 0  # read in this snapshot, opened with OpenSnapshot
+    bucket: int = -1  # all that it looks at is in this bucket; -1: in any
 
 
 class ReadView(msgspec.Struct, frozen=True, array_like=True):
@@ -258,6 +260,51 @@ class AddRows(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     rows: list[StorageRow]
 
 
+# -- steps of transactions that move buckets (data/moving/) ---------------------------------------
+class TakeBuckets(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+    """Lock buckets until the transaction ends: nobody else changes rows in them.
+
+    `whole`: nobody holds a table by a lock that a row of these buckets would have to respect.
+    """
+
+    buckets: tuple[int, ...]
+    whole: bool = True
+
+
+class TakeOut(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """Delete rows of these buckets, of any table, and give them: rows (table, value…).
+
+    No more than `rows_max`, and not much more than `bytes_max`; the last row says ("", 1) if more
+    are left, else ("", 0).
+    """
+
+    buckets: tuple[int, ...]
+    rows_max: int
+    bytes_max: int
+
+
+class PutIn(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """Insert what TakeOut gave elsewhere."""
+
+    rows: list[StorageRow]
+
+
+class SetOwners(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+    """Rows of the ownership table (data/txn/ownership.py), whose version grows by one.
+
+    `expect`: all these buckets have to be that replica set's before, else StaleMapError; 0: none
+    need be. `first`: only if the table has never been filled; its version is 0 then. `fresh`: it
+    may be empty, else that is a StaleMapError. Gives (version,).
+    `more`: of the first rows, some; the version comes with the last ones.
+    """
+
+    owners: list[StorageRow]
+    expect: int = 0
+    first: bool = False
+    fresh: bool = False
+    more: bool = False
+
+
 Step = (
     RunSql
     | RunKeyed
@@ -271,6 +318,10 @@ Step = (
     | TakeSequence
     | SelectRows
     | AddRows
+    | TakeBuckets
+    | TakeOut
+    | PutIn
+    | SetOwners
 )
 
 
@@ -295,6 +346,7 @@ class RunStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.run"):
     lock_wait_ms: int = 10_000
     back_ms: int = 0  # > 0: say with the answer what a ReadView says, so far back
     snapshot: int = 0  # of the transaction, here: steps that want to compare with it do
+    bucket: int = -1  # all that it looks at or changes is in this bucket; -1: in any
 
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from protocol.errors import GridError
+from protocol.messages.moving import MoveBuckets
 from tests.sim.grid import DATABASE, RESTART_S, SESSION_TIMEOUT_S, SimGrid, Site
 
 T = SESSION_TIMEOUT_S
@@ -33,6 +35,7 @@ class Faults:
             (1, self.slow_view),
             (3, self.stop_in_order),
             (2, self.kill_twice),
+            (4, self.move),
         ]
         # Each seed likes some kinds more than others.
         self._weights = [weight * self._rng.choice((0.2, 1.0, 3.0)) for weight, _ in kinds]
@@ -66,6 +69,35 @@ class Faults:
             grid.resume(site)
             if not site.up:
                 grid.start(site)
+
+    def move(self) -> None:
+        """Buckets go from one replica set to another, while everything else happens."""
+        leads = [s for s in self.grid.sites if s.database is not None and s.database.writer.leading]
+        if not leads or self.grid.sets < 2:
+            return
+        site = self._rng.choice(leads)
+        assert site.database is not None and site.loop is not None
+        source = site.database.writer.rs
+        target = self._rng.choice([n for n in range(1, self.grid.sets + 1) if n != source])
+        own = site.database.writer.ownership.buckets()
+        first = self._rng.randrange(max(1, len(own)))
+        some = tuple(own[first : first + self._rng.choice((1, 20, 300))])
+        site.loop.deliver(self._begin_move, site, MoveBuckets(DATABASE, source, target, some))
+
+    def _begin_move(self, site: Site, message: MoveBuckets) -> None:
+        assert site.loop is not None
+        site.loop.spawn(self._moving(site, message), "move")
+
+    async def _moving(self, site: Site, message: MoveBuckets) -> None:
+        if site.database is None:
+            return
+        moving = site.database.moving
+        try:
+            moved = await moving.run(moving.mover.move(message))
+        except GridError as error:
+            self.grid.note(site.name, f"buckets were not moved: {error.message}")
+        else:
+            self.grid.note(site.name, f"{moved.rows} rows were moved, {len(moved.left)} left")
 
     # -- kinds ------------------------------------------------------------------------------------
     def _a_site(self) -> Site | None:

@@ -8,6 +8,8 @@ from data.database import Database
 from data.storage.element import Element
 from data.storage.entry import EntryKind, decode_epoch, decode_payload
 from protocol.ids import TxnId
+from protocol.limits import BUCKET_COUNT
+from protocol.topology import DistributionMap
 from tests.sim.grid import DATABASE, SimGrid, Site
 
 
@@ -122,6 +124,34 @@ class Guarantees:
             first = leads[0][1]
             for site, other in copies:
                 found += [f"{site.name}: {text}" for text in _compare(first, other)]
+        return found
+
+    def misplaced(self) -> list[str]:
+        """G6: each bucket has one owner, each row is where its bucket is owned, the map agrees."""
+        found = []
+        distribution = DistributionMap.decode(self._grid.ensemble.facts.maps[DATABASE][1])
+        table = distribution.bucket_table()
+        owners: dict[int, int] = {}
+        for site, database in self._grid.databases():
+            if not database.writer.leading:
+                continue
+            element, rs = database.element, database.writer.rs
+            rows = element.read("SELECT bucket FROM _own WHERE bucket >= 0 AND owner = ?", (rs,))
+            own = {int(str(row[0])) for row in rows}
+            found += [f"bucket {b} is owned by {owners[b]} and {rs}" for b in own if b in owners]
+            owners.update(dict.fromkeys(own, rs))
+            wrong = [b for b in own if table[b] != rs]
+            if wrong:
+                found.append(f"the map does not give {rs} its buckets {wrong[:5]}")
+            for name in _tables(element):
+                if element.column_names(name)[-1] != "_BUCKET":
+                    continue
+                there = element.read(f'SELECT DISTINCT _BUCKET FROM "{name}"')
+                lost = {int(str(row[0])) for row in there} - own
+                if lost:
+                    found.append(f"{site.name}: {name} has rows of buckets {sorted(lost)[:5]}")
+        if owners and len(owners) != BUCKET_COUNT:
+            found.append(f"{BUCKET_COUNT - len(owners)} buckets have no owner")
         return found
 
     def torn_epochs(self) -> list[str]:

@@ -307,7 +307,14 @@ class SimExecutor(Executor):
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         loop = asyncio.get_running_loop()
-        loop.call_later(THREAD_S[0], lambda: fn(*args, **kwargs))
+
+        def work() -> None:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
+
+        loop.call_later(THREAD_S[0], work)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -110,7 +110,11 @@ def _live(grid: SimGrid, result: Result) -> None:
     result.blackouts = len(blackouts.struck)
     if grid.problems:
         return
-    for text in [*guarantees.differences(), *guarantees.torn_epochs()]:
+    for text in [
+        *guarantees.differences(),
+        *guarantees.misplaced(),
+        *guarantees.torn_epochs(),
+    ]:
         grid.problem(text)
     result.epochs = guarantees.epochs
     receipts = [int(str(number)) for (number,) in _rows(grid, "RECEIPTS", "ID")]
@@ -151,7 +155,12 @@ def _peace(grid: SimGrid, guarantees: Guarantees, clients: list[load.Client]) ->
     while scheduler.now < began_s + QUIET_S and not grid.problems:
         look_s += 0.25
         scheduler.run_until(look_s, stop)
-        if not guarantees.leftovers() and grid.is_whole() and not guarantees.differences():
+        if (
+            not guarantees.leftovers()
+            and grid.is_whole()
+            and not guarantees.differences()
+            and not guarantees.misplaced()
+        ):
             return
     for text in guarantees.leftovers():
         grid.problem(f"left over: {text}")

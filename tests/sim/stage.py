@@ -106,8 +106,8 @@ class Stage:
         self.until(grid.is_whole)
         guarantees = self.guarantees
         end_s = self.scheduler.now + 90.0
-        while guarantees.leftovers() or guarantees.differences():
-            assert self.scheduler.now < end_s, guarantees.leftovers() + guarantees.differences()
+        while left := (guarantees.leftovers() + guarantees.differences() + guarantees.misplaced()):
+            assert self.scheduler.now < end_s, left
             self.run(0.25)
         problems = [*grid.problems, *guarantees.torn_epochs()]
         assert not problems, problems

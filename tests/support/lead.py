@@ -9,6 +9,7 @@ from typing import Any
 
 from data.catalog.catalog import CatalogChange, CreateTable, row_of
 from data.catalog.objects import Column, Distribution, Index, Table
+from data.distribution.places import Places
 from data.storage.element import Element
 from data.storage.entry import LogEntry
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -116,7 +117,7 @@ class Lead:
         answer = Answer()
         self.writer.run(
             RunStatement(
-                DB, 1, self.element.schema_version, 1, txn, 0, number, commit, steps, wait_ms
+                DB, 1, self.element.schema_version, 0, txn, 0, number, commit, steps, wait_ms
             ),
             answer,
         )
@@ -192,7 +193,7 @@ def add(row: int, more: int) -> RunSql:
 class DirectRoutes:
     """Routes of a TransactionManager to leads in this process, losing what a test wants lost."""
 
-    map_version = 1
+    places = Places()
 
     def __init__(self, leads: dict[int, Lead]) -> None:
         self.leads = leads

@@ -61,9 +61,14 @@ class MemoryGrid:
         self.ensemble = MemoryEnsemble(self.session_timeout_s)
         self.database_id = secrets.token_hex(8)
         for number in range(1, self.k * self.sets + 1):
-            self.nodes.append(self._node(number))
+            self.new_node(number, (number - 1) % self.k + 1)
 
-    def _node(self, number: int) -> Node:
+    def new_node(self, number: int, data_space: int) -> Node:
+        """Another data instance, with element `number`; not started."""
+        self.nodes.append(self._node(number, data_space))
+        return self.nodes[-1]
+
+    def _node(self, number: int, data_space: int) -> Node:
         name = f"host{number + 2}.instance1"
         home = self.directory / name
         for folder in ("info", "diag", "conf"):
@@ -84,7 +89,7 @@ class MemoryGrid:
             database=DATABASE,
             database_id=self.database_id,
             element=number,
-            data_space=(number - 1) % self.k + 1,
+            data_space=data_space,
             k=self.k,
             data_store=str(home / "element"),
             log_dir="",

@@ -72,6 +72,8 @@ DATA_LEVELS = {
     "data.session": 7,
     "data.session.engine": 1,  # the port between a client's session and what runs its statements
     "data.admin": 7,
+    "data.moving": 7,
+    "data.moving.groups": 1,
     "data.exec": 6,
     "data.backup": 6,
     "data.txn": 5,

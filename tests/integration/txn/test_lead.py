@@ -207,6 +207,6 @@ async def test_asking_for_an_unknown_outcome_writes_abort_first(lead: Lead) -> N
 
 async def test_a_statement_of_another_schema_version_is_refused(lead: Lead) -> None:
     answer = Answer()
-    lead.writer.run(RunStatement(DB, 1, 77, 1, txn(1), 0, 1, True, (), 0), answer)
+    lead.writer.run(RunStatement(DB, 1, 77, 0, txn(1), 0, 1, True, (), 0), answer)
     with pytest.raises(StaleSchemaError):
         await answer.future

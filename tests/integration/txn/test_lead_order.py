@@ -171,7 +171,7 @@ async def test_one_answer_that_cannot_be_sent_does_not_keep_others_waiting(lead:
 
     lead.writer.run(
         RunStatement(
-            DB, 1, lead.element.schema_version, 1, txn(1), 0, 1, True, (insert((1, 1)),), 0
+            DB, 1, lead.element.schema_version, 0, txn(1), 0, 1, True, (insert((1, 1)),), 0
         ),
         Broken(),
     )
@@ -234,7 +234,7 @@ async def test_open_transactions_travel_with_a_hand_over(lead: Lead) -> None:
     answer = Answer()
     version = lead.element.schema_version
     lead.writer.run(
-        RunStatement(DB, 1, version, 1, txn(1), 1, 3, False, (insert((4, 4)),), 0), answer
+        RunStatement(DB, 1, version, 0, txn(1), 1, 3, False, (insert((4, 4)),), 0), answer
     )
     assert (await answer.future).term == 1  # its transaction goes on naming the first term
     await undo(lead, 1, 2)

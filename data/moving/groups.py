@@ -1,0 +1,41 @@
+"""Which buckets are moved together. Pure.
+
+Writers of a group wait while it is moved, so it is small; each group costs some messages and a
+version of the map, so it is not tiny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+GROUP_ROWS = 600
+GROUP_BUCKETS = 256
+
+
+def next_group(buckets: Sequence[int], rows: Mapping[int, int]) -> tuple[int, ...]:
+    """The first buckets that together hold about GROUP_ROWS rows; at least one."""
+    group: list[int] = []
+    total = 0
+    for bucket in buckets:
+        count = rows.get(bucket, 0)
+        if group and (total + count > GROUP_ROWS or len(group) == GROUP_BUCKETS):
+            break
+        group.append(bucket)
+        total += count
+    return tuple(group)
+
+
+def pause_s(rows: int, took_s: float, rows_per_s: int) -> float:
+    """How long to rest after a group, so that no more than `rows_per_s` rows move; 0: no limit."""
+    return max(0.0, rows / rows_per_s - took_s) if rows_per_s else 0.0
+
+
+def as_ranges(buckets: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Ascending buckets as (first, last) runs."""
+    runs: list[tuple[int, int]] = []
+    for bucket in buckets:
+        if runs and runs[-1][1] == bucket - 1:
+            runs[-1] = (runs[-1][0], bucket)
+        else:
+            runs.append((bucket, bucket))
+    return tuple(runs)

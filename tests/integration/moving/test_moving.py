@@ -1,0 +1,116 @@
+"""Adding and removing replica sets while clients work: every row is always exactly once there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from protocol.messages import moving as m
+from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.moving import (
+    add_set,
+    ask,
+    check_rows,
+    drop_set,
+    move,
+    owned,
+    seed,
+)
+from tests.support.moving_load import Load, make_tables
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+    """One replica set of one element."""
+    made = MemoryGrid(tmp_path, k=1, sets=1)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def test_a_set_comes_and_another_goes(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute(
+        "CREATE TABLE a (id INT NOT NULL PRIMARY KEY, n INT, u INT) DISTRIBUTE BY HASH"
+    )
+    await client.execute("CREATE TABLE d (id INT NOT NULL PRIMARY KEY, n INT) DUPLICATE")
+    await client.execute(
+        "CREATE TABLE c (id INT NOT NULL PRIMARY KEY, a INT NOT NULL, "
+        "CONSTRAINT ca FOREIGN KEY (a) REFERENCES a (id)) DISTRIBUTE BY REFERENCE (ca)"
+    )
+    await client.execute("CREATE UNIQUE GLOBAL INDEX au ON a (u)")
+    await client.execute("CREATE SEQUENCE s")
+    for n in range(200):
+        await client.execute("INSERT INTO a VALUES ($1, $1, $2)", n, n + 1000)
+        await client.execute("INSERT INTO c VALUES ($1, $2)", n + 5000, n)
+    await client.execute("INSERT INTO d VALUES (1, 1), (2, 2)")
+    assert await client.fetchval("SELECT s.nextval FROM dual") == 1
+    await add_set(grid, 2)
+    done = await seed(grid, 2)
+    assert done.rows == 2
+    assert len(await owned(grid, 1)) == 4096
+    moved = await move(grid, 1, 2, (await owned(grid, 1))[::2])
+    assert moved > 200
+    totals = check_rows(grid)
+    assert totals["TERRY.A"] == totals["TERRY.C"] == 200
+    assert totals["TERRY.D"] == 2
+    assert await client.fetchval("SELECT COUNT(*) FROM a") == 200
+    for n in range(200):
+        assert await client.fetchval("SELECT n FROM a WHERE id = $1", n) == n
+        assert await client.fetchval("SELECT id FROM a WHERE u = $1", n + 1000) == n
+    await client.execute("INSERT INTO d VALUES (3, 3)")
+    await client.execute("CREATE TABLE later (id INT NOT NULL PRIMARY KEY)")
+    other = await grid.connect(1)
+    await other.execute("INSERT INTO later VALUES (1)")
+    assert await other.fetchval("SELECT COUNT(*) FROM d") == 3
+    assert await other.fetchval("SELECT COUNT(*) FROM c") == 200
+    # and the first one goes
+    await move(grid, 1, 2, await owned(grid, 1))
+    await ask(grid, 2, m.RetireReplicaSet(DATABASE, 1))
+    assert await other.fetchval("SELECT s.nextval FROM dual") > 1
+    await other.execute("INSERT INTO d VALUES (4, 4)")
+    assert await other.fetchval("SELECT COUNT(*) FROM a") == 200
+    totals = check_rows(grid)
+    assert totals["TERRY.A"] == totals["TERRY.C"] == 200
+    assert totals["TERRY.D"] == 4
+    await client.close()
+    await drop_set(grid, 1)
+    assert await other.fetchval("SELECT COUNT(*) FROM a, c WHERE a.id = c.a") == 200
+    await other.close()
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+    """Two replica sets of two elements each."""
+    made = MemoryGrid(tmp_path, k=2, sets=2)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+async def test_clients_of_every_kind_do_not_notice(pair: MemoryGrid) -> None:
+    grid = pair
+    client = await grid.connect()
+    await make_tables(client)
+    load = Load(grid, [1, 3])
+    await load.start()
+    await load.until(3)
+    await add_set(grid, 3)
+    await seed(grid, 3)
+    for source in (1, 2):
+        await move(grid, source, 3, (await owned(grid, source))[:700])
+    await load.until(2)
+    await move(grid, 1, 2, await owned(grid, 1))
+    await ask(grid, 3, m.RetireReplicaSet(DATABASE, 1))
+    await load.until(3)
+    await load.end()
+    last = await grid.connect(4)
+    await load.check(last)
+    await last.close()
+    await client.close()
+    check_rows(grid)
+    print(load.done, load.errors)
