@@ -55,11 +55,13 @@ class DataDaemon:
             version=VERSION,
         )
         secret = settings.secret()
+        user, password = settings.membership_login()
         membership = ZooKeeperMembership(
             ",".join(settings.membership.servers),
             settings.grid,
-            secret,
+            password,
             info,
+            user=user,
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=life.previous_incarnations,
         )

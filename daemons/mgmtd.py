@@ -61,11 +61,13 @@ class LazyManagement:
             port=settings.daemon_port,
             version=release(),
         )
+        user, password = settings.membership_login()
         return ZooKeeperMembership(
             membership_hosts(settings),
             settings.grid,
-            settings.secret(),
+            password,
             me,
+            user=user,
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=self._life.previous_incarnations,
         )

@@ -122,11 +122,13 @@ class DeathReporter:
                 return None
             from membership.zookeeper import ZooKeeperMembership  # a membership server needs none
 
+            user, password = settings.membership_login()
             session = ZooKeeperMembership(
                 ",".join(settings.membership.servers),
                 settings.grid,
-                settings.secret(),
+                password,
                 None,
+                user=user,
                 session_timeout_s=settings.membership.session_timeout_s,
                 watch=False,
                 source=settings.internal_address,

@@ -39,7 +39,7 @@ from kazoo.exceptions import (
 )
 from kazoo.protocol.states import WatchedEvent
 from kazoo.retry import KazooRetry
-from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
+from kazoo.security import ACL, make_acl, make_digest_acl
 
 from membership import paths
 from membership.mirror import Mirror
@@ -65,7 +65,7 @@ log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 15.0
-_ACL_USER = "tengrid"
+DEFAULT_USER = "tengrid"
 _DEAD_MAX = 500  # incarnations remembered as dead; the oldest are forgotten
 _ATTEMPTS_MAX = 20  # of one optimistic change; each lost race means that another one was made
 
@@ -104,6 +104,7 @@ class ZooKeeperMembership:
         start_timeout_s: float = START_TIMEOUT_S,
         watch: bool = True,
         source: str = "",
+        user: str = DEFAULT_USER,
     ) -> None:
         assert secret
         assert session_timeout_s > 0
@@ -111,6 +112,7 @@ class ZooKeeperMembership:
         self._hosts = hosts
         self._source = source or (me.address if me is not None else "")
         self._paths = GridPaths(grid)
+        self._user = user
         self._secret = secret
         self._asked_timeout_s = session_timeout_s
         self._negotiated_s = session_timeout_s
@@ -144,8 +146,8 @@ class ZooKeeperMembership:
             hosts=self._hosts,
             timeout=self._asked_timeout_s,
             connection_retry=retry,
-            auth_data=[("digest", f"{_ACL_USER}:{self._secret}")],
-            default_acl=[make_digest_acl(_ACL_USER, self._secret, all=True)],
+            auth_data=[("digest", f"{self._user}:{self._secret}")],
+            default_acl=[make_digest_acl(self._user, self._secret, all=True)],
             logger=logging.getLogger("kazoo"),
             handler=SourceHandler(self._source) if self._source else None,
         )
@@ -437,9 +439,7 @@ class ZooKeeperMembership:
             except NoNodeError:
                 self._registered.clear()  # the own node vanished: register again, or never
             except (NoAuthError, AuthFailedError):
-                self._failure = AuthenticationError(
-                    "the membership servers refuse this grid's secret"
-                )
+                self._failure = self._refused()
                 self._registered.set()
                 return
             except KazooException as problem:
@@ -460,11 +460,30 @@ class ZooKeeperMembership:
         self._marked.set()
         self._publish()
 
+    def _refused(self) -> AuthenticationError:
+        if self._user == DEFAULT_USER:
+            return AuthenticationError("the membership servers refuse this grid's secret")
+        return AuthenticationError(
+            f"the membership servers refuse user {self._user} with this password",
+            hint="gridCreate -membershipUser asks for the password of the user that made /tengrid.",
+        )
+
+    def _root_acl(self) -> list[ACL]:
+        """Of the node that all grids of these servers share; what is below is each grid's own.
+
+        Who was given a user of the membership servers lets only this user make more grids there.
+        """
+        if self._user != DEFAULT_USER:
+            owner = make_digest_acl(self._user, self._secret, all=True)
+            return [owner, make_acl("world", "anyone", read=True)]
+        # only nodes without children can be deleted, so a grid is safe from others
+        return [make_acl("world", "anyone", read=True, create=True, delete=True)]
+
     async def _make_skeleton(self) -> None:
         if await self._ask("exists_async", self._paths.mgmt_term) is not None:
             return
         with contextlib.suppress(NodeExistsError):
-            await self._ask("create_async", paths.ROOT, acl=OPEN_ACL_UNSAFE)
+            await self._ask("create_async", paths.ROOT, acl=self._root_acl())
         for path in self._paths.skeleton():
             with contextlib.suppress(NodeExistsError):
                 await self._ask("create_async", path)
@@ -660,7 +679,7 @@ class ZooKeeperMembership:
         except TimeoutError:
             pass
         except (NoAuthError, AuthFailedError):
-            raise AuthenticationError("the membership servers refuse this grid's secret") from None
+            raise self._refused() from None
         raise MembershipLostError("no quorum of membership servers answers")
 
     async def _ask(

@@ -31,11 +31,12 @@ from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
 from mgmt.transport.installation import release
 from mgmt.transport.port import Transports
-from protocol import instance_file
+from protocol import instance_file, tls
 from protocol.clock import Clock
 from protocol.errors import GridError, ModelError, NotActiveManagementError, ParameterError
 from protocol.instance_file import InstanceSettings
 from protocol.rpc.node import RpcNode
+from protocol.tls import ServerTls
 
 log = structlog.get_logger(__name__)
 STORE_FILE = "grid/management.db"
@@ -108,7 +109,9 @@ class ManagementInstance:
         if settings.grid:
             self._joining = asyncio.create_task(self._join(), name="management-join")
         try:
-            await self._listener.start(settings.internal_address, settings.mgmt_port)
+            await self._listener.start(
+                settings.internal_address, settings.mgmt_port, _api_tls(settings)
+            )
         except OSError as error:
             raise ParameterError(
                 f"cannot listen on {settings.internal_address}:{settings.mgmt_port}:"
@@ -164,6 +167,9 @@ class ManagementInstance:
             self.management.settings = before
             raise
         keeper.start()
+        encryption = _api_tls(settings)
+        if encryption is not None:
+            await self._listener.encrypt(encryption)
 
     async def start_active(self) -> None:
         """mgmtActiveStart."""
@@ -298,6 +304,13 @@ class ManagementInstance:
             for name, info in view.instances.items():
                 if name != self.management.settings.name:
                     rpc.set_peer(name, info.address, info.port, info.incarnation, info.kind)
+
+
+def _api_tls(settings: InstanceSettings) -> ServerTls | None:
+    """The API is on the internal network and encrypted like everything there."""
+    if settings.internal_encryption == "off":
+        return None
+    return ServerTls(settings.path(tls.SERVER_FILE))
 
 
 def _token(settings: InstanceSettings) -> str:

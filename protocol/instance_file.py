@@ -5,6 +5,7 @@ The format, with the file's two tables, is `InstanceSettings`; `render` and `par
 
 from __future__ import annotations
 
+import hmac
 import json
 import tomllib
 from pathlib import Path
@@ -16,9 +17,13 @@ from protocol.errors import ParameterError
 
 INSTANCE_FILE = "conf/instance.toml"  # all paths below are relative to the instance home
 SECRET_FILE = "conf/grid.secret"  # hex text, mode 0600: proves identity on the internal network
+MEMBERSHIP_LOGIN_FILE = "conf/membership.login"  # mode 0600; only with -membershipUser
+CERTIFICATES = "conf/certificates"  # mode 0700; see protocol/tls.py
+ROOT_FILE = f"{CERTIFICATES}/root.crt"  # the authority's certificates, the newest first
 TOKEN_FILE = "conf/api.token"  # management instances only, mode 0600: the HTTP API's bearer token
 MEMBERSHIP_FILE = "conf/membership.conf"
 MODEL_FILE = "conf/model.json"  # the current model as modelApply pushed it
+MEMBERSHIP_USER = "tengrid"  # of grids that were given none
 DEFAULT_SESSION_TIMEOUT_S = 2.0
 DEFAULT_DAEMON_PORT = 6624
 DEFAULT_CS_PORT = 6625
@@ -60,6 +65,20 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def secret(self) -> str:
         """The grid secret. Raises OSError when the file is missing."""
         return self.path(self.secret_file).read_text(encoding="ascii").strip()
+
+    def membership_login(self) -> tuple[str, str]:
+        """User and password for the membership servers. Raises OSError.
+
+        Without -membershipUser the password is made of the grid secret, not the secret itself:
+        ZooKeeper sends it in clear text.
+        """
+        try:
+            text = self.path(MEMBERSHIP_LOGIN_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            secret = self.secret().encode()
+            return MEMBERSHIP_USER, hmac.new(secret, b"membership", "sha256").hexdigest()
+        user, _, password = text.rstrip("\n").partition(":")
+        return user, password
 
 
 def render(settings: InstanceSettings) -> str:

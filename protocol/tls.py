@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import structlog
 
+from protocol import instance_file
 from protocol.clock import wall_us
 from protocol.errors import HandshakeError, ParameterError
 
 log = structlog.get_logger(__name__)
 
-FOLDER = "conf/certificates"  # mode 0700; in the instance home, like the files below
-ROOT_FILE = f"{FOLDER}/root.crt"  # the authority's certificates, the newest first
+FOLDER, ROOT_FILE = instance_file.CERTIFICATES, instance_file.ROOT_FILE  # of an instance home
 INSTANCE_FILE = f"{FOLDER}/instance.pem"  # key and certificate for the internal network, 0600
 SERVER_FILE = f"{FOLDER}/server.pem"  # key and certificate for clients, 0600
 SCHEME = "tengrid"
@@ -165,14 +165,6 @@ class ServerTls(_Reloading):
         self.refresh()
         if self._context is not self.listener:
             connection.context = self._context
-
-
-def client_context(root: Path) -> ssl.SSLContext:
-    """For a client of a ServerTls that checks its name. Raises ParameterError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _trust(context, root)
-    return context
 
 
 class Named(Protocol):

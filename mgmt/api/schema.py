@@ -144,6 +144,8 @@ class GridCreate(Request, frozen=True, kw_only=True):
     warn_threshold_pct: int = 90
     internal_encryption: str = "required"
     server_encryption: str = "accepted"
+    membership_user: str = ""  # "": made of the grid's own secret
+    membership_password: str = ""
 
 
 class GridDisplay(Request, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Client:
             )
         host, port = at or (settings.internal_address, settings.mgmt_port)
         address = f"{host}:{port}"
-        connection = http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_S)
+        connection = _connection(settings, host, port)
         try:
             connection.connect()
             connection.sock.settimeout(ANSWER_TIMEOUT_S)
@@ -106,6 +107,23 @@ class Client:
                 f"cannot read the management token: {error.strerror}",
                 hint="Run the command as the instance administrator, the owner of the instance.",
             ) from error
+
+
+def _connection(
+    settings: InstanceSettings, address: str, port: int
+) -> http.client.HTTPConnection:
+    """Not open yet. Encrypted, and the server checked, where the internal network is."""
+    if settings.internal_encryption == "off":
+        return http.client.HTTPConnection(address, port, timeout=CONNECT_TIMEOUT_S)
+    root = settings.path(instance_file.ROOT_FILE)
+    try:
+        context = ssl.create_default_context(cafile=str(root))
+    except (OSError, ssl.SSLError) as error:
+        raise ModelError(
+            f"cannot use the authority's certificate {root}: {error.strerror or error}",
+            hint="Run the command as the instance administrator, the owner of the instance.",
+        ) from error
+    return http.client.HTTPSConnection(address, port, timeout=CONNECT_TIMEOUT_S, context=context)
 
 
 def home_from_environment() -> Path:

@@ -16,7 +16,7 @@ from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
 from mgmt.service import certificates
 from mgmt.service.context import Management
-from mgmt.service.instance_files import push_secret, push_settings, push_token
+from mgmt.service.instance_files import push_secrets, push_settings, push_token
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
 from mgmt.service.placing import Placing
 from mgmt.transport.installation import installation_works, remove_installation
@@ -228,12 +228,11 @@ class Apply:
 
     async def authentication(self, body: dict[str, Any]) -> str:
         """Every instance gets the grid secret and certificates; management ones the API's token."""
-        settings = self._management.settings
-        secret = settings.secret()
-        token = settings.path(instance_file.TOKEN_FILE).read_text(encoding="ascii")
+        own = self._management.settings
+        token = own.path(instance_file.TOKEN_FILE).read_text(encoding="ascii")
 
         async def push_to(instance: Instance) -> None:
-            await push_secret(self._to(instance), instance.home, secret)
+            await push_secrets(self._to(instance), instance.home, own)
             if instance.kind == "mgmt":
                 await push_token(self._to(instance), instance.home, token)
 

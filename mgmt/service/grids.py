@@ -23,6 +23,7 @@ from mgmt.service.context import Management
 from mgmt.service.hosts import new_guid
 from mgmt.service.instance_files import address_port
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
+from mgmt.transport.port import HostTransport
 from protocol import instance_file
 from protocol.errors import ModelError, ParameterError
 from protocol.instance_file import InstanceSettings
@@ -61,6 +62,7 @@ async def create(management: Management, request: schema.GridCreate, join: Join)
     transport = management.transports.to(host)
     secret_path = str(settings.path(settings.secret_file))
     await transport.put_file(secret_path, secrets.token_hex(32).encode(), mode=0o600)
+    await _keep_login(transport, settings, request)
     model = _first_model(management, request, settings, host, servers)
     given = await _certify(management, model, settings)
     await join(settings)
@@ -71,6 +73,22 @@ async def create(management: Management, request: schema.GridCreate, join: Join)
     if request.internal_encryption == "off":
         messages.append(certificates.OFF_WARNING.format(grid=request.name))
     return schema.Done(messages=tuple(messages))
+
+
+async def _keep_login(
+    transport: HostTransport, settings: InstanceSettings, request: schema.GridCreate
+) -> None:
+    """User and password for the membership servers, if they were given."""
+    path = str(settings.path(instance_file.MEMBERSHIP_LOGIN_FILE))
+    user, password = request.membership_user, request.membership_password
+    if not user:
+        await transport.remove_file(path)
+        return
+    if ":" in user or not password or "\n" in password:
+        raise ParameterError(
+            "-membershipUser: a name without a colon, and a password in one line, are wanted"
+        )
+    await transport.put_file(path, f"{user}:{password}\n".encode(), mode=0o600)
 
 
 async def _certify(

@@ -12,11 +12,16 @@ from protocol import instance_file
 from protocol.instance_file import InstanceSettings
 
 
-async def push_secret(transport: HostTransport, home: str, secret: str) -> None:
-    """The grid secret, readable by the instance administrator only."""
-    path = f"{home}/{instance_file.SECRET_FILE}"
-    if await transport.read_file(path) != secret.encode():
-        await transport.put_file(path, secret.encode(), mode=0o600)
+async def push_secrets(transport: HostTransport, home: str, own: InstanceSettings) -> None:
+    """The grid secret, and the login of the membership servers if there is one, for the instance
+    administrator's eyes only."""
+    secrets = {instance_file.SECRET_FILE: own.secret()}
+    login = own.path(instance_file.MEMBERSHIP_LOGIN_FILE)
+    if login.exists():
+        secrets[instance_file.MEMBERSHIP_LOGIN_FILE] = login.read_text(encoding="utf-8")
+    for file, text in secrets.items():
+        if await transport.read_file(f"{home}/{file}") != text.encode():
+            await transport.put_file(f"{home}/{file}", text.encode(), mode=0o600)
 
 
 async def push_token(transport: HostTransport, home: str, token: str) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
+from kazoo.security import OPEN_ACL_UNSAFE
 
 from membership.memory import MemoryEnsemble, MemoryMembership
 from membership.port import (
@@ -437,6 +438,9 @@ async def test_nobody_reads_the_grid_without_its_secret(
     await member.start()
     await member.create_set("db", 1, state())
     await member.put_map("db", 0, b"m")
+    await member.put_state("db", "loaded")
+    await active_at(member, "h1.i1")
+    await member.report_death("somebody-1")
     plain = KazooClient(server.hosts)
     await asyncio.to_thread(plain.start)
     try:
@@ -448,13 +452,48 @@ async def test_nobody_reads_the_grid_without_its_secret(
                 await asyncio.to_thread(plain.get, path)
             with pytest.raises(NoAuthError):
                 await asyncio.to_thread(plain.delete, path, recursive=True)
+            with pytest.raises(NoAuthError):
+                await asyncio.to_thread(plain.set_acls, path, OPEN_ACL_UNSAFE)
+            rules = (await asyncio.to_thread(member._client.get_acls, path))[0]
+            assert [rule.id.scheme for rule in rules] == ["digest"]
             checked += 1
             names = await asyncio.to_thread(member._client.get_children, path)
             stack += [f"{path}/{name}" for name in names]
-        assert checked >= 10
+        assert checked >= 12
+        with pytest.raises(NoAuthError):  # what all grids share nobody takes for himself
+            await asyncio.to_thread(plain.set_acls, "/tengrid", OPEN_ACL_UNSAFE)
     finally:
         await asyncio.to_thread(plain.stop)
         plain.close()
+
+
+async def test_who_has_no_password_of_the_servers_user_makes_no_grid(
+    server: ZooKeeperProcess,
+) -> None:
+    await server.ready()
+    plain = KazooClient(server.hosts)
+    await asyncio.to_thread(plain.start)
+    try:
+        await asyncio.to_thread(plain.ensure_path, "/elsewhere")
+    finally:
+        await asyncio.to_thread(plain.stop)
+        plain.close()
+
+    def member(grid: str, user: str, password: str) -> ZooKeeperMembership:
+        hosts = f"{server.hosts}/elsewhere"
+        return ZooKeeperMembership(hosts, grid, password, info("h1.i1"), user=user)
+
+    first = member("grid1", "keeper", "right")
+    await first.start()
+    for grid in ("grid1", "grid2"):
+        with pytest.raises(AuthenticationError, match="refuse user keeper with this password"):
+            await member(grid, "keeper", "wrong").start()
+        with pytest.raises(AuthenticationError, match="this grid's secret"):
+            await member(grid, "tengrid", "right").start()
+    second = member("grid2", "keeper", "right")
+    await second.start()
+    for session in (first, second):
+        await session.stop()
 
 
 async def test_a_silent_server_ends_serving_in_time(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mgmt import certificates
-from mgmt.certificates import Authority
+from mgmt.certificates import Authority, about
 from protocol.clock import wall_us
 from protocol.tls import CertifiedName, InternalTls
 
+__all__ = ["about", "authority", "internal", "write"]
 DAY_US = 86_400 * 1_000_000
 
 

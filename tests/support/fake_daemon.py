@@ -26,11 +26,13 @@ class FakeService:
         self._membership: ZooKeeperMembership | None = None
         if settings.membership.servers:
             me = InstanceInfo(InstanceName(life.name), "data", life.incarnation, "127.0.0.1", 1)
+            user, password = settings.membership_login()
             self._membership = ZooKeeperMembership(
                 ",".join(settings.membership.servers),
                 settings.grid,
-                settings.secret(),
+                password,
                 me,
+                user=user,
                 session_timeout_s=settings.membership.session_timeout_s,
                 previous_incarnations=life.previous_incarnations,
             )

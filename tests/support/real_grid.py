@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from deploy import local_grid
 from deploy.grid_plan import DATABASE, GridPlan, taken_ports
 from deploy.sample import load
@@ -41,9 +43,10 @@ class RealGrid:
 
     # -- life -----------------------------------------------------------------------------------
     @classmethod
-    def make(cls, folder: Path, *, k: int = 2, data: int = 4) -> RealGrid:
+    def make(cls, folder: Path, *, k: int = 2, data: int = 4, encryption: str = "off") -> RealGrid:
         """A grid with an open database, user and empty tables of the sample; about 15 s."""
         plan = next(plan for plan in _plans(folder, k, data) if not taken_ports(plan))
+        plan = msgspec.structs.replace(plan, encryption=encryption)
         with _not_counted():
             login = local_grid.make(plan)
         return cls(plan, login)
@@ -244,7 +247,8 @@ class RealGrid:
     def membership(self) -> ZooKeeperMembership:
         """A session with the membership servers that registers nothing."""
         servers = ",".join(self._settings.membership.servers)
-        return ZooKeeperMembership(servers, self._settings.grid, self._settings.secret(), None)
+        user, password = self._settings.membership_login()
+        return ZooKeeperMembership(servers, self._settings.grid, password, None, user=user)
 
 
 class Observer:

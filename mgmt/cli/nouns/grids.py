@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
+import sys
 from pathlib import Path
 
 import msgspec
@@ -43,7 +45,20 @@ def _request(arguments: Arguments) -> schema.GridCreate:
         warn_threshold_pct=arguments.integer("warnThresh", 90),
         internal_encryption=arguments.value("internalEncryption", "required").lower(),
         server_encryption=arguments.value("serverEncryption", "accepted").lower(),
+        membership_user=arguments.value("membershipUser"),
+        membership_password=_password(arguments),
     )
+
+
+def _password(arguments: Arguments) -> str:
+    """Asked for without an echo, or the first line of standard input; never a word of a command,
+    which every user of the machine could see."""
+    user = arguments.value("membershipUser")
+    if not user:
+        return ""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"Password of membership user {user}: ")
+    return sys.stdin.readline().rstrip("\n")
 
 
 def _seconds(arguments: Arguments) -> float:
@@ -182,6 +197,7 @@ COMMANDS = (
                 "between instances: required (default; mutual TLS) or off (loopback only)",
             ),
             _SERVER_ENCRYPTION,
+            Option("membershipUser", "NAME", "user of the membership servers; asks the password"),
             *_LIMIT_OPTIONS,
         ),
         local=_create,
