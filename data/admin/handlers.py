@@ -7,7 +7,7 @@ from data.admin.keeper import ElementKeeper
 from protocol import trace
 from protocol.messages import admin
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request
+from protocol.rpc.server import Request, from_management
 
 
 def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
@@ -48,10 +48,10 @@ def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
         elements = keeper.reports(message.database)
         return admin.InstanceReport(keeper.me, keeper.incarnation, elements)
 
-    rpc.handle_async(admin.CreateElement, create)
-    rpc.handle_async(admin.LoadElement, load)
-    rpc.handle_async(admin.OpenElement, open_)
-    rpc.handle_async(admin.CloseElement, close)
-    rpc.handle_async(admin.UnloadElement, unload)
-    rpc.handle_async(admin.DestroyElement, destroy)
-    rpc.handle_async(admin.InstanceStatus, status)
+    rpc.handle_async(admin.CreateElement, from_management(create))
+    rpc.handle_async(admin.LoadElement, from_management(load))
+    rpc.handle_async(admin.OpenElement, from_management(open_))
+    rpc.handle_async(admin.CloseElement, from_management(close))
+    rpc.handle_async(admin.UnloadElement, from_management(unload))
+    rpc.handle_async(admin.DestroyElement, from_management(destroy))
+    rpc.handle_async(admin.InstanceStatus, from_management(status))

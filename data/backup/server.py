@@ -27,7 +27,7 @@ from protocol.errors import CollectionError, ShuttingDownError, UnknownDatabaseE
 from protocol.messages import backup as m
 from protocol.messages.admin import ElementSpec
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request
+from protocol.rpc.server import Request, from_management
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ class BackupServer:
             m.AskContent: self._content,
         }
         for message, handler in handlers.items():
-            rpc.handle_async(message, handler)
+            rpc.handle_async(message, from_management(handler))
 
     async def close(self) -> None:
         """The instance stops: end all jobs."""

@@ -109,9 +109,7 @@ class Client:
             ) from error
 
 
-def _connection(
-    settings: InstanceSettings, address: str, port: int
-) -> http.client.HTTPConnection:
+def _connection(settings: InstanceSettings, address: str, port: int) -> http.client.HTTPConnection:
     """Not open yet. Encrypted, and the server checked, where the internal network is."""
     if settings.internal_encryption == "off":
         return http.client.HTTPConnection(address, port, timeout=CONNECT_TIMEOUT_S)

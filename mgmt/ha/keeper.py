@@ -38,7 +38,7 @@ from protocol.messages.management import (
     Yielded,
 )
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request
+from protocol.rpc.server import Request, from_management
 
 log = structlog.get_logger(__name__)
 
@@ -87,10 +87,10 @@ class RoleKeeper:
         store.authority = self._authority
         store.on_write = self._written
         self._unsubscribe = membership.subscribe(lambda view: self._look_soon())
-        rpc.handle_async(Follow, self._follow)
-        rpc.handle_async(TakeCopy, self._take_copy)
-        rpc.handle_async(AskManagement, self._tell)
-        rpc.handle_async(YieldActive, self._yield)
+        rpc.handle_async(Follow, from_management(self._follow))
+        rpc.handle_async(TakeCopy, from_management(self._take_copy))
+        rpc.handle_async(AskManagement, from_management(self._tell))
+        rpc.handle_async(YieldActive, from_management(self._yield))
 
     # -- life ------------------------------------------------------------------------------------
     def start(self) -> None:

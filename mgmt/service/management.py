@@ -8,6 +8,7 @@ from mgmt.api import schema
 from mgmt.ha import advice
 from mgmt.ha.advice import Seen
 from mgmt.ha.role import Role, copy_name
+from mgmt.service import certificates
 from mgmt.service.context import Management
 from mgmt.service.placed import PlacedInstance
 from protocol.messages.management import ManagementTold
@@ -30,6 +31,9 @@ async def status(management: Management, role: Role) -> schema.MgmtStatusReply:
         told = await keeper.ask(name) if keeper is not None else None
         other = _other(management, placed, told)
     advised = advice.advise(mine.seen, other.seen if other else None)
+    if role is Role.ACTIVE and (near := certificates.warnings(management)):
+        renew = advice.command(mine.seen, "ttGridAdmin certificateRenew")
+        advised = advice.Advice((*advised.msgs, *near), (*advised.cmds, renew))
     rows = [one.row for one in (mine, other) if one is not None]
     return schema.MgmtStatusReply(
         instances=tuple(sorted(rows, key=lambda row: (row.host, row.instance))),

@@ -100,6 +100,7 @@ class LocalPeer(RpcPeer):
         super().__init__(name)
         self.peer_name = name
         self.peer_incarnation = incarnation
+        self.peer_kind = "self"
         self._handlers = handlers
         self._calls: dict[int, tuple[ReplyCallback, float]] = {}
         self._open: dict[int, Request] = {}

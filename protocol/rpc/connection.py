@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self.peer = peer
         self.peer_name = peer.name
         self.peer_incarnation = peer.incarnation
+        self.peer_kind = peer.kind
         self.dialled = dialled
         self.next_id = first_id  # goes on from the last connection's: an id never means two calls
         self._codec = codec

@@ -93,6 +93,7 @@ class _Back:
 
     def __init__(self, relay: Relay, request: Request) -> None:
         self.peer_name = relay.origin
+        self.peer_kind = "data"  # management is not relayed
         self.peer_incarnation = relay.incarnation
         self._request = request
 

@@ -16,6 +16,7 @@ from protocol.errors import (
     InternalError,
     NotServingError,
     PeerProtocolError,
+    PrivilegeError,
 )
 from protocol.messages import registry
 
@@ -30,6 +31,7 @@ class AnswerPath(Protocol):
 
     peer_name: str
     peer_incarnation: str
+    peer_kind: str  # "data" | "mgmt" | "tool"; "self": this process
 
     def answer(self, request_id: int, message: Any) -> None:
         """Send the reply; nothing happens when nobody waits any more."""
@@ -67,6 +69,11 @@ class Request:
         """In which life it asks."""
         return self._path.peer_incarnation
 
+    @property
+    def peer_kind(self) -> str:
+        """What asks; proved by its certificate where the network is encrypted."""
+        return self._path.peer_kind
+
     def reply(self, message: Any) -> None:
         """Answer with a declared message."""
         if trace.listener is not None:
@@ -83,6 +90,20 @@ class Request:
         on_cancel, self.on_cancel = self.on_cancel, None
         if on_cancel is not None:
             on_cancel()
+
+
+def from_management(handler: AsyncHandler) -> AsyncHandler:
+    """The handler, for management instances alone: others get a PrivilegeError."""
+
+    async def checked(message: Any, request: Request) -> Any:
+        if request.peer_kind not in ("mgmt", "self"):
+            log.warning("rpc.refused", peer=request.peer_name, message=type(message).__name__)
+            raise PrivilegeError(
+                f"{type(message).__name__}: {request.peer_name} is no management instance"
+            )
+        return await handler(message, request)
+
+    return checked
 
 
 class HandlerTable:

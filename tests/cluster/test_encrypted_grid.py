@@ -199,11 +199,11 @@ def test_renewal_while_clients_work(grid: RealGrid) -> None:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Other processes cannot be awaited, only asked."""
+    """Until it holds."""
     deadline_s = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline_s
-        time.sleep(0.1)
+        time.sleep(0.1)  # other processes cannot be awaited, only asked
 
 
 # -- secrets --------------------------------------------------------------------------------------

@@ -97,6 +97,9 @@ async def test_what_is_about_to_expire_is_told_and_renewed_by_itself(tmp_path: P
         assert grid.instance is not None
         management = grid.instance.management
         assert len(certificates.warnings(management)) == 2
+        status = await grid.call(schema.MgmtStatus(), schema.MgmtStatusReply)
+        assert "Certificate serverWallet of host1.instance1: expires in 19 days" in status.msgs
+        assert status.cmds[-1].endswith("ttGridAdmin certificateRenew")
         await certificates.renew_near_ends(management)
         assert certificates.warnings(management) == ()
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import HandshakeError
+from protocol.errors import HandshakeError, PrivilegeError
+from protocol.messages.admin import ElementDone, LoadElement
 from protocol.messages.reach import Pulse
 from protocol.rpc.client import RpcPeer
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request
+from protocol.rpc.server import Request, from_management
 from protocol.tls import InternalTls
 from tests.support import certificates
 
@@ -120,6 +121,31 @@ async def test_without_a_certificate_nobody_comes_in(tmp_path: Path, start: Star
         await reader.readexactly(1)  # TLS 1.3 tells the client after its own handshake
     writer.close()
     assert z.asked == 0
+
+
+async def test_what_management_alone_may_ask_no_data_instance_may(
+    tmp_path: Path, start: Start
+) -> None:
+    words = {"data": certificates.internal(tmp_path, AUTHORITY, "a")}
+    words["mgmt"] = certificates.internal(tmp_path, AUTHORITY, "m", kind="mgmt")
+    z = await start("z", certificates.internal(tmp_path, AUTHORITY, "z"))
+    heard = []
+
+    async def loaded(message: LoadElement, request: Request) -> ElementDone:
+        heard.append(request.peer_name)
+        return ElementDone("loaded")
+
+    z.node.handle_async(LoadElement, from_management(loaded))
+    for kind, name in (("data", "a"), ("mgmt", "m")):
+        asking = await start(name, words[kind], kind=kind)
+        asking.node.set_peer("z", HOST, z.port)
+        peer = await asking.node.wait_connected("z", 5)
+        if kind == "mgmt":
+            assert await peer.call(LoadElement("db", "id", ()), 5) == ElementDone("loaded")
+        else:
+            with pytest.raises(PrivilegeError, match="a is no management instance"):
+                await peer.call(LoadElement("db", "id", ()), 5)
+    assert heard == ["m"]
 
 
 async def test_older_tls_is_refused(tmp_path: Path, start: Start) -> None:
