@@ -75,10 +75,14 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         try:
             text = self.path(MEMBERSHIP_LOGIN_FILE).read_text(encoding="utf-8")
         except FileNotFoundError:
-            secret = self.secret().encode()
-            return MEMBERSHIP_USER, hmac.new(secret, b"membership", "sha256").hexdigest()
+            return MEMBERSHIP_USER, membership_password(self.secret())
         user, _, password = text.rstrip("\n").partition(":")
         return user, password
+
+
+def membership_password(secret: str) -> str:
+    """What a grid with this secret says to membership servers that gave it no login."""
+    return hmac.new(secret.encode(), b"membership", "sha256").hexdigest()
 
 
 def render(settings: InstanceSettings) -> str:

@@ -17,7 +17,7 @@ from membership.port import ClusterView
 from membership.server.child import die_with_parent
 from membership.zookeeper import ZooKeeperMembership
 from protocol.clock import boottime_s
-from protocol.instance_file import InstanceSettings, MembershipSettings, render
+from protocol.instance_file import InstanceSettings, MembershipSettings, membership_password, render
 from tests.support.zookeeper import ZooKeeperProcess
 
 NAME = "host1.instance1"
@@ -114,7 +114,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperProces
 @pytest.fixture
 async def watcher(server: ZooKeeperProcess) -> AsyncIterator[ZooKeeperMembership]:
     await server.ready()
-    made = ZooKeeperMembership(server.hosts, "grid1", "secret", None)
+    password = membership_password("secret")
+    made = ZooKeeperMembership(server.hosts, "grid1", password, None)
     await made.start()
     yield made
     await made.stop()
