@@ -210,6 +210,9 @@ def eventually(condition: Callable[[], bool]) -> None:
 def test_secrets_are_where_they_belong_and_nowhere_else(grid: RealGrid) -> None:
     folder = grid.plan.folder
     settings = instance_file.load(grid.plan.management_home())
+    (folder / "repository").mkdir()
+    grid.admin("repositoryCreate", "repo1", "-path", str(folder / "repository"), "-method", "mount")
+    grid.admin("gridLogCollect", "-repository", "repo1", "logs1")
     secrets = {
         "grid secret": settings.secret(),
         "token": settings.path(instance_file.TOKEN_FILE).read_text().strip(),
@@ -244,6 +247,8 @@ def test_secrets_are_where_they_belong_and_nowhere_else(grid: RealGrid) -> None:
         else:
             assert not inside, f"{file}: {inside}"
     assert looked_at > 100
+    assert [*folder.glob("repository/**/ttmesg.log")], "the collected logs were looked at"
+    shutil.rmtree(folder / "repository")
     export = grid.admin("modelExport")
     assert not [name for name, secret in secrets.items() if secret in export]
 
