@@ -489,6 +489,7 @@ class ModelApply(Request, frozen=True, kw_only=True):
     STREAM: ClassVar[bool] = True
     start: bool = True
     details: bool = False
+    parallel: int = 10  # hosts worked on at a time
 
 
 class ModelList(Request, frozen=True, kw_only=True):

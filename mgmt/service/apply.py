@@ -29,7 +29,7 @@ T = TypeVar("T")
 COMMAND = "modelApply"
 SUBJECT = "model"
 STANDBY_TIMEOUT_S = 60.0
-PARALLEL_MAX = 10  # hosts worked on at a time
+PARALLEL = 10  # hosts worked on at a time, unless told otherwise
 
 
 def install(management: Management) -> None:
@@ -56,7 +56,8 @@ def install(management: Management) -> None:
 
     def performer(name: str) -> Callable[[dict[str, Any], StepContext], Awaitable[str]]:
         async def perform(body: dict[str, Any], context: StepContext) -> str:
-            return await performers[name](Apply(management, context.progress))(body)
+            work = Apply(management, context.progress, parallel=body.get("parallel", PARALLEL))
+            return await performers[name](work)(body)
 
         return perform
 
@@ -86,7 +87,8 @@ async def apply(
     planned = diff.apply_steps(
         todo, version=register.latest, start=request.start, standby=bool(never_ran)
     )
-    steps = [Step(step.title, step.action) for step in planned]
+    facts: dict[str, object] = {"parallel": request.parallel}
+    steps = [Step(step.title, step.action, facts) for step in planned]
 
     async def show(kind: str, text: str) -> None:
         if kind != "line" or request.details:
@@ -123,8 +125,11 @@ def _todo(management: Management, model: Model) -> diff.Work:
 class Apply:
     """The work of one apply, as far as one step needs it."""
 
-    def __init__(self, management: Management, progress: Progress = silent) -> None:
+    def __init__(
+        self, management: Management, progress: Progress = silent, *, parallel: int = PARALLEL
+    ) -> None:
         self._management = management
+        self._parallel = parallel
         self._models = management.models
         self._placed = management.placed
         self._progress = progress
@@ -439,7 +444,7 @@ class Apply:
         work: Callable[[T], Awaitable[None]],
     ) -> None:
         """Work on all objects, some at a time; one error names every object that failed."""
-        gate = asyncio.Semaphore(PARALLEL_MAX)
+        gate = asyncio.Semaphore(self._parallel)
         failures: list[tuple[str, GridError]] = []
 
         async def one(item: T) -> None:

@@ -81,6 +81,15 @@ def _differences(reply: schema.ModelCompareReply, arguments: Arguments) -> str:
     return "\n".join(lines)
 
 
+def _apply(arguments: Arguments) -> schema.ModelApply:
+    parallel = arguments.integer("parallel", 10)
+    if parallel < 1:
+        raise UsageError("-parallel wants a number above 0")
+    return schema.ModelApply(
+        start=not arguments.has("nostart"), details=arguments.has("details"), parallel=parallel
+    )
+
+
 COMMANDS = (
     Command(
         "modelApply",
@@ -90,8 +99,9 @@ COMMANDS = (
         (
             Option("nostart", "", "leave new instances stopped"),
             Option("details", "", "say what is done in each step"),
+            Option("parallel", "N", "so many hosts at a time (10)"),
         ),
-        build=lambda a: schema.ModelApply(start=not a.has("nostart"), details=a.has("details")),
+        build=_apply,
         reply=schema.Done,
     ),
     Command(
