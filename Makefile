@@ -12,7 +12,8 @@ PYTHON := .venv/bin/python
 GRID   := $(PYTHON) -m deploy.local_grid
 
 .PHONY: help setup setup-test grid grid-stop grid-start grid-status grid-logs grid-destroy \
-        test test-full sim drill failover acceptance test-clients bench bench-quick sqllogictest format clean
+        installation netns-up netns-down scenario test test-full sim drill failover acceptance \
+        test-clients bench bench-quick sqllogictest format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +43,18 @@ grid-logs: setup ## follow the logs of all instances
 
 grid-destroy: setup ## stop everything and delete GRID_DIR
 	@$(GRID) destroy
+
+installation: setup ## a self-contained directory tengrid-<version> for any host: DEST=dist, ARCHIVE=1
+	@$(PYTHON) -m deploy.installation --dest $(or $(DEST),dist) $(if $(ARCHIVE),--archive)
+
+netns-up: setup ## eight hosts in network namespaces on this machine, K=3, by ssh (root): NETNS_DIR=.netns
+	@$(PYTHON) -m deploy.netns up
+
+netns-down: setup ## end and remove them
+	@$(PYTHON) -m deploy.netns down
+
+scenario: setup-test ## the life of the eight-host grid under load, judged (root): UNTIL=lose
+	@$(PYTHON) -m tests.scenario $(if $(UNTIL),--until $(UNTIL))
 
 test: setup-test ## what CI runs: format, lint, types, tidy and all tests
 	@$(PYTHON) -m tests.gates

@@ -14,7 +14,6 @@ NETNS_DIR (.netns) is where all files are. Linux, root; no container engine.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,8 +96,8 @@ def _status(lab: Lab) -> int:
 
 def _down(lab: Lab, *, keep: bool) -> int:
     hosts.stop_all(lab)
-    if not keep and exists(lab.folder):
-        shutil.rmtree(lab.folder)
+    if not keep:
+        hosts.remove(lab)
     return 0
 
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from deploy.netns import hosts
 from deploy.netns.plan import (
-    CS_PORT,
     DATABASE,
     EXTERNAL,
     GROUPS,
@@ -83,6 +84,15 @@ class Grid:
             with_software = name in (host_name(1), *map(membership_name, MEMBERSHIP_IDS))
             hosts.start_host(self.lab, name, with_software=with_software)
 
+    def add_machine(self, number: int) -> None:
+        """One more host, with power, that the grid does not know yet."""
+        self.lab = msgspec.structs.replace(self.lab, hosts=(*self.lab.hosts, number))
+        hosts.prepare(self.lab)
+        for name in self.lab.names():
+            if hosts.pid_of(self.lab, name):
+                hosts.learn(self.lab, name)
+        hosts.start_host(self.lab, host_name(number))
+
     @property
     def program_folder(self) -> str:
         """bin of the installation on host1 and the membership hosts."""
@@ -107,7 +117,7 @@ class Grid:
         file = self.lab.host_folder("host1") / "grid" / "membership.conf"
         file.write_text(self.lab.membership_file())
         self.admin(
-            *("gridCreate", "grid1", "-k", str(k), *_addresses(1)),
+            *("gridCreate", "grid1", "-k", str(k), *addresses_of(1)),
             *("-membershipConfig", f"{ROOT}/membership.conf"),
             *("-sessionTimeout", str(SESSION_TIMEOUT_S)),
         )
@@ -115,20 +125,22 @@ class Grid:
     # -- T03 to T08
     def add_standby(self) -> list[str]:
         """T03."""
-        return self.admin("hostCreate", *_addresses(2), "-like", "host1", "-cascade").splitlines()
+        return self.admin("hostCreate", *addresses_of(2), "-like", "host1", "-cascade").splitlines()
 
     def add_data_hosts(self, groups: dict[int, int]) -> list[str]:
         """T04 for the first, T05 for the others."""
         first, *others = groups
         lines = self.admin(
-            "hostCreate", *_addresses(first), "-dataSpaceGroup", str(groups[first])
+            "hostCreate", *addresses_of(first), "-dataSpaceGroup", str(groups[first])
         ).splitlines()
         name = host_name(first)
         lines += self.admin("installationCreate", name, "-location", ROOT).splitlines()
         lines += self.admin("instanceCreate", name, "-location", ROOT).splitlines()
         for number in others:
             group = ("-dataSpaceGroup", str(groups[number]))
-            more = self.admin("hostCreate", *_addresses(number), "-like", name, "-cascade", *group)
+            more = self.admin(
+                "hostCreate", *addresses_of(number), "-like", name, "-cascade", *group
+            )
             lines += more.splitlines()
         return lines
 
@@ -170,15 +182,11 @@ class Grid:
             self.make_database()
 
 
-def _addresses(number: int) -> tuple[str, ...]:
+def addresses_of(number: int) -> tuple[str, ...]:
+    """-internalAddress and -externalAddress of a host."""
     name = host_name(number)
     internal, external = address_of(name, INTERNAL), address_of(name, EXTERNAL)
     return ("-internalAddress", internal, "-externalAddress", external)
-
-
-def sql_addresses(numbers: list[int]) -> list[tuple[str, int]]:
-    """Where clients connect."""
-    return [(address_of(host_name(n), EXTERNAL), CS_PORT) for n in numbers]
 
 
 def exists(folder: Path) -> bool:

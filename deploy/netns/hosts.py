@@ -7,6 +7,7 @@ network. Nothing is changed in the machine's own network, and all of it is gone 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ START_TIMEOUT_S = 30.0
 POLL_S = 0.05
 TOOLS = ("unshare", "nsenter", "ip", "mount", "ssh-keygen", "bash", "java")
 PID_FILE = "init.pid"
+MADE_ROOT = "made-root"  # a mark: the mount point was not there before
 
 
 def missing() -> list[str]:
@@ -60,7 +62,9 @@ def prepare(lab: Lab) -> None:
             public = key.with_suffix(".pub").read_text().strip()
             known.append(f"{address},int-{name} {public}\n")
     (ssh / "known_hosts").write_text("".join(known))
-    Path(ROOT).mkdir(exist_ok=True)
+    if not Path(ROOT).exists():
+        Path(ROOT).mkdir()
+        (lab.folder / MADE_ROOT).touch()
 
 
 def _keygen(path: Path, comment: str) -> None:
@@ -102,8 +106,15 @@ def start_host(lab: Lab, name: str, *, with_software: bool = False) -> None:
     _until((folder / "up").exists, name)
 
 
+def learn(lab: Lab, name: str) -> None:
+    """Tell a host that runs of new ones: /etc/hosts is shared, known_hosts is its own."""
+    known = (lab.folder / "ssh" / "known_hosts").read_bytes()
+    words = command(lab, name, ["sh", "-c", "cat >/root/.ssh/known_hosts"])
+    subprocess.run(words, input=known, check=True)
+
+
 def _connect(lab: Lab, name: str) -> None:
-    pid = _first_process(lab, name)
+    pid = first_process(lab, name)
     for network, (bridge, device) in NETWORKS.items():
         address = address_of(name, network)
         if not address:
@@ -121,7 +132,7 @@ def power_off(lab: Lab, name: str) -> None:
     """All processes of a host end at once; its files stay."""
     pid = pid_of(lab, name)
     if pid:
-        inner = _first_process(lab, name)
+        inner = first_process(lab, name)
         for victim in (inner, pid):
             _kill(victim)
         _until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid), f"the end of {name}")
@@ -147,10 +158,19 @@ def stop_all(lab: Lab) -> None:
     (lab.folder / SWITCH / PID_FILE).unlink(missing_ok=True)
 
 
+def remove(lab: Lab) -> None:
+    """Delete all files of a lab that does not run."""
+    if (lab.folder / MADE_ROOT).exists():
+        with contextlib.suppress(OSError):
+            Path(ROOT).rmdir()
+    if (lab.folder / "hosts").exists():
+        shutil.rmtree(lab.folder)
+
+
 # -- work in a host -------------------------------------------------------------------------------
 def command(lab: Lab, name: str, words: Sequence[str]) -> list[str]:
     """The words with which this machine runs something in a host, as root there."""
-    pid = _first_process(lab, name)
+    pid = first_process(lab, name)
     if not pid:
         raise OperationError(f"{name} does not run", hint="make netns-up starts it.")
     enter = ["nsenter", "--target", str(pid), "--net", "--mount", "--uts", "--ipc", "--pid"]
@@ -171,9 +191,9 @@ def run(lab: Lab, name: str, *words: str, timeout_s: float = 600) -> str:
         check=False,
     )
     if done.returncode:
+        output = (done.stdout + done.stderr).strip()
         raise OperationError(
-            f"{name}: {' '.join(words)} ended with code {done.returncode}",
-            detail=(done.stdout + done.stderr).strip(),
+            f"{name}: {' '.join(words)} ended with code {done.returncode}:\n{output}"
         )
     return done.stdout
 
@@ -188,7 +208,7 @@ def pid_of(lab: Lab, name: str) -> int:
     return pid if name.encode() in words and not _is_zombie(pid) else 0
 
 
-def _first_process(lab: Lab, name: str) -> int:
+def first_process(lab: Lab, name: str) -> int:
     """Of a host's process namespace, by its number on this machine; of the switch itself."""
     pid = pid_of(lab, name)
     if not pid or name == SWITCH:
@@ -201,7 +221,7 @@ def _first_process(lab: Lab, name: str) -> int:
 
 
 def _in_network(lab: Lab, name: str, *words: str, check: bool = True) -> int:
-    full = ["nsenter", f"--net=/proc/{_first_process(lab, name)}/ns/net", *words]
+    full = ["nsenter", f"--net=/proc/{first_process(lab, name)}/ns/net", *words]
     done = subprocess.run(full, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise OperationError(f"{' '.join(words)}: {done.stderr.strip()}")

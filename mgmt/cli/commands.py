@@ -19,6 +19,7 @@ from mgmt.cli.nouns import (
     membership_config,
     models,
     operations,
+    ssh,
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -37,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     *membership_config.COMMANDS,
     *models.COMMANDS,
     *operations.COMMANDS,
+    *ssh.COMMANDS,
 )
 
 

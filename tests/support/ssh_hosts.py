@@ -27,8 +27,10 @@ PRIVILEGE_FOLDER = Path("/run/sshd")
 class SshHost:
     """One server; `stop` loses all its connections at once."""
 
-    def __init__(self, folder: Path, number: int, kind: str) -> None:
+    def __init__(self, folder: Path, number: int, kind: str, password: str = "") -> None:
         self.folder = folder / f"ssh{number}"
+        self.home = self.folder / "home"  # of hosts that take a password
+        self.password = password
         self.address = f"127.0.0.{ADDRESS_BASE + number}"
         self.kind = kind
         (self.port,) = free_ports(1)
@@ -38,6 +40,7 @@ class SshHost:
         self._connections: set[Any] = set()
         self._children: set[asyncio.subprocess.Process] = set()
         self.folder.mkdir(exist_ok=True)
+        self.home.mkdir(exist_ok=True)
         asyncssh.generate_private_key("ssh-ed25519").write_private_key(self.host_key)
         self.host_key.chmod(0o600)
 
@@ -60,9 +63,8 @@ class SshHost:
             self._server = await asyncssh.listen(
                 self.address,
                 self.port,
-                server_factory=lambda: _Server(self._connections),
+                server_factory=lambda: _Server(self, self._connections, authorized),
                 server_host_keys=[str(self.host_key)],
-                authorized_client_keys=str(authorized),
                 process_factory=self._run,
                 encoding=None,
             )
@@ -121,6 +123,7 @@ class SshHost:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            env={**os.environ, **({"HOME": str(self.home)} if self.password else {})},
         )  # fmt: skip
         self._children.add(child)
         assert child.stdin is not None
@@ -158,13 +161,30 @@ def _make_privilege_folder() -> None:
 
 
 class _Server(asyncssh.SSHServer):  # type: ignore[misc]
-    def __init__(self, connections: set[Any]) -> None:
+    def __init__(self, host: SshHost, connections: set[Any], authorized: Path) -> None:
+        self._host = host
+        own = host.home / ".ssh" / "authorized_keys"
+        self._authorized = own if host.password else authorized
         self._all = connections
         self._own: Any = None
 
     def connection_made(self, conn: Any) -> None:
         self._own = conn
         self._all.add(conn)
+
+    def begin_auth(self, username: str) -> bool:
+        if self._authorized.exists():
+            self._own.set_authorized_keys(str(self._authorized))
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return bool(self._host.password)
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return password == self._host.password
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.discard(self._own)
@@ -181,9 +201,9 @@ class SshHosts:
         (folder / "id").chmod(0o600)
         self.public_key = key.export_public_key().decode()
 
-    async def add(self, number: int, kind: str) -> SshHost:
+    async def add(self, number: int, kind: str, password: str = "") -> SshHost:
         """Start a host."""
-        host = self.hosts[number] = SshHost(self.folder, number, kind)
+        host = self.hosts[number] = SshHost(self.folder, number, kind, password)
         await host.start(self.public_key)
         return host
 

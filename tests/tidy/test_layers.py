@@ -52,6 +52,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.errors",
         "protocol.instance_file",
     ),
+    # The one command that works on other hosts before there is a grid.
+    "mgmt.cli.nouns.ssh": (
+        "mgmt.cli",
+        "mgmt.api.schema",
+        "mgmt.transport.ssh_setup",
+        "protocol.errors",
+    ),
     # The tool of the membership servers; it knows no grid (decision 0007).
     "mgmt.cli.membership": (
         "mgmt.cli",
