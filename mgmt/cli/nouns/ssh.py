@@ -62,6 +62,7 @@ COMMANDS = (
             Option("acceptHostKeys", "", "do not ask whether a new host key is right"),
             Option("passwordFile", "FILE", "where the password is, instead of asking for it"),
         ),
+        reply=schema.Done,
         local=_configure,
     ),
 )
