@@ -56,7 +56,14 @@ _STARTUP = """\
 ### END INIT INFO
 case "$1" in
   start|stop|restart) exec su {user} -c {command}" -$1" ;;
-  *) echo "Usage: $0 start|stop|restart"; exit 2 ;;
+  force-reload) exec su {user} -c {command}" -restart" ;;
+  status)
+    if pid=$(cat {home}/info/daemon.pid 2>/dev/null) && kill -0 "$pid" 2>/dev/null; then
+      echo "Instance {name} runs (PID: $pid)."
+    else
+      echo "Instance {name} does not run."; exit 3
+    fi ;;
+  *) echo "Usage: $0 start|stop|restart|status"; exit 2 ;;
 esac
 """
 _SETUPROOT = """\
@@ -64,11 +71,20 @@ _SETUPROOT = """\
 # Install or uninstall the start-up script of this instance (as root).
 script=/etc/init.d/tt_{name}
 if [ "$(id -u)" != 0 ]; then echo "setuproot must be run as root" >&2; exit 1; fi
+if [ -e "$script" ] && ! cmp -s {home}/startup/tt_{name} "$script"; then
+  echo "$script belongs to another instance {name}: nothing is changed" >&2; exit 1
+fi
 case "$1" in
-  -install) cp {home}/startup/tt_{name} "$script" && chmod 755 "$script" \\
-    && if command -v update-rc.d >/dev/null; then update-rc.d "tt_{name}" defaults; fi ;;
-  -uninstall) if command -v update-rc.d >/dev/null; then update-rc.d -f "tt_{name}" remove; fi
-    rm -f "$script" ;;
+  -install)
+    cp {home}/startup/tt_{name} "$script" && chmod 755 "$script" || exit 1
+    if command -v update-rc.d >/dev/null; then update-rc.d "tt_{name}" defaults
+    elif command -v chkconfig >/dev/null; then chkconfig --add "tt_{name}"; fi
+    echo "Installed $script" ;;
+  -uninstall)
+    if command -v update-rc.d >/dev/null; then rm -f "$script"; update-rc.d "tt_{name}" remove
+    elif command -v chkconfig >/dev/null; then chkconfig --del "tt_{name}"; rm -f "$script"
+    else rm -f "$script"; fi
+    echo "Removed $script" ;;
   *) echo "Usage: setuproot -install | -uninstall"; exit 2 ;;
 esac
 """
@@ -89,7 +105,7 @@ def create(settings: InstanceSettings, *, short_name: str, user: str) -> None:
     for program in WRAPPED:
         _write(home / "bin" / program, _WRAPPER.format(home=quoted, program=program), 0o755)
     command = shlex.quote(f"{settings.home}/bin/ttDaemonAdmin")
-    startup = _STARTUP.format(name=short_name, user=shlex.quote(user), command=command)
+    startup = _STARTUP.format(name=short_name, user=shlex.quote(user), command=command, home=quoted)
     _write(home / f"startup/tt_{short_name}", startup, 0o755)
     _write(home / "bin/setuproot", _SETUPROOT.format(name=short_name, home=quoted), 0o755)
     _write(home / instance_file.INSTANCE_FILE, instance_file.render(settings))

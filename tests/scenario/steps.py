@@ -64,6 +64,17 @@ async def lose(grid: NetnsGrid, load: Running) -> None:
     await whole(grid)
 
 
+async def failover(grid: NetnsGrid, load: Running) -> None:
+    """The host of the active management instance loses power; the standby takes over by itself."""
+    await asyncio.to_thread(hosts.power_off, grid.lab, "host1")
+    grid.active = "host2"
+    await _answers(grid)
+    await load.works()
+    await asyncio.to_thread(lambda: hosts.start_host(grid.lab, "host1", with_software=True))
+    await asyncio.to_thread(grid.start_daemon, 1)
+    await whole(grid)
+
+
 async def grow(grid: NetnsGrid, load: Running) -> None:
     """T24."""
     for new, like in NEW_SET.items():
@@ -94,23 +105,12 @@ async def replace(grid: NetnsGrid, load: Running) -> None:
     await whole(grid)
 
 
-async def failover(grid: NetnsGrid, load: Running) -> None:
-    """The host of the active management instance loses power; the standby takes over by itself."""
-    await asyncio.to_thread(hosts.power_off, grid.lab, "host1")
-    grid.active = "host2"
-    await _answers(grid)
-    await load.works()
-    await asyncio.to_thread(lambda: hosts.start_host(grid.lab, "host1", with_software=True))
-    await asyncio.to_thread(grid.start_daemon, 1)
-    await whole(grid)
-
-
 Step = Callable[[NetnsGrid, Running], Awaitable[None]]
 UNDER_LOAD: dict[str, Step] = {
     "lose": lose,
+    "failover": failover,
     "grow": grow,
     "replace": replace,
-    "failover": failover,
 }
 
 
