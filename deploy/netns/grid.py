@@ -36,10 +36,12 @@ Say = Callable[[str], None]
 class Grid:
     """Runs commands at the management instances of a lab."""
 
-    def __init__(self, lab: Lab, say: Say = print) -> None:
+    def __init__(self, lab: Lab, say: Say = print, *, first: int = 1, name: str = "grid1") -> None:
         self.lab = lab
         self.say = say
-        self.active = host_name(1)
+        self.name = name
+        self.first = first  # the host of the first management instance
+        self.active = host_name(first)
         self._began_s = time.monotonic()
 
     # -- commands
@@ -81,17 +83,17 @@ class Grid:
         hosts.prepare(self.lab)
         hosts.start_switch(self.lab)
         for name in self.lab.names():
-            with_software = name in (host_name(1), *map(membership_name, MEMBERSHIP_IDS))
+            with_software = name in (host_name(self.first), *map(membership_name, MEMBERSHIP_IDS))
             hosts.start_host(self.lab, name, with_software=with_software)
 
-    def add_machine(self, number: int) -> None:
+    def add_machine(self, number: int, *, with_software: bool = False) -> None:
         """One more host, with power, that the grid does not know yet."""
         self.lab = msgspec.structs.replace(self.lab, hosts=(*self.lab.hosts, number))
         hosts.prepare(self.lab)
         for name in self.lab.names():
             if hosts.pid_of(self.lab, name):
                 hosts.learn(self.lab, name)
-        hosts.start_host(self.lab, host_name(number))
+        hosts.start_host(self.lab, host_name(number), with_software=with_software)
 
     @property
     def program_folder(self) -> str:
@@ -113,11 +115,12 @@ class Grid:
     def create(self, k: int = 3) -> None:
         """T01 and T02: the first management instance, the grid."""
         tool = f"{self.program_folder}/ttInstanceCreate"
-        hosts.run(self.lab, "host1", tool, "-name", INSTANCE, "-location", ROOT, "-grid")
-        file = self.lab.host_folder("host1") / "grid" / "membership.conf"
+        where = host_name(self.first)
+        hosts.run(self.lab, where, tool, "-name", INSTANCE, "-location", ROOT, "-grid")
+        file = self.lab.host_folder(where) / "grid" / "membership.conf"
         file.write_text(self.lab.membership_file())
         self.admin(
-            *("gridCreate", "grid1", "-k", str(k), *addresses_of(1)),
+            *("gridCreate", self.name, "-k", str(k), *addresses_of(self.first)),
             *("-membershipConfig", f"{ROOT}/membership.conf"),
             *("-sessionTimeout", str(SESSION_TIMEOUT_S)),
         )
@@ -149,15 +152,19 @@ class Grid:
         return self.admin("modelApply", "-parallel", "2")
 
     # -- T09 to T12
-    def make_database(self) -> None:
-        """Definition, elements, map; open."""
-        folder = self.lab.host_folder("host1") / "grid"
+    def define_database(self) -> None:
+        """The definition and a connectable, in force."""
+        folder = self.lab.host_folder(host_name(self.first)) / "grid"
         (folder / f"{DATABASE}.dbdef").write_text(self.lab.dbdef())
         (folder / f"{DATABASE}client.connect").write_text("ConnectionCharacterSet=AL32UTF8\n")
         self.admin("dbdefCreate", f"{ROOT}/{DATABASE}.dbdef")
         client = f"{ROOT}/{DATABASE}client.connect"
         self.admin("connectableCreate", "-dbdef", DATABASE, "-cs", client)
         self.admin("modelApply")
+
+    def make_database(self) -> None:
+        """Definition, elements, map; open."""
+        self.define_database()
         self.admin("dbCreate", DATABASE, "-wait", str(WAIT_S))
         self.admin("dbDistribute", DATABASE, "-add", "all", "-apply")
         self.admin("dbOpen", DATABASE, "-wait", str(WAIT_S))

@@ -6,6 +6,8 @@ name=$1 folder=$2 lab=$3 software=$4
 hostname "${name//_/-}"
 mount --make-rprivate /
 mount --bind "$folder/grid" /grid
+mkdir -p "$lab/shared" /grid/shared     # what NFS would be
+mount --bind "$lab/shared" /grid/shared
 if [ -d "$software" ] && [ -d "/grid/$(basename "$software")" ]; then
     mount --bind -o ro "$software" "/grid/$(basename "$software")"
 fi

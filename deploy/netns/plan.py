@@ -13,6 +13,7 @@ CLIENT = "client"
 MEMBERSHIP_PORT = 2181
 MEMBERSHIP_IDS = (1, 2, 3)
 ROOT = "/grid"  # of every host: its own folder of the lab is there
+SHARED = "/grid/shared"  # the same folder on all hosts, as NFS would make it
 INSTANCE = "instance1"
 DATABASE = "database1"
 DAEMON_PORT, CS_PORT = 6624, 6625

@@ -264,8 +264,9 @@ class Sweeper:
             return
         if record.intent == admin.INTENT_CREATED and not record.elements:
             return
-        record = self._without_destroyed(record)
-        grown = with_missing_elements(record, management.models.current())
+        model = self._lasting_model()
+        record = self._without_destroyed(record, model)
+        grown = with_missing_elements(record, model)
         if grown is not record:
             reach.databases.put(grown)
             await reach.publish_elements(record.name)
@@ -273,9 +274,25 @@ class Sweeper:
         if missing:
             await reach.command(grown, "create", missing)
 
-    def _without_destroyed(self, record: DatabaseRecord) -> DatabaseRecord:
-        """Elements that were taken out of the map and have been destroyed since are forgotten."""
-        kept = tuple(e for e in record.elements if e.created or not e.gone)
+    def _lasting_model(self) -> Model:
+        """The current model without the instances that a modelApply under way removes."""
+        models = self._management.models
+        model, applying = models.current(), models.versions.applying
+        if not applying:
+            return model
+        wanted = {i.full_name for i in models.get(applying).instances}
+        stay = tuple(i for i in model.instances if i.full_name in wanted)
+        return msgspec.structs.replace(model, instances=stay)
+
+    def _without_destroyed(self, record: DatabaseRecord, model: Model) -> DatabaseRecord:
+        """Elements that were taken out of the map and have been destroyed since are forgotten;
+        and those that were to be made on an instance that is no more."""
+        there = {i.full_name for i in model.instances}
+        kept = tuple(
+            e
+            for e in record.elements
+            if e.created or not (e.gone or (e.instance not in there and not e.replica_set))
+        )
         if kept != record.elements:
             record = msgspec.structs.replace(record, elements=kept)
             self._reach.databases.put(record)

@@ -11,25 +11,27 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Awaitable
 from pathlib import Path
 
 from deploy.netns import hosts
 from deploy.netns.plan import CLIENT, Lab
 from protocol.errors import GridError
 from tests.drill.history import Verdict
-from tests.scenario import load, steps
+from tests.scenario import afterwards, load, steps
 from tests.scenario.netns_grid import NetnsGrid
 
 INSIDE = "TENGRID_SCENARIO_NETWORK"
 FIRST = ("create", "database")
+NAMES = [*steps.UNDER_LOAD, *afterwards.AFTERWARDS]
 
 
 def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="tests.scenario", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".netns-scenario"))
-    parser.add_argument("--until", choices=[*FIRST, *steps.UNDER_LOAD], help="the last step")
-    parser.add_argument("--only", nargs="+", choices=list(steps.UNDER_LOAD), default=[])
+    parser.add_argument("--until", choices=[*FIRST, *NAMES], help="the last step")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=[])
     parser.add_argument("--no-standby", action="store_true", help="one management instance")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="the hosts run on at the end")
@@ -61,10 +63,10 @@ def main() -> int:
 
 
 def _wanted(until: str | None, only: list[str]) -> list[str]:
-    names = [name for name in steps.UNDER_LOAD if not only or name in only]
     if until in FIRST:
         return []
-    return names[: names.index(until) + 1] if until in names else names
+    last = NAMES.index(until) if until else len(NAMES)
+    return [name for name in NAMES[: last + 1] if not only or name in only]
 
 
 def _enter_client_network(lab: Lab) -> None:
@@ -83,23 +85,39 @@ async def _play(grid: NetnsGrid, wanted: list[str], seed: int) -> list[Verdict]:
     if not wanted:
         return []
     wrong: list[str] = []
+    verdicts: list[Verdict] = []
     async with load.clients(grid, seed) as running:
         await running.works()
-        for name in wanted:
+        for name in (n for n in wanted if n in steps.UNDER_LOAD):
             began_s = time.monotonic()
             step = steps.UNDER_LOAD[name]
-            try:
-                with grid.step(f"{name}: {(step.__doc__ or '').splitlines()[0]}"):
-                    await step(grid, running)
-            except (GridError, AssertionError, TimeoutError) as error:
-                wrong.append(f"{name}: {error or type(error).__name__}")
-                traceback.print_exc()
-                print(getattr(error, "detail", ""))
+            wrong += await _try(grid, name, step.__doc__ or "", step(grid, running))
+            if wrong:
                 break
             done, not_done, pause_s = running.since(began_s)
             print(f"    {done} acknowledged, {not_done} refused, longest pause {pause_s:.1f} s")
-    verdicts = await asyncio.to_thread(running.judge)
+    verdicts += await asyncio.to_thread(running.judge)
+    for name in (n for n in wanted if n in afterwards.AFTERWARDS):
+        if wrong:
+            break
+        after = afterwards.AFTERWARDS[name]
+
+        async def add(work: Awaitable[list[Verdict]]) -> None:
+            verdicts.extend(await work)
+
+        wrong += await _try(grid, name, after.__doc__ or "", add(after(grid, running)))
     return [Verdict("the steps", len(wanted), tuple(wrong)), *verdicts]
+
+
+async def _try(grid: NetnsGrid, name: str, what: str, work: Awaitable[None]) -> list[str]:
+    """Do a step; what is wrong with it, if anything is."""
+    try:
+        with grid.step(f"{name}: {what.splitlines()[0]}"):
+            await work
+    except (GridError, AssertionError, TimeoutError) as error:
+        traceback.print_exc()
+        return [f"{name}: {error or type(error).__name__}"]
+    return []
 
 
 if __name__ == "__main__":

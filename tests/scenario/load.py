@@ -37,6 +37,7 @@ class Running:
         self._grid = grid
         self._load = load
         self.recorder = recorder
+        self.backup_s = (0.0, 0.0)  # from when to when one was made, if there was one
 
     def since(self, time_s: float) -> tuple[int, int, float]:
         """Operations that began since then: acknowledged, not so, and the longest pause, in s."""

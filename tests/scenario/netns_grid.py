@@ -20,8 +20,16 @@ USER = "terry"
 class NetnsGrid(Grid):
     """`hosts` are the numbers of the hosts whose elements are in the map."""
 
-    def __init__(self, lab: Lab, say: Say = print, *, standby: bool = True) -> None:
-        super().__init__(lab, say)
+    def __init__(
+        self,
+        lab: Lab,
+        say: Say = print,
+        *,
+        first: int = 1,
+        name: str = "grid1",
+        standby: bool = True,
+    ) -> None:
+        super().__init__(lab, say, first=first, name=name)
         self.standby = standby
         self.hosts: list[int] = []
         self.login = Login(DATABASE, USER, secrets.token_urlsafe(12))

@@ -129,7 +129,7 @@ class SshHost:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
-        feed = asyncio.create_task(_pump(process.stdin, child.stdin))
+        feed = asyncio.create_task(_pump(process.stdin, child.stdin, ends=True))
         try:
             await asyncio.gather(
                 _pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr)
@@ -145,12 +145,14 @@ class SshHost:
             self._children.discard(child)
 
 
-async def _pump(source: Any, sink: Any) -> None:
+async def _pump(source: Any, sink: Any, *, ends: bool = False) -> None:
+    """Both outputs share the channel's end, which comes with the exit status."""
     try:
         while chunk := await source.read(65536):
             sink.write(chunk)
             await sink.drain()
-        sink.write_eof()
+        if ends:
+            sink.write_eof()
     except (BrokenPipeError, ConnectionResetError):
         return  # it does not read on
 
