@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from mgmt.transport.programs import DISTRIBUTION, PROGRAMS, readme
+from mgmt.cli.installation_check import write_manifest
+from mgmt.transport.programs import DISTRIBUTION, ONLY_IN_INSTALLATIONS, PROGRAMS, readme
 
 # Parts of the standard library that no daemon and no tool uses.
 LEFT_OUT = (
@@ -72,6 +73,7 @@ def build(directory: Path) -> None:
     )
     _write_programs(directory)
     (directory / "README.html").write_text(readme(metadata.version(DISTRIBUTION)), "utf-8")
+    write_manifest(directory)
 
 
 def _copy_python(target: Path) -> Path:
@@ -172,8 +174,9 @@ def _copy_file(source: Path, target: Path) -> None:
 def _write_programs(directory: Path) -> None:
     points = {p.name: p.value for p in metadata.distribution(DISTRIBUTION).entry_points}
     (directory / "bin").mkdir()
-    for program in PROGRAMS:
-        module, _, function = points[program].partition(":")
+    for program in (*PROGRAMS, *ONLY_IN_INSTALLATIONS):
+        value = ONLY_IN_INSTALLATIONS.get(program) or points[program]
+        module, _, function = value.partition(":")
         path = directory / "bin" / program
         path.write_text(_LAUNCHER.format(module=module, function=function), encoding="utf-8")
         path.chmod(0o755)

@@ -15,6 +15,7 @@ PROGRAMS = (
     "tengrid-mgmtd",
     "tengrid-membershipd",
 )
+ONLY_IN_INSTALLATIONS = {"ttInstallationCheck": "mgmt.cli.installation_check:main"}
 _README = (
     "<!doctype html><title>TenGrid {release}</title><h1>TenGrid {release}</h1>"
     "<p>Release notes: docs/changelog.md of the source tree.</p>\n"

@@ -104,6 +104,16 @@ async def test_a_small_installation_is_copied_by_several_hosts_at_once(tmp_path:
         assert sorted(copies) == ["host3", "host4"]
 
 
+async def test_an_installation_can_come_from_another_host(tmp_path: Path) -> None:
+    small_archive(tmp_path)
+    tree = tmp_path / "small" / "tengrid-small"
+    async with grid_with_hosts(tmp_path, f"127.0.0.14:{tree}") as (grid, _, counted):
+        await grid.call(no_start())
+        assert (tmp_path / "host3" / "instance1").exists()
+        packed = [name for name, line in counted.commands if "tar -czf" in line]
+        assert packed == [""], "fetched once, from a host that need not be in the model"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_installations_are_copied_to_hosts_and_run_there(tmp_path: Path) -> None:
@@ -117,6 +127,8 @@ async def test_installations_are_copied_to_hosts_and_run_there(tmp_path: Path) -
             home = tmp_path / name / "instance1"
             assert instance_file.load(home).name == f"{name}.instance1"
             moved = tree.rename(tree.with_name("moved"))
+            checked = _isolated([str(moved / "bin" / "ttInstallationCheck")])
+            assert checked.returncode == 0, checked.stderr
             done = _isolated([str(moved / "bin" / "tengrid-datad"), "/nowhere"])
             assert "/nowhere" in done.stderr, done.stderr  # it got as far as its settings
             assert "Traceback" not in done.stderr
