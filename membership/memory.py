@@ -7,7 +7,7 @@ off, but not while the quorum is lost; a member that comes back late gets a new 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ from membership.port import (
     ViewCallback,
     claim_if_free,
 )
+from membership.views import Views
 from protocol.clock import Clock, SystemClock
 from protocol.errors import MembershipLostError, UnknownObjectError
 
@@ -88,7 +89,7 @@ class MemoryEnsemble:
             member.reachability_changed()
 
 
-class MemoryMembership:
+class MemoryMembership(Views):
     """One member of a MemoryEnsemble. `me` None: an observer that registers nothing."""
 
     def __init__(
@@ -142,20 +143,6 @@ class MemoryMembership:
             self._end_session()
         self._has_session = False
         self._view = ClusterView(session=self._session)
-
-    def view(self) -> ClusterView:
-        """See the port."""
-        return self._view
-
-    def subscribe(self, callback: ViewCallback) -> Callable[[], None]:
-        """See the port."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
 
     def serving_until_s(self) -> float:
         """See the port."""

@@ -58,6 +58,7 @@ from membership.port import (
     claim_if_free,
 )
 from membership.source_address import SourceHandler
+from membership.views import Views
 from protocol.clock import boottime_s
 from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
 
@@ -83,7 +84,7 @@ class _LinkError(Exception):
     """The answer got lost: the request may have been carried out or not."""
 
 
-class ZooKeeperMembership:
+class ZooKeeperMembership(Views):
     """One instance's session with the membership servers. `me` None: an observer.
 
     hosts: "127.0.0.1:6681,127.0.0.1:6682". previous_incarnations: earlier lives of this instance
@@ -194,20 +195,6 @@ class ZooKeeperMembership:
         await self._loop.run_in_executor(None, _close_client, client)
 
     # -- port: views -----------------------------------------------------------------------------
-    def view(self) -> ClusterView:
-        """See the port."""
-        return self._view
-
-    def subscribe(self, callback: ViewCallback) -> Callable[[], None]:
-        """See the port."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
-
     def serving_until_s(self) -> float:
         """See the port."""
         if self.me is None or self._stopping or not self._registered.is_set():

@@ -11,6 +11,8 @@ from protocol.messages.txn import ListTransactions, TransactionList, parts_of
 from protocol.sqltypes import StorageRow
 from protocol.transactions import (
     CONNECTION,
+    At,
+    Coordinated,
     GridTransaction,
     put_together,
     shown,
@@ -39,23 +41,29 @@ class TransactionViews:
         lower = text.lower()
         return any(view in lower for view in (*GLOBAL_VIEWS, *LOCAL_VIEWS))
 
-    async def refresh(self, text: str) -> None:
-        """Ask this element, or all of them if the text names a GV$ view. Never fails: who does not
-        answer in time has no rows."""
+    async def refresh(self, text: str) -> str:
+        """Ask this element, or all of them if the text names a GV$ view; a warning, or "".
+
+        Never fails, and ends in ANSWER_TIMEOUT_S: who does not answer has no rows, and is named.
+        """
         router, element = self._space.router, self._space.element.identity.element
         lower = text.lower()
         instances = router.instances() if any(v in lower for v in GLOBAL_VIEWS) else {}
         asked = instances or {element: router.instance}
         ask = ListTransactions(self._space.name)
-        answers = await asyncio.gather(
-            *(router.call_instance(name, ask, ANSWER_TIMEOUT_S) for name in asked.values()),
-            return_exceptions=True,
-        )
-        told = {
-            number: parts_of(answer)
-            for number, answer in zip(asked, answers, strict=True)
-            if isinstance(answer, TransactionList)
+        answers = {
+            number: router.call_instance(name, ask, ANSWER_TIMEOUT_S)
+            for number, name in asked.items()
         }
+        await asyncio.wait(answers.values(), timeout=ANSWER_TIMEOUT_S)
+        told: dict[int, list[At | Coordinated]] = {}
+        silent: list[str] = []
+        for number, future in answers.items():
+            answer = _answer_of(future)
+            if answer is None:
+                silent.append(f"element {number} ({asked[number]})")
+            else:
+                told[number] = parts_of(answer)
         whole = {one.id: one for one in put_together(p for parts in told.values() for p in parts)}
         self._everywhere = []
         for number, parts in told.items():
@@ -63,6 +71,11 @@ class TransactionViews:
                 one.state = whole[one.id].state  # only all together know what is in doubt
                 self._everywhere.append((number, one))
         self._here = [one for number, one in self._everywhere if number == element]
+        if not silent:
+            return ""
+        return (
+            f"what these know of transactions is missing, they did not answer: {', '.join(silent)}"
+        )
 
     def rows(self, view: str, mine: TxnId | None) -> list[StorageRow] | None:
         """Of one of the views, None if it is another one. `mine`: the session's transaction."""
@@ -81,6 +94,14 @@ class TransactionViews:
             case "gv$transaction":
                 return [(*_row(one), number) for number, one in self._everywhere]
         return None
+
+
+def _answer_of(future: asyncio.Future[object]) -> TransactionList | None:
+    if not future.done():
+        future.cancel()
+        return None
+    answer = None if future.exception() is not None else future.result()
+    return answer if isinstance(answer, TransactionList) else None
 
 
 def _row(one: GridTransaction) -> StorageRow:

@@ -10,8 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from data.catalog.catalog import Catalog
@@ -29,11 +38,20 @@ from data.catalog.objects import Distribution, Index, Table
 from data.distribution.places import Places
 from data.exec.agreement import Agreement
 from data.exec.by_key import ROWS_AT_ONCE, FoundKeys, may_go_by_key, only_set_of
+from data.exec.effects import steps_of
+from data.exec.found_rows import FoundRows
 from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
-from data.sql.plan_types import DeletePlan, InsertPlan, OnConflict, Returning, UpdatePlan
+from data.sql.plan_types import (
+    DeletePlan,
+    InsertPlan,
+    OnConflict,
+    QueryPlan,
+    Returning,
+    UpdatePlan,
+)
 from data.storage.scratch import Scratch
 from data.storage.spool import PieceFile
 from data.txn.facts import FactsCache
@@ -42,7 +60,6 @@ from data.txn.read_atomic import Opened, ReadPoint
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
-    DefinitionError,
     ForeignKeyError,
     LargeStatementError,
     NotNullError,
@@ -53,14 +70,10 @@ from protocol.errors import (
 )
 from protocol.limits import MIB
 from protocol.messages.sql import (
-    ApplyImages,
-    ChildKeys,
     Effect,
     InsertRows,
     Keyed,
-    LockKeys,
     Match,
-    PutIndexKeys,
     Ran,
     RunKeyed,
     RunSql,
@@ -297,7 +310,9 @@ class Writer:
         """Run an UPDATE."""
         table = self._table(plan.table_id)
         if plan.rows_query is not None:
-            return await self._update_rows(table, plan, values)
+            return await self._change_found(
+                table, plan.rows_query, values, partial(self._update_rows, table, plan, values)
+            )
         assert plan.fragment is not None
         return await self._run_fragment(table, plan, values, plan.returning)
 
@@ -305,9 +320,13 @@ class Writer:
         """Run a DELETE."""
         table = self._table(plan.table_id)
         if plan.rows_query is not None:
-            old_rows = await self._queries.all_rows(plan.rows_query, values)
-            await self._delete_rows(table, old_rows)
-            return Written(len(old_rows), self._returning(plan.returning, table, old_rows, values))
+            returning = plan.returning
+
+            async def delete(rows: list[StorageRow]) -> Written:
+                await self._delete_rows(table, rows)
+                return Written(len(rows), self._returning(returning, table, rows, values))
+
+            return await self._change_found(table, plan.rows_query, values, delete)
         assert plan.fragment is not None
         return await self._run_fragment(table, plan, values, plan.returning)
 
@@ -428,13 +447,24 @@ class Writer:
         assert plan.fragment is not None
         return plan.fragment.bind(values, self._queries.specials)
 
-    async def _update_rows(self, table: Table, plan: UpdatePlan, values: Values) -> Written:
+    async def _change_found(
+        self,
+        table: Table,
+        query: QueryPlan,
+        values: Values,
+        change: Callable[[list[StorageRow]], Awaitable[Written]],
+    ) -> Written:
+        found = FoundRows(self._txn, self._queries, table, query, values)
+        return await found.change(self._space.manager, change, self._set_of, self._run)
+
+    async def _update_rows(
+        self, table: Table, plan: UpdatePlan, values: Values, rows: list[StorageRow]
+    ) -> Written:
         """Row by row: the new values came from a query over the grid, or the rows move."""
-        assert plan.rows_query is not None
         width = len(full_row_columns(table))
         offset = full_row_offset(table)
         changes: list[tuple[StorageRow, StorageRow]] = []
-        for row in await self._queries.all_rows(plan.rows_query, values):
+        for row in rows:
             new = list(row[:width])
             for at, value in zip(plan.assigned, row[width:], strict=True):
                 new[offset + at] = value
@@ -595,101 +625,11 @@ class Writer:
     async def _carry_out(self, effects: list[tuple[int, Effect]]) -> None:
         """Carry effects out until none are left (cascades have effects of their own)."""
         while effects:
-            # old index entries go before new ones come: a key may move between rows
-            first: dict[int, list[Step]] = defaultdict(list)
-            steps: dict[int, list[Step]] = defaultdict(list)
-            for rs, effect in effects:
-                self._steps_for(rs, effect, first, steps)
-            for rs, some in steps.items():
-                first[rs] += some
+            steps = steps_of(self._space, self._places, effects)
             answers = await _gather(
-                {rs: self._run(rs, *some) for rs, some in sorted(first.items())}
+                {rs: self._run(rs, *some) for rs, some in sorted(steps.items())}
             )
             effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
-
-    def _steps_for(
-        self,
-        rs: int,
-        effect: Effect,
-        first: dict[int, list[Step]],
-        steps: dict[int, list[Step]],
-    ) -> None:
-        places = self._places
-        table = self._table(effect.table_id)
-        if effect.kind == "images":
-            for other in places.replica_sets:
-                if other != rs:
-                    steps[other].append(ApplyImages(effect.changes))
-        elif effect.kind == "index":
-            self._index_steps(table, effect, first, steps)
-        elif effect.kind in ("child", "changed"):
-            restrict = effect.kind == "changed"
-            for other in places.replica_sets:
-                steps[other].append(ChildKeys(table.id, effect.name, effect.rows, restrict))
-        else:
-            self._parent_steps(table, effect, steps)
-
-    def _index_steps(
-        self,
-        table: Table,
-        effect: Effect,
-        first: dict[int, list[Step]],
-        steps: dict[int, list[Step]],
-    ) -> None:
-        places = self._places
-        index = next(i for i in table.indexes if i.id == effect.index_id)
-        entries = global_index_table(table, index)
-        hasher = self._space.placement.hasher(entries, entries.distribution_key)
-        width = len(entries.distribution_key)
-        deletes: dict[int, list[StorageRow]] = defaultdict(list)
-        inserts: dict[int, list[StorageRow]] = defaultdict(list)
-        for row in effect.deletes:
-            bucket = hasher(row[:width])
-            deletes[places.buckets[bucket]].append((*row, bucket))
-        for row in effect.rows:
-            bucket = hasher(row[:width])
-            inserts[places.buckets[bucket]].append((*row, bucket))
-        for rs, rows in deletes.items():
-            first[rs].append(PutIndexKeys(table.id, index.id, rows, []))
-        for rs, rows in inserts.items():
-            steps[rs].append(PutIndexKeys(table.id, index.id, [], rows))
-
-    def _parent_steps(self, parent: Table, effect: Effect, steps: dict[int, list[Step]]) -> None:
-        """Lock the parent rows where they are, so that nobody deletes them meanwhile."""
-        places = self._places
-        placed_by = parent.distribution_key  # (): by the hidden row key
-        if (
-            parent.distribution is Distribution.HASH
-            and placed_by
-            and set(placed_by) <= set(effect.columns)
-        ):
-            at = [effect.columns.index(c) for c in placed_by]
-            hasher = self._space.placement.hasher(parent, placed_by)
-            by_set: dict[int, list[StorageRow]] = defaultdict(list)
-            for key in effect.rows:
-                by_set[places.buckets[hasher([key[i] for i in at])]].append(key)
-            for rs, keys in by_set.items():
-                steps[rs].append(LockKeys(parent.id, effect.columns, keys, effect.name))
-            return
-        index = next(
-            (i for i in parent.indexes if i.is_global and set(i.columns) == set(effect.columns)),
-            None,
-        )
-        if index is None:
-            raise DefinitionError(
-                f"foreign key {effect.name}: the parent's key {effect.columns} cannot be located",
-                hint="Make a global unique index on the parent's columns.",
-            )
-        # the index entry stands for the parent: it is locked, and goes when the parent goes
-        entries = global_index_table(parent, index)
-        hasher = self._space.placement.hasher(entries, entries.distribution_key)
-        at = [effect.columns.index(c) for c in entries.distribution_key]
-        found: dict[int, list[StorageRow]] = defaultdict(list)
-        for key in effect.rows:
-            ordered = tuple([key[i] for i in at])
-            found[places.buckets[hasher(ordered)]].append(ordered)
-        for rs, keys in found.items():
-            steps[rs].append(LockKeys(-index.id, entries.distribution_key, keys, effect.name))
 
     # -- RETURNING ---------------------------------------------------------------------------------
     def _returning(

@@ -27,6 +27,7 @@ from membership.port import (
     ViewCallback,
     claim_if_free,
 )
+from membership.views import Views
 from protocol.errors import MembershipLostError, UnknownObjectError
 from tests.sim.loop import Scheduler, SimLoop
 
@@ -127,7 +128,7 @@ class Ensemble:
         return self.scheduler.rng.uniform(*TRIP_S)
 
 
-class SimMembership:
+class SimMembership(Views):
     """One member: the Membership port."""
 
     def __init__(
@@ -268,20 +269,6 @@ class SimMembership:
             self.publish_soon()
 
     # -- views ------------------------------------------------------------------------------------
-    def view(self) -> ClusterView:
-        """See the port."""
-        return self._view
-
-    def subscribe(self, callback: ViewCallback) -> Callable[[], None]:
-        """See the port."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
-
     def publish_soon(self) -> None:
         """Show the member what is, after a while; several changes at once give one view."""
         if self._view_due or self._session == 0:

@@ -14,7 +14,7 @@ from data.txn.manager import TransactionManager
 from mgmt.api.schema_databases import DbTransactionsReply, TransactionRow
 from mgmt.cli.command import Arguments
 from mgmt.cli.nouns.transactions import transactions_text
-from protocol.messages.txn import Decide
+from protocol.messages.txn import Decide, ListTransactions
 from tests.support.memory_grid import MemoryGrid
 
 
@@ -112,6 +112,40 @@ async def test_prepared_and_in_doubt(grid: MemoryGrid, monkeypatch: pytest.Monke
     await committing
     assert await asking.fetchval("SELECT sum(n) FROM t") == 8
     assert await _rows(asking, "gv$transaction") == []
+    await one.close()
+    await asking.close()
+
+
+@pytest.mark.timeout(60)
+async def test_who_does_not_answer_is_named(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that hangs keeps nobody waiting: the others' rows come, and a warning."""
+    one, asking = await grid.connect(0), await grid.connect(0)
+    monkeypatch.setattr("data.exec.transactions.ANSWER_TIMEOUT_S", 0.05)
+    instance = grid.nodes[0].instance
+    assert instance is not None
+    router = instance._databases["database1"].space.router
+    call = router.call_instance
+    silent: list[asyncio.Future[Any]] = []
+
+    def hanging(name: str, message: Any, timeout_s: float) -> asyncio.Future[Any]:
+        if name == router.instance or not isinstance(message, ListTransactions):
+            return call(name, message, timeout_s)
+        silent.append(asyncio.get_running_loop().create_future())
+        return silent[-1]
+
+    monkeypatch.setattr(router, "call_instance", hanging)
+    warnings: list[str] = []
+    asking.add_log_listener(lambda _, message: warnings.append(message.message))
+    await one.execute("BEGIN")
+    await one.execute("UPDATE t SET n = 1")
+    assert {r["elementid"] for r in await _rows(asking, "gv$transaction")} == {1}
+    assert len(silent) == 1
+    assert silent[0].cancelled()
+    assert ["element 2" in w and grid.nodes[1].name in w for w in warnings] == [True]
+    assert len(await _rows(asking, "v$transaction")) == 1
+    assert len(warnings) == 1
     await one.close()
     await asking.close()
 

@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from data.exec.queries import QueryRunner
+from protocol.sqltypes import StorageRow
 from tests.support.memory_grid import MemoryGrid
 
 pytestmark = pytest.mark.timeout(90)
@@ -175,3 +177,35 @@ async def test_a_database_is_closed_under_its_sessions(grid: MemoryGrid) -> None
     await again.execute("UPDATE t SET n = 3")
     assert await again.fetchval("SELECT sum(n) FROM t") == 9
     await again.close()
+
+
+async def test_rows_that_others_write_all_the_time_are_changed_at_last(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a query over the grid: somebody changes a row between each query and the change."""
+    one, other = await grid.connect(0), await grid.connect(1)
+    await one.execute("CREATE TABLE hot (id NUMBER(10) PRIMARY KEY, v NUMBER(10))")
+    await one.execute("INSERT INTO hot VALUES (1, 0), (2, 0), (3, 0), (4, 0)")
+    all_rows = QueryRunner.all_rows
+    late: list[asyncio.Task[Any]] = []
+
+    async def then_changed(runner: QueryRunner, *args: Any) -> list[StorageRow]:
+        found = await all_rows(runner, *args)
+        if not late or late[-1].done():
+            sql = "UPDATE hot SET v = v + 1 WHERE id = 3"
+            late.append(asyncio.create_task(other.execute(sql)))
+            await asyncio.wait(late, timeout=0.1)  # or it waits for the lock
+        return found
+
+    monkeypatch.setattr(QueryRunner, "all_rows", then_changed)
+    for sql, tag in (
+        ("UPDATE hot SET v = v + (SELECT COUNT(*) * 100 FROM hot)", "UPDATE 4"),
+        ("DELETE FROM hot WHERE v < (SELECT AVG(v) + 100 FROM hot)", "DELETE 4"),
+    ):
+        assert await one.execute(sql) == tag
+        assert len(late) > 1
+        await asyncio.gather(*late)
+    monkeypatch.undo()
+    assert await one.fetchval("SELECT COUNT(*) FROM hot") == 0
+    await one.close()
+    await other.close()
