@@ -28,7 +28,6 @@ from data.storage.held import HeldSnapshot
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
-    INTERRUPT_AGAIN_S,
     SHORT_STEPS,
     Params,
     ReaderPool,
@@ -39,6 +38,7 @@ from data.storage.sqlite import (
     finds_one_row,
     is_costly,
     register_functions,
+    stop,
     writer_thread,
 )
 from data.storage.writer import DISK_ROOM_BYTES, BatchWriter, RunResult
@@ -416,9 +416,7 @@ class Element(BatchWriter):
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            while not future.done():  # an interrupt before SQLite has begun with it is lost
-                self._writer.interrupt()
-                await asyncio.wait([future], timeout=INTERRUPT_AGAIN_S)
+            await stop(future, self._writer)
             raise
 
     def start_long(self, work: Callable[[], T]) -> asyncio.Future[T]:

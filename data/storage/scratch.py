@@ -25,6 +25,7 @@ from data.storage.sqlite import (
     is_costly,
     limit_values,
     scratch_threads,
+    stop,
     width_of,
 )
 from protocol import trace
@@ -242,10 +243,11 @@ async def _until_done(future: asyncio.Future[Any], connection: apsw.Connection) 
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        connection.interrupt()
-        await asyncio.wait([future])
-        if not future.cancelled():
-            future.exception()
+        try:
+            await stop(future, connection)
+        finally:
+            if not future.cancelled():
+                future.exception()
         raise
 
 

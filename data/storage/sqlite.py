@@ -143,6 +143,23 @@ def writer_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="writer")
 
 
+async def stop(future: asyncio.Future[Any], connection: apsw.Connection) -> None:
+    """Interrupt the work on a thread that uses the connection, and wait for its end.
+
+    An interrupt before SQLite has begun with it is lost, so: again and again. When the caller is
+    cancelled meanwhile CancelledError is raised, but not before the connection is free.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        connection.interrupt()
+        try:
+            await asyncio.wait([future], timeout=INTERRUPT_AGAIN_S)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
 _BY_KEY = re.compile(
     r"^SEARCH \S+ USING (?:COVERING )?(INTEGER PRIMARY KEY|PRIMARY KEY|INDEX \S+) \((.*)\)$"
 )
@@ -274,9 +291,11 @@ class Scan:
         self.interrupt()
         self._done = True
         cursor, self._cursor = self._cursor, None
-        await self._snapshot.on_thread_quietly(lambda: cursor.close(True) if cursor else None)
-        if self._owned:
-            await self._snapshot.close()
+        try:
+            await self._snapshot.on_thread_quietly(lambda: cursor.close(True) if cursor else None)
+        finally:
+            if self._owned:
+                await self._snapshot.close()
 
 
 class ReadSnapshot:
@@ -334,14 +353,14 @@ class ReadSnapshot:
         if not self._open:
             return
         self._open = False
-        await self._stop()
-        self._end(discard)
+        try:
+            await self._stop()
+        finally:
+            self._end(discard)
 
     async def _stop(self) -> None:
-        """End what runs. An interrupt before SQLite has begun with it is lost, so: again."""
-        while self._busy is not None and not self._busy.done():
-            self.connection.interrupt()
-            await asyncio.wait([self._busy], timeout=INTERRUPT_AGAIN_S)
+        if self._busy is not None:
+            await stop(self._busy, self.connection)
 
     def _end(self, discard: bool = False) -> None:
         with suppress(apsw.Error):

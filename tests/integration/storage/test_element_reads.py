@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from data.storage.element import Element
 from data.storage.scratch import Scratch
 from data.storage.settings import StorageSettings
+from data.storage.sqlite import ReadSnapshot
 from protocol.errors import CancelledError, GridError
 from protocol.sqltypes import BIGINT, NUMBER, VARCHAR
 from tests.support.elements import commit_entry, customer, new_element, write
@@ -112,6 +114,51 @@ async def test_cancelling_the_task_that_fetches_frees_the_connection(element: El
         with pytest.raises(asyncio.CancelledError):
             await fetch
         await scan.close()
+
+
+@pytest.mark.parametrize("where", ["scan", "snapshot", "scratch"])
+async def test_who_is_cancelled_twice_leaves_no_work_behind(element: Element, where: str) -> None:
+    """Cancelled and then closed, as statements are: the connection is free, and given back."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def block() -> int:
+        began.set()
+        return int(go_on.wait(20))
+
+    sql = "SELECT block() /* tg_regexp: not inline */"
+    scratch = Scratch(None, 1)
+    snapshot = await element.snapshot()
+    connection = scratch._connection if where == "scratch" else snapshot.connection
+    connection.create_scalar_function("block", block, 0)
+    merged = await scratch.scan(sql)
+    if where == "scratch":
+        running = asyncio.ensure_future(merged.fetch(1))
+    elif where == "scan":
+        running = asyncio.ensure_future(snapshot.scan(sql, owned=True).fetch(1))
+    else:
+        running = asyncio.ensure_future(_read_and_close(snapshot, sql))
+    await asyncio.to_thread(began.wait)
+    for _ in range(3):
+        running.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not running.done(), "the thread is at work yet"
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await merged.close()
+    if where == "scratch":
+        assert scratch.query("SELECT 1") == [(1,)]
+        await snapshot.close()
+    assert len(element._pool._free) == len(element._pool._opened)
+    await scratch.close()
+
+
+async def _read_and_close(snapshot: ReadSnapshot, sql: str) -> None:
+    try:
+        await snapshot.on_thread(lambda: snapshot.connection.execute(sql).fetchall())
+    finally:
+        await snapshot.close()
 
 
 async def test_errors_of_a_query_come_out_as_ours(element: Element) -> None:
