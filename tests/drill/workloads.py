@@ -19,8 +19,9 @@ import asyncpg
 
 from tests.drill import checks, transactions
 from tests.drill.clients import Client, Connection, Recorder, is_allowed
-from tests.drill.history import Operation, Outcome, Verdict, of
+from tests.drill.history import Operation, Verdict, of
 from tests.drill.quiet import Gate
+from tests.drill.registers import use_one
 from tests.support.copies import ElementRows
 
 ACCOUNTS = 24
@@ -193,27 +194,7 @@ async def use_register(client: Client, load: Load) -> None:
     """Read, write or compare-and-set one register."""
     key = client.chance.choice(load.keys())
     read = _value("SELECT v FROM registers WHERE id = $1", key)
-    kind = client.chance.random()
-    if kind < 0.4:
-        await client.operate("registers", "read", key, None, read)
-        return
-    new = _token(client)
-    if kind < 0.7:
-        sql = "UPDATE registers SET v = $1 WHERE id = $2"
-        await client.operate(
-            "registers", "write", key, new, lambda one, _: one.change(sql, new, key)
-        )
-        return
-    before = await client.operate("registers", "read", key, None, read)
-    if before is None or before.outcome is not Outcome.OK:
-        return
-    expected = before.result
-    sql = "UPDATE registers SET v = $1 WHERE id = $2 AND v = $3"
-
-    async def swap(one: Client, _: Connection) -> bool:
-        return await one.change(sql, new, key, expected) == 1
-
-    await client.operate("registers", "cas", key, (expected, new), swap)
+    await use_one(client, key, read, lambda: _token(client))
 
 
 async def use_list(client: Client, load: Load) -> None:

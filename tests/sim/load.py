@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.drill import checks
 from tests.drill.history import Operation, Outcome, Verdict, of
+from tests.drill.registers import use_one
 from tests.sim.grid import SimGrid, Site
 from tests.sim.loop import SimLoop
 from tests.sim.sql import ConnectionLostError, SqlConnection, SqlError
@@ -299,27 +300,7 @@ async def use_register(client: Client) -> None:
     async def read(one: Client, _: SqlConnection) -> int:
         return int(await one.query("SELECT v FROM registers WHERE id = $1", key))
 
-    kind = client.chance.random()
-    if kind < 0.4:
-        await client.operate("registers", "read", key, None, read)
-        return
-    new = client.token()
-    if kind < 0.7:
-        sql = "UPDATE registers SET v = $1 WHERE id = $2"
-        await client.operate(
-            "registers", "write", key, new, lambda one, _: one.change(sql, new, key)
-        )
-        return
-    before = await client.operate("registers", "read", key, None, read)
-    if before is None or before.outcome is not Outcome.OK:
-        return
-    expected = before.result
-    sql = "UPDATE registers SET v = $1 WHERE id = $2 AND v = $3"
-
-    async def swap(one: Client, _: SqlConnection) -> bool:
-        return await one.change(sql, new, key, expected) == 1
-
-    await client.operate("registers", "cas", key, (expected, new), swap)
+    await use_one(client, key, read, client.token)
 
 
 async def use_list(client: Client) -> None:

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from data.txn.parts import PART_CHANGES
-from data.txn.ports import Reply
 from protocol.messages.admin import INTENT_CREATED
-from protocol.messages.txn import Decide
-from tests.integration.epochs.test_power_loss import Plant, both_sides, lead
+from tests.integration.epochs.test_power_loss import HeldDecisions, Plant, both_sides, lead
 from tests.support.power import set_intent
 
 ROWS = 12 * PART_CHANGES // 5  # more than PART_CHANGES of them in each replica set
@@ -140,20 +138,11 @@ async def test_its_parts_are_older_than_the_epoch(plant: LargePlant) -> None:
 async def test_a_large_one_in_doubt_is_settled_alike(plant: LargePlant) -> None:
     """Prepared with its PARTs before the epoch, decided after it: rolled back on both sides."""
     assert len(both_sides(plant)) == 2
-    anchor = lead(plant, 1)
-    decide, held = anchor.writer.decide, asyncio.Event()
-    holding: list[tuple[Decide, Reply]] = []
-
-    def hold(message: Decide, reply: Reply) -> None:
-        holding.append((message, reply))
-        held.set()
-
-    anchor.writer.decide = hold  # type: ignore[method-assign]
+    decisions = HeldDecisions(lead(plant, 1))
     task = asyncio.create_task(plant.client.execute("UPDATE big SET v = v + 1000"))
-    await held.wait()  # both have prepared
+    await decisions.came.wait()  # both have prepared
     await plant.epoch()
-    for message, reply in holding:
-        decide(message, reply)
+    decisions.let_go()
     await task
     assert await plant.sums() == (ROWS, 1001 * ROWS)
     await plant.cut(plant.grid.nodes, written=plant.grid.nodes[1:2])

@@ -99,6 +99,25 @@ def lead(plant: Plant, rs: int) -> Database:
     return next(d for d in found if d.writer.leading and d.writer.rs == rs)
 
 
+class HeldDecisions:
+    """Decisions that reach a lead wait from now on, until they are let go."""
+
+    def __init__(self, database: Database) -> None:
+        self.came = asyncio.Event()
+        self._decide = database.writer.decide
+        self._held: list[tuple[Decide, Reply]] = []
+        database.writer.decide = self._hold  # type: ignore[method-assign]
+
+    def _hold(self, message: Decide, reply: Reply) -> None:
+        self._held.append((message, reply))
+        self.came.set()
+
+    def let_go(self) -> None:
+        """Those that came."""
+        for message, reply in self._held:
+            self._decide(message, reply)
+
+
 def both_sides(plant: Plant) -> tuple[int, int]:
     """An account of each replica set."""
     lowest = 'SELECT MIN(ID) FROM "TERRY.BANK"'
@@ -204,20 +223,11 @@ async def test_what_some_disks_have_beyond_the_epoch_is_undone(plant: Plant) -> 
 async def test_what_was_in_doubt_is_settled_alike(plant: Plant) -> None:
     """Prepared on both sides before the epoch, decided after it: rolled back on both."""
     first, second = both_sides(plant)
-    anchor = lead(plant, 1)
-    decide, held = anchor.writer.decide, asyncio.Event()
-    holding: list[tuple[Decide, Reply]] = []
-
-    def hold(message: Decide, reply: Reply) -> None:
-        holding.append((message, reply))
-        held.set()
-
-    anchor.writer.decide = hold  # type: ignore[method-assign]
+    decisions = HeldDecisions(lead(plant, 1))
     task = asyncio.create_task(plant.transfer(first, second, 40))
-    await held.wait()  # both have prepared
+    await decisions.came.wait()  # both have prepared
     await plant.epoch()
-    for message, reply in holding:
-        decide(message, reply)
+    decisions.let_go()
     await task
     assert (await plant.money())[first] == 60
     await plant.cut(plant.grid.nodes)
