@@ -27,9 +27,7 @@ class EffectSpace(Protocol):
     def catalog(self) -> Catalog: ...
 
 
-def steps_of(
-    space: EffectSpace, places: Places, effects: Iterable[tuple[int, Effect]]
-) -> Steps:
+def steps_of(space: EffectSpace, places: Places, effects: Iterable[tuple[int, Effect]]) -> Steps:
     """The steps for effects, each with the replica set that it comes from.
 
     Old index entries go before new ones come: a key may move between rows.
