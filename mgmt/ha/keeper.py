@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_S = 0.5  # at least so often is the role looked at
 FORMER_LIFE_S = 20.0
+UNSEEN_S = 5.0  # a view that does not show the own claim after so long shows that it is lost
 YIELD_S = 10.0  # so long does a former active leave the role to the one it yielded to
 IN_SYNC_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 1.5
@@ -79,6 +80,8 @@ class RoleKeeper:
         self._role = Role.STARTING
         self._term = 0  # of the own time as active
         self._session = 0  # the session it is bound to
+        self._seen = False  # the view showed it
+        self._unseen_until_s = 0.0  # so long may the view lag behind it
         self._yielded_until_s = 0.0
         self._turn = asyncio.Lock()  # one change of role at a time
         self._wake = asyncio.Event()
@@ -399,6 +402,7 @@ class RoleKeeper:
         if register is None:
             return  # lost again already
         self._term, self._session = state.term, view.session
+        self._seen, self._unseen_until_s = False, boottime_s() + UNSEEN_S
         self._replicator = Replicator(
             self._store,
             copy=self.copy,
@@ -458,11 +462,17 @@ class RoleKeeper:
     def _holds_role(self, view: ClusterView) -> bool:
         """Whether the role, once won, still holds: the session it is bound to, and its lease.
 
-        A view may lag behind the own claim, never behind a loss within the same lease.
+        A view may lag behind the own claim; what it showed once and shows no more is lost.
         """
-        if view.session != self._session or self._membership.serving_until_s() <= boottime_s():
+        now_s = boottime_s()
+        if view.session != self._session or self._membership.serving_until_s() <= now_s:
             return False
-        return view.mgmt is None or view.mgmt.term <= self._term
+        if view.mgmt is not None and view.mgmt.term == self._term:
+            self._seen = True
+            return True
+        if self._seen or (view.mgmt is not None and view.mgmt.term > self._term):
+            return False
+        return now_s < self._unseen_until_s
 
     # -- help ------------------------------------------------------------------------------------
     async def call(self, name: str, message: Follow | TakeCopy, timeout_s: float) -> Followed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -45,6 +46,8 @@ class Facts:
     sets: dict[tuple[str, int], SetState] = field(default_factory=dict)
     maps: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
+    mgmt: MgmtState | None = None
+    register: MgmtRegister = field(default_factory=MgmtRegister)
 
 
 class Ensemble:
@@ -107,6 +110,8 @@ class Ensemble:
         for name, info in list(facts.instances.items()):
             if info.incarnation == incarnation:
                 del facts.instances[name]
+        if facts.mgmt is not None and facts.mgmt.incarnation == incarnation:
+            facts.mgmt = None
         self.changed()
 
     def changed(self) -> None:
@@ -250,6 +255,8 @@ class SimMembership(Views):
         there = facts.instances.get(self.me.name)
         if there is not None and there.incarnation == self.me.incarnation:
             del facts.instances[self.me.name]
+        if facts.mgmt is not None and facts.mgmt.incarnation == self.me.incarnation:
+            facts.mgmt = None
         self._ensemble.changed()
         if self._ensemble.reaches(self):
             self._ensemble.scheduler.later(self._ensemble.trip_s(), self.contact_changed)
@@ -289,7 +296,7 @@ class SimMembership(Views):
             old = self._view
             new = ClusterView(
                 False, self._own_session, old.instances, old.dead, old.sets, old.maps,
-                old.map_versions, old.states, old.mgmt,
+                old.map_versions, old.states, old.mgmt, old.mgmt_register,
             )  # fmt: skip
         if new != self._view:
             self._view = new
@@ -307,6 +314,8 @@ class SimMembership(Views):
             maps=MappingProxyType({db: value for db, (_, value) in facts.maps.items()}),
             map_versions=MappingProxyType({db: number for db, (number, _) in facts.maps.items()}),
             states=MappingProxyType(dict(facts.states)),
+            mgmt=facts.mgmt,
+            mgmt_register=facts.register,
         )
 
     def serving_until_s(self) -> float:
@@ -418,15 +427,40 @@ class SimMembership(Views):
 
     async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
         """See the port."""
-        raise NotImplementedError
+
+        def change(facts: Facts) -> MgmtState | None:
+            if facts.mgmt is not None and facts.mgmt.incarnation == self.me.incarnation:
+                return facts.mgmt
+            claimed = claim(facts.mgmt, facts.register)
+            if claimed is not None:
+                facts.register = dataclasses.replace(claimed, term=facts.register.term + 1)
+                facts.mgmt = MgmtState(name, self.me.incarnation, facts.register.term)
+            return facts.mgmt
+
+        found: MgmtState | None = await self._request(change)
+        return found
 
     async def amend_register(self, change: Amendment) -> MgmtRegister | None:
         """See the port."""
-        raise NotImplementedError
+
+        def amend(facts: Facts) -> MgmtRegister | None:
+            if facts.mgmt is None or facts.mgmt.incarnation != self.me.incarnation:
+                return None
+            amended = change(facts.register)
+            facts.register = dataclasses.replace(amended, term=facts.register.term)
+            return facts.register
+
+        found: MgmtRegister | None = await self._request(amend)
+        return found
 
     async def resign_active(self) -> None:
         """See the port."""
-        raise NotImplementedError
+
+        def resign(facts: Facts) -> None:
+            if facts.mgmt is not None and facts.mgmt.incarnation == self.me.incarnation:
+                facts.mgmt = None
+
+        await self._request(resign)
 
     async def report_death(self, incarnation: str) -> None:
         """See the port."""
