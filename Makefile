@@ -3,10 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-# K (2), DATA (4) and PORT_BASE (6600) are left to deploy/local_grid.py: a grid that is there keeps its own.
+# K (2), DATA (4), PORT_BASE (6600), STANDBY (on) and ENCRYPTION (off) are left to deploy/local_grid.py: a grid that is there keeps its own.
 GRID_DIR ?= .grid
 export GRID_DIR
-$(foreach name,K DATA PORT_BASE,$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
+$(foreach name,K DATA PORT_BASE STANDBY ENCRYPTION,$(if $(filter-out undefined,$(origin $(name))),$(eval export $(name))))
 
 PYTHON := .venv/bin/python
 GRID   := $(PYTHON) -m deploy.local_grid

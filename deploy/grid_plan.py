@@ -17,7 +17,7 @@ from protocol.limits import K_MAX
 DATABASE = "database1"
 GRID = "grid1"
 INSTANCE = "instance1"
-FIRST_DATA_HOST = 3  # host1 manages; host2 is the standby's place
+FIRST_DATA_HOST = 3  # host1 manages, host2 stands by
 DATA_MAX = 60
 MGMT_PORT = 3754  # with PORT_BASE 6600
 DEFAULT_BASE = 6600
@@ -34,6 +34,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
     data: int = 4  # data instances
     port_base: int = DEFAULT_BASE
     encryption: str = "off"  # "on": TLS between instances and for clients
+    standby: str = "off"  # "on": host2 has the standby management instance
 
     # -- ports and addresses
     @property
@@ -55,6 +56,10 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Numbers of the data hosts."""
         return [FIRST_DATA_HOST + index for index in range(self.data)]
 
+    def management_hosts(self) -> list[int]:
+        """Numbers of the hosts with a management instance; the first one makes the grid."""
+        return [1, 2] if self.standby == "on" else [1]
+
     def external_addresses(self) -> list[str]:
         """Where SQL clients connect."""
         return [external(number) for number in self.hosts()]
@@ -65,8 +70,9 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
             for offset, what in ((80, "client"), (83, "peer"), (86, "election")):
                 port = self.port_base + offset + number
                 yield f"{what} port of membership server {number}", "127.0.0.1", port
-        yield "daemonPort of host1", internal(1), self.daemon_port
-        yield "mgmtPort of host1", internal(1), self.mgmt_port
+        for number in self.management_hosts():
+            yield f"daemonPort of host{number}", internal(number), self.daemon_port
+            yield f"mgmtPort of host{number}", internal(number), self.mgmt_port
         for number in self.hosts():
             yield f"daemonPort of host{number}", internal(number), self.daemon_port
             yield f"csPort of host{number}", external(number), self.cs_port
@@ -86,8 +92,12 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
         return ["-location", location, "-id", str(number), "-servers", servers]
 
     def management_home(self) -> Path:
-        """Of the management instance."""
-        return self.folder / "host1" / INSTANCE
+        """Of the management instance that makes the grid."""
+        return self.management_homes()[0]
+
+    def management_homes(self) -> tuple[Path, ...]:
+        """Of the management instances."""
+        return tuple(self.folder / f"host{n}" / INSTANCE for n in self.management_hosts())
 
     def data_homes(self) -> tuple[Path, ...]:
         """Of the data instances."""
@@ -95,7 +105,7 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def entries(self) -> list[str]:
         """Everything that is made in the folder."""
-        hosts = [f"host{number}" for number in (1, *self.hosts())]
+        hosts = [f"host{number}" for number in (*self.management_hosts(), *self.hosts())]
         files = ["env.sh", "pg_service.conf", "pgpass", "root.crt", *self.files(Path("/"))]
         return ["membership", "install", "databases", *hosts, *files]
 
@@ -120,16 +130,19 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
             "internal_encryption": "required" if self.encryption == "on" else "off",
             "server_encryption": "accepted" if self.encryption == "on" else "rejected",
         }
-        management = {
-            "host": "host1",
-            "instance": INSTANCE,
-            "internalAddress": internal(1),
-            "externalAddress": external(1),
-            "daemonport": self.daemon_port,
-            "csport": self.cs_port,
-            "mgmtport": self.mgmt_port,
-        }
-        lists = {"mgmt_instances": [management], "data_instances": self._data_instances()}
+        management = [
+            {
+                "host": f"host{number}",
+                "instance": INSTANCE,
+                "internalAddress": internal(number),
+                "externalAddress": external(number),
+                "daemonport": self.daemon_port,
+                "csport": self.cs_port,
+                "mgmtport": self.mgmt_port,
+            }
+            for number in self.management_hosts()
+        ]
+        lists = {"mgmt_instances": management, "data_instances": self._data_instances()}
         lines = [f"{key} = {value}" for key, value in settings.items()]
         lines += [f"{key} = {json.dumps(value, indent=2)}" for key, value in lists.items()]
         return {
@@ -163,7 +176,8 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def differences(self, other: GridPlan) -> str:
         """In words; "" for none."""
-        names = {"k": "K", "data": "DATA", "port_base": "PORT_BASE", "encryption": "ENCRYPTION"}
+        names = {"k": "K", "data": "DATA", "port_base": "PORT_BASE"}
+        names |= {"encryption": "ENCRYPTION", "standby": "STANDBY"}
         return ", ".join(
             f"{name}={getattr(other, field)} (not {getattr(self, field)})"
             for field, name in names.items()
@@ -182,17 +196,21 @@ def external(number: int) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> GridPlan:
-    """The plan that GRID_DIR, K, DATA and PORT_BASE ask for. Raises ParameterError."""
+    """The plan that GRID_DIR, K, DATA, PORT_BASE ... ask for. Raises ParameterError."""
     folder = Path(environment.get("GRID_DIR") or ".grid").absolute()
     k = _number(environment, "K", 2, 1, K_MAX)
     data = _number(environment, "DATA", 4, 1, DATA_MAX)
     base = _number(environment, "PORT_BASE", DEFAULT_BASE, 1100, 65000)
     if data % k:
         raise ParameterError(f"DATA={data} is not a multiple of K={k}: every row has K copies")
-    encryption = environment.get("ENCRYPTION") or "off"
-    if encryption not in ("on", "off"):
-        raise ParameterError(f"ENCRYPTION={encryption}: on or off")
-    plan = GridPlan(folder=folder, k=k, data=data, port_base=base, encryption=encryption)
+    plan = GridPlan(
+        folder=folder,
+        k=k,
+        data=data,
+        port_base=base,
+        encryption=_switch(environment, "ENCRYPTION", "off"),
+        standby=_switch(environment, "STANDBY", "on"),
+    )
     if not 1024 <= plan.mgmt_port <= 65535:
         raise ParameterError(f"PORT_BASE={base}: the management port would be {plan.mgmt_port}")
     longest = f"{plan.data_homes()[-1]}/info/.s.PGSQL.{plan.cs_port}"
@@ -217,6 +235,13 @@ def taken_ports(plan: GridPlan) -> list[str]:
                 why = "is taken" if error.errno == errno.EADDRINUSE else str(error.strerror)
                 lines.append(f"{address}:{port} ({what}) {why}")
     return lines
+
+
+def _switch(environment: Mapping[str, str], name: str, default: str) -> str:
+    value = environment.get(name) or default
+    if value not in ("on", "off"):
+        raise ParameterError(f"{name}={value}: on or off")
+    return value
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

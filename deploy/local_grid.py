@@ -1,7 +1,7 @@
 """A whole grid on this machine: python -m deploy.local_grid up|stop|start|status|logs|destroy.
 
 Settings come from the environment: GRID_DIR (.grid), K (2), DATA (4), PORT_BASE (6600), ENCRYPTION
-(off). They are kept in GRID_DIR; a later `up` with others is refused.
+(off), STANDBY (on). They are kept in GRID_DIR; a later `up` with others is refused.
 Uses the tools that an operator would use.
 """
 
@@ -25,6 +25,7 @@ import psycopg
 
 from deploy.grid_plan import DATABASE, GridPlan, from_environment, taken_ports
 from deploy.sample import load
+from mgmt.api.schema import EXIT_UNREACHABLE
 from mgmt.cli import daemon_control
 from mgmt.transport.installation import create_installation
 from protocol.errors import GridError, ModelError, OperationError, ParameterError
@@ -76,6 +77,7 @@ def _wanted(environment: dict[str, str]) -> GridPlan:
             ("DATA", before.data),
             ("PORT_BASE", before.port_base),
             ("ENCRYPTION", before.encryption),
+            ("STANDBY", before.standby),
         ):
             environment[name] = environment.get(name) or str(value)
     return from_environment(environment)
@@ -169,9 +171,9 @@ def start(plan: GridPlan) -> int:
         homes = [h for h in plan.membership_homes() if not _supervised(h)]
         if homes:
             _tool("ttMembership", "start", *map(str, homes))
-    with _step("Management instance"):
-        _start_daemons([plan.management_home()])
-        _admin(plan, "mgmtActiveStart")
+    with _step("Management"):
+        _start_daemons(plan.management_homes())
+        _await_active(plan)
     with _step(f"{plan.data} data instances"):
         _start_daemons(plan.data_homes())
     with _step("Loading and opening the database") as show:
@@ -187,7 +189,7 @@ def start(plan: GridPlan) -> int:
 
 def status(plan: GridPlan) -> int:
     """What runs, and how the database is."""
-    homes = (*plan.membership_homes(), plan.management_home(), *plan.data_homes())
+    homes = (*plan.membership_homes(), *plan.management_homes(), *plan.data_homes())
     for home in homes:
         pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
         place = home.relative_to(plan.folder)
@@ -195,12 +197,13 @@ def status(plan: GridPlan) -> int:
     if not _management_runs(plan):
         return 1
     print()
-    return subprocess.call(_command(plan, "ttGridAdmin", "dbStatus", "-all"))
+    print(_admin(plan, "dbStatus", "-all").rstrip())
+    return 0
 
 
 def logs(plan: GridPlan) -> int:
     """Follow the logs of all processes."""
-    homes = (*plan.membership_homes(), plan.management_home(), *plan.data_homes())
+    homes = (*plan.membership_homes(), *plan.management_homes(), *plan.data_homes())
     files = [str(home / "diag" / "ttmesg.log") for home in homes]
     return subprocess.call(["tail", "-n", "20", "-F", *[f for f in files if Path(f).exists()]])
 
@@ -247,7 +250,24 @@ def _words_of(plan: GridPlan) -> Sequence[str]:
 
 
 def _management_runs(plan: GridPlan) -> bool:
-    return bool(daemon_control.read_pid(plan.management_home(), daemon_control.PID_FILE))
+    homes = plan.management_homes()
+    return any(daemon_control.read_pid(home, daemon_control.PID_FILE) for home in homes)
+
+
+def _await_active(plan: GridPlan) -> None:
+    """One becomes active by itself, unless mgmtActiveStop stopped it."""
+    deadline_s = time.monotonic() + STEP_TIMEOUT_S
+    while True:
+        attempts = [_attempt(_command(home, "gridDisplay")) for home in plan.management_homes()]
+        if any(attempt.returncode == 0 for attempt in attempts):
+            return
+        if time.monotonic() > deadline_s:
+            raise OperationError(
+                "no management instance is active",
+                hint=f"{plan.management_home()}/bin/ttGridAdmin mgmtExamine says more.",
+            )
+        _attempt(_command(plan.management_home(), "mgmtActiveStart"))
+        time.sleep(POLL_S)
 
 
 def _supervised(home: Path) -> bool:
@@ -262,7 +282,8 @@ def _stop_processes(plan: GridPlan, *, force: bool) -> None:
     """Data instances first, then management, membership servers last."""
     words = ("-stop", "-force") if force else ("-stop",)
     _control([home for home in plan.data_homes() if _runs(home)], *words)
-    _control([home for home in (plan.management_home(),) if _runs(home)], *words)
+    for home in reversed(plan.management_homes()):  # one after the other: the active may change
+        _control([home] if _runs(home) else [], *words)
     running = [str(home) for home in plan.membership_homes() if _runs(home)]
     if running:
         _tool("ttMembership", "stop", *running, *words[1:])
@@ -359,7 +380,7 @@ def _as_path(kind: type, value: object) -> object:
 
 def _write(plan: GridPlan, *, ready: bool) -> None:
     fields: dict[str, object] = {"k": plan.k, "data": plan.data, "port_base": plan.port_base}
-    fields |= {"encryption": plan.encryption, "ready": ready}
+    fields |= {"encryption": plan.encryption, "standby": plan.standby, "ready": ready}
     _private(plan.folder / PLAN_FILE, json.dumps(fields) + "\n")
 
 
@@ -386,13 +407,21 @@ def _private(path: Path, text: str) -> None:
 
 
 # -- programs -------------------------------------------------------------------------------------
-def _command(plan: GridPlan, program: str, *words: str) -> list[str]:
-    return [str(plan.management_home() / "bin" / program), *words]
+def _command(home: Path, *words: str) -> list[str]:
+    return [str(home / "bin" / "ttGridAdmin"), *words]
 
 
 def _admin(plan: GridPlan, *words: str) -> str:
-    """A ttGridAdmin command; returns what it printed. Raises OperationError."""
-    return _capture(_command(plan, "ttGridAdmin", *words))
+    """A ttGridAdmin command at the active management instance; returns what it printed.
+
+    Raises OperationError.
+    """
+    for home in plan.management_homes():
+        command = _command(home, *words)
+        done = _attempt(command)
+        if done.returncode != EXIT_UNREACHABLE:  # else it is down, or the standby now
+            break
+    return _output(command, done)
 
 
 def _tool(program: str, *words: str) -> str:
@@ -400,10 +429,17 @@ def _tool(program: str, *words: str) -> str:
     return _capture([str(Path(sys.executable).parent / program), *words])
 
 
-def _capture(command: Sequence[str]) -> str:
-    done = subprocess.run(
+def _attempt(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
+
+
+def _capture(command: Sequence[str]) -> str:
+    return _output(command, _attempt(command))
+
+
+def _output(command: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode:
         name = " ".join([Path(command[0]).name, *command[1:3]])
         raise OperationError(f"{name} failed:\n{(done.stdout + done.stderr).strip()}")

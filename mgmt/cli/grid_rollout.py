@@ -79,6 +79,11 @@ def roll_out(plan: Rollout, folder: Path, wait_s: int) -> None:
     )
     os.environ["TIMESTEN_HOME"] = str(home)
     steps.do(f"Creating grid {plan.grid_name}", lambda: _create_grid(plan, management, folder))
+    for standby in plan.mgmt_instances[1:]:
+        steps.do(
+            f"Adding {standby.host}.{standby.instance}, the standby, to the model",
+            lambda standby=standby: _add_standby(plan, standby),  # type: ignore[misc]
+        )
     for instance in plan.data_instances:
         steps.do(
             f"Adding {instance.host}.{instance.instance} to the model",
@@ -125,9 +130,18 @@ def _create_grid(plan: Rollout, management: RolloutInstance, folder: Path) -> No
     _admin(*words)
 
 
+def _add_standby(plan: Rollout, standby: RolloutInstance) -> None:
+    _admin("hostCreate", standby.host, *_addresses(standby))
+    _add_instance(plan, standby, "-type", "management", "-mgmtPort", str(standby.mgmt_port))
+
+
 def _add_data_instance(plan: Rollout, instance: RolloutInstance) -> None:
     group = ("-dataSpaceGroup", str(instance.data_space_group))
     _admin("hostCreate", instance.host, *_addresses(instance), *group)
+    _add_instance(plan, instance)
+
+
+def _add_instance(plan: Rollout, instance: RolloutInstance, *more: str) -> None:
     install = plan.install_location or str(installation_of_this_program())
     _admin("installationCreate", instance.host, "-location", install)
     _admin(
@@ -135,6 +149,7 @@ def _add_data_instance(plan: Rollout, instance: RolloutInstance) -> None:
         f"{instance.host}.{instance.instance}",
         *("-location", _location(plan, instance)),
         *("-daemonPort", str(instance.daemon_port), "-csPort", str(instance.cs_port)),
+        *more,
     )
 
 

@@ -81,8 +81,8 @@ def parse(text: str) -> Rollout:
         raise ParameterError("ttGridRollout file: give both mgmt_instances and data_instances")
     if not data:
         management, data = _on_this_machine(k, sets)
-    if len(management) != 1:
-        raise ParameterError("ttGridRollout file: this release makes one management instance")
+    if len(management) > 2:
+        raise ParameterError("ttGridRollout file: a grid has at most two management instances")
     data = _with_groups(data, k)
     for key in ("cs_connect_files", "direct_connect_files"):
         values[key] = _words(values.get(key, ""))

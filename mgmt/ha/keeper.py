@@ -82,7 +82,7 @@ class RoleKeeper:
         self._session = 0  # the session it is bound to
         self._seen = False  # the view showed it
         self._unseen_until_s = 0.0  # so long may the view lag behind it
-        self._yielded_until_s = 0.0
+        self._yielded_until_s = 0.0  # until then the role is left to another one
         self._turn = asyncio.Lock()  # one change of role at a time
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
@@ -98,6 +98,9 @@ class RoleKeeper:
     # -- life ------------------------------------------------------------------------------------
     def start(self) -> None:
         """Look after the role until `stop`."""
+        former = self._membership.view().mgmt_register.last
+        if former not in ("", self.copy):  # if both start at once it goes on as the active
+            self._yielded_until_s = boottime_s() + self._setting.session_timeout_s
         if self._store.own(STANDBY_STOPPED) is not None:
             self._follower.closed = "was stopped by mgmtStandbyStop"
         self._looking = asyncio.create_task(self._keep(), name="management-role")

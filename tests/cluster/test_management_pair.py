@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -141,6 +142,34 @@ def test_the_standby_says_where_the_active_is(pair: Pair) -> None:
     assert "not the active one" in refusal
     assert "host1.instance1 at 127.0.0.11" in refusal
     assert "active management instance" in pair.grid.refused("mgmtStandbyStop")
+
+
+def test_a_running_operation_goes_on_under_the_next_active(pair: Pair) -> None:
+    grid, second = pair.grid, pair.homes[1]
+    grid.add_first_data_host()
+    new = grid.folder / "host3" / "instance1"
+    with subprocess.Popen(
+        [str(pair.homes[0] / "bin" / "ttGridAdmin"), "modelApply"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as applying:
+        pair.until(lambda: (new / "conf").exists(), "the new instance is being made")
+        pair.signal(0, signal.SIGKILL)
+        assert applying.wait(60) != 0  # its management instance is gone
+
+    def operation() -> str:
+        answer = grid.run("ttGridAdmin", "operationList", "-o", "json", home=second)
+        if answer.code:
+            return "nobody is active yet"
+        return str(json.loads(answer.output)["operations"][-1]["state"])
+
+    pair.until(lambda: operation() == "done", "the operation goes on", 60)
+    assert daemon_control.read_pid(new, daemon_control.PID_FILE)
+    assert "host3" in "".join(grid.admin("instanceList", "-current", home=second))
+    assert grid.admin("mgmtStandbyStart") == ["Standby management instance started"]
+    assert grid.admin("mgmtActiveSwitch") == ["This is now the active management instance"]
+    pair.until_healthy()
 
 
 def test_t30_promotion_by_command(pair: Pair) -> None:

@@ -40,6 +40,7 @@ class LocalGrid:
             "K": str(self.plan.k),
             "DATA": str(self.plan.data),
             "PORT_BASE": str(self.plan.port_base),
+            "STANDBY": self.plan.standby,
             **settings,
         }
         return self._run([sys.executable, "-m", "deploy.local_grid", action], environment)
@@ -107,8 +108,9 @@ class LocalGrid:
 
 @contextmanager
 def local_grid(folder: Path, *, port_base: int, k: int = 2, data: int = 4) -> Iterator[LocalGrid]:
-    """Made, and destroyed at the end."""
-    grid = LocalGrid(GridPlan(folder=folder, k=k, data=data, port_base=port_base))
+    """Made as `make grid` does it without settings, and destroyed at the end."""
+    plan = GridPlan(folder=folder, k=k, data=data, port_base=port_base, standby="on")
+    grid = LocalGrid(plan)
     try:
         grid.make("up")
         yield grid
