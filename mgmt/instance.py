@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -241,11 +242,12 @@ class ManagementInstance:
         if models.exists and not applying and runner.running_on(apply.SUBJECT) is None:
             models.abort_apply()  # the process ended before its operation was journaled
 
-    def _ceased_to_be_active(self) -> None:
-        for task in self._background:
+    def _ceased_to_be_active(self) -> Sequence[asyncio.Task[Any]]:
+        background = tuple(self._background)
+        for task in background:
             task.cancel()
         self._background.clear()
-        self.management.runner.interrupt()
+        return (*background, *self.management.runner.interrupt())
 
     def _automatic(self) -> bool:
         models = self.management.models

@@ -7,8 +7,8 @@ while not. Everything that acknowledges asks `check_active` before and `secured`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -61,7 +61,8 @@ class Setting(NamedTuple):
     has_grid: Callable[[], bool]
     automatic: Callable[[], bool]
     began: Callable[[], None]  # this instance became active
-    ceased: Callable[[], None]  # and is so no longer: stop everything that acts
+    # and is so no longer: stop everything that acts; gives what is about to end
+    ceased: Callable[[], Sequence[asyncio.Task[Any]]]
 
 
 class RoleKeeper:
@@ -319,8 +320,10 @@ class RoleKeeper:
                     f" {self._setting.name} yet",
                     hint="Repeat the command in a moment; ttGridAdmin mgmtExamine shows both.",
                 )
-            self._setting.ceased()  # nothing acts or writes from here on
+            ending = self._setting.ceased()  # nothing acts or writes from here on
             self._set_role(Role.STANDBY)
+            if ending:
+                await asyncio.wait(ending, timeout=self._setting.session_timeout_s)
             if self._replicator is not None:
                 await self._replicator.flushed()
             self._cease_shipping()

@@ -171,6 +171,8 @@ class BackupService:
         try:
             manifest = await self._write(record, depot, book, body, prefix)
         except BaseException as error:
+            if not self._management.acting():
+                raise  # the next active begins anew
             await clean_up(self._cleaned(record, depot, name, prefix))
             self._transfers.ended(book.transfer, *how_it_ended(error))
             raise

@@ -306,6 +306,7 @@ async def renew(management: Management, request: requests.CertificateRenew) -> s
     messages: tuple[str, ...] = ()
     if request.root:
         _renew_root(management)
+        await management.secured()
         chosen = list(model.instances)
         messages = ("Certificate of the authority renewed",)
     done = await _everywhere(management, model, chosen, request.days, renew=not request.root)

@@ -18,7 +18,7 @@ from mgmt.ops.runner import Runner, at_once
 from mgmt.service.placed import Placed
 from mgmt.transport.port import Transports
 from protocol.clock import Clock
-from protocol.errors import ModelError
+from protocol.errors import ModelError, NotActiveManagementError
 from protocol.instance_file import InstanceSettings
 from protocol.rpc.node import RpcNode
 
@@ -193,6 +193,16 @@ class Management:
             if placed.instance.kind == "mgmt" and placed.created and name != self.settings.name
         ]
         return others[0] if others else ""
+
+    def acting(self) -> bool:
+        """Whether this is the active instance now. One that is not any more must not clean up after
+        an operation that was interrupted: the next active is at work on it."""
+        try:
+            if self.keeper is not None:
+                self.keeper.check_active()
+        except NotActiveManagementError:
+            return False
+        return self.keeper is not None
 
     def guard(self, command: str, name: str) -> None:
         """Ask all guards. Raises ModelError."""

@@ -219,6 +219,8 @@ class RestoreService:
             new = await self._fill(record, book, prefix)
             await self._put_in_force(record, new, book.transfer)
         except BaseException as error:
+            if not self._management.acting():
+                raise  # the next active begins anew
             await clean_up(self._jobs.stop(prefix, instances))
             self._transfers.ended(book.transfer, *how_it_ended(error))
             if isinstance(error, GridError):  # else `failed` sees to it, or the step begins anew

@@ -268,6 +268,7 @@ def test_t33_t34_both_down_and_scripted_repair(pair: Pair) -> None:
     assert pair.repair(0)[:2] == ["ttDaemonAdmin -start -force"] * 2
 
 
+@pytest.mark.slow
 def test_force_gives_up_what_the_lost_one_had_alone(pair: Pair) -> None:
     grid, second = pair.grid, pair.homes[1]
     active = 0 if pair.roles()[0][1] == "Active" else 1
@@ -286,6 +287,7 @@ def test_force_gives_up_what_the_lost_one_had_alone(pair: Pair) -> None:
     assert list((pair.homes[0] / "grid").glob("management-seq*-term*.db"))  # kept for people
 
 
+@pytest.mark.slow
 def test_a_lost_standby_is_replaced_by_a_new_one(pair: Pair) -> None:
     grid, active = pair.grid, pair.homes[1]
     grid.admin("hostDelete", "host1", "-cascade", home=active)

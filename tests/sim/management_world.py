@@ -12,15 +12,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from membership.port import ClusterView, InstanceInfo
+from mgmt.ha import replicator
 from mgmt.ha.keeper import RoleKeeper, Setting
 from mgmt.ha.role import Role
+from mgmt.model import store as store_module
 from mgmt.model.store import Put, Store
 from protocol.errors import GridError
 from protocol.ids import InstanceName
@@ -92,13 +95,29 @@ class PairWorld:
     def running(self) -> Generator[None]:
         """Patched, ruled by this world's time, and cleaned up afterwards."""
         try:
-            with patched(lambda: "boot", Disk(), self._logged), self.scheduler.ruling():
+            with (
+                patched(lambda: "boot", Disk(), self._logged),
+                self._small_limits(),
+                self.scheduler.ruling(),
+            ):
                 yield
         finally:
             for site in self.sites:
                 if site.store is not None:
                     site.store.close()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _small_limits(self) -> ExitStack:
+        """In half of the runs the log is short: whoever was away needs a full copy, in pieces."""
+        stack = ExitStack()
+        if self.rng.random() < 0.5:
+            for module, name, value in (
+                (store_module, "CHANGES_KEPT", 20),
+                (replicator, "BATCH_BYTES", 150),
+                (replicator, "PIECE_BYTES", 700),
+            ):
+                stack.enter_context(mock.patch.object(module, name, value))
+        return stack
 
     def problem(self, text: str) -> None:
         """Something that must not happen."""
@@ -160,7 +179,7 @@ class PairWorld:
                 has_grid=lambda: site.number == 1 or store.seq > 0,
                 automatic=lambda: True,
                 began=partial(self._began, site, store),
-                ceased=lambda: None,
+                ceased=lambda: (),
             ),
         )
         site.keeper.start()

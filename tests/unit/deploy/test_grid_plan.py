@@ -17,7 +17,10 @@ def test_the_default_grid_has_the_documented_ports() -> None:
     assert (plan.daemon_port, plan.cs_port, plan.mgmt_port) == (6624, 6625, 3754)
     assert plan.external_addresses() == [f"127.0.1.{n}" for n in (13, 14, 15, 16)]
     listeners = [(address, port) for _, address, port in plan.listeners()]
-    assert len(set(listeners)) == len(listeners) == 9 + 2 + 8
+    assert len(set(listeners)) == len(listeners) == 9 + 4 + 8
+    alone = from_environment({"GRID_DIR": "/g", "STANDBY": "off"})
+    assert [home.parent.name for home in alone.management_homes()] == ["host1"]
+    assert len(list(alone.listeners())) == 9 + 2 + 8
 
 
 def test_grids_with_other_bases_share_no_listener() -> None:
