@@ -1,7 +1,8 @@
 """`python -m tests.sim --seeds 1000 --start 0`: simulations, one seed after the other.
 
 A failing seed is printed with what it violates; `--trace` writes everything that happened in it.
-`--only replication` runs the replica set machine alone, `--only grid` whole data instances.
+`--only replication` runs the replica set machine alone, `--only grid` whole data instances,
+`--only management` the two management instances.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> int:
     arguments = _arguments()
     warnings.simplefilter("ignore", RuntimeWarning)  # tasks of dead processes never go on
     gc.disable()  # abandoned tasks end in an order that depends on the collector
-    worlds = {"replication": _replication, "grid": _grid}
+    worlds = {"replication": _replication, "grid": _grid, "management": _management}
     names = [arguments.only] if arguments.only else list(worlds)
     return max([_run(name, worlds[name](arguments), arguments) for name in names])
 
@@ -81,6 +82,21 @@ def _grid(arguments: argparse.Namespace) -> Callable[[int], tuple[list[str], dic
     return one
 
 
+def _management(
+    arguments: argparse.Namespace,
+) -> Callable[[int], tuple[list[str], dict[str, int]]]:
+    from tests.sim.management_world import play
+
+    def one(seed: int) -> tuple[list[str], dict[str, int]]:
+        world = play(seed)
+        if arguments.trace:
+            Path(arguments.trace).write_text("\n".join(world.trace) + "\n")
+        counts = {"writes": world.writes, "acknowledged": len(world.acknowledged)}
+        return world.problems, {**counts, "promotions": world.begun}
+
+    return one
+
+
 def _replication(
     arguments: argparse.Namespace,
 ) -> Callable[[int], tuple[list[str], dict[str, int]]]:
@@ -103,7 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--only", choices=("replication", "grid"), help="default: both")
+    parser.add_argument("--only", choices=("replication", "grid", "management"))
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--shape", help="KxSETS of grids; default: by the seed")
     parser.add_argument("--trace", help="a file for what happened in the last seed")
