@@ -1,4 +1,4 @@
-"""The documented sessions T09 to T13, T36, T42 and T50, replayed with real processes.
+"""The documented sessions T09 to T13, T36, T42 to T44, T46 and T50, replayed with real processes.
 
 Two replica sets instead of three, ports and folders of the test. T35 (an element that recovers)
 lasts too short to be caught here: tests/unit/mgmt/test_rollup.py has it.
@@ -209,6 +209,63 @@ def test_connections_are_shown(grid: CommandGrid) -> None:
             ("host3", "reports", "client", "APPUSER"),
         ]
     assert "-connections" in grid.refused("dbStatus", "database1", "-system")
+
+
+def transfer_ended(grid: CommandGrid, kind: str) -> list[str]:
+    """Lines of a status, once its last one says that it is over."""
+    deadline_s = time.monotonic() + 30
+    while True:
+        lines = grid.admin(f"db{kind}Status", "database1")
+        if "InProgress" not in lines[-1]:
+            return lines
+        assert time.monotonic() < deadline_s, lines
+        time.sleep(0.1)  # other processes cannot be awaited, only asked
+
+
+def test_t43_t44_t46_repository_backup_restore_and_logs(grid: CommandGrid) -> None:
+    folder = grid.folder / "repositories"
+    folder.mkdir()
+    words = ("-path", str(folder), "-method", "mount")
+    assert grid.admin("repositoryCreate", "repo1", *words) == ["Repository repo1 created"]
+    with administrator(grid) as connection:
+        connection.execute("CREATE TABLE appuser.kept (id NUMBER(9) PRIMARY KEY)")
+        connection.execute("INSERT INTO appuser.kept VALUES (7)")
+    backup = ("dbBackup", "database1", "-repository", "repo1", "-name", "b1")
+    assert grid.admin(*backup) == ["dbBackup b1 started"]
+    lines = transfer_ended(grid, "Backup")
+    headings = ("Database", "Backup", "Repository", "Host", "Instance", "Elem", "State")
+    assert lines[0].split() == [*headings, "Started", "Finished"]
+    for line in lines[2:4]:
+        assert re.fullmatch(
+            rf"database1 b1 +repo1 +host\d instance1 +\d Completed {EVENT} {EVENT}", line
+        )
+    assert re.fullmatch(rf"database1 b1 +repo1 +Completed {EVENT} {EVENT}", lines[4])
+
+    again = grid.refused("dbRestore", "database1", "-repository", "repo1", "-backup", "b1")
+    assert "database database1 exists already" in again
+    for command in ("dbClose", "dbUnload", "dbDestroy"):
+        grid.admin(command, "database1", "-wait")
+    restore = ("dbRestore", "database1", "-repository", "repo1", "-backup", "b1")
+    assert grid.admin(*restore) == ["dbRestore b1 started"]
+    lines = transfer_ended(grid, "Restore")
+    assert [line.split()[6] for line in lines[2:6]] == ["Completed"] * 4
+    grid.admin("dbLoad", "database1", "-wait")
+    grid.admin("dbOpen", "database1", "-wait")
+    until_words(grid, "created,loaded-complete,open")
+    with administrator(grid) as connection:
+        assert connection.execute("SELECT id FROM appuser.kept").fetchall() == [(7,)]
+        connection.execute("DROP TABLE appuser.kept")
+
+    assert grid.admin("gridLogCollect", "-repository", "repo1", "mycollection") == [
+        "Logs copied to collection mycollection in repository repo1"
+    ]
+    collected = folder / "repo1" / "mycollection"
+    assert len(list(collected.glob("host*.instance1/ttmesg.log"))) == 5
+    unnamed = grid.admin("dbBackup", "database1", "-repository", "repo1", "-wait")
+    assert re.fullmatch(r"dbBackup B\d{14} started", unnamed[0])
+    name = unnamed[0].split()[1]
+    deleted = grid.admin("dbBackupDelete", "-repository", "repo1", "-name", name)
+    assert deleted == [f"Backup {name} deleted from repo1"]
 
 
 def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
