@@ -51,6 +51,10 @@ def take(element: Element, folder: Path, epoch: int) -> SetFacts:
     image = Element.install_snapshot(copy, folder, element.identity, _quiet(element.settings))
     try:
         _go_back(image, epoch)
+        if image.bucket_indexes():  # of a lead that moves buckets
+            image.begin()
+            image.drop_bucket_indexes()
+            image.commit()
         return facts_of(image)
     finally:
         image.close(clean=True)

@@ -18,7 +18,7 @@ from mgmt.ops.operation import State, Step
 from mgmt.ops.runner import Progress, Running, StepContext
 from mgmt.service.carrying import Carrier
 from mgmt.service.context import Management
-from mgmt.service.data_jobs import DataJobs, together
+from mgmt.service.data_jobs import AWAY, DataJobs, together
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord
 from mgmt.service.imaging import Images, Imaging, Source, prefix_of
@@ -169,7 +169,12 @@ class BackupService:
         book = ProgressBook(self._transfers, transfer, now_us)
         self._transfers.put(transfer)
         try:
-            manifest = await self._write(record, depot, book, body, prefix)
+            try:
+                manifest = await self._write(record, depot, book, body, prefix)
+            except AWAY as error:  # a source: perhaps another copy serves
+                log.warning("backup.repeated", database=record.name, why=error.message)
+                await self._cleaned(record, depot, name, prefix)
+                manifest = await self._write(record, depot, book, body, prefix)
         except BaseException as error:
             if not self._management.acting():
                 raise  # the next active begins anew

@@ -13,7 +13,6 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlineError,
     GridError,
-    OperationError,
     PeerLostError,
     PeerUnreachableError,
 )
@@ -88,7 +87,7 @@ class DataJobs:
             watch(key, report)
             await asyncio.sleep(POLL_S)
             if self._life(instance) != life:
-                raise OperationError(
+                raise PeerLostError(
                     f"{instance} stopped meanwhile", hint="Repeat the command when it is back."
                 )
             try:
@@ -104,7 +103,7 @@ class DataJobs:
             error.message = f"{instance}: {error.message}"
             raise error
         if report.state != m.DONE:
-            raise OperationError(
+            raise PeerLostError(
                 f"{instance} was restarted meanwhile", hint="Repeat the command when it is back."
             )
         return report

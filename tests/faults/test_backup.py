@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 async def test_backups_under_load_while_management_and_data_instances_die(
     grid: RealGrid, watch: Observer, tmp_path: Path
 ) -> None:
-    """A backup goes on under a restarted management; a lost source fails it; the sum is right."""
+    """A backup goes on under a restarted management; another copy stands in; the sum is right."""
     await _tables(grid)
     await asyncio.to_thread(_admin, grid, "repositoryCreate", "repo1", "-path", str(tmp_path),
                             "-method", "mount")  # fmt: skip
@@ -44,8 +44,8 @@ async def test_backups_under_load_while_management_and_data_instances_die(
         source = int(_row(grid, "b2")["parts"][0]["host"].removeprefix("host"))
         grid.kill_instance(source)
         row = await _ended(grid, "b2")
-        assert (row["state"], "host" in row["message"]) == ("Failed", True), row
-        assert not (tmp_path / "repo1" / "b2").exists()
+        assert row["state"] == "Completed", row
+        assert f"host{source}" not in {part["host"] for part in row["parts"]}
         await asyncio.to_thread(grid.start_instance, source)
         await watch.whole()
 

@@ -19,6 +19,7 @@ from mgmt.api import schema_backups as requests
 from mgmt.service.transfers import CANCELLED, COMPLETED, FAILED
 from mgmt.transport.ssh import HostTransports
 from protocol.errors import GridError, UnknownDatabaseError
+from protocol.messages import moving
 from tests.support.ssh_hosts import ssh_hosts
 from tests.support.whole_grid import DATABASE, WAIT_S, WholeGrid, whole_grid
 
@@ -382,6 +383,50 @@ async def test_a_full_repository_fails_the_backup_and_leaves_no_manifest(tmp_pat
             assert (await last(grid, "backup")).state == FAILED
         finally:
             await asyncio.to_thread(subprocess.run, ["umount", "-l", str(small)], check=True)
+
+
+async def move(grid: WholeGrid, source: int, target: int, share: int) -> None:
+    """Move every `share`-th bucket of a replica set to another one."""
+    assert grid.managed.instance is not None
+    rpc = grid.managed.instance.management.rpc
+    assert rpc is not None
+    peer = rpc.peer(grid.nodes[source - 1].name)  # K = 1: its only element leads
+    ask = moving.OwnedBuckets(DATABASE, source)
+    async with asyncio.timeout(WAIT_S):
+        while not (owned := await peer.call(ask, WAIT_S)).known:
+            await asyncio.sleep(0.05)  # the lead fills its table soon; management asks again too
+    left = tuple(b for first, last in owned.ranges for b in range(first, last + 1))[::share]
+    async with asyncio.timeout(WAIT_S):
+        while left:
+            moved = await peer.call(moving.MoveBuckets(DATABASE, source, target, left), WAIT_S)
+            left = moved.left
+
+
+async def test_buckets_that_were_moved_are_where_they_were(tmp_path: Path) -> None:
+    async with whole_grid(tmp_path, k=1, data=2) as grid:
+        await grid.create()
+        await repository(grid, tmp_path)
+        await all_kinds(grid)
+        rows = await content(grid)
+        await move(grid, 1, 2, 2)
+        await backup(grid, "b1")
+        export = requests.DbExport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
+        await grid.call(export)
+        for make in (
+            requests.DbRestore(name=DATABASE, repository="repo1", backup="b1", wait_s=WAIT_S),
+            requests.DbImport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S),
+        ):
+            await grid.destroy()
+            await grid.call(make)
+            await grid.open()
+            assert await content(grid) == rows
+            await move(grid, 2, 1, 3)
+            assert await content(grid) == rows
+            client = await grid.nodes[0].connect()
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await client.execute("INSERT INTO customers VALUES (900, 'x', '7@x', 1)")
+            assert await client.fetchval("SELECT numbers.NEXTVAL FROM dual") > 100
+            await client.close()
 
 
 async def test_logs_of_all_instances_come_into_a_collection(tmp_path: Path) -> None:
