@@ -24,6 +24,7 @@ from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.deadlock_watch import DeadlockWatch
 from data.txn.epochs import EpochClock
+from data.txn.evicted import outcome_without_anchor
 from data.txn.isolation import isolation_of_attribute
 from data.txn.lead import LeadWriter
 from data.txn.settling import Settling
@@ -136,6 +137,7 @@ class Database:
         """Take the map as membership shows it now, and keep house."""
         if trace.listener is not None:
             trace.step("data/database.py")
+        self._settling.is_gone = self._is_gone
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeping")
         self.epochs.start()
         self.view_changed(self._membership.view())
@@ -341,9 +343,15 @@ class Database:
         try:
             anchor = workspace.participants[0]
             deadline_s = boottime_s() + RESOLVE_TIMEOUT_S
-            ask = AskOutcome(self.spec.database, anchor, txn, in_doubt=True)
-            outcome: Outcome = await router.call_until(anchor, ask, deadline_s)
-            commit = outcome.state == "committed"
+            if self._is_gone(anchor):
+                found = await self._outcome_without_anchor(workspace)
+                if found is None:
+                    return
+                commit = found
+            else:
+                ask = AskOutcome(self.spec.database, anchor, txn, in_doubt=True)
+                outcome: Outcome = await router.call_until(anchor, ask, deadline_s)
+                commit = outcome.state == "committed"
             if anchor != self.writer.rs:
                 if commit:
                     self.writer.anchor_decided(txn)
@@ -356,6 +364,24 @@ class Database:
             log.info("txn.still_in_doubt", txn=txn, error=error.message)
         finally:
             self._resolving.discard(txn)
+
+    def _is_gone(self, rs: int) -> bool:
+        """The replica set was taken out of the map: evicted, or removed when nobody needed it."""
+        return bool(self.map.ranges) and rs not in self.map.replica_sets()
+
+    async def _outcome_without_anchor(self, workspace: Workspace) -> bool | None:
+        names = {i.incarnation: i.name for i in self._membership.view().instances.values()}
+        others = [
+            rs for rs in workspace.participants if rs != self.writer.rs and not self._is_gone(rs)
+        ]
+        return await outcome_without_anchor(
+            self.spec.database,
+            workspace.txn,
+            others,
+            str(names.get(workspace.txn.incarnation, "")),
+            workspace.prepared_s,
+            self.space.router,
+        )
 
 
 def create_element(spec: ElementSpec, instance: str) -> Element:

@@ -26,6 +26,7 @@ from data.database import (
     rebuild_element,
     storage_settings,
 )
+from data.exec import distribution_views
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
@@ -86,6 +87,7 @@ class DataInstance:
         self._backups = BackupServer(str(info.name), self._find, self.keeper, storage_settings)
         self._backups.register(rpc)
         moving.register(rpc, self.database)
+        distribution_views.register(rpc, self.database)
         mode = settings.server_encryption
         self._engine = DataEngine(
             self._served, lambda database: bool(self.keeper.reports(database))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from protocol.limits import BUCKET_COUNT
@@ -40,6 +42,9 @@ class DistributionMap(msgspec.Struct, frozen=True):
     # (replica set, ownership version): how often its buckets changed; 0 where it is not listed.
     # Together with `ranges` and `idle` written by data instances only (data/moving/).
     versions: tuple[tuple[int, int], ...] = ()
+    # While buckets move: where they shall be in the end, and where they were at the beginning.
+    next_ranges: tuple[BucketRange, ...] = ()
+    previous_ranges: tuple[BucketRange, ...] = ()
 
     def encode(self) -> bytes:
         """JSON, as stored in membership."""
@@ -68,8 +73,22 @@ class DistributionMap(msgspec.Struct, frozen=True):
 
     def bucket_table(self) -> tuple[int, ...]:
         """Replica set of each of the BUCKET_COUNT buckets; 0 where none owns it."""
-        table = [0] * BUCKET_COUNT
-        for span in self.ranges:
-            for bucket in range(span.first, span.last + 1):
-                table[bucket] = span.replica_set
-        return tuple(table)
+        return table_of(self.ranges)
+
+    def moving(self) -> tuple[int, int]:
+        """(buckets that the redistribution under way moves, those that are not there yet)."""
+        if not self.next_ranges:
+            return 0, 0
+        target = table_of(self.next_ranges)
+        before, now = table_of(self.previous_ranges), self.bucket_table()
+        left = sum(a != b for a, b in zip(now, target, strict=True))
+        return max(left, sum(a != b for a, b in zip(before, target, strict=True))), left
+
+
+def table_of(ranges: Iterable[BucketRange]) -> tuple[int, ...]:
+    """Replica set of each of the BUCKET_COUNT buckets; 0 where none owns it."""
+    table = [0] * BUCKET_COUNT
+    for span in ranges:
+        for bucket in range(span.first, span.last + 1):
+            table[bucket] = span.replica_set
+    return tuple(table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
 from data.exec import settings
+from data.exec.distribution_views import DistributionViews
 from data.exec.transactions import TransactionViews
 from data.storage.scratch import connect_plain
 from protocol.errors import CatalogQueryLateError
@@ -28,12 +29,13 @@ class CatalogAnswers:
     def __init__(self, space: Coordination) -> None:
         self._space = space
         self.transactions = TransactionViews(space)
+        self.distribution = DistributionViews(space)
         self._mine: TxnId | None = None  # the transaction of the session that asks
         self._queries = CatalogQueries(connect_plain, self._live, seconds_max=INLINE_S)
         self._turn = asyncio.Lock()  # of the long ones, which run on a thread
         self._long_mine: TxnId | None = None
         self._long = CatalogQueries(
-            connect_plain, lambda view, _: self.transactions.rows(view, self._long_mine)
+            connect_plain, lambda view, _: self._rows(view, self._long_mine)
         )
 
     def describe(
@@ -81,7 +83,17 @@ class CatalogAnswers:
 
     def _live(self, view: str, session: SessionFacts) -> Sequence[StorageRow] | None:
         """Rows of a V$ view; None: nothing is known of it."""
-        return self.transactions.rows(view, self._mine)
+        return self._rows(view, self._mine)
+
+    def _rows(self, view: str, mine: TxnId | None) -> Sequence[StorageRow] | None:
+        rows = self.distribution.rows(view)
+        return rows if rows is not None else self.transactions.rows(view, mine)
+
+    async def refresh(self, text: str) -> str:
+        """Ask other elements what the views named in a query want to know; returns a warning."""
+        if self.distribution.is_named_in(text):
+            await self.distribution.refresh()
+        return await self.transactions.refresh(text) if self.transactions.is_named_in(text) else ""
 
     def close(self) -> None:
         """Give the private database up."""

@@ -335,12 +335,11 @@ class Session:
         return running.start()
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
-        views = self.space.catalog_queries.transactions
-        if views.is_named_in(plan.text):
-            warning = await views.refresh(plan.text)
-            if warning:
-                running.sink.notice("WARNING", warning, "01000")
-        rows = await self.space.catalog_queries.run(plan.text, values, self)
+        queries = self.space.catalog_queries
+        warning = await queries.refresh(plan.text)
+        if warning:
+            running.sink.notice("WARNING", warning, "01000")
+        rows = await queries.run(plan.text, values, self)
         return await self._show(running, rows)
 
     async def _show(self, running: Running, rows: list[StorageRow]) -> str:

@@ -41,6 +41,10 @@ _DDL_TAG = re.compile(
 )
 
 
+# TimesTen's procedure is a query here: it has a row
+_PROGRESS = re.compile(r"\s*CALL\s+ttDistributionProgress\s*(\(\s*\))?\s*;?\s*", re.IGNORECASE)
+
+
 class Compiler:
     """Compiles statements against one version of the catalog. Make a new one per version."""
 
@@ -77,6 +81,8 @@ class Compiler:
     def _compile(self, text: str, statement: Statement) -> CompiledStatement:
         if asks_catalog(text, self._names.__contains__):
             return self._catalog_query(text, statement)
+        if _PROGRESS.fullmatch(text):
+            return self._catalog_query("SELECT * FROM SYS.V$DISTRIBUTION_PROGRESS", statement)
         parsed = parse_statement(text)
         for _ in range(parsed.param_count):
             if len(statement.slots) < parsed.param_count:

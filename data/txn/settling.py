@@ -12,7 +12,7 @@ docs/decisions/0025-decisions-are-forgotten-by-the-lead.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -47,6 +47,8 @@ class Settling:
     """The old decisions of one element while it leads. `sweep` now and then; one at a time."""
 
     def __init__(self, db: str, element: Element, writer: LeadWriter, calls: Calls) -> None:
+        # the replica set is not in the map any more; set by data/database.py
+        self.is_gone: Callable[[int], bool] = lambda rs: False
         self._db = db
         self._element = element
         self._writer = writer
@@ -113,7 +115,11 @@ class Settling:
         deadline_s = boottime_s() + CALL_TIMEOUT_S
         return all(
             await asyncio.gather(
-                *(self._tell_one(rs, decision, deadline_s) for rs in decision.participants[1:])
+                *(
+                    self._tell_one(rs, decision, deadline_s)
+                    for rs in decision.participants[1:]
+                    if not self.is_gone(rs)
+                )
             )
         )
 

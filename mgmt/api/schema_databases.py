@@ -82,7 +82,7 @@ class Going(msgspec.Struct, frozen=True):
 class DbDistribute(Request, frozen=True, kw_only=True):
     """Change the distribution map. `add`: "all", "host" or "host.instance".
 
-    `force`: evict also elements that live.
+    `force`: evict also elements that live. `rows_per_s`: bound of the cost to clients; 0: none.
     """
 
     PATH: ClassVar[str] = "databases/distribute"
@@ -92,6 +92,7 @@ class DbDistribute(Request, frozen=True, kw_only=True):
     remove: tuple[Going, ...] = ()
     evict: tuple[Going, ...] = ()
     force: bool = False
+    rows_per_s: int = 0
     apply: bool = False
     reset: bool = False
     resync: bool = False
@@ -255,6 +256,33 @@ class SetReadiness(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     state: str
 
 
+class RedistributionStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How far the move of buckets is. `seconds_left` -1: unknown."""
+
+    percent: int
+    buckets: int
+    buckets_left: int
+    rows: int = 0  # moved so far
+    seconds_left: int = -1
+    source: int = 0  # the replica sets between which rows move at this moment
+    target: int = 0
+    waits: str = ""  # why it does not get on; "": it does
+
+    def words(self) -> str:
+        """As dbStatus and dbDistribute show it."""
+        done = self.buckets - self.buckets_left
+        parts = [f"{self.percent} % ({done} of {self.buckets} buckets)"]
+        if self.rows:
+            parts.append(f"{self.rows} rows")
+        if self.source:
+            parts.append(f"replica set {self.source} to {self.target}")
+        if self.seconds_left >= 0:
+            parts.append(f"about {self.seconds_left} s left")
+        if self.waits:
+            parts.append(f"waits: {self.waits}")
+        return ", ".join(parts)
+
+
 class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One database."""
 
@@ -269,6 +297,7 @@ class DatabaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pt_version: int  # of the distribution map; 0: none
     as_of: int  # microseconds since 1970 UTC
     overall: Overall
+    redistribution: RedistributionStatus | None = None
     load_state: str  # Loadable | Not loadable | Loaded | Waiting for seed
     readiness: tuple[SetReadiness, ...]
     instances: tuple[InstanceOfDatabase, ...]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from mgmt.placement import replica_sets
+from mgmt.placement.rebalance import balanced, is_balanced, ranges_of
 from protocol.errors import ModelError
 from protocol.topology import DistributionMap, ElementPlace
 
@@ -67,12 +68,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Nothing is to be done."""
-        return not (self.replacements or self.evicted or self.new_sets or self.removed)
-
-    @property
-    def only_replaces(self) -> bool:
-        """No replica set comes or goes."""
-        return bool(self.replacements) and not (self.evicted or self.new_sets or self.removed)
+        return not (
+            self.replacements or self.evicted or self.new_sets or self.removed or self.moves
+        )
 
 
 def plan(
@@ -115,16 +113,28 @@ def plan(
             added.append(NewSet(number, members))
     book.check_left(evicted, removed, added)
     sets = {*current.replica_sets(), *(s.replica_set for s in added)}
+    after = tuple(sorted(sets - set(evicted) - set(removed)))
+    unfinished = not replacements and not is_balanced(current.bucket_table(), after)
     made = Plan(
         replacements=tuple(replacements),
         evicted=tuple(evicted),
         new_sets=tuple(added),
         removed=tuple(removed),
-        after=tuple(sorted(sets - set(evicted) - set(removed))),
-        moves=bool(removed or len(fresh) > len(heirs)),
+        after=after,
+        moves=bool(removed or len(fresh) > len(heirs) or (unfinished and not evicted)),
     )
     book.check_loaded(made)
     return made
+
+
+def check_group(old: ElementPlace, new: ElementPlace) -> None:
+    """A replacement is of the same data space group. Raises ModelError."""
+    if new.data_space != old.data_space:
+        raise ModelError(
+            f"{new.instance} is in data space group {new.data_space} and cannot replace"
+            f" {old.instance} of group {old.data_space}",
+            hint="A replacement comes from the same data space group.",
+        )
 
 
 class _Book:
@@ -152,12 +162,7 @@ class _Book:
                 f"{self._name(mark.successor)} cannot replace {old.instance}: it is in the"
                 " distribution map already"
             )
-        if new.data_space != old.data_space:
-            raise ModelError(
-                f"{new.instance} is in data space group {new.data_space} and cannot replace"
-                f" {old.instance} of group {old.data_space}",
-                hint="A replacement comes from the same data space group.",
-            )
+        check_group(old, new)
         if sum(m.successor == mark.successor for m in self._marks) > 1:
             raise ModelError(
                 f"{new.instance} cannot replace two elements",
@@ -329,6 +334,29 @@ def entered(current: DistributionMap, new: NewSet) -> DistributionMap:
         return current
     made = with_sets(current, dict.fromkeys(new.elements, new.replica_set))
     return msgspec.structs.replace(made, idle=(*current.idle, new.replica_set))
+
+
+def aiming_at(current: DistributionMap, after: tuple[int, ...]) -> DistributionMap:
+    """The same with the table of the end written down: balanced over the sets of `after`.
+
+    What an interrupted operation wrote down stays, if it is for the same sets.
+    """
+    if {span.replica_set for span in current.next_ranges} == set(after):
+        return current
+    target = ranges_of(balanced(current.bucket_table(), after))
+    return msgspec.structs.replace(
+        current,
+        version=current.version + 1,
+        next_ranges=target,
+        previous_ranges=current.ranges,
+    )
+
+
+def settled(current: DistributionMap) -> DistributionMap:
+    """Nothing moves any more."""
+    if not current.next_ranges:
+        return current
+    return msgspec.structs.replace(current, version=current.version + 1, next_ranges=())
 
 
 def changed(current: DistributionMap, elements: tuple[ElementPlace, ...]) -> DistributionMap:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from protocol.limits import BUCKET_COUNT
-from protocol.topology import BucketRange
+from protocol.topology import BucketRange, table_of
+
+__all__ = ["Move", "Table", "balanced", "is_balanced", "moves", "ranges_of", "runs_of", "table_of"]
 
 Table = tuple[int, ...]  # replica set of each bucket
 
@@ -105,15 +107,6 @@ def ranges_of(table: Sequence[int]) -> tuple[BucketRange, ...]:
         elif owner:
             ranges.append(BucketRange(bucket, bucket, owner))
     return tuple(ranges)
-
-
-def table_of(ranges: Iterable[BucketRange]) -> Table:
-    """Replica set of each bucket; 0 where none owns it."""
-    table = [0] * BUCKET_COUNT
-    for span in ranges:
-        for bucket in range(span.first, span.last + 1):
-            table[bucket] = span.replica_set
-    return tuple(table)
 
 
 def runs_of(buckets: Sequence[int]) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from mgmt.model.store import Delete, Put, Store
 from mgmt.model.types import GridFacts, Instance, Model
 from mgmt.model.versions import Versions
 from mgmt.ops.runner import Runner, at_once
+from mgmt.service.move_progress import Meter
 from mgmt.service.placed import Placed
 from mgmt.transport.port import Transports
 from protocol.clock import Clock
@@ -180,6 +181,8 @@ class Management:
         default_factory=list
     )
 
+    # databases whose buckets move now, by name
+    meters: dict[str, Meter] = dataclasses.field(default_factory=dict)
     # background work that goes on as long as this instance is the active one (then cancelled)
     while_active: list[Callable[[], Coroutine[None, None, None]]] = dataclasses.field(
         default_factory=list

@@ -17,6 +17,7 @@ from mgmt.model.types import Model
 from mgmt.placement import map_builder
 from mgmt.service.context import Management
 from mgmt.service.database_records import (
+    REMOVED,
     DatabaseRecord,
     Databases,
     ElementRecord,
@@ -178,6 +179,19 @@ class Reach:
             f"the distribution map of {name} changes all the time", hint="Repeat the command."
         )
 
+    def remember(self, new: DistributionMap, gone: dict[int, str] | None = None) -> None:
+        """Write down what a map says of the elements; `gone`: those taken out, and why."""
+        record = self.databases.get(new.database)
+        sets = {e.element: e.replica_set for e in new.elements}
+        self.databases.put(
+            msgspec.structs.replace(
+                record,
+                elements=tuple(_remembered(e, sets, gone or {}) for e in record.elements),
+                map_version=new.version,
+                next_replica_set=max([record.first_free_set, *(n + 1 for n in sets.values())]),
+            )
+        )
+
     async def publish_elements(self, name: str) -> None:
         """Make the list of elements known: the map as it is, with all elements in it."""
         record = self.databases.get(name)
@@ -216,6 +230,22 @@ def _message(record: DatabaseRecord, verb: str, element: ElementRecord) -> Messa
     if verb == "load":
         return admin.LoadElement(record.name, record.database_id, record.attributes)
     return _PLAIN[verb](record.name, record.database_id)
+
+
+def _remembered(
+    element: ElementRecord, sets: dict[int, int], gone: dict[int, str]
+) -> ElementRecord:
+    number = element.element
+    if number in gone:
+        return msgspec.structs.replace(
+            element.unmarked(), replica_set=0, gone=gone[number], in_previous=True
+        )
+    if number not in sets:  # another step took it out, or it is not listed yet
+        left = element.replica_set > 0
+        return msgspec.structs.replace(
+            element, replica_set=0, gone=element.gone or (REMOVED if left else "")
+        )
+    return msgspec.structs.replace(element, replica_set=sets[number])
 
 
 class Sweeper:

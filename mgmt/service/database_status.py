@@ -9,10 +9,12 @@ from mgmt.health import rollup
 from mgmt.health.collector import collect
 from mgmt.health.rollup import ElementHealth
 from mgmt.model.types import Host, Instance
+from mgmt.service import move_progress
 from mgmt.service.connections import connections_of
 from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import EVICTED, DatabaseRecord, ElementRecord
+from protocol.clock import boottime_s
 from protocol.messages.admin import ElementReport, InstanceReport
 from protocol.messages.sessions import PROXY, SYSTEM
 
@@ -57,7 +59,7 @@ async def status(
     """dbStatus."""
     records = [reach.databases.get(request.name)] if request.name else reach.databases.all()
     health = await health_of(management, reach, records)
-    databases = [_database(management, r, health[r.name], reach.alive()) for r in records]
+    databases = [_database(management, r, health[r.name], reach) for r in records]
     if request.connections:
         hidden = {kind for kind in (PROXY, SYSTEM) if not getattr(request, kind)}
         for at, record in enumerate(records):
@@ -90,7 +92,7 @@ def _database(
     management: Management,
     record: DatabaseRecord,
     elements: list[ElementHealth],
-    alive: frozenset[str],
+    reach: Reach,
 ) -> schema.DatabaseStatus:
     has_map = record.map_version > 0
     overall = rollup.overall(elements, intent=record.intent, has_map=has_map)
@@ -103,13 +105,32 @@ def _database(
         loaded=overall.summary[1] in _LOADED_WORDS,
         opened=overall.summary[2] == "open",
         delete_pending=record.intent == "destroyed",
-        pt_version=record.map_version,
+        pt_version=_version(reach, record),
         as_of=management.clock.wall_us(),
         overall=overall,
+        redistribution=_redistribution(management, reach, record),
         load_state=rollup.load_state(elements, readiness),
         readiness=readiness,
-        instances=tuple(_instance(management, record, e, alive) for e in elements),
+        instances=tuple(_instance(management, record, e, reach.alive()) for e in elements),
     )
+
+
+def _version(reach: Reach, record: DatabaseRecord) -> int:
+    """Of the map in force; 0: none. Data instances raise it too, while buckets move."""
+    known = reach.map_in_force(record.name) if record.map_version else None
+    return record.map_version if known is None else known.version
+
+
+def _redistribution(
+    management: Management, reach: Reach, record: DatabaseRecord
+) -> schema.RedistributionStatus | None:
+    meter, known = management.meters.get(record.name), reach.map_in_force(record.name)
+    if known is None or not known.next_ranges:
+        return None
+    if meter is None:
+        return move_progress.of_map(known)
+    meter.left(known.moving()[1])
+    return meter.status(boottime_s())
 
 
 def _instance(

@@ -21,7 +21,7 @@ from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord, ElementRecord
 from mgmt.service.redistribution import RESYNC, drop_steps, steps_of
 from protocol.clock import boottime_s
-from protocol.errors import ModelError, NotSupportedError, OperationError, UnknownModelObjectError
+from protocol.errors import ModelError, OperationError, UnknownModelObjectError
 from protocol.topology import DistributionMap
 
 ALL = "all"
@@ -132,6 +132,7 @@ class DistributionService:
             if new.element == chosen[0].element:
                 raise ModelError(f"{new.instance} cannot replace itself")
             _refuse_gone(record, new)
+            changes.check_group(chosen[0].place(), new.place())
             successor = new.element
             record = record.with_element(replace(new, add_next=True))
             verb += f" and replaced by {new.instance}"
@@ -198,16 +199,18 @@ class DistributionService:
                 "no element is marked for a change of the distribution map",
                 hint=f"ttGridAdmin dbDistribute {record.name} -add, -remove or -evict HOST",
             )
-        if not plan.only_replaces:
-            raise NotSupportedError(
-                "replica sets cannot be added, removed or evicted yet in this release"
-            )
         elements = tuple(
             msgspec.structs.replace(e, in_previous=e.replica_set > 0) for e in record.elements
         )
-        record = msgspec.structs.replace(record, elements=elements)
+        numbers = [record.first_free_set, *(new.replica_set + 1 for new in plan.new_sets)]
+        record = msgspec.structs.replace(record, elements=elements, next_replica_set=max(numbers))
         self._reach.databases.put(record)
-        await self._run(record, steps_of(record.name, plan), progress)
+        members = {
+            number: [place.element for place in places]
+            for number, places in current.replica_sets().items()
+        }
+        steps = steps_of(record.name, plan, members, request.rows_per_s)
+        await self._run(record, steps, progress)
         record = self._reach.databases.get(record.name)
         return schema.DbDistributeReply(
             messages=("Distribution map updated",), map_version=record.map_version

@@ -8,7 +8,7 @@ RPC or by what the map says (data/moving/, data/replication/).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -18,20 +18,17 @@ from mgmt.ops.operation import Step
 from mgmt.ops.runner import StepContext
 from mgmt.placement import changes
 from mgmt.placement.changes import Plan, Replacement
-from mgmt.service import database_status
+from mgmt.service import bucket_moves, database_status
 from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
-from mgmt.service.database_records import EVICTED, REMOVED, DatabaseRecord, ElementRecord
+from mgmt.service.database_records import EVICTED, REMOVED, DatabaseRecord
+from mgmt.service.patience import Patience
 from protocol import trace
-from protocol.clock import boottime_s
 from protocol.errors import OperationError
-from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.1
-SAY_S = 5.0  # between two lines of progress
-PATIENCE_S = 60.0  # so long an instance or a lead may be away before a step gives up
 LEAVE_S = 30.0  # so long an element that was taken out may take to unload
 
 BETWEEN = ("loading", "opening", "closing", "unloading")  # states of an element on its way
@@ -44,17 +41,39 @@ FINISH = "dist-finish"
 RESYNC = "dist-resync"
 
 
-def steps_of(name: str, plan: Plan) -> list[Step]:
-    """The operation of a plan."""
+def steps_of(
+    name: str, plan: Plan, members: Mapping[int, Iterable[int]], rows_per_s: int
+) -> list[Step]:
+    """The operation of a plan. `members`: the elements of each replica set."""
     steps: list[Step] = []
+    named: dict[str, object] = {"name": name}
     if plan.replacements:
-        pairs = {"name": name, "pairs": msgspec.to_builtins(plan.replacements)}
+        pairs = {**named, "pairs": msgspec.to_builtins(plan.replacements)}
         steps += [
             Step("Adding the replacements to their replica sets", JOIN, pairs, attempts=3),
             Step("Waiting until the replacements have all rows", AWAIT_JOINED, pairs),
             Step("Taking the replaced elements out", LEAVE, pairs, attempts=3),
         ]
-    return [*steps, Step("Updating the distribution map", FINISH, {"name": name}, attempts=3)]
+    for number in plan.evicted:
+        gone = {**named, "elements": list(members[number]), "gone": EVICTED}
+        steps.append(Step(f"Evicting replica set {number}", DROP, gone, attempts=3))
+    for new in plan.new_sets:
+        body = {**named, "set": msgspec.to_builtins(new)}
+        seeded = {**named, "rs": new.replica_set}
+        steps.append(Step(f"Forming replica set {new.replica_set}", bucket_moves.ENTER, body))
+        steps.append(Step(f"Filling replica set {new.replica_set}", bucket_moves.SEED, seeded))
+    sets = {**named, "after": list(plan.after)}
+    if not plan.replacements or plan.evicted or plan.new_sets or plan.removed:
+        title = "Giving buckets without replica set to others"
+        steps.append(Step(title, bucket_moves.ADOPT, sets))
+        steps.append(Step("Moving buckets", bucket_moves.MOVE, {**sets, "rows_per_s": rows_per_s}))
+    for number in plan.removed:
+        title = f"Taking replica set {number} out"
+        gone = {**named, "elements": list(members[number]), "gone": REMOVED}
+        steps.append(Step(f"Ending work at replica set {number}", bucket_moves.RETIRE,
+                          {**named, "rs": number}))  # fmt: skip
+        steps.append(Step(title, DROP, gone, attempts=3))
+    return [*steps, Step("Updating the distribution map", FINISH, named, attempts=3)]
 
 
 def drop_steps(name: str, elements: Iterable[int]) -> list[Step]:
@@ -80,13 +99,13 @@ class Redistribution:
             trace.step("mgmt/service/redistribution.py")
         name, pairs = str(body["name"]), _pairs(body)
         new = await self._reach.change_map(name, lambda m: changes.joined(m, pairs))
-        self._remember(new)
+        self._reach.remember(new)
         return "OK"
 
     async def perform_await_joined(self, body: dict[str, Any], context: StepContext) -> str:
         """Until every replacement is in sync: it has all that was ever acknowledged."""
         name, pairs = str(body["name"]), _pairs(body)
-        patience = _Patience()
+        patience = Patience()
         while True:
             waiting = [p for p in pairs if not self._is_in_sync(name, p)]
             if not waiting:
@@ -134,14 +153,14 @@ class Redistribution:
                 )
         olds = {p.old: EVICTED if p.evicted else REMOVED for p in pairs}
         new = await self._reach.change_map(name, lambda m: changes.without(m, olds))
-        self._remember(new, olds)
+        self._reach.remember(new, olds)
         return await self._until_left(name, frozenset(olds), context)
 
     async def _until_left(self, name: str, olds: frozenset[int], context: StepContext) -> str:
         """Until the elements are unloaded and no replica set counts them."""
         record = self._reach.databases.get(name)
         sets = sorted({e.replica_set for e in record.elements if e.replica_set})
-        patience = _Patience(LEAVE_S)
+        patience = Patience(LEAVE_S)
         while True:
             states = [self._reach.set_state(record.name, number) for number in sets]
             counted = [s for s in states if s is not None and olds & {s.lead, *s.in_sync}]
@@ -170,7 +189,7 @@ class Redistribution:
         if body.get("spare"):
             await self._check_spare(name, frozenset(gone))
         new = await self._reach.change_map(name, lambda m: changes.without(m, gone))
-        self._remember(new, gone)
+        self._reach.remember(new, gone)
         return await self._until_left(name, frozenset(gone), context)
 
     async def _check_spare(self, name: str, gone: frozenset[int]) -> None:
@@ -188,73 +207,17 @@ class Redistribution:
         """The records say what the map in force says; marks stay."""
         new = self._reach.map_in_force(self._reach.databases.get(str(body["name"])).name)
         if new is not None and new.ranges:
-            self._remember(new)
+            self._reach.remember(new)
         return "OK"
 
     async def perform_finish(self, body: dict[str, Any], context: StepContext) -> str:
         """Marks are done with; the records say what the map in force says."""
         record = self._reach.databases.get(str(body["name"]))
-        new = self._reach.map_in_force(record.name)
-        assert new is not None
+        new = await self._reach.change_map(record.name, changes.settled)
         done = tuple(e.unmarked() for e in record.elements)
         self._reach.databases.put(msgspec.structs.replace(record, elements=done))
-        self._remember(new)
+        self._reach.remember(new)
         return "OK"
-
-    # -- what management remembers ----------------------------------------------------------------
-    def _remember(self, new: DistributionMap, gone: dict[int, str] | None = None) -> None:
-        """Write down what a map says of the elements; `gone`: those taken out, and why."""
-        record = self._reach.databases.get(new.database)
-        sets = {e.element: e.replica_set for e in new.elements}
-        self._reach.databases.put(
-            msgspec.structs.replace(
-                record,
-                elements=tuple(_remembered(e, sets, gone or {}) for e in record.elements),
-                map_version=new.version,
-                next_replica_set=max([record.first_free_set, *(n + 1 for n in sets.values())]),
-            )
-        )
-
-
-def _remembered(
-    element: ElementRecord, sets: dict[int, int], gone: dict[int, str]
-) -> ElementRecord:
-    number = element.element
-    if number in gone:
-        return msgspec.structs.replace(
-            element.unmarked(), replica_set=0, gone=gone[number], in_previous=True
-        )
-    if number not in sets:  # another step took it out, or it is not listed yet
-        left = element.replica_set > 0
-        return msgspec.structs.replace(
-            element, replica_set=0, gone=element.gone or (REMOVED if left else "")
-        )
-    return msgspec.structs.replace(element, replica_set=sets[number])
-
-
-class _Patience:
-    """How long something that should not last has lasted."""
-
-    def __init__(self, limit_s: float = PATIENCE_S) -> None:
-        self._limit_s = limit_s
-        self._since_s: float | None = None
-        self._said_s = boottime_s()
-
-    def lost(self, bad: bool) -> bool:
-        """It has been bad all the time, for too long."""
-        if not bad:
-            self._since_s = None
-            return False
-        if self._since_s is None:
-            self._since_s = boottime_s()
-        return boottime_s() - self._since_s > self._limit_s
-
-    def says(self) -> bool:
-        """It is time for a line of progress."""
-        if boottime_s() - self._said_s < SAY_S:
-            return False
-        self._said_s = boottime_s()
-        return True
 
 
 def _pairs(body: dict[str, Any]) -> tuple[Replacement, ...]:
@@ -269,7 +232,13 @@ def _instance(record: DatabaseRecord, number: int) -> str:
 def install(management: Management) -> None:
     """Register the steps; called once."""
     service = Redistribution(management)
+    moves = bucket_moves.BucketMoves(management, Reach(management))
     register = management.runner.register
+    register(bucket_moves.ENTER, moves.perform_enter)
+    register(bucket_moves.SEED, moves.perform_seed)
+    register(bucket_moves.ADOPT, moves.perform_adopt)
+    register(bucket_moves.MOVE, moves.perform_move)
+    register(bucket_moves.RETIRE, moves.perform_retire)
     register(JOIN, service.perform_join)
     register(AWAIT_JOINED, service.perform_await_joined)
     register(LEAVE, service.perform_leave)

@@ -85,6 +85,10 @@ class LiveNode:
         reports = self.instance.keeper.reports()
         return reports[0].state if reports else ""
 
+    def leads(self) -> bool:
+        """Its element leads its replica set."""
+        return self.instance is not None and self.database().writer.leading
+
     def rows(self, table: str) -> list[tuple[object, ...]]:
         """All rows of a SQLite table in its element."""
         return sorted(self.database().element.read(f'SELECT * FROM "{table}"'), key=repr)

@@ -49,6 +49,8 @@ def summary(database: DatabaseStatus) -> str:
         lines.append(f"Completely created replica sets: {counts.n_rs_created} (of {total})")
         lines.append(f"Completely loaded replica sets: {counts.n_rs_loaded} (of {total})")
     lines += ["", f"Open elements: {counts.n_instances_opened} (of {counts.n_instances})"]
+    if database.redistribution is not None:
+        lines += ["", f"Redistribution: {database.redistribution.words()}"]
     return "\n".join(lines)
 
 
