@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-GROUP_ROWS = 600
+GROUP_ROWS = 250
 GROUP_BUCKETS = 256
+REST_SHARE = 1.0  # of the time that a group took: the rest belongs to clients
 
 
 def next_group(buckets: Sequence[int], rows: Mapping[int, int]) -> tuple[int, ...]:
@@ -26,8 +27,12 @@ def next_group(buckets: Sequence[int], rows: Mapping[int, int]) -> tuple[int, ..
 
 
 def pause_s(rows: int, took_s: float, rows_per_s: int) -> float:
-    """How long to rest after a group, so that no more than `rows_per_s` rows move; 0: no limit."""
-    return max(0.0, rows / rows_per_s - took_s) if rows_per_s else 0.0
+    """How long to rest after a group: as long as it took, and, `rows_per_s` > 0, so long that no
+
+    more rows move.
+    """
+    wanted_s = rows / rows_per_s - took_s if rows_per_s else 0.0
+    return max(REST_SHARE * took_s, wanted_s)
 
 
 def as_ranges(buckets: Sequence[int]) -> tuple[tuple[int, int], ...]:

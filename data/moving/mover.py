@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 GATE_WAIT_MS = 400  # writers of the group wait as long; then they go on, and the mover tries again
 REST_S = 0.3  # before that
-ROWS_PER_STEP = 500
+ROWS_PER_STEP = 250
 BYTES_PER_STEP = MIB
 COUNTS_S = 60.0  # how long counted rows are good enough to form groups
 FILE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"

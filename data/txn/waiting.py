@@ -14,7 +14,13 @@ from data.txn.facts import DDL_RESOURCE
 from data.txn.locks import Conflict, LockTable, Waiter, younger
 from data.txn.ports import Reply
 from protocol.clock import boottime_s
-from protocol.errors import DeadlockError, GridError, LockTimeoutError, SystemLockError
+from protocol.errors import (
+    DeadlockError,
+    GridError,
+    LockTimeoutError,
+    SystemLockError,
+    WorkspaceLostError,
+)
 from protocol.ids import TxnId
 from protocol.messages.txn import WaitEdge
 
@@ -60,6 +66,9 @@ class LockWaits:
         `until_s`: end of all waiting of this statement (boottime), 0.0 when it waits for the first
         time. `failed` is called after the reply has failed.
         """
+        if txn in self._waits:  # its statement was sent again after it was woken: that one waits
+            reply.fail(WorkspaceLostError("the statement was sent again"))
+            return
         now_s = boottime_s()
         until_s = until_s or now_s + wait_ms / 1000
         if until_s <= now_s:

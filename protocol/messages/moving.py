@@ -89,7 +89,8 @@ class MoveBuckets(msgspec.Struct, frozen=True, array_like=True, tag="moving.move
     """To the lead of the source: move these buckets to another set, in this order. Reply: Moved.
 
     Works for at most `for_ms`, then answers what is done; the caller asks for the rest. A group of
-    buckets is moved whole or not at all. `rows_per_s` 0: as fast as it goes.
+    buckets is moved whole or not at all. It rests half of the time; `rows_per_s` > 0 limits it
+    more.
     """
 
     db: str

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.errors import ElementStateError
 from protocol.messages import moving as m
 from tests.support.memory_grid import DATABASE, MemoryGrid
 from tests.support.moving import (
@@ -114,3 +115,45 @@ async def test_clients_of_every_kind_do_not_notice(pair: MemoryGrid) -> None:
     await client.close()
     check_rows(grid)
     print(load.done, load.errors)
+
+
+async def test_a_long_transaction_in_the_way_keeps_its_own_buckets_only(grid: MemoryGrid) -> None:
+    """What it has changed stays until it ends; everything else moves; it commits as ever."""
+    client, writer = await grid.connect(), await grid.connect()
+    await client.execute("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n INT) DISTRIBUTE BY HASH")
+    await client.executemany("INSERT INTO t VALUES ($1, 0)", [(n,) for n in range(300)])
+    await add_set(grid, 2)
+    await seed(grid, 2)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("UPDATE t SET n = 1 WHERE id < 3")
+    buckets = tuple(await owned(grid, 1))
+    moved: m.Moved = await ask(grid, 1, m.MoveBuckets(DATABASE, 1, 2, buckets, 0, 6000))
+    assert moved.left
+    assert "lock wait timed out" in moved.waits
+    assert moved.rows > 0
+    assert await client.fetchval("SELECT SUM(n) FROM t") == 0
+    await writer.execute("UPDATE t SET n = 1 WHERE id BETWEEN 3 AND 200")  # here and there
+    await transaction.commit()
+    assert await client.fetchval("SELECT SUM(n) FROM t") == 201
+    await move(grid, 1, 2, list(moved.left))
+    assert await owned(grid, 1) == []
+    assert check_rows(grid)["TERRY.T"] == 300
+    await client.close()
+    await writer.close()
+
+
+async def test_a_repeated_question_is_answered_as_done(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, n INT) DISTRIBUTE BY HASH")
+    await add_set(grid, 2)
+    first = await seed(grid, 2)
+    assert (await seed(grid, 2)).map_version == first.map_version
+    await move(grid, 1, 2, list(range(100)))
+    again: m.Moved = await ask(grid, 1, m.MoveBuckets(DATABASE, 1, 2, tuple(range(100))))
+    assert (again.left, again.rows) == ((), 0)
+    plan: m.Planned = await ask(grid, 1, m.PlanMove(DATABASE, 1, (5, 200)))
+    assert plan.buckets == ((200, 0),)
+    with pytest.raises(ElementStateError):  # it owns buckets
+        await ask(grid, 2, m.RetireReplicaSet(DATABASE, 1))
+    await client.close()
