@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from data.storage.element import Element
 from protocol.errors import GridError
 from protocol.messages.moving import MoveBuckets
 from tests.sim.grid import DATABASE, RESTART_S, SESSION_TIMEOUT_S, SimGrid, Site
@@ -43,6 +44,8 @@ class Faults:
         grid.network.slow_share = self._rng.choice((0.0, 0.0, 0.02, 0.1))
         grid.network.split_share = self._rng.choice((0.0, 0.05))
         grid.ensemble.fates = self._rng.choice((0.0, 0.1, 0.4))
+        if self._rng.random() < 0.4:
+            self._move_on()
         self._next()
 
     def _next(self) -> None:
@@ -80,9 +83,18 @@ class Faults:
         source = site.database.writer.rs
         target = self._rng.choice([n for n in range(1, self.grid.sets + 1) if n != source])
         own = site.database.writer.ownership.buckets()
+        used = buckets_with_rows(site.database.element)
+        count = self._rng.choice((1, 5, len(used)))
+        chosen = self._rng.sample(used, min(count, len(used)))
         first = self._rng.randrange(max(1, len(own)))
-        some = tuple(own[first : first + self._rng.choice((1, 20, 300))])
+        some = tuple({*chosen, *own[first : first + 20]})
         site.loop.deliver(self._begin_move, site, MoveBuckets(DATABASE, source, target, some))
+
+    def _move_on(self) -> None:
+        """In some seeds buckets move all the time."""
+        if self.grid.scheduler.now < self.until_s:
+            self.move()
+            self.grid.scheduler.later(self._rng.uniform(0.1, 0.6), self._move_on)
 
     def _begin_move(self, site: Site, message: MoveBuckets) -> None:
         assert site.loop is not None
@@ -251,3 +263,13 @@ class Faults:
     def _begin_stop(self, site: Site) -> None:
         assert site.loop is not None
         site.loop.spawn(self.grid.stop_in_order(site), "stop")
+
+
+def buckets_with_rows(element: Element) -> list[int]:
+    """Most buckets are empty here."""
+    found: set[int] = set()
+    for (name,) in element.read("SELECT name FROM sqlite_schema WHERE type = 'table'"):
+        if element.column_names(str(name))[-1] == "_BUCKET":
+            rows = element.read(f'SELECT DISTINCT _BUCKET FROM "{name}"')
+            found.update(int(str(row[0])) for row in rows)
+    return sorted(found)
