@@ -44,9 +44,13 @@ def claimed(
 ) -> DistributionMap | None:
     """The map when this replica set's table is older than it and has been given a new version:
 
-    what the set owns is its own.
+    what the set owns is its own, and nothing else. What it does not own is nobody's until its owner
+    says so.
     """
-    table = list(current.bucket_table())
+    table = [
+        own.gone.get(bucket, 0) if owner == rs else owner
+        for bucket, owner in enumerate(current.bucket_table())
+    ]
     for bucket in own.buckets():
         table[bucket] = rs
     return _changed(current, rs, own, table, others)

@@ -23,6 +23,7 @@ from data.txn.lead import LeadWriter
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
 from data.txn.move_steps import tables_with_buckets
+from data.txn.ownership import OWN_TABLE, VERSION_ROW
 from data.txn.ports import Reply
 from protocol import trace
 from protocol.clock import boottime_s
@@ -39,7 +40,15 @@ from protocol.errors import (
 )
 from protocol.limits import MIB
 from protocol.messages.moving import MoveBuckets, Moved, Planned
-from protocol.messages.sql import LockTable, PutIn, SetOwners, Step, TakeBuckets, TakeOut
+from protocol.messages.sql import (
+    LockTable,
+    PutIn,
+    SelectRows,
+    SetOwners,
+    Step,
+    TakeBuckets,
+    TakeOut,
+)
 from protocol.messages.txn import Acknowledged
 from protocol.sqltypes import StorageRow
 
@@ -51,6 +60,7 @@ ROWS_PER_STEP = 250
 BYTES_PER_STEP = MIB
 COUNTS_S = 60.0  # how long counted rows are good enough to form groups
 FILE_BYTES = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+FILLED = f"SELECT owner FROM {OWN_TABLE} WHERE bucket = {VERSION_ROW}"
 IDLE_S = 30.0  # after the last move the indexes for it go
 
 _AGAIN = (StaleMapError, StaleSchemaError, TransientError, WorkspaceLostError)
@@ -90,6 +100,7 @@ class Mover:
         self._counts = _Counts()
         self._busy = asyncio.Lock()
         self._used_s = float("-inf")
+        self._sure: set[tuple[int, int]] = set()  # terms and targets
         self._indexed = 0  # the term in which the indexes were made
 
     # -- how much there is -------------------------------------------------------------------------
@@ -140,6 +151,7 @@ class Mover:
 
     async def _move(self, message: MoveBuckets, until_s: float) -> Moved:
         await self._publisher.first()
+        await self._make_sure(message.target)
         await self._prepare()
         done = _Done([], map_version=await self._publisher.publish())
         own = self._writer.ownership
@@ -171,6 +183,28 @@ class Mover:
             if rest_s:
                 await asyncio.sleep(min(rest_s, max(0.0, until_s - boottime_s())))
         return Moved(tuple(done.left), done.rows, done.bytes, done.map_version, done.waits)
+
+    async def _make_sure(self, target: int) -> None:
+        """No loss of power goes back to before the ownership tables were filled.
+
+        The first map says how they were, and it is not there any more once buckets have moved.
+        """
+        name = (self._writer.term, target)
+        if name in self._sure:
+            return
+        manager = self._space.manager
+        txn = manager.begin(GATE_WAIT_MS)
+        try:
+            filled = await self._run(txn, target, SelectRows(FILLED, ()))
+        finally:
+            await manager.finish(manager.roll_back(txn))
+        if not filled or not self._writer.ownership.known:
+            raise TransientError(
+                f"replica set {target} does not know yet what it owns",
+                hint="Ask again in a moment.",
+            )
+        await self._space.make_epoch()
+        self._sure.add(name)
 
     async def _prepare(self) -> None:
         """Before the first group: how many rows there are, and a way to find them."""

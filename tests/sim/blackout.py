@@ -148,7 +148,7 @@ class Blackouts:
         return Verdict("what outlived a blackout is a cut", len(told), tuple(violations))
 
     def _after(self, lost: Operation, kept: Operation) -> bool:
-        """Begun when the other was acknowledged, and before power failed."""
-        return lost.end_s < kept.start_s and any(
-            lost.start_s <= b.at_s and kept.start_s <= b.at_s for b in self.struck
+        """Begun when the other was acknowledged, and before any failure that may have taken it."""
+        return lost.end_s < kept.start_s and all(
+            kept.start_s <= b.at_s for b in self.struck if b.may_take(lost)
         )

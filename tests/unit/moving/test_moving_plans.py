@@ -65,6 +65,12 @@ def test_a_map_ahead_of_the_table_is_left_alone_until_it_is_claimed() -> None:
     assert new is not None
     assert new.bucket_table()[HALF - 1 : HALF + 1] == (1, 2)
     assert dict(new.versions)[1] == 10
+    other = claimed(later, 2, own(2, HALF, BUCKET_COUNT - 1, 10))
+    assert other is not None
+    assert other.bucket_table()[HALF - 1 : HALF + 1] == (0, 2)  # nobody's, until its owner speaks
+    last = corrected(other, 1, own(1, 0, HALF - 1, 11))
+    assert last is not None
+    assert last.bucket_table()[HALF - 1 : HALF + 1] == (1, 2)
 
 
 def test_buckets_of_a_set_that_is_gone_are_claimed() -> None:
