@@ -32,7 +32,7 @@ from data.txn.workspace import Workspace
 from membership.port import ClusterView, Membership
 from protocol import trace
 from protocol.clock import Clock, boottime_s, wall_us
-from protocol.errors import GridError, NotServingError
+from protocol.errors import GridError, NotInMapError, NotServingError
 from protocol.ids import TxnId
 from protocol.messages.admin import ElementSpec
 from protocol.messages.sessions import PROXY, SYSTEM, SessionInfo
@@ -121,6 +121,8 @@ class Database:
         self.moving = Moving(self.space, membership, self.writer)
         self.space.epoch_at_ddl = self.settings.epoch_interval_s > 0
         self.space.epoch_at_commit = self.settings.create_epoch_at_commit
+        if self.settings.temp_size_mb:
+            self.space.temp_size_mb = self.settings.temp_size_mb
         self.space.optimizer_hint = self.settings.optimizer_hint
         self.space.aborts_on_error = self.settings.abort_on_error
         self.space.statement_timeout_s = self.settings.statement_timeout_s
@@ -183,7 +185,7 @@ class Database:
     def check_ready(self) -> None:
         """Raise NotServingError unless sessions may run here (the element's catalog is current)."""
         if not self._started and self.map.ranges:
-            raise NotServingError(
+            raise NotInMapError(
                 f"the element of {self.spec.database} on {self._instance} is not in the"
                 " distribution map",
                 hint="Connect to another data instance, or add the element to the map"

@@ -218,6 +218,17 @@ class DatabaseClosedError(
     """The database is not open for clients."""
 
 
+class NotInMapError(
+    GridError,
+    code="NOT_IN_MAP",
+    sqlstate="57P03",
+    retriable=True,
+    tt_number=3502,
+    remedy=Remedy.TRANSACTION_LATER,
+):
+    """This instance's element is not in the distribution map: it knows neither users nor tables."""
+
+
 class NoMapError(GridError, code="NO_MAP", sqlstate="55000", tt_number=3493):
     """The database has no distribution map yet."""
 
@@ -307,6 +318,10 @@ class CheckViolationError(GridError, code="CHECK", sqlstate="23514", tt_number=2
 
 class OutOfPermSizeError(GridError, code="PERM_SIZE", sqlstate="53100", tt_number=802):
     """The element is full: PermSize of the database definition bounds it."""
+
+
+class OutOfTempSizeError(GridError, code="TEMP_SIZE", sqlstate="53100", tt_number=6221):
+    """A query gathers more than TempSize of the database definition allows."""
 
 
 class DiskFullError(GridError, code="DISK_FULL", sqlstate="53100"):

@@ -24,6 +24,10 @@ def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
         )
         return admin.ElementDone(state)
 
+    async def keep_attributes(message: admin.SetAttributes, request: Request) -> admin.ElementDone:
+        state = keeper.keep_attributes(message.database, message.database_id, message.attributes)
+        return admin.ElementDone(state)
+
     async def open_(message: admin.OpenElement, request: Request) -> admin.ElementDone:
         return admin.ElementDone(
             await keeper.perform(message.database, message.database_id, Verb.OPEN)
@@ -50,6 +54,7 @@ def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
 
     rpc.handle_async(admin.CreateElement, from_management(create))
     rpc.handle_async(admin.LoadElement, from_management(load))
+    rpc.handle_async(admin.SetAttributes, from_management(keep_attributes))
     rpc.handle_async(admin.OpenElement, from_management(open_))
     rpc.handle_async(admin.CloseElement, from_management(close))
     rpc.handle_async(admin.UnloadElement, from_management(unload))

@@ -145,10 +145,19 @@ class ElementKeeper:
             if verb is Verb.DESTROY:
                 return State.DESTROYED
             raise UnknownDatabaseError(f"{self.me} has no element of database {database}")
-        if attributes is not None and attributes != kept.spec.attributes:
+        if attributes is not None:
+            self.keep_attributes(database, database_id, attributes)
+        return await self._shielded(kept, verb)
+
+    def keep_attributes(self, database: str, database_id: str, attributes: Attributes) -> State:
+        """What the next load goes by. Raises UnknownDatabaseError."""
+        kept = self._kept.get(database.lower())
+        if kept is None or kept.spec.database_id != database_id:
+            raise UnknownDatabaseError(f"{self.me} has no element of database {database}")
+        if attributes != kept.spec.attributes:
             kept.spec = merged(kept.spec, attributes)
             self._store.save(kept.spec)
-        return await self._shielded(kept, verb)
+        return kept.state
 
     async def while_at_rest(
         self, database: str, database_id: str, work: Callable[[ElementSpec], Awaitable[Any]]

@@ -7,7 +7,7 @@ import msgspec
 from protocol.messages.admin import Attributes, ElementSpec
 
 PERM_SIZE_MB = 32
-TEMP_SIZE_MB = 64
+TEMP_SIZE_MB = 0
 CONNECTIONS = 1000
 LOCK_WAIT_S = 10.0
 EPOCH_INTERVAL_S = 1.0
@@ -18,7 +18,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one database on this instance. Sizes in MB are 2**20 bytes."""
 
     perm_size_mb: int = PERM_SIZE_MB  # rows and indexes of one element
-    temp_size_mb: int = TEMP_SIZE_MB  # scratch space of queries
+    temp_size_mb: int = TEMP_SIZE_MB  # what one query may gather; 0: no limit
     durability: int = 0  # 1: every commit is flushed before it is acknowledged
     connections: int = CONNECTIONS
     lock_wait_s: float = LOCK_WAIT_S

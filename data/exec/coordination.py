@@ -22,7 +22,7 @@ from data.exec.sequences import Sequences
 from data.exec.shard import Shard
 from data.sql.compiler import Compiler
 from data.storage.element import Element
-from data.storage.scratch import Scratch
+from data.storage.scratch import SIZE_MB_MAX, Scratch
 from data.storage.spool import PieceFile
 from data.txn.facts import FactsCache
 from data.txn.isolation import Isolation
@@ -71,6 +71,7 @@ class Coordination:
         self.aborts_on_error = False  # the same: AbortOnError
         self.statement_timeout_s = 0.0  # the same: SQLQueryTimeout, 0 for none
         self.optimizer_hint = ""  # the same
+        self.temp_size_mb = SIZE_MB_MAX  # of what one statement gathers
         self.epoch_at_commit = False  # the same: CreateEpochAtCommit
         self.epoch_at_ddl = False  # DDL is on all disks before it is answered, as in TimesTen
         self.make_epoch: Callable[[], Awaitable[int]]  # set by data/database.py
@@ -101,7 +102,7 @@ class Coordination:
 
     def new_scratch(self) -> Scratch:
         """Temporary tables for one statement; the caller closes it."""
-        return Scratch(self._scratch_dir, SCRATCH_CACHE_MB)
+        return Scratch(self._scratch_dir, SCRATCH_CACHE_MB, self.temp_size_mb)
 
     def new_pieces(self) -> PieceFile:
         """Room for what one statement finds, beyond what memory should hold."""

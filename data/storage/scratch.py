@@ -29,6 +29,7 @@ from data.storage.sqlite import (
     width_of,
 )
 from protocol import trace
+from protocol.errors import GridError, OutOfTempSizeError
 from protocol.limits import MIB
 from protocol.sqltypes import SqlType, StorageRow
 
@@ -37,27 +38,30 @@ INLINE_STEPS = 20_000  # of SQLite's machine, a few milliseconds: a query that n
 IDLE_MAX = 8  # connections kept for reuse, per folder and cache size
 IDLE_PAGES_MAX = 64  # a larger one is given back to the system
 
-_idle: dict[tuple[Path | None, int], list[apsw.Connection]] = {}
+SIZE_MB_MAX = 1_000_000
+
+_idle: dict[tuple[Path | None, int, int], list[apsw.Connection]] = {}
 _numbers = itertools.count(1)
 
 
-def _connect(folder: Path | None, cache_mb: int) -> apsw.Connection:
+def _connect(folder: Path | None, cache_mb: int, size_mb: int) -> apsw.Connection:
     if folder is None:
         return connect_memory()
     file = folder / f"scratch-{os.getpid()}-{next(_numbers)}"
     connection = connect_memory(file=file, cache_bytes=cache_mb * MIB)
     file.unlink()  # it goes with its connection, whatever happens to us
+    connection.pragma("max_page_count", size_mb * MIB // int(connection.pragma("page_size")))
     return connection
 
 
 class Scratch:
     """One scratch database; used by one statement at a time, on one event loop."""
 
-    def __init__(self, folder: Path | None, cache_mb: int) -> None:
-        """`folder` None: it stays in memory, whatever its size."""
-        self._home = (folder, cache_mb)
+    def __init__(self, folder: Path | None, cache_mb: int, size_mb: int = SIZE_MB_MAX) -> None:
+        """`folder` None: it stays in memory, whatever its size. size_mb: TempSize."""
+        self._home = (folder, cache_mb, size_mb)
         idle = _idle.setdefault(self._home, [])
-        self._connection = idle.pop() if idle else _connect(folder, cache_mb)
+        self._connection = idle.pop() if idle else _connect(*self._home)
         self._tables: dict[str, str] = {}  # name → INSERT text
         self._lock = asyncio.Lock()
         self._closed = False
@@ -86,7 +90,7 @@ class Scratch:
                     f"({', '.join(quoted(column) for column in index)})"
                 )
         except apsw.Error as error:
-            raise grid_error(error) from error
+            raise _problem(error) from error
 
     async def insert(self, name: str, rows: Sequence[StorageRow]) -> None:
         """Add rows; several inserts may wait for one another."""
@@ -103,17 +107,20 @@ class Scratch:
 
     def _insert(self, text: str, rows: Sequence[StorageRow]) -> None:
         try:
-            with self._connection:
-                self._connection.executemany(text, rows)
+            self._connection.execute("BEGIN")
+            self._connection.executemany(text, rows)
+            self._connection.execute("COMMIT")
         except apsw.Error as error:
-            raise grid_error(error) from error
+            if self._connection.in_transaction:  # SQLite ends it itself when there is no room
+                self._connection.execute("ROLLBACK")
+            raise _problem(error) from error
 
     def query(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query, inline."""
         try:
             return self._connection.execute(sql, params).fetchall()
         except apsw.Error as error:
-            raise grid_error(error) from error
+            raise _problem(error) from error
 
     def execute(self, sql: str, params: Params = ()) -> None:
         """Any short statement, inline."""
@@ -144,6 +151,15 @@ class Scratch:
                 pass
             with suppress(apsw.Error):
                 connection.close(True)
+
+
+def _problem(error: apsw.Error) -> GridError:
+    if isinstance(error, apsw.FullError):
+        return OutOfTempSizeError(
+            "the query gathers more than TempSize allows, or the file system is full",
+            hint="Narrow it down, or raise TempSize (ttGridAdmin dbdefModify, then reload).",
+        )
+    return grid_error(error)
 
 
 class ScratchScan:
@@ -194,7 +210,7 @@ class ScratchScan:
             self._cursor = None
             return None
         except apsw.Error as error:
-            raise grid_error(error) from error
+            raise _problem(error) from error
         finally:
             self._connection.set_progress_handler(None)
 
@@ -202,7 +218,7 @@ class ScratchScan:
         try:
             return self._take(rows_max)
         except apsw.Error as error:
-            raise grid_error(error) from error
+            raise _problem(error) from error
 
     def _take(self, rows_max: int) -> list[StorageRow]:
         if self._interrupted:

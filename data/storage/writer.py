@@ -43,6 +43,7 @@ from protocol.limits import MIB
 from protocol.sqltypes import StorageRow
 
 PAGES_UNLIMITED = 0xFFFFFFFE
+LOG_PAGES_MIN = 2 * MIB // PAGE_BYTES  # of the log, the catalog and what else is nobody's rows
 BULK_MIN = 32  # from so many row changes on they are applied in bulk
 DISK_ROOM_BYTES = 4 * MIB  # less free than this: the disk is full, not PermSize
 
@@ -93,7 +94,8 @@ class BatchWriter:
         self._database = database
         self._perm_size_mb = perm_size_mb
         self._disk_room = disk_room
-        self._pages_max = (perm_size_mb * MIB + log_bytes_max) // PAGE_BYTES
+        self._perm_pages = perm_size_mb * MIB // PAGE_BYTES
+        self._log_pages_max = log_bytes_max // PAGE_BYTES
         self._reserve_open = True  # the limit on pages is lifted
         self._prepared_mb = 0  # taken off the limit: prepared transactions will need the room
         self._log = Log(connection, self._cursor)
@@ -642,10 +644,14 @@ class BatchWriter:
             self._execute(f"PRAGMA max_page_count = {PAGES_UNLIMITED}").fetchall()
 
     def _close_reserve(self) -> None:
-        """Hold users' statements to PermSize, less what prepared transactions will need."""
+        """Hold users' statements to PermSize, less what prepared transactions will need.
+
+        The log has room of its own beside, but what it does not use is not theirs.
+        """
         self._reserve_open = False
-        pages = max(1, self._pages_max - self._prepared_mb * (2 * MIB // PAGE_BYTES))
-        self._execute(f"PRAGMA max_page_count = {pages}").fetchall()
+        log_pages = min(LOG_PAGES_MIN + self._log.bytes * 5 // 4 // PAGE_BYTES, self._log_pages_max)
+        pages = self._perm_pages + log_pages - self._prepared_mb * (2 * MIB // PAGE_BYTES)
+        self._execute(f"PRAGMA max_page_count = {max(1, pages)}").fetchall()
 
     def _reserve_for_prepared(self) -> None:
         prepared_mb = self._log.prepared_bytes() // MIB

@@ -48,6 +48,7 @@ AWAY = (PeerUnreachableError, PeerLostError, DeadlineError)
 Message = (
     admin.CreateElement
     | admin.LoadElement
+    | admin.SetAttributes
     | admin.OpenElement
     | admin.CloseElement
     | admin.UnloadElement
@@ -107,7 +108,7 @@ class Reach:
         try:
             await peer.call(_message(record, verb, element), ANSWER_TIMEOUT_S)
         except UnknownDatabaseError:
-            if verb not in ("close", "unload"):
+            if verb not in ("attributes", "close", "unload"):
                 raise
         if verb in ("create", "destroy"):
             self._note(record.name, element.element, created=verb == "create")
@@ -229,6 +230,8 @@ def _message(record: DatabaseRecord, verb: str, element: ElementRecord) -> Messa
         return admin.CreateElement(record.spec(element))
     if verb == "load":
         return admin.LoadElement(record.name, record.database_id, record.attributes)
+    if verb == "attributes":
+        return admin.SetAttributes(record.name, record.database_id, record.attributes)
     return _PLAIN[verb](record.name, record.database_id)
 
 

@@ -113,7 +113,11 @@ class DatabaseService:
             self.reach.databases.put(record)
         intent = INTENT_OPEN if record.intent == INTENT_OPEN else INTENT_LOADED
         running = self._start(
-            "dbLoad", record, _intent(record, intent), _command("Loading elements", record, "load")
+            "dbLoad",
+            record,
+            _command("Telling the definition", record, "attributes"),
+            _intent(record, intent),
+            _command("Loading elements", record, "load"),
         )
         line = f"Database {record.name} load started"
         return await self._ended(record, running, line, request.wait_s, _is_loaded, progress)

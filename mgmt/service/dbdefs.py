@@ -42,7 +42,7 @@ def create(management: Management, request: schema.DbdefCreate) -> schema.Done:
             databases=(*model.databases, definition),
             connectables=(*model.connectables, direct),
         )
-        return changed, (f"Database Definition {request.name} created.",)
+        return changed, (f"Database Definition {request.name} created.", *_warnings(definition))
 
     return schema.Done(messages=management.models.edit(change))
 
@@ -58,7 +58,7 @@ def modify(management: Management, request: schema.DbdefModify) -> schema.Done:
 
     def change(model: Model) -> Edit:
         databases = tuple(new if d.name == old.name else d for d in model.databases)
-        lines = (f"Database Definition {old.name} modified.",)
+        lines = (f"Database Definition {old.name} modified.", *_warnings(new))
         return msgspec.structs.replace(model, databases=databases), lines
 
     return schema.Done(messages=management.models.edit(change))
@@ -88,6 +88,13 @@ def delete(management: Management, request: schema.DbdefDelete) -> schema.Done:
         return changed, (f"Database Definition {gone} deleted",)
 
     return schema.Done(messages=management.models.edit(change))
+
+
+def _warnings(definition: DatabaseDefinition) -> list[str]:
+    return [
+        f"Warning: database definition {definition.name}: {attribute} has no meaning here"
+        for attribute in attributes.without_meaning(definition.attributes)
+    ]
 
 
 def definition_of(model: Model, name: str) -> DatabaseDefinition:

@@ -65,6 +65,18 @@ class LoadElement(msgspec.Struct, frozen=True, array_like=True, tag="admin.load_
     attributes: Attributes
 
 
+class SetAttributes(msgspec.Struct, frozen=True, array_like=True, tag="admin.set_attributes"):
+    """Keep these attributes for the next load. Reply: ElementDone.
+
+    Sent before the intended state becomes "loaded": the element may load by itself as soon as it
+    sees that.
+    """
+
+    database: str
+    database_id: str
+    attributes: Attributes
+
+
 class OpenElement(msgspec.Struct, frozen=True, array_like=True, tag="admin.open_element"):
     """Accept users. Reply: ElementDone."""
 

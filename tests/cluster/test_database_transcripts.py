@@ -268,6 +268,72 @@ def test_t43_t44_t46_repository_backup_restore_and_logs(grid: CommandGrid) -> No
     assert deleted == [f"Backup {name} deleted from repo1"]
 
 
+def dbdef2(grid: CommandGrid, perm_size: int) -> str:
+    file = grid.folder / "database2.dbdef"
+    file.write_text(
+        f"DataStore={grid.folder}/!!INSTANCE_NAME!!/databases/database2\n"
+        f"DatabaseCharacterSet=AL32UTF8\nPermSize={perm_size}\nConnections=3\nLogBufMB=64\n"
+    )
+    return str(file)
+
+
+def fill(connection: psycopg.Connection[tuple[object, ...]], slices: int) -> int:
+    """Insert 200 KB at a time; how often that went well."""
+    for number in range(slices):
+        rows = ",".join(f"({number * 200 + n}, '{'x' * 1000}')" for n in range(200))
+        try:
+            connection.execute(f"INSERT INTO appuser.full2 VALUES {rows}".encode())
+        except psycopg.errors.DiskFull as error:
+            assert "TT0802" in str(error)
+            assert "PermSize is 8 MB" in str(error)
+            return number
+    return slices
+
+
+def test_a_second_database_has_its_own_users_map_and_attributes(grid: CommandGrid) -> None:
+    lines = grid.admin("dbdefCreate", dbdef2(grid, 8))
+    assert lines[1] == "Warning: database definition database2: LogBufMB has no meaning here"
+    grid.admin("modelApply")
+    grid.admin("dbCreate", "database2", "-wait", "60")
+    grid.admin("dbDistribute", "database2", "-add", "host3", "-add", "host4", "-apply")
+    grid.admin("dbOpen", "database2", "-wait", "60")
+    sets = grid.admin("dbStatus", "database2", "-replicaSet")[4:]
+    assert [line.split()[-5] for line in sets] == ["host3", "host4"]
+    assert summary(grid)[0] == "created,loaded-complete,open"  # database1
+    rows = [line.split() for line in grid.admin("dbList")[2:]]
+    assert rows == [["database1", "Y", "Y"], ["database2", "Y", "Y"]]
+    with connect_local(grid.folder / "host4" / "instance1", "database2") as connection:
+        assert not connection.execute(
+            "SELECT username FROM sys.all_users WHERE username = 'APPUSER'"
+        ).fetchall()
+        connection.execute("CREATE USER appuser IDENTIFIED BY 'other'")
+        connection.execute(
+            "CREATE TABLE appuser.full2 (id NUMBER(10) PRIMARY KEY, v VARCHAR2(1000))"
+        )
+        room = fill(connection, 60)
+        assert 10 < room < 60
+        count = connection.execute("SELECT COUNT(*) FROM appuser.full2").fetchone()
+        assert count == (room * 200,)
+    with pytest.raises(psycopg.OperationalError, match="3502"):  # outside the map
+        connect_local(grid.folder / "host5" / "instance1", "database2")
+    with administrator(grid) as connection:  # of database1
+        assert connection.execute("SELECT COUNT(*) FROM appuser.t").fetchone() == (0,)
+
+    grid.admin("dbdefModify", dbdef2(grid, 64))
+    grid.admin("modelApply")
+    for command in ("dbClose", "dbUnload", "dbLoad", "dbOpen"):
+        grid.admin(command, "database2", "-wait", "60")
+    with connect_local(grid.folder / "host3" / "instance1", "database2") as connection:
+        connection.execute("DELETE FROM appuser.full2")
+        assert fill(connection, 60) == 60, "there is more room since the reload"
+
+    for command in ("dbClose", "dbUnload", "dbDestroy"):
+        grid.admin(command, "database2", "-wait", "60")
+    assert [line.split() for line in grid.admin("dbList")[2:]] == [["database1", "Y", "Y"]]
+    assert summary(grid)[0] == "created,loaded-complete,open"
+    grid.admin("dbdefDelete", "database2")
+
+
 def test_t36_a_data_instance_down_and_restarted(grid: CommandGrid) -> None:
     only = ("instanceExec", "-only", "host4.instance1", "ttDaemonAdmin")
     grid.admin(*only, "-stop")

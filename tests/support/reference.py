@@ -26,7 +26,8 @@ Durability | 0 with K ≥ 2, 1 with K = 1 | 1: a commit is on the disk of every 
     it is acknowledged. 0: in the memory of the operating system of every one. Fixed by dbCreate
 PermSize | {perm_size} | MiB for rows and indexes of one element; a full element refuses INSERT and
     UPDATE with error 802
-TempSize | {temp_size} | MiB of scratch space for queries
+TempSize | {temp_size} | MiB that one query may gather at its coordinator (joins and sorts over
+    replica sets), else error 6221; 0: no limit but the file system
 Connections | {connections} | clients at one data instance
 LockWait | {lock_wait:g} | seconds a statement waits for a lock, then error 6003
 EpochInterval | {epoch_interval:g} with Durability 0, else 0 | seconds between epochs: points that
@@ -82,7 +83,7 @@ LIMITS_HEAD = """
 
 Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
 """
-NOT_YET = ("TempSize", "Workers")
+NOT_YET = ("Workers",)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from tests.support.real_nodes import real_grid
 from tests.support.steps import Step, first_times, listening, table
 
 DOCUMENT = "life-of-a-command.md"
-ASKED = ("InstanceStatus", "InstanceReport", "LoadElement", "ElementDone")
+ASKED = ("InstanceStatus", "InstanceReport", "SetAttributes", "LoadElement", "ElementDone")
 
 
 async def run(*words: str) -> None:

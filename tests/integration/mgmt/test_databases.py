@@ -198,6 +198,105 @@ async def test_a_failed_element_is_named_and_the_command_can_be_repeated(tmp_pat
         assert await words(grid) == "created,loaded-complete,open"
 
 
+@pytest.mark.parametrize("durability", [0, 1])
+async def test_unloading_what_may_lose_commits_wants_force(tmp_path: Path, durability: int) -> None:
+    async with grid_of(tmp_path, 1, 2, more=f"Durability={durability}\n") as (grid, nodes):
+        await create(grid)
+        await distribute(grid)
+        for node in nodes:
+            await node.stop()
+        if not durability:
+            unsafe = await refused(grid, requests.DbUnload(name=NAME), schema.Done)
+            assert "no element of replica set 1 is loaded" in unsafe.message
+            assert "-force" in unsafe.hint
+        await grid.call(requests.DbUnload(name=NAME, force=not durability))
+        for node in nodes:
+            await node.start()
+            await until(lambda node=node: node.states() == ["unloaded"])  # type: ignore[misc]
+        assert await words(grid) == "created,unloaded,closed"
+        await grid.call(requests.DbLoad(name=NAME, wait_s=WAIT_S))
+        assert await words(grid) == "created,loaded-complete,closed"
+
+
+async def test_one_element_is_made_again_after_its_failure(tmp_path: Path) -> None:
+    async with grid_of(tmp_path, 1, 2) as (grid, nodes):
+        nodes[1].host.broken.add("create")
+        failed = await refused(grid, requests.DbCreate(name=NAME, wait_s=WAIT_S), schema.Done)
+        assert "host4.instance1: no room to create" in failed.message
+        assert (await words(grid)).startswith("create-failed-partial,")
+        nodes[1].host.broken.clear()
+        repair = requests.DbCreate(name=NAME, instance="host4", wait_s=WAIT_S)
+        await grid.call(repair)
+        await until(lambda: nodes[1].states() == ["loaded"])
+        strange = requests.DbCreate(name=NAME, instance="host9", wait_s=WAIT_S)
+        error = await refused(grid, strange, schema.Done)
+        assert "no element at host9" in error.message
+
+
+async def test_a_changed_definition_is_taken_at_the_next_load(tmp_path: Path) -> None:
+    async with grid_of(tmp_path, 1, 2, more="PermSize=32\nLogBufMB=64\n") as (grid, nodes):
+        await create(grid)
+
+        def text(perm_size: int, store: str = "!!INSTANCE_NAME!!") -> str:
+            return (
+                f"DataStore={tmp_path}/db/{store}/d\nDatabaseCharacterSet=AL32UTF8\n"
+                f"PermSize={perm_size}\nLogBufMB=64\n"
+            )
+
+        moved = schema.DbdefModify(name=NAME, text=text(64, "elsewhere"))
+        fixed = await refused(grid, moved, schema.Done)
+        assert "Data store attributes are fixed" in fixed.hint
+        unknown = schema.DbdefModify(name=NAME, text=text(64) + "PermsSize=1\n")
+        assert "PermsSize" in (await refused(grid, unknown, schema.Done)).message
+        reply = await grid.call(schema.DbdefModify(name=NAME, text=text(64)))
+        assert reply.messages == (
+            "Database Definition database1 modified.",
+            "Warning: database definition database1: LogBufMB has no meaning here",
+        )
+        assert ("PermSize", "32") in nodes[0].host.loaded[NAME].attributes
+        await grid.call(no_start())
+        await grid.call(requests.DbUnload(name=NAME, wait_s=WAIT_S))
+        await grid.call(requests.DbLoad(name=NAME, wait_s=WAIT_S))
+        for node in nodes:
+            assert ("PermSize", "64") in node.host.loaded[NAME].attributes
+
+
+async def test_several_databases_live_their_own_lives(tmp_path: Path) -> None:
+    """Each has its own map, attributes and states; one of them goes, the others stay."""
+    async with grid_of(tmp_path, 1, 2, 1, 2) as (grid, nodes):
+        for name, perm_size in (("sales", 16), ("stock", 8)):
+            text = (
+                f"DataStore={tmp_path}/{name}/!!INSTANCE_NAME!!\nDatabaseCharacterSet=UTF8\n"
+                f"PermSize={perm_size}\n"
+            )
+            await grid.call(schema.DbdefCreate(name=name, text=text))
+        await grid.call(no_start())
+        created = [requests.DbCreate(name=name, wait_s=WAIT_S) for name in ("sales", "stock")]
+        await asyncio.gather(*map(grid.call, created))
+        for name, add in (("sales", ("all",)), ("stock", ("host3", "host4"))):
+            request = requests.DbDistribute(name=name, add=add, apply=True)
+            await grid.call(request, requests.DbDistributeReply)
+        await grid.call(requests.DbOpen(name="stock", wait_s=WAIT_S))
+        maps = {n: DistributionMap.decode(v[1]) for n, v in grid.ensemble.facts.maps.items()}
+        assert {n: len({e.replica_set for e in m.elements} - {0}) for n, m in maps.items()} == {
+            "sales": 2,
+            "stock": 1,
+        }
+        for node in nodes:
+            sizes = {n: dict(s.attributes)["PermSize"] for n, s in node.host.loaded.items()}
+            assert sizes == {"sales": "16", "stock": "8"}
+        reply = await grid.call(requests.DbStatus(), requests.DbStatusReply)
+        assert {d.name: ",".join(d.overall.summary) for d in reply.databases} == {
+            "sales": "created,loaded-complete,closed",
+            "stock": "created,loaded-complete,open",
+        }
+        await grid.call(requests.DbUnload(name="sales", wait_s=WAIT_S))
+        await grid.call(requests.DbDestroy(name="sales", wait_s=WAIT_S))
+        listed = await grid.call(requests.DbList(), requests.DbListReply)
+        assert [(d.name, d.loaded, d.opened) for d in listed.databases] == [("stock", True, True)]
+        assert all(set(node.host.files) == {"stock"} for node in nodes)
+
+
 async def test_two_elements_in_one_folder_are_refused(tmp_path: Path) -> None:
     async with grid_of(tmp_path, 1, 2, store="all") as (grid, nodes):
         error = await refused(grid, requests.DbCreate(name=NAME), schema.Done)

@@ -14,7 +14,7 @@ from data.storage.element import Element
 from data.storage.scratch import Scratch
 from data.storage.settings import StorageSettings
 from data.storage.sqlite import ReadSnapshot
-from protocol.errors import CancelledError, GridError
+from protocol.errors import CancelledError, GridError, OutOfTempSizeError
 from protocol.sqltypes import BIGINT, NUMBER, VARCHAR
 from tests.support.elements import commit_entry, customer, new_element, write
 
@@ -190,6 +190,19 @@ async def test_long_writes_leave_the_event_loop_free(element: Element) -> None:
         await endless
     assert element.read_in_batch('SELECT DISTINCT CREDIT FROM "TERRY.CUSTOMERS"') == [(1000,)]
     element.commit()
+
+
+async def test_a_scratch_is_bounded(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, 1, 2)
+    scratch.create_table("g", [("V", VARCHAR)])
+    with pytest.raises(OutOfTempSizeError, match="TempSize"):
+        await scratch.insert("g", [("x" * 1000,)] * 3000)
+    await scratch.close()
+    again = Scratch(tmp_path, 1, 4)
+    again.create_table("g", [("V", VARCHAR)])
+    await again.insert("g", [("x" * 1000,)] * 3000)
+    assert again.query("SELECT COUNT(*) FROM g") == [(3000,)]
+    await again.close()
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -29,6 +29,7 @@ RETRIABLE = {
     "ELEMENT_UNREACHABLE": ("57P03", 3512, 57007, "statement again"),
     "PEER_BUSY": ("57P03", 0, 57008, "Wait"),
     "REPLICA_SET_DOWN": ("57P04", 3723, 57008, "dbStatus"),
+    "NOT_IN_MAP": ("57P03", 3502, 57006, "another data instance"),
     "NOT_SERVING": ("57P03", 3516, 57006, "another data instance"),
     "CUT_OFF": ("57P03", 3516, 57006, "another data instance"),
     "DATABASE_CLOSED": ("57P03", 0, 57006, "wait"),
