@@ -8,7 +8,7 @@ from data.session.frontend import Client, Frontend
 from protocol.errors import DisconnectedError
 from protocol.messages import sessions as m
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request
+from protocol.rpc.server import Request, from_management
 
 Others = Callable[[str], tuple[m.SessionInfo, ...]]
 
@@ -21,16 +21,16 @@ class Roster:
         self._others = others
 
     def register(self, rpc: RpcNode) -> None:
-        """Answer from now on."""
+        """Answer management from now on."""
 
-        def listed(message: m.ListSessions, request: Request) -> None:
-            request.reply(m.SessionList(self.sessions(message.database)))
+        async def listed(message: m.ListSessions, request: Request) -> m.SessionList:
+            return m.SessionList(self.sessions(message.database))
 
-        def disconnect(message: m.Disconnect, request: Request) -> None:
-            request.reply(self.disconnect(message.database, message.mode))
+        async def disconnect(message: m.Disconnect, request: Request) -> m.Disconnecting:
+            return self.disconnect(message.database, message.mode)
 
-        rpc.handle(m.ListSessions, listed)
-        rpc.handle(m.Disconnect, disconnect)
+        rpc.handle_async(m.ListSessions, from_management(listed))
+        rpc.handle_async(m.Disconnect, from_management(disconnect))
 
     def sessions(self, database: str) -> tuple[m.SessionInfo, ...]:
         """All connections of a database."""

@@ -11,8 +11,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from protocol.errors import PrivilegeError
 from protocol.messages import sessions as m
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from protocol.rpc.handshake import NodeIdentity
+from protocol.rpc.node import RpcNode
+from tests.support.memory_grid import ADDRESS, DATABASE, MemoryGrid
 
 ENDED = (asyncpg.AdminShutdownError, asyncpg.InterfaceError)  # told, or closed already
 GONE = (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)
@@ -32,10 +35,17 @@ async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
 
 
 async def ask(grid: MemoryGrid, at: int, message: object) -> object:
-    """As management does, from the other instance's process."""
-    rpc = grid.nodes[1 - at].rpc
-    assert rpc is not None
-    return await rpc.peer(grid.nodes[at].name).call(message, 5.0)
+    """As management does; no data instance may."""
+    node, other = grid.nodes[at], grid.nodes[1 - at].rpc
+    assert other is not None
+    with pytest.raises(PrivilegeError):
+        await other.peer(node.name).call(message, 5.0)
+    rpc = RpcNode(NodeIdentity("0123", "host1.instance1", "m-1", b"secret", "mgmt"))
+    try:
+        rpc.set_peer(node.name, ADDRESS, node.settings.daemon_port, f"{node.name}-{node.lives}")
+        return await (await rpc.wait_connected(node.name, 5.0)).call(message, 5.0)
+    finally:
+        await rpc.close()
 
 
 async def listed(grid: MemoryGrid, at: int) -> list[m.SessionInfo]:
