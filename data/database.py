@@ -103,9 +103,7 @@ class Database:
         self.space = Coordination(
             element, self.shard, rpc, membership, server, incarnation, scratch
         )
-        self.space.lock_wait_ms = int(self.settings.lock_wait_s * 1000)
-        self.space.isolation = isolation_of_attribute(self.settings.isolation)
-        self.space.connections_max = self.settings.connections
+        self._apply_settings()
         self.epochs = self.shard.epochs = EpochKeeper(
             self.space.router,
             self.writer,
@@ -119,13 +117,6 @@ class Database:
         )
         self.space.make_epoch = self.epochs.create
         self.moving = Moving(self.space, membership, self.writer)
-        self.space.epoch_at_ddl = self.settings.epoch_interval_s > 0
-        self.space.epoch_at_commit = self.settings.create_epoch_at_commit
-        if self.settings.temp_size_mb:
-            self.space.temp_size_mb = self.settings.temp_size_mb
-        self.space.optimizer_hint = self.settings.optimizer_hint
-        self.space.aborts_on_error = self.settings.abort_on_error
-        self.space.statement_timeout_s = self.settings.statement_timeout_s
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
         self._deadlocks = DeadlockWatch(spec.database, self.writer, self.space.router, self._spawn)
@@ -134,6 +125,19 @@ class Database:
         self._settle_task: asyncio.Task[None] | None = None
         self._settled_s = boottime_s()
         self._started = False
+
+    def _apply_settings(self) -> None:
+        """What the definition says of sessions and statements."""
+        settings, space = self.settings, self.space
+        space.lock_wait_ms = int(settings.lock_wait_s * 1000)
+        space.isolation = isolation_of_attribute(settings.isolation)
+        space.connections_max = settings.connections
+        space.epoch_at_ddl = settings.epoch_interval_s > 0
+        space.epoch_at_commit = settings.create_epoch_at_commit
+        space.temp_size_mb = settings.temp_size_mb or space.temp_size_mb
+        space.optimizer_hint = settings.optimizer_hint
+        space.aborts_on_error = settings.abort_on_error
+        space.statement_timeout_s = settings.statement_timeout_s
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
