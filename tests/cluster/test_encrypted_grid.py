@@ -281,3 +281,28 @@ async def test_membership_servers_show_nothing_of_the_grid(grid: RealGrid) -> No
     files = [f for home in grid.plan.membership_homes() for f in home.rglob("*") if f.is_file()]
     password = settings.membership_login()[1].encode()
     assert not [f for f in files if password in await asyncio.to_thread(f.read_bytes)]
+
+
+def test_the_standby_can_renew_as_soon_as_it_is_the_active(grid: RealGrid) -> None:
+    """The authority's key came to it with the management store."""
+    plan, home = grid.plan, grid.plan.folder / "host2" / "instance1"
+    addresses = ("-internalAddress", "127.0.0.12", "-externalAddress", "127.0.1.12")
+    ports = ("-daemonPort", plan.daemon_port, "-csPort", plan.cs_port, "-mgmtPort", plan.mgmt_port)
+    grid.admin("hostCreate", "host2", *addresses)
+    grid.admin("installationCreate", "host2", "-location", str(plan.folder / "install"))
+    where = ("-type", "management", "-location", str(home.parent))
+    grid.admin("instanceCreate", "host2.instance1", *where, *map(str, ports))
+    try:
+        grid.admin("modelApply")
+        grid._tool(home, "ttGridAdmin", "mgmtActiveSwitch")
+        said = grid._tool(home, "ttGridAdmin", "certificateRenew", "host3")
+        assert said == "host3.instance1: certificates renewed\n"
+        listed = grid._tool(home, "ttGridAdmin", "certificateList")
+        assert "instanceWallet host2.instance1" in listed
+        assert stat.S_IMODE((home / "grid/management.db").stat().st_mode) == 0o600
+        with psycopg.connect(
+            **grid.words(grid.address(HOST3)), sslmode="verify-full", sslrootcert=root(grid)
+        ) as connection:
+            assert connection.execute("SELECT 1 FROM dual").fetchall() == [(1,)]
+    finally:
+        grid._tool(home, "ttDaemonAdmin", "-stop", "-force")

@@ -159,10 +159,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def tls_server(certificate: Path) -> AsyncIterator[Server]:
+async def tls_server(certificate: Path, *, requires_tls: bool = False) -> AsyncIterator[Server]:
     """A frontend that offers TLS."""
     engine = FakeEngine({"terry": VERIFIER})
-    frontend = Frontend(engine, tls=ServerTls(certificate / "server.pem"))
+    frontend = Frontend(
+        engine, tls=ServerTls(certificate / "server.pem"), requires_tls=requires_tls
+    )
     port = await frontend.listen("127.0.0.1", 0)
     try:
         yield Server(frontend, engine, port, certificate)
@@ -183,6 +185,35 @@ async def test_tls_where_it_is_offered(certificate: Path) -> None:
                 )
                 rows = await cursor.fetchall()
                 assert len(rows) == 9999
+
+
+async def test_where_tls_is_required_nobody_comes_in_without(
+    certificate: Path, tmp_path: Path
+) -> None:
+    async with tls_server(certificate, requires_tls=True) as server:
+        with pytest.raises(psycopg.OperationalError, match="wants encrypted connections"):
+            await server.psycopg(sslmode="disable")
+        async with await server.psycopg(sslmode="allow") as connection:  # tries both
+            assert connection.pgconn.ssl_in_use
+            running = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
+            await eventually(lambda: server.engine.started == 1)
+            (session,) = server.frontend._sessions.values()
+            async with raw(server) as (reader, writer):  # older libpq sends it in clear text
+                writer.write(struct.pack("!iiII", 16, 80877102, session.pid, session.secret))
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await running
+        folder = tmp_path / "socket"
+        folder.mkdir()
+        await server.frontend.listen_local(folder, server.port)
+        login = {"user": "terry", "password": PASSWORD, "dbname": "database1"}
+        local = await psycopg.AsyncConnection.connect(
+            host=str(folder),
+            port=server.port,
+            **login,  # type: ignore[arg-type]
+        )
+        assert not local.pgconn.ssl_in_use
+        await local.close()
 
 
 async def test_tls_refused_where_it_is_not_offered(server: Server) -> None:
