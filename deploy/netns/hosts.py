@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.netns.plan import EXTERNAL, INTERNAL, ROOT, Lab, address_of
+from deploy.netns.plan import EXTERNAL, INTERNAL, ROOT, Lab, address_of, card_of
 from protocol.errors import OperationError
 
 INIT = Path(__file__).with_name("init.sh")
@@ -124,6 +124,8 @@ def _connect(lab: Lab, name: str) -> None:
         _in_network(lab, SWITCH, *add, "netns", f"/proc/{pid}/ns/net")
         _in_network(lab, SWITCH, "ip", "link", "set", port, "master", bridge, "up")
         inside = ("nsenter", f"--net=/proc/{pid}/ns/net")
+        # the card stays the same when the power comes back: neighbours remember its address
+        _call(*inside, "ip", "link", "set", device, "address", card_of(address))
         _call(*inside, "ip", "addr", "add", f"{address}/24", "dev", device)
         _call(*inside, "ip", "link", "set", device, "up")
 

@@ -122,3 +122,8 @@ def address_of(name: str, network: str) -> str:
         number = MEMBERSHIP_FIRST + int(name.removeprefix("ms_host"))
         return f"{INTERNAL}.{number}" if network == INTERNAL else ""
     return f"{network}.{10 + int(name.removeprefix('host'))}"
+
+
+def card_of(address: str) -> str:
+    """The hardware address of the card with an IPv4 address: a local one, always the same."""
+    return ":".join(["02", "00", *(f"{int(part):02x}" for part in address.split("."))])

@@ -68,6 +68,8 @@ def test_hosts_and_cables_that_go_away_during_model_apply(grid: Grid) -> None:
 
 def test_host_keys_and_keys_are_checked_where_it_matters(grid: Grid) -> None:
     known = "/root/.ssh/known_hosts"
+    hosts.power_off(grid.lab, "host4")  # the connection that hostCreate made ends
+    hosts.start_host(grid.lab, "host4")
     hosts.run(grid.lab, "host1", "sed", "-i", "/int-host4/d", known)
     with pytest.raises(OperationError, match=r"host key of 10\.77\.0\.14 is not known"):
         grid.apply()
