@@ -1,7 +1,9 @@
 """What `make test` runs, in order: format, lint, types, then the tests from quick to slow.
 
 The cheap gates all run, so that one look shows everything that is wrong with the text; a slow
-gate that fails ends the run. `--only NAME...` chooses gates, `--match WORDS` tests in them.
+gate that fails ends the run. The longest one runs beside the others, most of its time is waiting:
+what it says is shown when its turn comes. The last one, which looks at times, runs alone.
+`--only NAME...` chooses gates, `--match WORDS` tests in them.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_VARIABLE = "TENGRID_GATE_RUN"
@@ -31,6 +36,7 @@ class Gate:
     cheap: bool = False
     tests: str = ""  # folder of its tests; a folder without tests is passed over
     limit_s: float = 300.0  # a hung gate is ended; pytest's own timeout can be caught by a task
+    beside: bool = False  # begins at once, while others run
 
 
 GATES = (
@@ -41,10 +47,10 @@ GATES = (
     Gate("unit", ("pytest",), cheap=True, tests="tests/unit"),
     Gate("sim", ("pytest",), tests="tests/sim"),
     Gate("contract", ("pytest",), tests="tests/contract"),
-    Gate("integration", ("pytest",), tests="tests/integration", limit_s=600),
     Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
-    Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),
     Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
+    Gate("integration", ("pytest",), tests="tests/integration", limit_s=900, beside=True),
+    Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),
 )
 
 
@@ -55,14 +61,16 @@ def main() -> int:
     results: list[tuple[str, str, float]] = []
     began = time.monotonic()
     failed = False
+    beside = [_Beside(g, arguments) for g in chosen if g.beside and len(chosen) > 1]
     for gate in chosen:
         if gate.tests and not any((ROOT / gate.tests).rglob("test_*.py")):
             results.append((gate.name, "no tests", 0.0))
             continue
-        if failed and not gate.cheap:
+        running = next((b for b in beside if b.gate is gate), None)
+        if failed and not gate.cheap and running is None:
             results.append((gate.name, "not run", 0.0))
             continue
-        verdict, elapsed_s = _run(gate, arguments)
+        verdict, elapsed_s = running.end() if running else _run(gate, arguments)
         failed = failed or verdict == "FAILED"
         results.append((gate.name, verdict, elapsed_s))
     print("\n== gates " + "=" * 63)
@@ -82,8 +90,39 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(gate: Gate, arguments: argparse.Namespace) -> tuple[str, float]:
+class _Beside:
+    """A gate that runs while others do; its output is kept until its turn."""
+
+    def __init__(self, gate: Gate, arguments: argparse.Namespace) -> None:
+        self.gate = gate
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._result = ("FAILED", 0.0)
+        self._thread = threading.Thread(target=self._run, args=(arguments,), daemon=True)
+        self._thread.start()
+
+    def _run(self, arguments: argparse.Namespace) -> None:
+        self._result = _run(self.gate, arguments, self._output)
+
+    def end(self) -> tuple[str, float]:
+        """Wait for it, show what it said."""
+        _heading(self.gate)
+        print("(it ran beside the others)", flush=True)
+        self._thread.join()
+        self._output.seek(0)
+        sys.stdout.write(self._output.read().decode(errors="replace"))
+        self._output.close()
+        return self._result
+
+
+def _heading(gate: Gate) -> None:
     print(f"\n== {gate.name} " + "=" * (70 - len(gate.name)), flush=True)
+
+
+def _run(
+    gate: Gate, arguments: argparse.Namespace, output: IO[bytes] | None = None
+) -> tuple[str, float]:
+    if output is None:
+        _heading(gate)
     command = [sys.executable, "-m", *gate.command]
     if gate.tests:
         command += [gate.tests, "--durations=3", "--durations-min=2"]
@@ -92,7 +131,8 @@ def _run(gate: Gate, arguments: argparse.Namespace) -> tuple[str, float]:
         command += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
     began = time.monotonic()
     limit_s = gate.limit_s * (SLOWER if arguments.full or arguments.seeds else 1)
-    code = _run_within(command, limit_s, f"{gate.name}-{os.getpid()}-{time.monotonic_ns()}")
+    run_id = f"{gate.name}-{os.getpid()}-{time.monotonic_ns()}"
+    code = _run_within(command, limit_s, run_id, output)
     elapsed_s = time.monotonic() - began
     if code is None:
         print(f"gate {gate.name} did not end within {limit_s:.0f} s", flush=True)
@@ -102,9 +142,13 @@ def _run(gate: Gate, arguments: argparse.Namespace) -> tuple[str, float]:
     return ("passed" if code == 0 else "FAILED"), elapsed_s
 
 
-def _run_within(command: list[str], limit_s: float, run_id: str) -> int | None:
+def _run_within(
+    command: list[str], limit_s: float, run_id: str, output: IO[bytes] | None
+) -> int | None:
     """The exit code; None if it had to be ended, with all that it started."""
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, RUN_VARIABLE: run_id})
+    environment = {**os.environ, RUN_VARIABLE: run_id}
+    errors = None if output is None else subprocess.STDOUT
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=errors)
     try:
         return process.wait(limit_s)
     except subprocess.TimeoutExpired:

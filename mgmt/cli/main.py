@@ -14,6 +14,7 @@ from mgmt.cli import render
 from mgmt.cli.client import Client, home_from_environment
 from mgmt.cli.command import Arguments, Command, check_required, help_text, parse
 from mgmt.cli.commands import COMMANDS, find
+from mgmt.cli.refused import refusal
 from protocol import trace
 from protocol.errors import GridError, UsageError
 
@@ -48,7 +49,7 @@ def run(words: list[str]) -> int:
             return schema.EXIT_OK
         command = find(words[0])
         if command is None:
-            raise UsageError(
+            raise refusal(words[0]) or UsageError(
                 f"unknown command {words[0]}", hint="ttGridAdmin -help lists the commands."
             )
         arguments = parse(command, words[1:])

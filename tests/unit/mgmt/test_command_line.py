@@ -10,6 +10,7 @@ from mgmt.cli import main
 from mgmt.cli.command import Command, Option, Positional, check_required, parse, usage
 from mgmt.cli.commands import COMMANDS, find
 from mgmt.cli.nouns.common import version_choice
+from mgmt.cli.refused import REFUSED
 from protocol.errors import ParameterError, UsageError
 
 EXAMPLE = Command(
@@ -128,3 +129,13 @@ def test_replacements_belong_to_what_stands_before_them() -> None:
         command.build(parse(command, ["d", "-add", "h1", "-replaceWith", "h5"]))
     with pytest.raises(UsageError, match="stands alone"):
         command.build(parse(command, ["d", "-reset", "-apply"]))
+
+
+def test_a_command_that_is_not_here_on_purpose_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.run(["TNSNAMESIMPORT", "tnsnames.ora"]) != 0
+    said = capsys.readouterr().err
+    assert "TNSNamesImport: clients do not read Oracle network files" in said
+    assert "gridClientExport" in said
+    assert not [name for name in REFUSED if find(name)]
