@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest_asyncio
 
+from data.moving.correction import version_in
 from protocol.messages.sql import Ran
 from tests.support.memory_grid import DATABASE, MemoryGrid
 from tests.support.steps import files, first_times, listening, table
@@ -54,9 +55,21 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 async def quiet(grid: MemoryGrid) -> None:
-    """Until the decisions of what went before (CREATE TABLE) are forgotten: that is logged too."""
-    elements = [node.instance.database(DATABASE).element for node in grid.nodes if node.instance]
+    """Until the decisions of what went before (CREATE TABLE) are forgotten: that is logged too.
+
+    And until the leads have noted which buckets they own, and every instance has heard of it.
+    """
+    databases = [node.instance.database(DATABASE) for node in grid.nodes if node.instance]
+    elements = [database.element for database in databases]
+    leads = [database.writer for database in databases if database.writer.leading]
     async with asyncio.timeout(20):
+        while not all(
+            lead.ownership.known
+            and version_in(database.space.router.map, lead.rs) == lead.ownership.version
+            for lead in leads
+            for database in databases
+        ):
+            await asyncio.sleep(0.02)  # housekeeping does it, once a second
         while any(
             decision.participants[0] == element.identity.replica_set  # at the others it stays
             for element in elements
