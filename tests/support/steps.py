@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from protocol import trace
-from protocol.messages import replication, txn
+from protocol.messages import reach, replication, txn
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Messages that pass all the time, whatever anybody asks for.
@@ -21,6 +21,7 @@ BACKGROUND = (
     replication.Leave,
     txn.AskOpen,
     txn.StillOpen,
+    reach.Pulse,
 )
 Step = tuple[str, str]  # file, name of the message type it is about ("" none)
 _ROW = re.compile(r"^\| (\d+) \| (.*?) \|")
