@@ -19,6 +19,7 @@ from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_epoch, encode_payload
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.writer import DISK_ROOM_BYTES
+from data.txn.ownership import OWN_TABLE, Ownership
 from protocol.errors import DiskFullError, LogGapError, OutOfPermSizeError
 from protocol.ids import LogPosition, TxnId
 from protocol.limits import MIB
@@ -94,6 +95,9 @@ def _go_back(image: Element, epoch: int) -> None:
 def facts_of(element: Element) -> SetFacts:
     """What management must know of an image or of a new element."""
     identity, tail = element.identity, element.committed_tail
+    own = Ownership()
+    rows = element.read(f"SELECT bucket, owner FROM {OWN_TABLE}")
+    own.load(((int(b or 0), int(o or 0)) for b, o in rows), identity.replica_set)
     return SetFacts(
         rs=identity.replica_set,
         element=identity.element,
@@ -103,7 +107,20 @@ def facts_of(element: Element) -> SetFacts:
         schema=element.schema_version,
         size=(element.path / files.FILE).stat().st_size,
         prepared=tuple((p.txn, p.payload.participants) for p in element.prepared()),
+        own_version=own.version if own.known else -1,
+        owned=_spans(own.buckets()) if own.known else (),
     )
+
+
+def _spans(buckets: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Ascending numbers as first..last."""
+    found: list[tuple[int, int]] = []
+    for bucket in buckets:
+        if found and found[-1][1] == bucket - 1:
+            found[-1] = (found[-1][0], bucket)
+        else:
+            found.append((bucket, bucket))
+    return tuple(found)
 
 
 def committed(folder: Path, txns: Sequence[TxnId]) -> tuple[TxnId, ...]:

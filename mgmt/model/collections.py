@@ -8,12 +8,14 @@ it: a backup or an export. `collection.json` is written first and says what is b
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
 import xxhash
 
 from protocol.errors import CollectionError, ParameterError
+from protocol.limits import BUCKET_COUNT
 from protocol.messages.backup import FileFacts, SetFacts
 from protocol.topology import BucketRange, DistributionMap
 
@@ -204,6 +206,27 @@ def manifest_set(facts: SetFacts) -> ManifestSet:
     )
 
 
-def used_ranges(map_: DistributionMap) -> tuple[BucketRange, ...]:
-    """The ranges of a map, without those of idle replica sets (which own nothing)."""
-    return tuple(r for r in map_.ranges if r.replica_set not in map_.idle)
+def placement(
+    map_: DistributionMap, sets: Iterable[SetFacts]
+) -> tuple[tuple[BucketRange, ...], tuple[tuple[int, int], ...]]:
+    """Whose the buckets were at the instant of the images, and the versions of that.
+
+    As the images say; the map lags behind them, and is believed only as long as nothing ever moved.
+    Raises CollectionError unless each bucket has exactly one owner.
+    """
+    facts = sorted(sets, key=lambda f: f.rs)
+    if any(f.own_version < 0 for f in facts):
+        ranges = tuple(r for r in map_.ranges if r.replica_set not in map_.idle)
+        versions: tuple[tuple[int, int], ...] = ()
+    else:
+        found = [BucketRange(a, b, f.rs) for f in facts for a, b in f.owned]
+        ranges = tuple(sorted(found, key=lambda r: r.first))
+        versions = tuple((f.rs, f.own_version) for f in facts if f.own_version)
+    following = 0
+    for span in ranges:
+        if span.first != following:
+            raise CollectionError(f"bucket {following} has not exactly one owner")
+        following = span.last + 1
+    if following != BUCKET_COUNT:
+        raise CollectionError(f"bucket {following} has no owner")
+    return ranges, versions

@@ -313,6 +313,7 @@ class BackupService:
         images: Images,
         reports: dict[int, m.JobReport],
     ) -> Manifest:
+        ranges, versions = collections.placement(images.map, images.facts.values())
         files = [f for _, report in sorted(reports.items()) for f in report.files]
         return Manifest(
             format=collections.FORMAT,
@@ -327,8 +328,8 @@ class BackupService:
             finished_us=self._management.clock.wall_us(),
             release=self._management.software,
             map_version=images.map.version,
-            ranges=collections.used_ranges(images.map),
-            versions=images.map.versions,
+            ranges=ranges,
+            versions=versions,
             sets=tuple(collections.manifest_set(f) for _, f in sorted(images.facts.items())),
             files=tuple(collections.manifest_file(f) for f in files),
         )

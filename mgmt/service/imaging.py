@@ -145,7 +145,8 @@ class Imaging:
 
 
 def _same_places(one: DistributionMap, other: DistributionMap) -> bool:
-    return (one.ranges, one.idle, one.versions) == (other.ranges, other.idle, other.versions)
+    """The same replica sets; which buckets are theirs, their images say."""
+    return one.sets_in_use() == other.sets_in_use()
 
 
 def prefix_of(kind: str, operation: int) -> str:

@@ -43,6 +43,8 @@ class SetFacts(msgspec.Struct, frozen=True, array_like=True):
     schema: int  # version of the catalog
     size: int  # bytes of the image
     prepared: tuple[Prepared, ...] = ()  # transactions whose outcome was not known there
+    own_version: int = -1  # of the ownership of buckets; -1: not noted yet, the map says it
+    owned: tuple[tuple[int, int], ...] = ()  # buckets first..last, if it is noted
 
 
 class MakeEpoch(msgspec.Struct, frozen=True, array_like=True, tag="backup.make_epoch"):

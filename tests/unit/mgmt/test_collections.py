@@ -13,7 +13,8 @@ from mgmt.placement.map_builder import even_ranges
 from mgmt.service.database_records import DatabaseRecord, ElementRecord
 from mgmt.service.restores import map_for
 from protocol.errors import CollectionError, ModelError, ParameterError
-from protocol.topology import BucketRange
+from protocol.messages.backup import SetFacts
+from protocol.topology import BucketRange, DistributionMap
 
 FILE = ManifestFile(path="RS1/element.db", size=5, raw_size=9, checksum="ab", packed=True)
 MANIFEST = Manifest(
@@ -77,6 +78,27 @@ def test_files_must_be_there_in_their_sizes() -> None:
         collections.check_files(MANIFEST, {}, "/r/b1")
     with pytest.raises(CollectionError, match="it has 4 bytes, 5 were written"):
         collections.check_files(MANIFEST, {"RS1/element.db": 4}, "/r/b1")
+
+
+def test_buckets_are_where_the_images_say() -> None:
+    def facts(rs: int, version: int, *owned: tuple[int, int]) -> SetFacts:
+        return SetFacts(rs, rs, "", 1, 1, 1, 1, (), version, owned)
+
+    map_ = DistributionMap("d", 3, 1, (), (BucketRange(0, 99, 1), BucketRange(100, 4095, 2)))
+    assert collections.placement(map_, [facts(1, -1), facts(2, 4, (0, 4095))]) == (map_.ranges, ())
+    there = [facts(2, 4, (0, 9), (4000, 4095)), facts(1, 5, (10, 3999))]
+    ranges, versions = collections.placement(map_, there)
+    assert [(r.first, r.last, r.replica_set) for r in ranges] == [
+        (0, 9, 2),
+        (10, 3999, 1),
+        (4000, 4095, 2),
+    ]
+    assert versions == ((1, 5), (2, 4))
+    for wrong in ((9, 3999), (11, 3999), (10, 3998)):
+        with pytest.raises(CollectionError, match="bucket"):
+            collections.placement(map_, [there[0], facts(1, 5, wrong)])
+    with pytest.raises(CollectionError, match="bucket 10 has no owner"):
+        collections.placement(map_, [facts(1, 5, (0, 9))])
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "-x", "a b", "x" * 65, "é"])
