@@ -16,6 +16,7 @@ import pytest
 
 from mgmt.api import schema
 from mgmt.api import schema_backups as requests
+from mgmt.api import schema_databases as databases
 from mgmt.service.transfers import CANCELLED, COMPLETED, FAILED
 from mgmt.transport.ssh import HostTransports
 from protocol.errors import GridError, UnknownDatabaseError
@@ -269,9 +270,7 @@ async def test_an_export_of_three_replica_sets_becomes_two_of_two_copies(tmp_pat
 
 def schema_close() -> schema.Request:
     """dbClose."""
-    from mgmt.api.schema_databases import DbClose
-
-    return DbClose(name=DATABASE, wait_s=WAIT_S)
+    return databases.DbClose(name=DATABASE, wait_s=WAIT_S)
 
 
 def flip(file: Path) -> None:
@@ -427,6 +426,31 @@ async def test_buckets_that_were_moved_are_where_they_were(tmp_path: Path) -> No
                 await client.execute("INSERT INTO customers VALUES (900, 'x', '7@x', 1)")
             assert await client.fetchval("SELECT numbers.NEXTVAL FROM dual") > 100
             await client.close()
+
+
+@pytest.mark.slow
+async def test_a_restored_database_grows_and_is_backed_up_again(tmp_path: Path) -> None:
+    async with whole_grid(tmp_path / "small", k=1, data=2) as grid:
+        await grid.create()
+        await repository(grid, tmp_path)
+        await all_kinds(grid)
+        rows = await content(grid)
+        await backup(grid, "b1")
+    async with whole_grid(tmp_path / "larger", k=1, data=3) as grid:
+        await repository(grid, tmp_path, attach=True)
+        await grid.define()
+        await restore(grid, "b1")
+        await grid.open()
+        add = databases.DbDistribute(name=DATABASE, add=("all",), apply=True)
+        await grid.call(add, databases.DbDistributeReply)
+        elements = [e for i in (await grid.status()).instances for e in i.elements]
+        assert sorted(e.sync_replica_set for e in elements) == [1, 2, 3]
+        assert await content(grid) == rows
+        await backup(grid, "b2")
+        await grid.destroy()
+        await restore(grid, "b2")
+        await grid.open()
+        assert await content(grid) == rows
 
 
 async def test_logs_of_all_instances_come_into_a_collection(tmp_path: Path) -> None:
