@@ -161,3 +161,43 @@ async def test_others_write_while_a_large_update_runs(
         copies_are_equal(grid)
         await client.close()
         await other.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("explicit", [False, True])
+async def test_a_term_ends_in_the_middle_of_a_large_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explicit: bool
+) -> None:
+    """Autocommit: it is run again, and done once. In a transaction: that can only roll back."""
+    monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
+    rows = 12_000
+    async with grid_for(tmp_path, 10, 1) as grid:
+        lead = next(
+            n for n in grid.nodes if n.instance and n.instance.database(DATABASE).writer.leading
+        )
+        client = await grid.connect(1 - grid.nodes.index(lead))
+        await client.copy_records_to_table("big", records=[(n, "x", n) for n in range(rows)])
+        if explicit:
+            await client.execute("BEGIN")
+            await client.execute("INSERT INTO small VALUES (99, 0)")
+        assert lead.instance is not None
+        database = lead.instance.database(DATABASE)
+        element, term = database.element, database.writer.term
+        update = asyncio.ensure_future(client.execute("UPDATE big SET n = n + 1 WHERE n >= 0"))
+        while not element.open_parts:
+            await asyncio.sleep(0)
+        assert not update.done()
+        database.writer._flush_failed(RuntimeError("a fault of this test"))
+        if explicit:
+            with pytest.raises(asyncpg.PostgresError) as caught:
+                await update
+            assert (caught.value.sqlstate or "")[:2] == "40"
+            await client.execute("ROLLBACK")
+        else:
+            assert await update == f"UPDATE {rows}"
+        total = rows * (rows - 1) // 2 + (0 if explicit else rows)
+        assert await client.fetchval("SELECT SUM(n) FROM big") == total
+        assert await client.fetchval("SELECT COUNT(*) FROM small") == 10
+        await _until_equal(grid)
+        assert max(terms(grid)) > term
+        await client.close()
