@@ -20,7 +20,7 @@ from data.storage.spool import PieceFile
 from data.txn.facts import FactsCache
 from protocol.sqltypes import StorageRow, StorageValue
 
-ROWS_AT_ONCE = 10_000  # with more a statement is not done in one piece
+ROWS_AT_ONCE = 10_000  # with more (or 4 MiB of them) a statement is not done in one piece
 KEYS_PER_STEP = 500
 
 _encode = msgspec.msgpack.Encoder().encode

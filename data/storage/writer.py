@@ -27,7 +27,7 @@ from data.storage.faults import (
 )
 from data.storage.log import Log, Mark
 from data.storage.spool import Spool
-from data.storage.sqlite import PAGE_BYTES, Params
+from data.storage.sqlite import PAGE_BYTES, Params, width_of
 from data.storage.tables import PartlyAppliedError, Tables, apply_all, apply_bulk
 from protocol import trace
 from protocol.errors import (
@@ -45,6 +45,7 @@ from protocol.sqltypes import StorageRow
 PAGES_UNLIMITED = 0xFFFFFFFE
 LOG_PAGES_MIN = 2 * MIB // PAGE_BYTES  # of the log, the catalog and what else is nobody's rows
 BULK_MIN = 32  # from so many row changes on they are applied in bulk
+ROWS_BYTES_MAX = 4 * MIB  # of changed rows, where their number is limited
 DISK_ROOM_BYTES = 4 * MIB  # less free than this: the disk is full, not PermSize
 
 _EMPTY: list[Any] = []
@@ -203,11 +204,19 @@ class BatchWriter:
         self._captured.append(RowChange(change.table_name, change.old, change.new))
 
     def _limited(
-        self, captured: list[RowChange], rows_max: int
+        self, captured: list[RowChange], rows_max: int, given_up: list[bool]
     ) -> Callable[[apsw.PreUpdate], None]:
+        """Captures changes, and gives the statement up when they are too many, or too wide."""
+        size = 0
+
         def on_change(change: apsw.PreUpdate) -> None:
+            nonlocal size
+            row = change.old if change.old is not None else change.new
             captured.append(RowChange(change.table_name, change.old, change.new))
-            if len(captured) > rows_max:
+            if row is not None and not len(captured) & 15:
+                size += 16 * width_of(row)  # it stands for those before it
+            if len(captured) > rows_max or size > ROWS_BYTES_MAX:
+                given_up.append(True)
                 self._writer.interrupt()
 
         return on_change
@@ -217,7 +226,7 @@ class BatchWriter:
     ) -> RunResult:
         """One INSERT, UPDATE or DELETE, all or nothing; the batch stays as it was on an error.
 
-        `rows_max` > 0: with more rows it is given up, with LargeStatementError. Raises
+        `rows_max` > 0: with more rows (or wide ones) it is given up: LargeStatementError. Raises
         UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError, DiskFullError,
         CancelledError (after interrupt_writer), other GridErrors.
         """
@@ -228,15 +237,17 @@ class BatchWriter:
             self._close_reserve()
         captured: list[RowChange] = []
         self._captured = captured
-        self._hook(self._on_change if not rows_max else self._limited(captured, rows_max))
+        given_up: list[bool] = []
+        limited = rows_max and self._limited(captured, rows_max, given_up)
+        self._hook(limited or self._on_change)
         try:
             rows = self._execute(sql, params).fetchall()
         except Exception as error:
             self._hook(None)
-            if 0 < rows_max < len(captured):
+            if given_up:
                 with suppress(CancelledError):
                     self._failed(error)
-                raise LargeStatementError(f"more than {rows_max} rows") from error
+                raise LargeStatementError(f"{len(captured)} rows and more") from error
             self._failed(error)
         self._hook(None)
         if captured:

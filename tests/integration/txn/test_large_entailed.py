@@ -215,3 +215,19 @@ async def test_new_rows_do_not_need_those_before(
     assert not brought
     await client.execute("COMMIT")
     assert await client.fetchval("SELECT COUNT(*) FROM keyed") == 0
+
+
+async def test_few_rows_that_are_wide_are_many(
+    client: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their images would not fit into one message."""
+    monkeypatch.setattr("data.exec.writes.ROWS_AT_ONCE", 10_000)
+    await client.execute(
+        f"CREATE TABLE wide (id {NUMBER} PRIMARY KEY, t VARCHAR2(60000)) DUPLICATE"
+    )
+    insert = "INSERT INTO wide VALUES ($1, $2)"
+    await client.executemany(insert, [(n, "x" * 50_000) for n in range(250)])
+    assert await client.execute("UPDATE wide SET t = t || 'y'") == "UPDATE 250"
+    rows = await client.fetch("UPDATE wide SET t = t || 'z' RETURNING LENGTH(t)")
+    assert [int(row[0]) for row in rows] == [50_002] * 250
+    assert await client.execute("DELETE FROM wide") == "DELETE 250"
