@@ -11,7 +11,7 @@ import structlog
 
 from mgmt.api import schema
 from mgmt.model import diff, document, versions
-from mgmt.model.types import Installation, Instance, Model
+from mgmt.model.types import Host, Installation, Instance, Model
 from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
 from mgmt.service import certificates
@@ -22,7 +22,7 @@ from mgmt.service.placing import Placing
 from mgmt.transport.installation import installation_works, remove_installation
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, OperationError
+from protocol.errors import GridError, ModelError, OperationError, PeerUnreachableError
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -162,15 +162,33 @@ class Apply:
         """Stop and remove what the model does not have any more, half-made instances included."""
         wanted = {i.full_name for i in self._model.instances}
         gone = [p for name, p in self._placed.instances().items() if name not in wanted]
-        await self._everywhere(gone, lambda p: p.instance.full_name, self._delete_instance)
+
+        async def delete(placed: PlacedInstance) -> None:
+            try:
+                await self._delete_instance(placed)
+            except PeerUnreachableError:
+                if not self._is_lost(placed.host):
+                    raise
+                name = placed.instance.full_name
+                await self._tell_forgotten(placed.host, f"instance {name}: {placed.home}")
+                self._placed.forget_instance(name)
+
+        await self._everywhere(gone, lambda p: p.instance.full_name, delete)
         return "OK"
 
     async def delete_installations(self, body: dict[str, Any]) -> str:
         """Remove trees that nothing uses any more."""
         wanted = {f"{i.host}.{i.name}" for i in self._model.installations}
         for name, placed in self._placed.installations().items():
-            if name not in wanted:
+            if name in wanted:
+                continue
+            try:
                 await self._delete_installation(name, placed)
+            except PeerUnreachableError:
+                if not self._is_lost(placed.host):
+                    raise
+                await self._tell_forgotten(placed.host, f"installation {name}: {placed.path}")
+                self._placed.forget_installation(name)
         return "OK"
 
     async def verify_installations(self, body: dict[str, Any]) -> str:
@@ -323,6 +341,22 @@ class Apply:
         await transport.remove_tree(placed.home)
         self._placed.forget_instance(name)
         await self._progress("line", f"  deleted instance {name}: {placed.home}")
+
+    def _is_lost(self, host: Host) -> bool:
+        """Whether a host that cannot be reached is lost for good.
+
+        That is what deleting it from the model says, unless one of its instances is registered.
+        """
+        membership = self._management.membership
+        there = membership.view().instances.values() if membership is not None else ()
+        alive = any(str(info.name).startswith(f"{host.name}.") for info in there)
+        return self._model.host(host.name) is None and not alive
+
+    async def _tell_forgotten(self, host: Host, what: str) -> None:
+        log.warning("apply.forgotten", what=what, host=host.name)
+        await self._progress(
+            "line", f"  host {host.name} is lost, forgotten: {what}; remove it if the host is back"
+        )
 
     async def _delete_installation(self, name: str, placed: PlacedInstallation) -> None:
         transports = self._management.transports

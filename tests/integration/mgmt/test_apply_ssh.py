@@ -219,3 +219,21 @@ async def test_a_host_without_name_is_asked_for_its_own(tmp_path: Path) -> None:
         await hosts.hosts[4].stop()
         with pytest.raises(PeerUnreachableError, match=r"127\.0\.0\.15 cannot be reached"):
             await grid.call(host("", 5))
+
+
+async def test_a_host_that_is_lost_for_good_can_be_deleted(tmp_path: Path) -> None:
+    for number in (3, 4):
+        installed(tmp_path, number)
+    async with grid_with_hosts(tmp_path) as (grid, hosts, _):
+        await grid.call(no_start())
+        await hosts.hosts[4].stop()
+        await grid.call(schema.InstanceDelete(address="host4.instance1"))
+        with pytest.raises(OperationError, match="host4"):  # the host is in the model still
+            await grid.call(no_start())
+        await grid.call(schema.HostDelete(name="host4", cascade=True))
+        lines: list[str] = []
+        await grid.call(no_start(), events=lines)
+        assert grid.instance is not None
+        placed = grid.instance.management.placed
+        assert set(placed.instances()) == {"host1.instance1", "host3.instance1"}
+        assert "host4.installation1" not in placed.installations()
