@@ -269,7 +269,8 @@ def buckets_with_rows(element: Element) -> list[int]:
     """Most buckets are empty here."""
     found: set[int] = set()
     for (name,) in element.read("SELECT name FROM sqlite_schema WHERE type = 'table'"):
-        if element.column_names(str(name))[-1] == "_BUCKET":
+        columns = element.read("SELECT name FROM pragma_table_info(?)", (name,))
+        if not str(name).startswith("_") and columns and columns[-1][0] == "_BUCKET":
             rows = element.read(f'SELECT DISTINCT _BUCKET FROM "{name}"')
             found.update(int(str(row[0])) for row in rows)
     return sorted(found)
