@@ -82,7 +82,8 @@ class Going(msgspec.Struct, frozen=True):
 class DbDistribute(Request, frozen=True, kw_only=True):
     """Change the distribution map. `add`: "all", "host" or "host.instance".
 
-    `force`: evict also elements that live. `rows_per_s`: bound of the cost to clients; 0: none.
+    `force`: evict also elements that live. `rows_per_s` bounds the cost to clients beyond the
+    rests that a move takes anyhow; 0: it does not.
     """
 
     PATH: ClassVar[str] = "databases/distribute"
