@@ -20,6 +20,7 @@ from mgmt.ops.operation import State
 from mgmt.ops.runner import Runner
 from mgmt.service import (
     apply,
+    auto_replace,
     backups,
     certificates,
     connections,
@@ -55,6 +56,7 @@ INSTALLERS: tuple[Callable[[Management], None], ...] = (
     backups.install,
     restores.install,
     redistribution.install,
+    auto_replace.install,
 )
 
 

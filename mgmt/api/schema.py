@@ -171,6 +171,7 @@ class GridReply(Reply, frozen=True, kw_only=True):
     retain_versions: int
     warn_threshold_pct: int
     mgmt_failover: str  # automatic | manual
+    replace_after_s: int = 0
     model_latest: int
     model_current: int
     seq: int
@@ -187,6 +188,7 @@ class GridModify(Request, frozen=True, kw_only=True):
     warn_threshold_pct: int | None = None
     server_encryption: str | None = None  # in force with each instance's next start after apply
     mgmt_failover: str | None = None
+    replace_after_s: int | None = None  # 0: never
 
 
 class GridClientExport(Request, frozen=True, kw_only=True):

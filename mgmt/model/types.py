@@ -26,6 +26,7 @@ class GridFacts(msgspec.Struct, frozen=True, kw_only=True):
     retain_versions: int = 10
     warn_threshold_pct: int = 90
     mgmt_failover: str = "automatic"  # or "manual": a standby becomes active only by command
+    replace_after_s: int = 0  # a data instance dead for so long is replaced by a spare; 0: never
     internal_encryption: str = "off"  # "required" | "off", for ever
     server_encryption: str = "rejected"  # "accepted" | "rejected" | "requested" | "required"
 

@@ -246,6 +246,7 @@ def display(management: Management) -> schema.GridReply:
         retain_versions=grid.retain_versions,
         warn_threshold_pct=grid.warn_threshold_pct,
         mgmt_failover=grid.mgmt_failover,
+        replace_after_s=grid.replace_after_s,
         model_latest=register.latest,
         model_current=register.current,
         seq=management.store.seq,
@@ -260,13 +261,15 @@ def modify(management: Management, request: schema.GridModify) -> schema.Done:
         field: value
         for field in (
             *("retain_days", "retain_versions", "warn_threshold_pct"),
-            *("server_encryption", "mgmt_failover"),
+            *("server_encryption", "mgmt_failover", "replace_after_s"),
         )
         if (value := getattr(request, field)) is not None
     }
     grid = msgspec.structs.replace(management.models.grid, **changes)
     if grid.mgmt_failover not in ("automatic", "manual"):
         raise ParameterError(f"-mgmtFailover {grid.mgmt_failover}: use automatic or manual")
+    if grid.replace_after_s < 0:
+        raise ParameterError("-replaceAfter wants a number of seconds, 0 for never")
     _check_limits(grid.retain_days, grid.retain_versions, grid.warn_threshold_pct)
     certificates.check_modes(grid.internal_encryption, grid.server_encryption)
     management.models.set_grid(grid)

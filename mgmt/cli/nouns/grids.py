@@ -132,6 +132,7 @@ def _display(reply: schema.GridReply, arguments: Arguments) -> str:
         ("Internal Encryption", reply.internal_encryption),
         ("Server Encryption", reply.server_encryption),
         ("Management Failover", reply.mgmt_failover),
+        ("Replace After", f"{reply.replace_after_s} s" if reply.replace_after_s else "never"),
         ("Latest Model", reply.model_latest),
         ("Current Model", reply.model_current or "none"),
         ("Seq", reply.seq),
@@ -146,11 +147,12 @@ def _modify(arguments: Arguments) -> schema.GridModify:
         warn_threshold_pct=arguments.optional_integer("warnThresh"),
         server_encryption=arguments.value("serverEncryption").lower() or None,
         mgmt_failover=arguments.value("mgmtFailover").lower() or None,
+        replace_after_s=arguments.optional_integer("replaceAfter"),
     )
     if request == schema.GridModify():
         raise UsageError(
-            "gridModify wants -retainDays, -retainVersions, -warnThresh, -serverEncryption or"
-            " -mgmtFailover"
+            "gridModify wants -retainDays, -retainVersions, -warnThresh, -serverEncryption,"
+            " -mgmtFailover or -replaceAfter"
         )
     return request
 
@@ -220,6 +222,7 @@ COMMANDS = (
             *_LIMIT_OPTIONS,
             _SERVER_ENCRYPTION,
             Option("mgmtFailover", "automatic|manual", "how a standby becomes active (automatic)"),
+            Option("replaceAfter", "SECS", "dead elements are replaced by spare ones (0: never)"),
         ),
         build=_modify,
         reply=schema.Done,

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from mgmt.api import schema
 from mgmt.api import schema_databases as requests
 from mgmt.api.schema_databases import Going
 from mgmt.service.redistribution import AWAIT_JOINED
@@ -131,5 +132,21 @@ async def test_dead_elements_are_replaced_and_replacements_taken_back(tmp_path: 
         assert not (await grid.element(6)).remove_in_next_dist_map
         assert (await grid.distribute(resync=True)).messages == ("Distribution map is in step",)
         client = await grid.connect(6)
+        assert await client.fetchval("SELECT COUNT(*) FROM t") == ROWS
+        await client.close()
+
+
+async def test_a_spare_takes_the_place_of_a_dead_element_if_told_so(tmp_path: Path) -> None:
+    async with growing_grid(tmp_path, 1, 2) as grid:
+        await fill(grid)
+        await grid.add_late({5: 1, 6: 2})
+        await grid.managed.call(schema.GridModify(replace_after_s=1))
+        await grid.nodes[4].stop()
+        await grid.until(lambda: [e.element for e in grid.map().replica_sets()[1]] == [1, 4])
+        await grid.until(lambda: grid.nodes[6].rows("TERRY.T") == grid.nodes[3].rows("TERRY.T"))
+        assert (await grid.element(4)).state == "evicted"
+        await grid.nodes[3].stop()
+        await grid.until(lambda: [e.element for e in grid.map().replica_sets()[1]] == [3, 4])
+        client = await grid.connect(5)
         assert await client.fetchval("SELECT COUNT(*) FROM t") == ROWS
         await client.close()
