@@ -108,7 +108,8 @@ async def test_writes_of_one_row_stay_on_the_event_loop(
         start_long = Element.start_long
 
         def seen(element: Element, work: Callable[[], object]) -> asyncio.Future[object]:
-            on_thread.append(work)
+            if work != element.drop_bucket_indexes:  # housekeeping of the moves of buckets
+                on_thread.append(work)
             return start_long(element, work)
 
         monkeypatch.setattr(Element, "start_long", seen)
