@@ -109,6 +109,7 @@ async def test_moves_go_on_when_management_comes_back(tmp_path: Path) -> None:
         await client.close()
 
 
+@pytest.mark.slow
 async def test_moves_go_on_when_a_lead_is_lost(tmp_path: Path) -> None:
     async with growing_grid(tmp_path, 1, 2) as grid:
         await fill(grid)

@@ -136,6 +136,7 @@ async def test_dead_elements_are_replaced_and_replacements_taken_back(tmp_path: 
         await client.close()
 
 
+@pytest.mark.slow
 async def test_a_spare_takes_the_place_of_a_dead_element_if_told_so(tmp_path: Path) -> None:
     async with growing_grid(tmp_path, 1, 2) as grid:
         await fill(grid)
