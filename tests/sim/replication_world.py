@@ -675,7 +675,7 @@ class World:
         for function in waiting:  # the kernel's buffers, in any order
             self.later(self.rng.uniform(0, 0.002), function)
         self.connect(node)
-        self.publish()
+        self.later(0.0021, self.publish)  # pictures of membership are never out of order at the end
 
     def housekeeping(self) -> None:
         self.later(self.rng.uniform(0.2, 1.0), self.housekeeping)
