@@ -416,7 +416,7 @@ def test_t41_one_copy_and_durability_0_do_not_go_together(zookeeper: ZooKeeperPr
         refused = tools.tool("ttGridRollout", str(rollout_file(tools, durability=0)))
         assert refused.code != 0
         assert "Durability=0 needs K of at least 2" in refused.errors + refused.output
-        tools.stop_all()
+        stop_below(folder)  # the rollout has begun, and says so
         shutil.rmtree(folder / "home")
         done = tools.tool("ttGridRollout", str(rollout_file(tools, durability=1)))
         assert done.code == 0, done.output + done.errors
@@ -428,9 +428,14 @@ def test_t41_one_copy_and_durability_0_do_not_go_together(zookeeper: ZooKeeperPr
                 rows = connection.execute("SELECT count(*) FROM appuser.t").fetchall()
                 assert rows == [(2,)]
     finally:
-        for file in folder.glob("home/**/conf/instance.toml"):
-            daemon_control.stop(file.parent.parent, force=True)
+        stop_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop_below(folder: Path) -> None:
+    """All instances that a rollout has made."""
+    for file in folder.glob("home/**/conf/instance.toml"):
+        daemon_control.stop(file.parent.parent, force=True)
 
 
 def rollout_file(tools: CommandGrid, *, durability: int) -> Path:
