@@ -28,6 +28,7 @@ from mgmt.service import (
     distribution,
     redistribution,
     restores,
+    upgrade,
 )
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
@@ -57,6 +58,7 @@ INSTALLERS: tuple[Callable[[Management], None], ...] = (
     restores.install,
     redistribution.install,
     auto_replace.install,
+    upgrade.install,
 )
 
 

@@ -20,6 +20,7 @@ from mgmt.cli.nouns import (
     models,
     operations,
     ssh,
+    upgrade,
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -39,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     *models.COMMANDS,
     *operations.COMMANDS,
     *ssh.COMMANDS,
+    *upgrade.COMMANDS,
 )
 
 

@@ -378,7 +378,9 @@ class Apply:
 
     async def _verify_installation(self, placed: PlacedInstallation) -> None:
         transport = self._management.transports.to(placed.host)
-        if not await installation_works(transport, placed.path):
+        wanted = self._model.installation(placed.host.name, placed.name)
+        release = wanted.release if wanted is not None else ""
+        if not await installation_works(transport, placed.path, release):
             broken = msgspec.structs.replace(
                 placed,
                 usable=False,

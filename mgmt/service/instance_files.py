@@ -48,9 +48,20 @@ async def push_settings(
         f"{instance.home}/{instance_file.MODEL_FILE}": document,
         f"{conf}/sys.odbc.ini": client_ini(model, management.software),
     }
+    await _link_programs(transport, settings)
     for path, text in files.items():
         if await transport.read_file(path) != text.encode():
             await transport.put_file(path, text.encode())
+
+
+async def _link_programs(transport: HostTransport, settings: InstanceSettings) -> None:
+    """Another installation than before: the next start is from there."""
+    home, installation = settings.home, settings.installation
+    old = await transport.read_file(f"{home}/{instance_file.INSTANCE_FILE}")
+    if old is None or instance_file.parse(old.decode()).installation == installation:
+        return
+    if await transport.exists(f"{installation}/bin/ttDaemonAdmin"):
+        await transport.make_link(installation, f"{home}/install")
 
 
 def settings_of(management: Management, model: Model, instance: Instance) -> InstanceSettings:

@@ -63,12 +63,17 @@ class Placing:
             host=host,
             name=installation.name,
             path=installation.path,
-            shared=await installation_works(transport, installation.path),
+            shared=await installation_works(transport, installation.path, installation.release),
         )
         placed_all.put_installation(placed)
         await self._management.secured()
         if self._links(host, installation):
-            await place_links(transport, installation.path, source=installation.source)
+            await place_links(
+                transport,
+                installation.path,
+                source=installation.source,
+                wanted=installation.release,
+            )
         else:
             await self._copy(installation, host, ours=not placed.shared)
         done = msgspec.structs.replace(
@@ -79,7 +84,7 @@ class Placing:
 
     async def _copy(self, installation: Installation, host: Host, *, ours: bool) -> None:
         transport = self._management.transports.to(host)
-        if await installation_works(transport, installation.path):
+        if await installation_works(transport, installation.path, installation.release):
             return
         archive = await self._archives.of(installation.source)
         gone = 0
@@ -96,7 +101,14 @@ class Placing:
                 await self._say(installation, f"{gone // MB} of {size // MB} MB")
 
         with _beside(report()):
-            await place_copy(transport, installation.path, archive, moved, ours=ours)
+            await place_copy(
+                transport,
+                installation.path,
+                archive,
+                moved,
+                ours=ours,
+                wanted=installation.release,
+            )
 
     def _links(self, host: Host, installation: Installation) -> bool:
         """On this machine a development environment is linked to, not copied."""

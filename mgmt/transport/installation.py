@@ -148,16 +148,19 @@ def split_source(source: str) -> tuple[str, str]:
     return address, path
 
 
-async def place_links(transport: HostTransport, directory: str, *, source: str = "") -> None:
+async def place_links(
+    transport: HostTransport, directory: str, *, source: str = "", wanted: str = ""
+) -> None:
     """Make an installation on this machine that links to another one, or to what runs here.
-    Repeatable. Raises OperationError if it does not run."""
+    wanted: its release, that of this process if empty. Repeatable. Raises OperationError
+    if it does not run."""
     programs = f"{source}/bin" if source else str(own_programs())
-    if not await installation_works(transport, directory):
+    if not await installation_works(transport, directory, wanted):
         await transport.make_dir(f"{directory}/bin")
         for program in PROGRAMS:
             await transport.make_link(f"{programs}/{program}", f"{directory}/bin/{program}")
-        await transport.put_file(f"{directory}/{README}", readme(release()).encode())
-    await _check_works(transport, directory, source)
+        await transport.put_file(f"{directory}/{README}", readme(wanted or release()).encode())
+    await _check_works(transport, directory, source, wanted)
 
 
 async def place_copy(
@@ -167,30 +170,32 @@ async def place_copy(
     moved: Callable[[int], None],
     *,
     ours: bool,
+    wanted: str = "",
 ) -> None:
     """Make a self-contained installation on a host, instead of a broken one if that is ours.
     Repeatable. Raises OperationError."""
-    if not await installation_works(transport, directory):
+    if not await installation_works(transport, directory, wanted):
         if ours:
             await remove_installation(transport, directory)
         await transport.make_dir(directory.rpartition("/")[0] or "/")
         await transport.unpack(archive, directory, moved)
-    await _check_works(transport, directory, str(archive))
+    await _check_works(transport, directory, str(archive), wanted)
 
 
-async def _check_works(transport: HostTransport, directory: str, source: str) -> None:
+async def _check_works(transport: HostTransport, directory: str, source: str, wanted: str) -> None:
+    wanted = wanted or release()
     result = await _version(transport, directory)
-    if result.rc or release() not in result.output:
-        hint = f"Is {source} an installation of release {release()}?" if source else ""
+    if result.rc or wanted not in result.output:
+        hint = f"Is {source} an installation of release {wanted}?" if source else ""
         raise OperationError(
             f"the installation {directory} does not run: {_last_line(result)}", hint=hint
         )
 
 
-async def installation_works(transport: HostTransport, directory: str) -> bool:
-    """Whether its ttInstanceCreate runs and is of this release."""
+async def installation_works(transport: HostTransport, directory: str, wanted: str = "") -> bool:
+    """Whether its ttInstanceCreate runs and is of the release, that of this process if empty."""
     result = await _version(transport, directory)
-    return result.rc == 0 and release() in result.output
+    return result.rc == 0 and (wanted or release()) in result.output
 
 
 async def _version(transport: HostTransport, directory: str) -> CommandResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import shutil
@@ -48,12 +49,10 @@ class LocalTransport:
             async with asyncio.timeout(timeout_s):
                 output, _ = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            await _end(process)
             return CommandResult(124, f"{command[0]}: stopped after {timeout_s:.0f} s\n")
         except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
+            await _end(process)
             raise
         rc = process.returncode or 0
         text = output[:OUTPUT_BYTES_MAX].decode(errors="replace")
@@ -168,6 +167,12 @@ class LocalTransport:
         if address.version == 4 and address.is_loopback and 0 < number <= 245:
             return f"host{number}"
         return socket.gethostname().split(".")[0]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended, and what it started holds its output
+        process.kill()
+    await process.wait()
 
 
 class LocalTransports:

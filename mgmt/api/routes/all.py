@@ -15,6 +15,7 @@ from mgmt.api.routes import (
     instances,
     management,
     models,
+    upgrade,
 )
 from mgmt.api.routes.management import Roles
 from mgmt.service.context import Management
@@ -34,4 +35,5 @@ def routes(shared: Management, roles: Roles) -> list[Route]:
         *certificates.routes(shared),
         *connectables.routes(shared),
         *management.routes(shared, roles),
+        *upgrade.routes(shared),
     ]

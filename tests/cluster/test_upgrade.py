@@ -1,0 +1,165 @@
+"""gridUpgrade with real processes: management, then data instance after data instance, while
+clients write."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mgmt.cli import daemon_control
+from tests.support.commands import CommandGrid
+from tests.support.release import make_release, next_release, release_of_process
+from tests.support.zookeeper import ZooKeeperProcess
+
+pytestmark = pytest.mark.timeout(120)
+WAIT_S = 60
+HOSTS = (3, 4)
+
+
+@pytest.fixture
+def grid() -> Iterator[CommandGrid]:
+    """Two data instances with one replica set of two, an open database."""
+    folder = Path(tempfile.mkdtemp(prefix="tg-"))  # pytest's own folders have too long paths
+    zookeeper = ZooKeeperProcess(folder / "zookeeper")
+    zookeeper.start()
+    grid = CommandGrid(folder, zookeeper.hosts)
+    try:
+        asyncio.run(zookeeper.ready())
+        assert grid.create_instance().code == 0
+        grid.create_grid(2)
+        grid.add_first_data_host()
+        grid.add_host(4, 2, "-like", "host3", "-cascade")
+        file = folder / "database1.dbdef"
+        file.write_text(
+            f"DataStore={folder}/!!INSTANCE_NAME!!/databases/database1\n"
+            "DatabaseCharacterSet=AL32UTF8\nPermSize=128\n"
+        )
+        grid.admin("dbdefCreate", str(file))
+        grid.admin("modelApply")
+        grid.admin("dbCreate", "database1", "-wait", str(WAIT_S))
+        grid.admin("dbDistribute", "database1", "-add", "all", "-apply")
+        grid.admin("dbOpen", "database1", "-wait", str(WAIT_S))
+        with connect(grid, 3) as client:
+            client.execute("CREATE USER terry IDENTIFIED BY 'tiger'")
+            client.execute("CREATE TABLE terry.t (a NUMBER(9) PRIMARY KEY, b NUMBER(9))")
+        yield grid
+    finally:
+        grid.stop_all()
+        assert grid.running() == []
+        zookeeper.kill()
+        shutil.rmtree(folder)
+
+
+def connect(grid: CommandGrid, host: int) -> psycopg.Connection[tuple[object, ...]]:
+    """The administrator's local connection at a host."""
+    home = grid.folder / f"host{host}" / "instance1"
+    return psycopg.connect(
+        host=str(home / "info"), port=grid.cs_port, dbname="database1", autocommit=True
+    )
+
+
+def pids(grid: CommandGrid) -> dict[int, int]:
+    """Of the daemons on host1, host3 and host4."""
+    homes = {n: grid.folder / f"host{n}" / "instance1" for n in (1, *HOSTS)}
+    return {n: daemon_control.read_pid(home, daemon_control.PID_FILE) for n, home in homes.items()}
+
+
+class Writer(threading.Thread):
+    """Inserts number after number; goes to the other instance when it is sent away."""
+
+    def __init__(self, grid: CommandGrid, first: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.numbers = itertools.count(first)
+        self.acknowledged: set[int] = set()
+        self.sent_away = 0
+        self.errors: list[Exception] = []
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        for host in itertools.cycle(HOSTS):
+            if self.stopping.is_set():
+                return
+            try:
+                self._write(host)
+            except psycopg.Error as error:
+                self.sent_away += 1
+                # 08: the connection; 57: shut down; 40: run the transaction again
+                if (error.sqlstate or "08")[:2] not in ("08", "57", "40"):
+                    self.errors.append(error)
+                    return
+                self.stopping.wait(0.05)  # a pace, nothing is awaited by it
+
+    def _write(self, host: int) -> None:
+        with connect(self.grid, host) as client:
+            while not self.stopping.is_set():
+                number = next(self.numbers)
+                client.execute("INSERT INTO terry.t VALUES (%s, 1)", (number,))
+                self.acknowledged.add(number)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.join(30)
+        assert not self.is_alive()
+
+
+def test_a_rolling_upgrade_while_clients_write(grid: CommandGrid) -> None:
+    release, source = next_release(), make_release(grid.folder / "source")
+    before = pids(grid)
+    plan = grid.admin("gridUpgrade", "-createInstallations", "-source", str(source), "-dryrun")
+    assert plan[0] == "Would be made:"
+    assert len(plan) == 4
+    grid.admin("gridUpgrade", "-createInstallations", "-source", str(source))
+    data = ("gridUpgrade", "-type", "data", "-to", release, "-online")
+    assert f"not of release {release} yet" in grid.refused(*data)
+
+    # The only management instance restarts itself; its next life ends the operation.
+    answer = grid.run("ttGridAdmin", "gridUpgrade", "-type", "mgmt", "-to", release)
+    assert "The operation goes on when it is back" in answer.errors
+    wait_until_done(grid)
+    assert release_of_process(pids(grid)[1]) == release
+
+    plan = grid.admin(*data, "-dryrun")
+    assert plan[-2:] == [
+        "  Restarting host3.instance1 (data space group 1)",
+        "  Restarting host4.instance1 (data space group 2)",
+    ]
+    assert [pids(grid)[n] for n in HOSTS] == [before[n] for n in HOSTS]
+    writers = [Writer(grid, 1_000_000 * n) for n in (1, 2)]
+    for writer in writers:
+        writer.start()
+    lines = grid.admin(*data)
+    for writer in writers:
+        writer.stop()
+    assert lines[-1] == f"2 instances run from {release}"
+    after = pids(grid)
+    assert [release_of_process(after[n]) for n in HOSTS] == [release, release]
+    for writer in writers:
+        assert writer.errors == []
+        assert writer.sent_away >= 1
+    acknowledged = set().union(*(writer.acknowledged for writer in writers))
+    for host in HOSTS:
+        with connect(grid, host) as client:
+            found = {int(str(row[0])) for row in client.execute("SELECT a FROM terry.t")}
+        assert acknowledged <= found
+    assert grid.admin(*data) == [f"Nothing to do: all run from {release}"]
+    assert pids(grid) == after
+
+
+def wait_until_done(grid: CommandGrid) -> None:
+    """Until no operation runs; commands fail while management is away."""
+    for _ in range(200):
+        answer = grid.run("ttGridAdmin", "operationList")
+        if answer.code == 0 and "gridUpgrade" in answer.output and "running" not in answer.output:
+            assert "failed" not in answer.output, answer.output
+            return
+        threading.Event().wait(0.1)  # other processes cannot be awaited, only asked
+    raise AssertionError("the upgrade of management does not end")
