@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
+import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -24,7 +28,7 @@ WAIT_S = 60
 HOSTS = (3, 4)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def grid() -> Iterator[CommandGrid]:
     """Two data instances with one replica set of two, an open database."""
     folder = Path(tempfile.mkdtemp(prefix="tg-"))  # pytest's own folders have too long paths
@@ -154,12 +158,77 @@ def test_a_rolling_upgrade_while_clients_write(grid: CommandGrid) -> None:
     assert pids(grid) == after
 
 
-def wait_until_done(grid: CommandGrid) -> None:
+def test_it_goes_on_after_the_loss_of_management_and_does_nothing_twice(grid: CommandGrid) -> None:
+    source, place = make_release(grid.folder / "other"), f"{grid.folder}/second/!!HOST_NAME!!"
+    words = ("-source", str(source), "-name", "second", "-location", place)
+    grid.admin("gridUpgrade", "-createInstallations", *words)
+    before = pids(grid)
+    command = ("gridUpgrade", "-type", "data", "-to", "second", "-online", "-force")
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(grid.run, "ttGridAdmin", *command)
+        until(lambda: pids(grid)[4] != before[4], "host4 is stopped")
+        host3 = pids(grid)[3]
+        os.kill(pids(grid)[1], signal.SIGKILL)  # its supervisor starts it again
+        assert "The operation goes on when it is back" in answer.result().errors
+    assert host3 not in (0, before[3])
+    wait_until_done(grid)
+    assert pids(grid)[3] == host3
+    assert pids(grid)[4] not in (0, before[4])
+    for host in HOSTS:
+        link = (grid.folder / f"host{host}" / "instance1" / "install").readlink()
+        assert link == grid.folder / "second" / f"host{host}" / f"tengrid-{next_release()}"
+        with connect(grid, host) as client:
+            assert client.execute("SELECT COUNT(*) FROM terry.t").fetchone()
+
+
+def until(is_true: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not is_true():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.005)  # processes of others cannot be awaited, only looked at
+
+
+def wait_until_done(grid: CommandGrid, home: Path | None = None) -> None:
     """Until no operation runs; commands fail while management is away."""
     for _ in range(200):
-        answer = grid.run("ttGridAdmin", "operationList")
+        answer = grid.run("ttGridAdmin", "operationList", home=home)
         if answer.code == 0 and "gridUpgrade" in answer.output and "running" not in answer.output:
             assert "failed" not in answer.output, answer.output
             return
         threading.Event().wait(0.1)  # other processes cannot be awaited, only asked
     raise AssertionError("the upgrade of management does not end")
+
+
+def test_standby_first_then_the_former_active(tmp_path: Path) -> None:
+    zookeeper = ZooKeeperProcess(tmp_path / "zookeeper")
+    zookeeper.start()
+    grid = CommandGrid(tmp_path, zookeeper.hosts)
+    second = tmp_path / "host2" / "instance1"
+    try:
+        asyncio.run(zookeeper.ready())
+        assert grid.create_instance().code == 0
+        grid.create_grid(2)
+        addresses = ("-internalAddress", "127.0.0.12", "-externalAddress", "127.0.1.12")
+        grid.admin("hostCreate", *addresses, "-like", "host1", "-cascade")
+        grid.admin("modelApply")
+        release, source = next_release(), make_release(tmp_path / "source")
+        grid.admin("gridUpgrade", "-createInstallations", "-source", str(source))
+        upgrade = ("gridUpgrade", "-type", "mgmt", "-to", release)
+        assert grid.admin(*upgrade, "-dryrun")[-3:] == [
+            "  Restarting the standby host2.instance1",
+            "  Making host2.instance1 the active one",
+            "  Restarting the former active host1.instance1",
+        ]
+        answer = grid.run("ttGridAdmin", *upgrade)
+        assert "It goes on under the next active" in answer.errors
+        wait_until_done(grid, second)
+        for home in (grid.home, second):
+            pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
+            assert release_of_process(pid) == release
+        lines = grid.admin("mgmtExamine", home=second)
+        assert [line.split()[4] for line in lines[4:6]] == ["Standby", "Active"]
+        assert grid.admin(*upgrade, home=second) == [f"Nothing to do: all run from {release}"]
+    finally:
+        grid.stop_all()
+        zookeeper.kill()
+    assert grid.running() == []
