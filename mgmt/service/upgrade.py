@@ -20,7 +20,7 @@ from mgmt.api import schema
 from mgmt.api import schema_upgrade as requests
 from mgmt.model.names import check_name
 from mgmt.model.types import Host, Installation, Instance, InstanceKind, Model
-from mgmt.ops.operation import Step
+from mgmt.ops.operation import Record, Step
 from mgmt.ops.runner import Progress, StepContext
 from mgmt.service import apply, upgrade_plan
 from mgmt.service.context import Management
@@ -52,6 +52,8 @@ WHOLE_TIMEOUT_S = 600.0  # for a copy to catch up, or to be made anew
 STANDBY_TIMEOUT_S = 60.0
 HANDED_OVER_S = 60.0
 RESTARTED_S = 120.0
+ANSWERED_S = 1.0  # the answer of the command leaves before this instance does
+LEAVING = ("upgrade-switch", "upgrade-active")
 
 
 def install(management: Management) -> None:
@@ -164,8 +166,39 @@ class UpgradeService:
             return schema.Done(messages=("Would be done:", *self._described(before, after, steps)))
         if after != before:
             await self._apply(lambda model: (after, ()), progress)
-        await self._management.runner.run(COMMAND, apply.SUBJECT, steps, progress)
-        return schema.Done(messages=(f"{len(todo)} instances run from {request.to}",))
+        if await self._ended(steps, progress):
+            return schema.Done(messages=(f"{len(todo)} instances run from {request.to}",))
+        return schema.Done(
+            messages=(
+                "This management instance goes away for that, the rest is done by itself.",
+                "On the active one: ttGridAdmin operationList",
+            )
+        )
+
+    async def _ended(self, steps: list[Step], progress: Progress) -> bool:
+        """Run the operation. False: it goes on when this instance is not the active one, or has
+        been restarted; whoever asked is told before."""
+        last = {step.title for step in steps if step.action in LEAVING}
+        leaving = asyncio.Event()
+
+        async def show(kind: str, text: str) -> None:
+            if not leaving.is_set():
+                await progress(kind, text)
+            if kind == "step" and text in last:
+                await progress("ok", "begun")
+                leaving.set()
+
+        work = asyncio.create_task(self._management.runner.run(COMMAND, apply.SUBJECT, steps, show))
+        left = asyncio.create_task(leaving.wait())
+        try:
+            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+        if work.done():
+            await work
+            return True
+        work.add_done_callback(_heard)
+        return False
 
     def _check_nothing_pending(self, but: Model | None) -> None:
         """Changes of others are not applied by the way. `but`: left by this command itself."""
@@ -399,6 +432,7 @@ class UpgradeService:
         found = self._found(name)
         assert found is not None, "the standby is in place"
         home = found[1].home
+        await asyncio.sleep(ANSWERED_S)  # a pace, nothing is awaited by it
         # Apart from this process: what it does ends when it yields.
         command = f"{shlex.quote(home)}/bin/ttGridAdmin mgmtActiveSwitch"
         await self._apart(found[1], command)
@@ -416,6 +450,7 @@ class UpgradeService:
         instance, placed = found
         if self._incarnation(name) == body["incarnation"]:
             await self._point_at(placed, instance)
+            await asyncio.sleep(ANSWERED_S)  # a pace, nothing is awaited by it
             await self._apart(placed, f"{shlex.quote(placed.home)}/bin/ttDaemonAdmin -restart")
             await asyncio.sleep(RESTARTED_S)  # interrupted when this process ends
             raise OperationError(
@@ -482,6 +517,11 @@ class UpgradeService:
         if info is None:
             raise NotActiveManagementError(f"{name} is not registered")
         return info.incarnation
+
+
+def _heard(work: asyncio.Task[Record]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.info("upgrade.left_to_others", error=str(error))
 
 
 def _step(title: str, action: str, instance: str) -> Step:

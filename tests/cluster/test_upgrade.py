@@ -126,8 +126,8 @@ def test_a_rolling_upgrade_while_clients_write(grid: CommandGrid) -> None:
     assert f"not of release {release} yet" in grid.refused(*data)
 
     # The only management instance restarts itself; its next life ends the operation.
-    answer = grid.run("ttGridAdmin", "gridUpgrade", "-type", "mgmt", "-to", release)
-    assert "The operation goes on when it is back" in answer.errors
+    lines = grid.admin("gridUpgrade", "-type", "mgmt", "-to", release)
+    assert lines[-1] == "On the active one: ttGridAdmin operationList"
     wait_until_done(grid)
     assert release_of_process(pids(grid)[1]) == release
 
@@ -181,6 +181,22 @@ def test_it_goes_on_after_the_loss_of_management_and_does_nothing_twice(grid: Co
             assert client.execute("SELECT COUNT(*) FROM terry.t").fetchone()
 
 
+def test_all_at_once_with_the_database_closed(grid: CommandGrid) -> None:
+    source, place = make_release(grid.folder / "third"), f"{grid.folder}/3/!!HOST_NAME!!"
+    words = ("-source", str(source), "-name", "third", "-location", place)
+    grid.admin("gridUpgrade", "-createInstallations", *words)
+    command = ("gridUpgrade", "-type", "data", "-to", "third", "-offline")
+    assert "-offline stops all data instances at once" in grid.refused(*command)
+    grid.admin("dbClose", "database1", "-wait", str(WAIT_S))
+    before = pids(grid)
+    assert grid.admin(*command)[-1] == "2 instances run from third"
+    after = pids(grid)
+    assert all(after[n] not in (0, before[n]) for n in HOSTS)
+    grid.admin("dbOpen", "database1", "-wait", str(WAIT_S))
+    with connect(grid, 3) as client:
+        assert client.execute("SELECT COUNT(*) FROM terry.t").fetchone()
+
+
 def until(is_true: Callable[[], bool], what: str) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not is_true():
@@ -219,8 +235,8 @@ def test_standby_first_then_the_former_active(tmp_path: Path) -> None:
             "  Making host2.instance1 the active one",
             "  Restarting the former active host1.instance1",
         ]
-        answer = grid.run("ttGridAdmin", *upgrade)
-        assert "It goes on under the next active" in answer.errors
+        lines = grid.admin(*upgrade)
+        assert lines[-1] == "On the active one: ttGridAdmin operationList"
         wait_until_done(grid, second)
         for home in (grid.home, second):
             pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
