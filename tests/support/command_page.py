@@ -39,7 +39,7 @@ BETTER = {
     "dbImport": "into any number of replica sets and copies",
     "dbStatus": "`-o json` for every form; messages say what to do",
     "dbUnload": "nothing committed is lost, with `-force` or without",
-    "gridUpgrade": "a journal: repeated after a failure, or a loss of management, it does what is left",
+    "gridUpgrade": "a journal: it survives the loss of management, repeated it does what is left",
     "hostExec": "runs at several hosts at once by default; exit code 5 if one failed",
     "instanceExec": "exit code 5 if one failed",
     "mgmtActiveSwitch": "rarely needed: a standby that has everything takes over by itself",
