@@ -18,6 +18,7 @@ from mgmt.cli.refused import refusal
 from protocol import trace
 from protocol.errors import GridError, UsageError
 
+WARNING = "Warning:"
 HELP_WORDS = ("-h", "-help", "--help", "-?", "help")
 JSON_VERSION = 1
 
@@ -92,9 +93,14 @@ def _execute(command: Command, arguments: Arguments) -> int:
         )
         return code
     text = render_reply(command, reply, arguments)
-    if text:
-        print(text)
+    for line in text.split("\n") if text else ():
+        _say(line)
     return code
+
+
+def _say(line: str) -> None:
+    """A line of text; warnings go where errors go, so that what is documented stands alone."""
+    print(line, file=sys.stderr if line.startswith(WARNING) else sys.stdout, flush=True)
 
 
 def render_reply(command: Command, reply: Any, arguments: Arguments) -> str:
@@ -125,7 +131,7 @@ class _ProgressPrinter:
             self._open = False
         else:
             self.end_line()
-            print(event.text, flush=True)
+            _say(event.text)
 
     def end_line(self) -> None:
         """Finish a line that waits for its OK."""

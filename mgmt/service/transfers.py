@@ -6,6 +6,7 @@ import msgspec
 
 from mgmt.api import schema_backups as requests
 from mgmt.model.store import Delete, Put
+from mgmt.ops.operation import State
 from mgmt.service.context import Management
 from protocol.messages.backup import DONE, JobReport
 
@@ -101,8 +102,28 @@ class Transfers:
 
     def status(self, request: requests.DbTransferStatus) -> requests.DbTransferStatusReply:
         """dbBackupStatus, dbRestoreStatus, dbExportStatus, dbImportStatus."""
-        found = self.all(request.kind, request.name)
-        return requests.DbTransferStatusReply(transfers=tuple(map(_row, found)))
+        found = {transfer.key: transfer for transfer in self.all(request.kind, request.name)}
+        for begun in self._begun(request.kind, request.name):
+            known = found.get(begun.key)
+            if known is None or known.started_us < begun.started_us:
+                found[begun.key] = begun
+        return requests.DbTransferStatusReply(transfers=tuple(map(_row, found.values())))
+
+    def _begun(self, kind: str, database: str) -> list[Transfer]:
+        """Those whose operation runs; perhaps it has not come to them yet."""
+        return [
+            Transfer(
+                kind=kind,
+                database=str(body["database"]),
+                name=str(body["name"]),
+                repository=str(body["repository"]),
+                started_us=record.started_us,
+            )
+            for record in self._management.runner.list()
+            if record.state is State.RUNNING
+            for body in [record.steps[0].body]
+            if body.get("kind") == kind and database.lower() in ("", str(body["database"]).lower())
+        ]
 
 
 def _row(transfer: Transfer) -> requests.TransferRow:

@@ -291,8 +291,9 @@ def fill(connection: psycopg.Connection[tuple[object, ...]], slices: int) -> int
 
 
 def test_a_second_database_has_its_own_users_map_and_attributes(grid: CommandGrid) -> None:
-    lines = grid.admin("dbdefCreate", dbdef2(grid, 8))
-    assert lines[1] == "Warning: database definition database2: LogBufMB has no meaning here"
+    answer = grid.run("ttGridAdmin", "dbdefCreate", dbdef2(grid, 8))
+    warning = "Warning: database definition database2: LogBufMB has no meaning here"
+    assert answer.errors.splitlines() == [warning]
     grid.admin("modelApply")
     grid.admin("dbCreate", "database2", "-wait", "60")
     grid.admin("dbDistribute", "database2", "-add", "host3", "-add", "host4", "-apply")

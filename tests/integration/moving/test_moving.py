@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """One replica set of one element."""
-    made = MemoryGrid(tmp_path, k=1, sets=1)
+    made = MemoryGrid(tmp_path, k=1, sets=1, session_timeout_s=5.0)  # nobody dies
     await made.start()
     yield made
     await made.stop()
@@ -87,7 +87,7 @@ async def test_a_set_comes_and_another_goes(grid: MemoryGrid) -> None:
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets of two elements each."""
-    made = MemoryGrid(tmp_path, k=2, sets=2)
+    made = MemoryGrid(tmp_path, k=2, sets=2, session_timeout_s=5.0)
     await made.start()
     yield made
     await made.stop()
