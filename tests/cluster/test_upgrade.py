@@ -197,6 +197,19 @@ def test_all_at_once_with_the_database_closed(grid: CommandGrid) -> None:
         assert client.execute("SELECT COUNT(*) FROM terry.t").fetchone()
 
 
+def test_nothing_is_restarted_while_a_copy_is_away(grid: CommandGrid) -> None:
+    source, place = make_release(grid.folder / "fourth"), f"{grid.folder}/4/!!HOST_NAME!!"
+    words = ("-source", str(source), "-name", "fourth", "-location", place)
+    grid.admin("gridUpgrade", "-createInstallations", *words)
+    away = grid.folder / "host4" / "instance1"
+    assert grid.run("ttDaemonAdmin", "-stop", home=away).code == 0
+    before = pids(grid)
+    refusal = grid.refused("gridUpgrade", "-type", "data", "-to", "fourth", "-online", "-force")
+    assert "replica set 1 of database1 lacks the copy of host4.instance1" in refusal
+    assert pids(grid) == before
+    assert grid.run("ttDaemonAdmin", "-start", home=away).code == 0
+
+
 def until(is_true: Callable[[], bool], what: str) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not is_true():

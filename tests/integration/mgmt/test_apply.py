@@ -248,3 +248,19 @@ async def test_an_installation_can_be_taken_from_a_source(tmp_path: Path) -> Non
         await grid.call(no_start())
         made = tmp_path / "host3" / source.name / "bin" / "ttGridAdmin"
         assert made.readlink() == source / "bin" / "ttGridAdmin"
+
+
+async def test_apply_points_an_instance_at_its_other_installation(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        first = (home / "install").readlink()
+        place = str(tmp_path / "second")
+        await grid.call(schema.InstallationCreate(host="host3", name="second", location=place))
+        await grid.call(schema.InstanceModify(address="host3", installation="second"))
+        assert (home / "install").readlink() == first
+        await grid.call(no_start())
+        second = (home / "install").readlink()
+        assert second.parent == tmp_path / "second"
+        assert instance_file.load(home).installation == str(second)
+        assert (home / "install/bin/ttDaemonAdmin").exists()
