@@ -45,7 +45,7 @@ GATES = (
     Gate("types", ("mypy",), cheap=True),
     Gate("tidy", ("pytest",), cheap=True, tests="tests/tidy"),
     Gate("unit", ("pytest",), cheap=True, tests="tests/unit"),
-    Gate("sim", ("pytest",), tests="tests/sim"),
+    Gate("sim", ("pytest",), tests="tests/sim", limit_s=600),
     Gate("contract", ("pytest",), tests="tests/contract"),
     Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
     Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
