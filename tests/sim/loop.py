@@ -298,6 +298,29 @@ class SimLoop(asyncio.AbstractEventLoop):
         return self.create_task(coroutine, name=name)
 
 
+class _Later(Future[Any]):
+    """What SimExecutor does later."""
+
+    def __init__(self, fn: Callable[[], Any]) -> None:
+        super().__init__()
+        self._fn = fn
+
+    def work(self) -> None:
+        """Do it, unless it is done."""
+        if self.done():
+            return
+        try:
+            self.set_result(self._fn())
+        except Exception as error:
+            self.set_exception(error)
+
+
+def finish_now(futures: list[_Later], timeout: float) -> None:
+    """In the place of concurrent.futures.wait: who waits for a thread lets it do its work."""
+    for future in futures:
+        future.work()
+
+
 class SimExecutor(Executor):
     """In the place of ThreadPoolExecutor: work is done a little later, by the loop."""
 
@@ -305,16 +328,8 @@ class SimExecutor(Executor):
         pass
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        loop = asyncio.get_running_loop()
-
-        def work() -> None:
-            try:
-                future.set_result(fn(*args, **kwargs))
-            except Exception as error:
-                future.set_exception(error)
-
-        loop.call_later(THREAD_S[0], work)
+        future = _Later(partial(fn, *args, **kwargs))
+        asyncio.get_running_loop().call_later(THREAD_S[0], future.work)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -21,6 +21,7 @@ import data.replication.catch_up
 import data.replication.copier
 import data.replication.member
 import data.storage.changes
+import data.storage.element
 import data.storage.files
 import data.storage.scratch
 import data.storage.sqlite
@@ -32,7 +33,7 @@ import data.txn.settling
 import protocol.clock
 from data.storage.sqlite import WalKeeper
 from protocol.rpc.connection import Connection
-from tests.sim.loop import Scheduler, SimExecutor
+from tests.sim.loop import Scheduler, SimExecutor, finish_now
 
 WALL_S = 1_700_000_000.0  # when a world begins
 
@@ -121,6 +122,7 @@ def patched(
             set_(protocol.clock, "time", _TIME),
             set_(data.replication.member, "time", _TIME),
             set_(data.storage.sqlite, "ThreadPoolExecutor", SimExecutor),
+            set_(data.storage.element, "wait", finish_now),
             set_(data.storage.files, "boot_id", boot_id),
             set_(data.storage.files, "sync_folder", no_sync),
             set_(WalKeeper, "flush_now", flush_now),
