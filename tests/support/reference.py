@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/reference: `python -m tests.support.reference`.
+"""Writes the generated pages of docs/: `python -m tests.support.reference`.
 
 What the pages say is taken from the code; a test fails when one is out of date.
 """
@@ -14,7 +14,7 @@ from mgmt.api import schema
 from mgmt.model import attributes
 from protocol import errors, instance_file, limits
 from protocol.errors import GridError
-from tests.support import command_page
+from tests.support import command_page, feature_page
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "*Made by `python -m tests.support.reference` from {}; do not edit.*"
@@ -218,7 +218,12 @@ def _limits() -> list[tuple[str, str]]:
     return rows
 
 
-PAGES = {"commands.md": command_page.page, "errors.md": error_page, "settings.md": settings_page}
+PAGES = {
+    "commands.md": command_page.page,
+    "errors.md": error_page,
+    "settings.md": settings_page,
+    "../feature-map.md": feature_page.page,
+}
 
 
 def main() -> None:

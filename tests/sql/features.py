@@ -1,0 +1,150 @@
+"""The rows of TimesTen Scaleout's feature map: what each is here, and the test that shows it.
+
+docs/feature-map.md is made from this by `python -m tests.support.reference`. A row stands on its
+own, so that two changes seldom meet; `todo` is for what nobody has looked at yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORKS, DIFFERS, REFUSED, TODO = "works", "differs", "refused", "todo"
+AREAS = {  # of the map: how many rows
+    "TYP": ("Types and functions", 10),
+    "SQL": ("Statements", 15),
+    "DIS": ("Distribution of tables", 16),
+    "IDX": ("Indexes, sequences, hints, plans", 20),
+    "SEC": ("Users and security", 14),
+    "SYS": ("System views", 12),
+}
+IDS = [f"{area}-{n:02}" for area, (_, count) in AREAS.items() for n in range(1, count + 1)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `test`: path::function, of each status but `todo`."""
+
+    id: str
+    title: str  # what TimesTen has
+    status: str
+    here: str  # what it is here, one line
+    test: str = ""
+
+
+# fmt: off
+ROWS = (
+    # -- TYP
+    Row("TYP-01", "Character types", TODO, ""),
+    Row("TYP-02", "Numeric types", TODO, ""),
+    Row("TYP-03", "Date and time types", TODO, ""),
+    Row("TYP-04", "BINARY, VARBINARY", TODO, ""),
+    Row("TYP-05", "No LOB columns", TODO, ""),
+    Row("TYP-06", "Character sets", TODO, ""),
+    Row("TYP-07", "Functions", TODO, ""),
+    Row("TYP-08", "ELEMENTIDCOMPUTE", TODO, ""),
+    Row("TYP-09", "SYSDATE and its like", TODO, ""),
+    Row("TYP-10", "USER, UID, SESSION_USER", TODO, ""),
+    # -- SQL
+    Row("SQL-01", "The list of supported statements", TODO, ""),
+    Row("SQL-02", "Cache groups",
+        REFUSED, "`0A000`; data comes by COPY or INSERT",
+        "tests/unit/sql/test_ddl_parse.py::test_what_is_not_there_is_refused_by_name"),
+    Row("SQL-03", "The list of statements that are not there", TODO, ""),
+    Row("SQL-04", "Statements from any element", TODO, ""),
+    Row("SQL-05", "DDL and elements that are down", TODO, ""),
+    Row("SQL-06", "TRUNCATE TABLE", TODO, ""),
+    Row("SQL-07", "FIRST n, ROWS m TO n", TODO, ""),
+    Row("SQL-08", "RETURNING", TODO, ""),
+    Row("SQL-09", "Queries", TODO, ""),
+    Row("SQL-10", "Named and numbered parameters",
+        WORKS, "`:name`, `?` and `$1`",
+        "tests/unit/sql/test_semantics.py::test_named_parameters_are_numbered_by_name"),
+    Row("SQL-11", "Synonyms, views, profiles", TODO, ""),
+    Row("SQL-12", "Password profiles", TODO, ""),
+    Row("SQL-13", "DUAL", TODO, ""),
+    Row("SQL-14", "Limits of names, columns, indexes", TODO, ""),
+    Row("SQL-15", "Table features that are not there", TODO, ""),
+    # -- DIS
+    Row("DIS-01", "DISTRIBUTE BY HASH",
+        WORKS, "also without a clause; without a primary key by a hidden column",
+        "tests/unit/sql/test_ddl.py::"
+        "test_default_distribution_is_hash_of_the_primary_key_or_of_a_hidden_one"),
+    Row("DIS-02", "DISTRIBUTE BY REFERENCE",
+        DIFFERS, "any depth; the parent's key need not hold its distribution key (no TT1067)",
+        "tests/unit/sql/test_ddl.py::test_reference_rules_1066_1068"),
+    Row("DIS-03", "DUPLICATE", TODO, ""),
+    Row("DIS-04", "Temporary tables take no distribution", TODO, ""),
+    Row("DIS-05", "CREATE TABLE AS SELECT", TODO, ""),
+    Row("DIS-06", "UNIQUE HASH ON, USING INDEX", TODO, ""),
+    Row("DIS-07", "Foreign keys", TODO, ""),
+    Row("DIS-08", "UNIQUE beside the distribution key",
+        WORKS, "through a global index that is made by itself",
+        "tests/unit/sql/test_ddl.py::test_only_keys_that_do_not_fix_the_bucket_are_global"),
+    Row("DIS-09", "ALTER TABLE ... DISTRIBUTE BY", TODO, ""),
+    Row("DIS-10", "ALTER of constraints", TODO, ""),
+    Row("DIS-11", "ALTER of columns", TODO, ""),
+    Row("DIS-12", "UPDATE of keys",
+        DIFFERS, "allowed: the row moves; refused while children refer to the key",
+        "tests/integration/sql/test_parent_keys.py::"
+        "test_a_parent_that_changes_its_key_keeps_its_children"),
+    Row("DIS-13", "ROWID", TODO, ""),
+    Row("DIS-14", "Advice which distribution to choose", TODO, ""),
+    Row("DIS-15", "ELEMENTIDCOMPUTE", TODO, ""),
+    Row("DIS-16", "Load first, index later", TODO, ""),
+    # -- IDX
+    Row("IDX-01", "Local indexes", TODO, ""),
+    Row("IDX-02", "Global indexes", TODO, ""),
+    Row("IDX-03", "What a global index costs", TODO, ""),
+    Row("IDX-04", "Global indexes change with their transaction", TODO, ""),
+    Row("IDX-05", "Hash and range indexes, no bitmap", TODO, ""),
+    Row("IDX-06", "Materialized views", TODO, ""),
+    Row("IDX-07", "What a materialized view may select", TODO, ""),
+    Row("IDX-08", "Sequences", TODO, ""),
+    Row("IDX-09", "ALTER SEQUENCE", TODO, ""),
+    Row("IDX-10", "NEXTVAL, CURRVAL", TODO, ""),
+    Row("IDX-11", "The sample's sequence", TODO, ""),
+    Row("IDX-12", "elementId#, replicaSetId#, dataSpaceId#", TODO, ""),
+    Row("IDX-13", "SELECT elementId# FROM dual", TODO, ""),
+    Row("IDX-14", "TT_GridQueryExec", TODO, ""),
+    Row("IDX-15", "TT_PartialResult",
+        WORKS, "with a WARNING that names the replica sets left out",
+        "tests/integration/txn/test_partial_result.py::test_the_rows_of_the_others"),
+    Row("IDX-16", "TT_CommitDMLOnSuccess", TODO, ""),
+    Row("IDX-17", "Levels of hints", TODO, ""),
+    Row("IDX-18", "Hints of the optimizer", TODO, ""),
+    Row("IDX-19", "EXPLAIN", TODO, ""),
+    Row("IDX-20", "Statistics", TODO, ""),
+    # -- SEC
+    Row("SEC-01", "CREATE, ALTER, DROP USER", TODO, ""),
+    Row("SEC-02", "Who may make users", TODO, ""),
+    Row("SEC-03", "System privileges", TODO, ""),
+    Row("SEC-04", "Object privileges", TODO, ""),
+    Row("SEC-05", "Hierarchy of privileges, PUBLIC", TODO, ""),
+    Row("SEC-06", "An owner keeps all on his objects", TODO, ""),
+    Row("SEC-07", "The usual application user", TODO, ""),
+    Row("SEC-08", "Views of privileges", TODO, ""),
+    Row("SEC-09", "A schema for each user", TODO, ""),
+    Row("SEC-10", "Passwords", TODO, ""),
+    Row("SEC-11", "TLS of clients",
+        WORKS, "server certificates of the grid, an archive for clients (docs/operations.md)",
+        "tests/cluster/test_encrypted_grid.py::test_psycopg_and_psql_check_the_server_by_name"),
+    Row("SEC-12", "Encryption between instances",
+        WORKS, "TLS, both sides with certificates of the grid",
+        "tests/integration/networks/test_rpc_tls.py::test_nothing_can_be_read_on_the_way"),
+    Row("SEC-13", "Data at rest", TODO, ""),
+    Row("SEC-14", "Audit", TODO, ""),
+    # -- SYS
+    Row("SYS-01", "V$ and GV$ views", TODO, ""),
+    Row("SYS-02", "V$DISTRIBUTION_CURRENT", TODO, ""),
+    Row("SYS-03", "V$DISTRIBUTION_MAP", TODO, ""),
+    Row("SYS-04", "V$DISTRIBUTION_VERSION", TODO, ""),
+    Row("SYS-05", "V$DISTRIBUTION_STATE", TODO, ""),
+    Row("SYS-06", "V$GRIDSTATS", TODO, ""),
+    Row("SYS-07", "V$XACT_ID", TODO, ""),
+    Row("SYS-08", "V$ twins of built-in procedures", TODO, ""),
+    Row("SYS-09", "SYS.MONITOR, SYS.SYSTEMSTATS", TODO, ""),
+    Row("SYS-10", "SYS catalog, ALL_, DBA_, USER_ views", TODO, ""),
+    Row("SYS-11", "System tables are read-only", TODO, ""),
+    Row("SYS-12", "The management's own tables", TODO, ""),
+)
+# fmt: on
