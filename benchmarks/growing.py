@@ -11,26 +11,28 @@ bucket is owned, on both copies, once.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-import psycopg
-
 from tests.support import commands
+from tests.support.command_database import (
+    LIKE_HOST3,
+    WAIT,
+    command_grid,
+    connect,
+    replica_sets,
+    socket_folder,
+    until_opened,
+)
 from tests.support.commands import CommandGrid
-from tests.support.zookeeper import ZooKeeperProcess
 
 WARM_S, PHASE_S = 5.0, 20.0
-WAIT = ("-wait", "120")
 TABLE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%.T'"
 UPDATE = "\\set id random(0, {last})\nUPDATE bench.t SET n = n + 1 WHERE id = :id;\n"
 PROGRESS = re.compile(r"progress: [\d.]+ s, ([\d.]+) tps, .*?, (\d+) failed")
@@ -45,22 +47,13 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=16)
     arguments = parser.parse_args()
     commands.COMMAND_TIMEOUT_S = 3600
-    folder = Path(tempfile.mkdtemp(prefix="tggrow-"))
-    zookeeper = ZooKeeperProcess(folder / "zookeeper")
-    zookeeper.start()
-    grid = CommandGrid(folder, zookeeper.hosts)
-    try:
-        asyncio.run(zookeeper.ready())
+    with command_grid({4: 2, 5: 1, 6: 2}, perm_mb=2048) as grid:
         return measure(grid, arguments.rows, arguments.clients)
-    finally:
-        grid.stop_all()
-        zookeeper.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measure(grid: CommandGrid, rows: int, clients: int) -> int:
     """One run."""
-    build(grid, rows)
+    fill(grid, rows)
     say(f"{rows:,} rows in two replica sets, {clients} clients")
     load = Load(grid, rows, clients)
     time.sleep(WARM_S)
@@ -78,7 +71,7 @@ def measure(grid: CommandGrid, rows: int, clients: int) -> int:
     with connect(grid) as client:
         counted = client.execute("SELECT COUNT(*), SUM(n) FROM bench.t").fetchone()
     say(f"{done:,} updates acknowledged, {failed} transactions failed; counted {counted}")
-    places = places_of(grid)
+    places = {host: n for n, set_ in enumerate(replica_sets(grid), 1) for host in set_}
     grid.admin("dbClose", "database1", *WAIT)
     grid.admin("dbUnload", "database1", *WAIT)
     wrong = misplaced(grid, rows, places)
@@ -92,23 +85,8 @@ def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
-def build(grid: CommandGrid, rows: int) -> None:
-    """Two replica sets of two, and the rows."""
-    assert grid.create_instance().code == 0
-    grid.create_grid(2)
-    grid.add_first_data_host()
-    for number, group in ((4, 2), (5, 1), (6, 2)):
-        grid.add_host(number, group, "-like", "host3", "-cascade")
-    file = grid.folder / "database1.dbdef"
-    file.write_text(
-        f"DataStore={grid.folder}/!!INSTANCE_NAME!!/databases/database1\n"
-        "DatabaseCharacterSet=AL32UTF8\nPermSize=2048\n"
-    )
-    grid.admin("dbdefCreate", str(file))
-    grid.admin("modelApply")
-    grid.admin("dbCreate", "database1", *WAIT)
-    grid.admin("dbDistribute", "database1", "-add", "all", "-apply")
-    grid.admin("dbOpen", "database1", *WAIT)
+def fill(grid: CommandGrid, rows: int) -> None:
+    """The rows."""
     with connect(grid) as client:
         client.execute("CREATE USER bench IDENTIFIED BY 'bench'")
         client.execute(
@@ -120,22 +98,10 @@ def build(grid: CommandGrid, rows: int) -> None:
                 copy.write_row((number, 0, "x" * 60))
 
 
-def connect(grid: CommandGrid, host: int = 3) -> psycopg.Connection[tuple[object, ...]]:
-    """The administrator's local connection at a host."""
-    return psycopg.connect(
-        host=place(grid, host), port=grid.cs_port, dbname="database1", autocommit=True
-    )
-
-
-def place(grid: CommandGrid, host: int) -> str:
-    """Where a data instance's local socket is."""
-    return str(grid.folder / f"host{host}" / "instance1" / "info")
-
-
 def grow(grid: CommandGrid) -> None:
     """A third replica set, as an administrator makes it."""
     for number, group in ((7, 1), (8, 2)):
-        grid.add_host(number, group, "-like", "host3", "-cascade")
+        grid.add_host(number, group, *LIKE_HOST3)
     grid.admin("modelApply")
     until_opened(grid, "host7", "host8")
     grid.admin("dbDistribute", "database1", "-add", "host7", "-add", "host8", "-apply")
@@ -146,16 +112,6 @@ def shrink(grid: CommandGrid) -> None:
     grid.admin("dbDistribute", "database1", "-remove", "host7", "-remove", "host8", "-apply")
 
 
-def until_opened(grid: CommandGrid, *hosts: str) -> None:
-    """Poll as a script would."""
-    while True:
-        lines = grid.admin("dbStatus", "database1", "-element")
-        states = {line.split()[0]: line.split()[3] for line in lines if line.startswith("host")}
-        if all(states.get(host) == "opened" for host in hosts):
-            return
-        time.sleep(0.5)
-
-
 class Load:
     """pgbench at one host; its progress lines are the rates."""
 
@@ -164,7 +120,7 @@ class Load:
         script.write_text(UPDATE.format(last=rows - 1))
         words = ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-P", "1"]
         words += ["-T", "100000", "--max-tries", "100", "-f", str(script)]
-        words += ["-h", place(grid, 4), "-p", str(grid.cs_port), "database1"]
+        words += ["-h", socket_folder(grid, 4), "-p", str(grid.cs_port), "database1"]
         self._said = (grid.folder / "pgbench.log").open("w+")
         self._process = subprocess.Popen(words, stdout=self._said, stderr=subprocess.STDOUT)
 
@@ -193,19 +149,6 @@ class Load:
         done, failed = ENDED.search(text), FAILED.search(text)
         assert done, text[-1000:]
         return int(done[1]), int(failed[1]) if failed else 0
-
-
-def places_of(grid: CommandGrid) -> dict[str, int]:
-    """Host -> replica set."""
-    found: dict[str, int] = {}
-    number = 0
-    for line in grid.admin("dbStatus", "database1", "-replicaSet"):
-        words = line.split()
-        host = next((word for word in words if word.startswith("host")), "")
-        if host and len(words) > 5:
-            number = int(words[0]) if words.index(host) == 3 else number
-            found[host] = number
-    return found
 
 
 def misplaced(grid: CommandGrid, rows: int, places: dict[str, int]) -> list[str]:

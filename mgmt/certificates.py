@@ -23,6 +23,17 @@ from protocol.tls import CertifiedName
 ROOT_DAYS = 3650
 DAYS = 397  # of an instance's certificate; the longest that browsers and libraries accept of any
 BACKDATE = datetime.timedelta(hours=1)  # clocks of hosts differ
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 _COMMON_NAME_MAX = 64  # RFC 5280, ub-common-name
 
 
@@ -156,17 +167,8 @@ def _subject(holder: str) -> x509.Name:
 
 
 def _key_usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    used = ("key_cert_sign", "crl_sign") if signs else ("digital_signature",)
+    return x509.KeyUsage(**{usage: usage in used for usage in _USAGES})
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -83,56 +83,52 @@ class GridLogCollect(Request, frozen=True, kw_only=True):
 
 
 # -- backup, restore, export, import --------------------------------------------------------------
-class DbBackup(Request, frozen=True, kw_only=True):
+class DbTransfer(Request, frozen=True, kw_only=True):
+    """What the four have in common."""
+
+    STREAM: ClassVar[bool] = True
+    name: str
+    repository: str
+    wait_s: int | None = None
+
+
+class DbWriting(DbTransfer, frozen=True, kw_only=True):
+    """And the two that write."""
+
+    bwlimit_mb: int = 0  # MB per second and element; 0: none
+    compress: bool = False
+
+
+class DbBackup(DbWriting, frozen=True, kw_only=True):
     """Back a database up while clients work."""
 
     PATH: ClassVar[str] = "databases/backup"
-    STREAM: ClassVar[bool] = True
-    name: str
-    repository: str
     backup: str = ""  # "": Byyyymmddhhmmss
     kind: str = "normal"  # normal | staged
-    bwlimit_mb: int = 0  # MB per second and element; 0: none
-    compress: bool = False
-    wait_s: int | None = None
 
 
-class DbRestore(Request, frozen=True, kw_only=True):
+class DbRestore(DbTransfer, frozen=True, kw_only=True):
     """Make a database from a backup."""
 
     PATH: ClassVar[str] = "databases/restore"
-    STREAM: ClassVar[bool] = True
-    name: str
-    repository: str
     backup: str
-    wait_s: int | None = None
 
 
-class DbExport(Request, frozen=True, kw_only=True):
+class DbExport(DbWriting, frozen=True, kw_only=True):
     """Write a database's schema and rows, for any topology."""
 
     PATH: ClassVar[str] = "databases/export"
-    STREAM: ClassVar[bool] = True
-    name: str
-    repository: str
     export: str = ""  # "": Myyyymmddhhmmss
-    bwlimit_mb: int = 0
-    compress: bool = False
-    wait_s: int | None = None
 
 
-class DbImport(Request, frozen=True, kw_only=True):
+class DbImport(DbTransfer, frozen=True, kw_only=True):
     """Make a database from an export; an empty one that exists is replaced."""
 
     PATH: ClassVar[str] = "databases/import"
-    STREAM: ClassVar[bool] = True
-    name: str
-    repository: str
     export: str
     threads: int = 4
     batch_size: int = 256
     error_tolerance: int = 0
-    wait_s: int | None = None
 
 
 class DbCollectionDelete(Request, frozen=True, kw_only=True):

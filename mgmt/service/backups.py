@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -62,6 +62,22 @@ class ProgressBook:
         if new.state != old.state or boottime_s() - self._stored_s > PAST_S:
             self._stored_s = boottime_s()
             self._transfers.put(self.transfer)
+
+
+class Writing(NamedTuple):
+    """How and where the images of a transfer are written."""
+
+    prefix: str  # of the names of its jobs
+    folders: dict[int, str]  # replica set -> where
+    packed: bool
+    bytes_per_s: int
+
+    def to(self, rs: int) -> tuple[str, str, bool, int]:
+        """folder, prefix, packed and bytes_per_s of the message for a replica set."""
+        return self.folders[rs], f"RS{rs}", self.packed, self.bytes_per_s
+
+
+Messages = dict[int, tuple[str, Any]]  # element -> instance and message
 
 
 class BackupService:
@@ -217,7 +233,8 @@ class BackupService:
         folder = depot.repository.folder(transfer.name)
         if depot.repository.method == collections.MOUNT:
             folders = dict.fromkeys((s.rs for s in sources), folder)
-            messages = await make(images, sources, folders, body, prefix)
+            writing = Writing(prefix, folders, bool(body["packed"]), int(body["bytes_per_s"]))
+            messages = await make(images, sources, writing)
             reports = await self._jobs.run(messages, book.watch)
         else:
             reports = await self._carried(record, depot, book, images, sources, body, prefix)
@@ -243,7 +260,9 @@ class BackupService:
             s.rs: await carrier.stage(s.instance, names[s.rs], stores[s.element]) for s in sources
         }
         make = self._exports if book.transfer.kind == EXPORT else self._packs
-        messages = await make(images, sources, folders, {**body, "bytes_per_s": 0}, prefix)
+        # The speed limit holds for the way from there.
+        writing = Writing(prefix, folders, bool(body["packed"]), bytes_per_s=0)
+        messages = await make(images, sources, writing)
         reports = await self._jobs.run(messages, lambda key, report: None)
         rate = int(body["bytes_per_s"])
         await together(
@@ -256,49 +275,29 @@ class BackupService:
             book.watch(s.element, reports[s.element])
         return reports
 
-    async def _packs(
-        self,
-        images: Images,
-        sources: list[Source],
-        folders: dict[int, str],
-        body: dict[str, Any],
-        prefix: str,
-    ) -> dict[int, tuple[str, Any]]:
+    async def _packs(self, images: Images, sources: list[Source], writing: Writing) -> Messages:
         return {
             s.element: (
                 s.instance,
                 m.PackImage(
-                    f"{prefix}.pack.{s.rs}",
+                    f"{writing.prefix}.pack.{s.rs}",
                     images.jobs[s.rs],
-                    folders[s.rs],
-                    f"RS{s.rs}",
-                    bool(body["packed"]),
-                    int(body["bytes_per_s"]),
+                    *writing.to(s.rs),
                 ),
             )
             for s in sources
         }
 
-    async def _exports(
-        self,
-        images: Images,
-        sources: list[Source],
-        folders: dict[int, str],
-        body: dict[str, Any],
-        prefix: str,
-    ) -> dict[int, tuple[str, Any]]:
+    async def _exports(self, images: Images, sources: list[Source], writing: Writing) -> Messages:
         committed = await self._imaging.committed(images, sources)
         first = min(s.rs for s in sources)
         return {
             s.element: (
                 s.instance,
                 m.ExportImage(
-                    f"{prefix}.export.{s.rs}",
+                    f"{writing.prefix}.export.{s.rs}",
                     images.jobs[s.rs],
-                    folders[s.rs],
-                    f"RS{s.rs}",
-                    bool(body["packed"]),
-                    int(body["bytes_per_s"]),
+                    *writing.to(s.rs),
                     tuple(txn for txn, sets in committed if s.rs in sets),
                     s.rs == first,
                 ),

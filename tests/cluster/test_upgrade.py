@@ -6,9 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,55 +17,23 @@ import psycopg
 import pytest
 
 from mgmt.cli import daemon_control
+from tests.support.command_database import WAIT_S, command_grid, connect
 from tests.support.commands import CommandGrid
 from tests.support.release import make_release, next_release, release_of_process
 from tests.support.zookeeper import ZooKeeperProcess
 
 pytestmark = pytest.mark.timeout(120)
-WAIT_S = 60
 HOSTS = (3, 4)
 
 
 @pytest.fixture(scope="module")
 def grid() -> Iterator[CommandGrid]:
     """Two data instances with one replica set of two, an open database."""
-    folder = Path(tempfile.mkdtemp(prefix="tg-"))  # pytest's own folders have too long paths
-    zookeeper = ZooKeeperProcess(folder / "zookeeper")
-    zookeeper.start()
-    grid = CommandGrid(folder, zookeeper.hosts)
-    try:
-        asyncio.run(zookeeper.ready())
-        assert grid.create_instance().code == 0
-        grid.create_grid(2)
-        grid.add_first_data_host()
-        grid.add_host(4, 2, "-like", "host3", "-cascade")
-        file = folder / "database1.dbdef"
-        file.write_text(
-            f"DataStore={folder}/!!INSTANCE_NAME!!/databases/database1\n"
-            "DatabaseCharacterSet=AL32UTF8\nPermSize=128\n"
-        )
-        grid.admin("dbdefCreate", str(file))
-        grid.admin("modelApply")
-        grid.admin("dbCreate", "database1", "-wait", str(WAIT_S))
-        grid.admin("dbDistribute", "database1", "-add", "all", "-apply")
-        grid.admin("dbOpen", "database1", "-wait", str(WAIT_S))
-        with connect(grid, 3) as client:
+    with command_grid({4: 2}) as grid:
+        with connect(grid) as client:
             client.execute("CREATE USER terry IDENTIFIED BY 'tiger'")
             client.execute("CREATE TABLE terry.t (a NUMBER(9) PRIMARY KEY, b NUMBER(9))")
         yield grid
-    finally:
-        grid.stop_all()
-        assert grid.running() == []
-        zookeeper.kill()
-        shutil.rmtree(folder)
-
-
-def connect(grid: CommandGrid, host: int) -> psycopg.Connection[tuple[object, ...]]:
-    """The administrator's local connection at a host."""
-    home = grid.folder / f"host{host}" / "instance1"
-    return psycopg.connect(
-        host=str(home / "info"), port=grid.cs_port, dbname="database1", autocommit=True
-    )
 
 
 def pids(grid: CommandGrid) -> dict[int, int]:

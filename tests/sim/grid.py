@@ -39,6 +39,7 @@ from tests.sim.loop import Scheduler, SimLoop
 from tests.sim.membership import Ensemble, Facts, SimMembership
 from tests.sim.network import Network
 from tests.sim.patches import Disk, patched
+from tests.sim.site import SimSite
 
 DATABASE = "database1"
 SESSION_TIMEOUT_S = 1.0
@@ -48,38 +49,19 @@ PROOF_S = (0.002, 0.05)  # and tells the membership servers of its death
 MAY_FAIL = ("handshake", "txn.decision_refused")  # words of error logs that are no findings
 
 
-@dataclass
-class Site:
+@dataclass(kw_only=True)
+class Site(SimSite):
     """One host with its data instance, over all its lives."""
 
-    number: int
-    home: Path
+    NETWORK = "10.0.0"
+
     spec: ElementSpec
-    life: int = 0
     boot: int = 0
-    loop: SimLoop | None = None
     rpc: RpcNode | None = None
-    membership: SimMembership | None = None
     instance: DataInstance | None = None
     settings: InstanceSettings | None = None
     elements: list[Element] = field(default_factory=list)  # opened in any life
     clients: list[Any] = field(default_factory=list)  # SqlConnections of this life
-
-    @property
-    def host(self) -> str:
-        return f"10.0.0.{self.number}"
-
-    @property
-    def name(self) -> str:
-        return f"host{self.number}.instance1"
-
-    @property
-    def incarnation(self) -> str:
-        return f"{self.name}-{self.life}"
-
-    @property
-    def up(self) -> bool:
-        return self.loop is not None and not self.loop.dead
 
     @property
     def database(self) -> Database | None:
@@ -128,7 +110,7 @@ class SimGrid:
             log_dir="",
             attributes=(("PermSize", "16"), ("EpochInterval", "0.3")),
         )
-        return Site(number, home, spec)
+        return Site(number=number, home=home, spec=spec)
 
     def _settle_home(self, site: Site) -> None:
         """The specification says where the element is now."""

@@ -33,6 +33,7 @@ from tests.sim.loop import Scheduler, SimLoop
 from tests.sim.membership import Ensemble, Facts, SimMembership
 from tests.sim.network import Network
 from tests.sim.patches import Disk, patched
+from tests.sim.site import SimSite
 
 SESSION_TIMEOUT_S = 1.0
 RPC_PORT = 7000
@@ -43,33 +44,14 @@ RESTART_S = (0.1, 2.0)
 KIND = "said"  # of the store: what clients wrote
 
 
-@dataclass
-class Site:
+@dataclass(kw_only=True)
+class Site(SimSite):
     """One host with its management instance, over all its lives."""
 
-    number: int
-    home: Path
-    life: int = 0
-    loop: SimLoop | None = None
+    NETWORK = "10.0.1"
+
     store: Store | None = None
-    membership: SimMembership | None = None
     keeper: RoleKeeper | None = None
-
-    @property
-    def host(self) -> str:
-        return f"10.0.1.{self.number}"
-
-    @property
-    def name(self) -> str:
-        return f"host{self.number}.instance1"
-
-    @property
-    def incarnation(self) -> str:
-        return f"{self.name}-{self.life}"
-
-    @property
-    def up(self) -> bool:
-        return self.loop is not None and not self.loop.dead
 
 
 class PairWorld:
@@ -82,7 +64,7 @@ class PairWorld:
         self.network = Network(self.scheduler)
         self.ensemble = Ensemble(self.scheduler, SESSION_TIMEOUT_S, Facts())
         self.folder = Path(tempfile.mkdtemp(prefix="tengrid-pair-", dir="/dev/shm"))
-        self.sites = (Site(1, self.folder / "1"), Site(2, self.folder / "2"))
+        self.sites = tuple(Site(number=n, home=self.folder / str(n)) for n in (1, 2))
         self.problems: list[str] = []
         self.trace: list[str] = []
         self.acknowledged: dict[str, int] = {}  # what clients were promised -> term

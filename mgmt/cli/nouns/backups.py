@@ -175,6 +175,16 @@ def _state(part: requests.TransferPart) -> str:
     return f"{part.state} {min(99, 100 * part.done_bytes // part.total_bytes)}%"
 
 
+def _transfer_command(
+    name: str,
+    summary: str,
+    options: tuple[Option, ...],
+    build: Callable[[Arguments], schema.Request],
+) -> Command:
+    options = (REPOSITORY, *options, *WAIT)
+    return Command(name, GROUP, summary, DATABASE, options, build=build, reply=schema.Done)
+
+
 def _status_command(name: str, kind: str, heading: str, summary: str) -> Command:
     return Command(
         name,
@@ -254,64 +264,43 @@ COMMANDS = (
         ),
         reply=schema.Done,
     ),
-    Command(
+    _transfer_command(
         "dbBackup",
-        GROUP,
         "Back a database up at one instant, while clients work",
-        DATABASE,
         (
-            REPOSITORY,
             Option("name", "NAME", "of the backup (default: B and the time)"),
             Option("backupType", "normal|staged", "staged is for repositories of method scp"),
             *WRITING,
-            *WAIT,
         ),
-        build=_backup,
-        reply=schema.Done,
+        _backup,
     ),
     _status_command("dbBackupStatus", "backup", "Backup", "Show how backups are"),
     _delete_command("dbBackupDelete", "backup"),
-    Command(
+    _transfer_command(
         "dbRestore",
-        GROUP,
         "Make a database from a backup",
-        DATABASE,
-        (REPOSITORY, Option("backup", "NAME", "the backup"), *WAIT),
-        build=_restore,
-        reply=schema.Done,
+        (Option("backup", "NAME", "the backup"),),
+        _restore,
     ),
     _status_command("dbRestoreStatus", "restore", "Restore", "Show how restores are"),
-    Command(
+    _transfer_command(
         "dbExport",
-        GROUP,
         "Write a database's schema and rows at one instant, for a grid of any topology",
-        DATABASE,
-        (
-            REPOSITORY,
-            Option("name", "NAME", "of the export (default: M and the time)"),
-            *WRITING,
-            *WAIT,
-        ),
-        build=_export,
-        reply=schema.Done,
+        (Option("name", "NAME", "of the export (default: M and the time)"), *WRITING),
+        _export,
     ),
     _status_command("dbExportStatus", "export", "Export", "Show how exports are"),
     _delete_command("dbExportDelete", "export"),
-    Command(
+    _transfer_command(
         "dbImport",
-        GROUP,
         "Make a database from an export; an empty one that exists is replaced",
-        DATABASE,
         (
-            REPOSITORY,
             Option("name", "NAME", "the export"),
             Option("numThreads", "N", "1 to 32; accepted, each element reads for itself"),
             Option("batchSize", "N", "accepted: rows come as they were written, 1000 at a time"),
             Option("errorTolerance", "0|3", "accepted: a row that does not fit ends the import"),
-            *WAIT,
         ),
-        build=_import,
-        reply=schema.Done,
+        _import,
     ),
     _status_command("dbImportStatus", "import", "Import", "Show how imports are"),
 )
