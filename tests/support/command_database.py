@@ -85,7 +85,7 @@ def until_opened(grid: CommandGrid, *hosts: str) -> None:
     deadline_s = time.monotonic() + WAIT_S
     while not all(states(grid).get(host) == "opened" for host in hosts):
         assert time.monotonic() < deadline_s, states(grid)
-        time.sleep(0.5)
+        time.sleep(0.5)  # a process of others cannot be awaited, only asked
 
 
 def replica_sets(grid: CommandGrid) -> list[list[str]]:
