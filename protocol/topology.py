@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -24,6 +24,17 @@ class BucketRange(msgspec.Struct, frozen=True):
     first: int
     last: int
     replica_set: int
+
+
+def runs_of(buckets: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending buckets as runs (first, last)."""
+    runs: list[tuple[int, int]] = []
+    for bucket in buckets:
+        if runs and runs[-1][1] == bucket - 1:
+            runs[-1] = (runs[-1][0], bucket)
+        else:
+            runs.append((bucket, bucket))
+    return runs
 
 
 class DistributionMap(msgspec.Struct, frozen=True):

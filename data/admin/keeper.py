@@ -296,13 +296,6 @@ class ElementKeeper:
         return bool(known.ranges) and all(e.element != spec.element for e in known.elements)
 
     # -- reports ---------------------------------------------------------------------------------
-    def recheck(self, database: str) -> None:
-        """The element's role changed: note the time if that changes the state it shows."""
-        kept = self._kept.get(database.lower())
-        if kept is not None:
-            self._recheck(kept)
-            kept.changed.set()
-
     def reports(self, database: str = "") -> tuple[ElementReport, ...]:
         """One per element that exists here, or was made and failed."""
         return tuple(

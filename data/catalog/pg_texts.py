@@ -92,11 +92,6 @@ def type_modifier(sql_type: SqlType) -> int:
     return values.typmod(sql_type)
 
 
-def type_display(sql_type: SqlType) -> str:
-    """The type as \\d prints it."""
-    return format_type(type_oid(sql_type), type_modifier(sql_type)) or ""
-
-
 def column_list(names: tuple[str, ...]) -> str:
     """a, b, "C d" """
     return ", ".join(ident(name) for name in names)

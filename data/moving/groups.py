@@ -33,14 +33,3 @@ def pause_s(rows: int, took_s: float, rows_per_s: int) -> float:
     """
     wanted_s = rows / rows_per_s - took_s if rows_per_s else 0.0
     return max(REST_SHARE * took_s, wanted_s)
-
-
-def as_ranges(buckets: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Ascending buckets as (first, last) runs."""
-    runs: list[tuple[int, int]] = []
-    for bucket in buckets:
-        if runs and runs[-1][1] == bucket - 1:
-            runs[-1] = (runs[-1][0], bucket)
-        else:
-            runs.append((bucket, bucket))
-    return tuple(runs)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from data.exec.coordination import Coordination
-from data.moving.groups import as_ranges
 from data.moving.mover import Mover
 from data.moving.publisher import Publisher
 from data.moving.seeding import Seeding
@@ -17,6 +16,7 @@ from protocol.errors import NotLeadError, NotServingError
 from protocol.messages import moving as m
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
+from protocol.topology import runs_of
 
 T = TypeVar("T")
 
@@ -72,7 +72,11 @@ class Moving:
         self.check_lead(rs)
         own = self._writer.ownership
         return m.Owned(
-            rs, as_ranges(own.buckets()), own.version, self._space.router.map.version, own.known
+            rs,
+            tuple(runs_of(own.buckets())),
+            own.version,
+            self._space.router.map.version,
+            own.known,
         )
 
     def check_lead(self, rs: int) -> None:

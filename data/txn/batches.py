@@ -274,11 +274,6 @@ class BatchQueue:
 
         self._submit(work, Failing(finish))
 
-    @property
-    def epoch_in_log(self) -> int:
-        """The newest epoch in the log; the batch on its way included."""
-        return self._epoch
-
     def _park(self) -> None:
         """Take the resident transaction's changes out again; its workspace keeps them."""
         self._resident = None

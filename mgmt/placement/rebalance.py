@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from protocol.limits import BUCKET_COUNT
-from protocol.topology import BucketRange, table_of
+from protocol.topology import BucketRange, runs_of, table_of
 
-__all__ = ["Move", "Table", "balanced", "is_balanced", "moves", "ranges_of", "runs_of", "table_of"]
+__all__ = ["Move", "Table", "balanced", "is_balanced", "moves", "ranges_of", "table_of"]
 
 Table = tuple[int, ...]  # replica set of each bucket
 
@@ -107,14 +107,3 @@ def ranges_of(table: Sequence[int]) -> tuple[BucketRange, ...]:
         elif owner:
             ranges.append(BucketRange(bucket, bucket, owner))
     return tuple(ranges)
-
-
-def runs_of(buckets: Sequence[int]) -> list[tuple[int, int]]:
-    """Ascending buckets as runs (first, last)."""
-    runs: list[tuple[int, int]] = []
-    for bucket in buckets:
-        if runs and runs[-1][1] == bucket - 1:
-            runs[-1] = (runs[-1][0], bucket)
-        else:
-            runs.append((bucket, bucket))
-    return runs

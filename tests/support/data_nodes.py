@@ -166,7 +166,12 @@ async def data_nodes(grid: ManagedGrid, groups: tuple[int, ...]) -> AsyncIterato
 
 
 async def add_node(grid: ManagedGrid, number: int, group: int) -> DataNode:
-    """hostCreate, installationCreate, instanceCreate; apply and start it yourself."""
+    """As add_instance; apply and start it yourself."""
+    return DataNode(grid, *await add_instance(grid, number, group))
+
+
+async def add_instance(grid: ManagedGrid, number: int, group: int) -> tuple[str, Path]:
+    """hostCreate, installationCreate, instanceCreate; gives its name and folder."""
     name, location = f"host{number}", str(grid.folder / "!!HOST_NAME!!")
     daemon, sql = free_ports(2)
     await grid.call(host(name, number, group))
@@ -174,7 +179,7 @@ async def add_node(grid: ManagedGrid, number: int, group: int) -> DataNode:
     await grid.call(
         schema.InstanceCreate(host=name, location=location, daemon_port=daemon, cs_port=sql)
     )
-    return DataNode(grid, f"{name}.instance1", grid.folder / name / "instance1")
+    return f"{name}.instance1", grid.folder / name / "instance1"
 
 
 async def refused(grid: ManagedGrid, request: schema.Request, reply: type[object]) -> GridError:

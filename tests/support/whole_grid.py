@@ -23,8 +23,8 @@ from protocol import instance_file
 from protocol.ids import InstanceName
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
-from tests.support.management import ManagedGrid, host, no_start
-from tests.support.zookeeper import free_ports
+from tests.support.data_nodes import add_instance
+from tests.support.management import ManagedGrid, no_start
 
 WAIT_S = 30
 ADDRESS = "127.0.0.1"
@@ -154,21 +154,11 @@ async def whole_grid(folder: Path, *, k: int, data: int) -> AsyncIterator[WholeG
     try:
         await managed.create_grid(k)
         for index in range(data):
-            nodes.append(await _add(managed, 3 + index, index % k + 1))
+            instance = await add_instance(managed, 3 + index, index % k + 1)
+            nodes.append(Node(managed, *instance))
         await managed.call(no_start())
         await asyncio.gather(*(node.start() for node in nodes))
         yield WholeGrid(managed, k, nodes)
     finally:
         await asyncio.gather(*(node.stop() for node in nodes))
         await managed.stop()
-
-
-async def _add(grid: ManagedGrid, number: int, group: int) -> Node:
-    name, location = f"host{number}", str(grid.folder / "!!HOST_NAME!!")
-    daemon, sql = free_ports(2)
-    await grid.call(host(name, number, group))
-    await grid.call(schema.InstallationCreate(host=name, location=location))
-    await grid.call(
-        schema.InstanceCreate(host=name, location=location, daemon_port=daemon, cs_port=sql)
-    )
-    return Node(grid, f"{name}.instance1", grid.folder / name / "instance1")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mgmt.placement import map_builder, rebalance
 from protocol.limits import BUCKET_COUNT
+from protocol.topology import runs_of
 
 
 def even(*sets: int) -> rebalance.Table:
@@ -24,7 +25,7 @@ def test_a_third_set_gets_a_third() -> None:
     moved = rebalance.moves(before, after)
     assert {m.target for m in moved} == {3}
     assert sum(len(m.buckets) for m in moved) == sizes(after)[3]
-    assert all(len(rebalance.runs_of(m.buckets)) == 1 for m in moved)
+    assert all(len(runs_of(m.buckets)) == 1 for m in moved)
 
 
 def test_a_set_that_goes_gives_to_all_others() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from data.moving.correction import claimed, corrected, ranges_of
-from data.moving.groups import GROUP_BUCKETS, GROUP_ROWS, as_ranges, next_group, pause_s
+from data.moving.groups import GROUP_BUCKETS, GROUP_ROWS, next_group, pause_s
 from data.txn.ownership import UNKNOWN, VERSION_ROW, Ownership, membership_row
 from protocol.errors import StaleMapError
 from protocol.limits import BUCKET_COUNT
-from protocol.topology import BucketRange, DistributionMap, ElementPlace
+from protocol.topology import BucketRange, DistributionMap, ElementPlace, runs_of
 
 HALF = BUCKET_COUNT // 2
 
@@ -40,7 +40,7 @@ def test_a_mover_rests_as_long_as_it_worked_and_longer_if_told() -> None:
 
 
 def test_ranges() -> None:
-    assert as_ranges([1, 2, 3, 7]) == ((1, 3), (7, 7))
+    assert runs_of([1, 2, 3, 7]) == [(1, 3), (7, 7)]
     assert ranges_of([1, 1, 0, 2]) == (BucketRange(0, 1, 1), BucketRange(3, 3, 2))
 
 
