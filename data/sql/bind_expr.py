@@ -355,15 +355,17 @@ class ExpressionBinder:
 
     def _like(self, node: Any, escape: Expr | None = None) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
-        if node.args.get("negate"):
-            raise refuse("this form of LIKE")
+        word = "NOT LIKE" if node.args.get("negate") else "LIKE"
         if escape is None:
-            return call("({0} LIKE {1})", left, right, type_=BOOLEAN)
-        return call("({0} LIKE {1} ESCAPE {2})", left, right, to_text(escape), type_=BOOLEAN)
+            return call(f"({{0}} {word} {{1}})", left, right, type_=BOOLEAN)
+        return call(
+            f"({{0}} {word} {{1}} ESCAPE {{2}})", left, right, to_text(escape), type_=BOOLEAN
+        )
 
     def _ilike(self, node: Any, escape: Expr | None = None) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
-        text = "(tg_lower({0}) LIKE tg_lower({1})"
+        word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+        text = f"(tg_lower({{0}}) {word} tg_lower({{1}})"
         if escape is None:
             return call(text + ")", left, right, type_=BOOLEAN)
         return call(text + " ESCAPE {2})", left, right, to_text(escape), type_=BOOLEAN)
