@@ -433,6 +433,14 @@ class AuthenticationError(GridError, code="AUTHENTICATION", sqlstate="28P01", tt
     """User or password is wrong."""
 
 
+class LoginRefusedError(GridError, code="LOGIN_REFUSED", sqlstate="28000"):
+    """The account may not be used: it is locked, its password has expired, or it was dropped."""
+
+
+class PasswordRuleError(GridError, code="PASSWORD_RULE", sqlstate="22023"):
+    """A new password that the user's profile does not allow."""
+
+
 class UnknownDatabaseError(GridError, code="UNKNOWN_DATABASE", sqlstate="3D000"):
     """No such database in this grid."""
 

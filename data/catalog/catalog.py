@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from data.access.privileges import any_privilege, containing
+from data.access.profiles import DEFAULT, Limits, limits_of
 from data.catalog.objects import (
     CatalogObject,
     Column,
     Distribution,
     Grant,
     Index,
+    Profile,
     Sequence,
     Synonym,
     Table,
@@ -39,6 +42,7 @@ _KINDS: Mapping[str, type[CatalogObject]] = {
     "sequence": Sequence,
     "synonym": Synonym,
     "user": User,
+    "profile": Profile,
     "grant": Grant,
 }
 _KIND_OF = {kind: name for name, kind in _KINDS.items()}
@@ -166,6 +170,7 @@ class Catalog:
         "_index_tables",
         "by_id",
         "next_id",
+        "profiles",
         "relations",
         "synonyms",
         "users",
@@ -178,6 +183,7 @@ class Catalog:
     relations: Mapping[tuple[str, str], Relation]  # (schema, name) → table, view, sequence
     synonyms: Mapping[tuple[str, str], Synonym]
     users: Mapping[str, User]
+    profiles: Mapping[str, Profile]  # DEFAULT only if it was altered
 
     def __init__(self, version: int, next_id: int, objects: Iterable[CatalogObject]) -> None:
         self.version = version
@@ -186,6 +192,7 @@ class Catalog:
         relations: dict[tuple[str, str], Relation] = {}
         synonyms: dict[tuple[str, str], Synonym] = {}
         users: dict[str, User] = {}
+        made_profiles: dict[str, Profile] = {}
         grants: dict[tuple[int, str], set[str]] = {}
         children: dict[int, list[Table]] = {}
         index_tables: dict[int, Table] = {}
@@ -193,6 +200,8 @@ class Catalog:
             by_id[item.id] = item
             if isinstance(item, User):
                 users[item.name] = item
+            elif isinstance(item, Profile):
+                made_profiles[item.name] = item
             elif isinstance(item, Grant):
                 grants.setdefault((item.object_id, item.grantee), set()).add(item.privilege)
             elif isinstance(item, Synonym):
@@ -208,6 +217,7 @@ class Catalog:
         self.relations = relations
         self.synonyms = synonyms
         self.users = users
+        self.profiles = made_profiles
         self._grants = grants
         self._by_parent = children
         self._index_tables = index_tables
@@ -355,16 +365,18 @@ class Catalog:
 
     # -- privileges -------------------------------------------------------------------------------
     def grants(self) -> Iterator[Grant]:
-        """All object privileges."""
+        """All object privileges, and the system privileges of PUBLIC."""
         return (item for item in self.by_id.values() if isinstance(item, Grant))
 
     def has_system_privilege(self, user: str, privilege: str) -> bool:
-        """ADMIN contains all; SYS and administrators have ADMIN."""
+        """ADMIN contains all, CREATE ANY x contains CREATE x; SYS and administrators have ADMIN."""
         found = self.users.get(user)
         if found is None:
             return False
-        held = found.privileges
-        return found.admin or privilege in held or "ADMIN" in held
+        wanted = containing(privilege)
+        if found.admin or not wanted.isdisjoint(found.privileges):
+            return True
+        return not wanted.isdisjoint(self._grants.get((0, PUBLIC), ()))
 
     def has_privilege(self, user: str, relation: Relation, privilege: str) -> bool:
         """May `user` do that (SELECT, INSERT, …) with the object? Owners and administrators may."""
@@ -376,7 +388,16 @@ class Catalog:
         if privilege in held.get((relation.id, PUBLIC), ()):
             return True
         kind = "SEQUENCE" if isinstance(relation, Sequence) else "TABLE"
-        return self.has_system_privilege(user, f"{privilege} ANY {kind}")
+        return self.has_system_privilege(user, any_privilege(privilege, kind) or "ADMIN")
+
+    def limits_of(self, user: User | None) -> Limits:
+        """What the user's profile says; None: nobody in particular, profile DEFAULT."""
+        own = self.profiles.get(user.profile or DEFAULT) if user is not None else None
+        default = self.profiles.get(DEFAULT)
+        return limits_of(
+            dict(own.limits) if own is not None else {},
+            dict(default.limits) if default is not None else {},
+        )
 
 
 def counter_row(next_id: int) -> CatalogRow:

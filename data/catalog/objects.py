@@ -151,17 +151,43 @@ class Synonym(msgspec.Struct, frozen=True):
 
 
 class User(msgspec.Struct, frozen=True):
-    """A user and schema. `verifier`: SCRAM-SHA-256 in PostgreSQL's text form, "": no login."""
+    """A user and schema. `verifier`: SCRAM-SHA-256 in PostgreSQL's text form, "": no login.
+
+    Times are microseconds since 1970, 0: not known (made by an older release).
+    """
 
     id: int
     name: str
     verifier: str = ""
     admin: bool = False  # the instance administrator and SYSTEM-like users
     privileges: tuple[str, ...] = ()  # system privileges, upper case: "CREATE SESSION", …
+    external: bool = False  # proves itself by the operating system, over the local socket
+    profile: str = ""  # "": DEFAULT
+    locked: bool = False  # ACCOUNT LOCK, or too many failed logins with a lock that does not end
+    expired: bool = False  # PASSWORD EXPIRE
+    created_us: int = 0
+    password_us: int = 0  # when the password was set
+    locked_us: int = 0
+    unlocks: int = 0  # counts what ends locks of failed logins: UNLOCK, a new password
+    history: tuple[tuple[str, int], ...] = ()  # old verifiers, newest first, until when they held
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """Limits of passwords and logins; `limits`: those that were said (data/access/profiles.py).
+
+    There is a profile DEFAULT without one being stored; ALTER PROFILE stores it.
+    """
+
+    id: int
+    name: str
+    limits: tuple[tuple[str, str], ...] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Object privilege `privilege` ("SELECT", …) on object `object_id` for user `grantee`."""
+    """Object privilege `privilege` ("SELECT", …) on object `object_id` for user `grantee`.
+
+    `object_id` 0: a system privilege, of PUBLIC (those of users stand with the user).
+    """
 
     id: int
     object_id: int
@@ -169,4 +195,4 @@ class Grant(msgspec.Struct, frozen=True):
     privilege: str
 
 
-CatalogObject = Table | View | Sequence | Synonym | User | Grant
+CatalogObject = Table | View | Sequence | Synonym | User | Profile | Grant

@@ -15,12 +15,19 @@ from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
 from data.exec.compiling import INLINE_CHARS_MAX, CompileProcess
 from data.exec.placement import PlacementCache
-from data.exec.prepared import PreparedStatement, compile_statement, normalised_statement
+from data.exec.prepared import (
+    Key,
+    PreparedStatement,
+    cache_key,
+    compile_statement,
+    normalised_statement,
+)
 from data.exec.router import LocalServer, Router
 from data.exec.rows import RowKeys
 from data.exec.sequences import Sequences
 from data.exec.shard import Shard
 from data.sql.compiler import Compiler
+from data.sql.plan_types import DdlText
 from data.storage.element import Element
 from data.storage.scratch import SIZE_MB_MAX, Scratch
 from data.storage.spool import PieceFile
@@ -81,7 +88,7 @@ class Coordination:
         self._scratch_dir = scratch_dir
         self.compile_process = CompileProcess()
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
-        self._statements: dict[tuple[str, tuple[SqlType | None, ...], str], PreparedStatement] = {}
+        self._statements: dict[Key, PreparedStatement] = {}
         self.catalog_queries = CatalogAnswers(self)
         self._catalog_changed(element.catalog)
         element.on_catalog(self._catalog_changed)
@@ -120,7 +127,7 @@ class Coordination:
         """A statement ready to run, from the cache if it was seen before. Raises GridError."""
         if trace.listener is not None:
             trace.step("data/exec/coordination.py")
-        key = (sql, param_types, schema)
+        key = cache_key(sql, param_types, schema, user)
         found = self._statements.get(key)
         if found is not None:
             return found
@@ -129,12 +136,19 @@ class Coordination:
             if bound is not None:
                 return bound
         statement = compile_statement(self, sql, param_types, schema, user)
-        self.remember(key, statement)
+        if not isinstance(
+            statement.compiled.plan, DdlText
+        ):  # seldom twice, and may hold a password
+            self.remember(key, statement)
         return statement
 
-    def is_long(self, sql: str, param_types: tuple[SqlType | None, ...], schema: str) -> bool:
+    def is_long(
+        self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
+    ) -> bool:
         """True: `prepare_elsewhere` has to be used."""
-        return len(sql) > INLINE_CHARS_MAX and (sql, param_types, schema) not in self._statements
+        if len(sql) <= INLINE_CHARS_MAX:
+            return False
+        return cache_key(sql, param_types, schema, user) not in self._statements
 
     async def prepare_elsewhere(
         self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
@@ -146,16 +160,15 @@ class Coordination:
             if catalog is self.catalog:
                 break
         statement = compile_statement(self, sql, param_types, schema, user, compiled)
-        self.remember((sql, param_types, schema), statement)
+        if not isinstance(statement.compiled.plan, DdlText):
+            self.remember(cache_key(sql, param_types, schema, user), statement)
         return statement
 
-    def cached(self, key: tuple[str, tuple[SqlType | None, ...], str]) -> PreparedStatement | None:
+    def cached(self, key: Key) -> PreparedStatement | None:
         """A statement of the cache."""
         return self._statements.get(key)
 
-    def remember(
-        self, key: tuple[str, tuple[SqlType | None, ...], str], statement: PreparedStatement
-    ) -> None:
+    def remember(self, key: Key, statement: PreparedStatement) -> None:
         """Keep a compiled statement as long as there is room and the schema stays."""
         cached = self._statements
         if cached.pop(key, None) is None:

@@ -77,7 +77,7 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
             ddl.text,
             space.catalog,
             session.user,
-            CompilerHooks(space.compiler, space.evaluate, wall_us),
+            CompilerHooks(space.compiler, space.evaluate, wall_us, space.name),
             schema=session.schema,
         )
         if plan.change is None:
@@ -103,7 +103,8 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
 
 
 async def _check(session: Session, txn: Transaction, check: DataCheck) -> None:
-    compiled = session.space.compiler.compile(check.sql, (), session.schema, session.user)
+    # as nobody: who may refer to a table need not be allowed to read it
+    compiled = session.space.compiler.compile(check.sql, (), session.schema, "")
     if not isinstance(compiled.plan, QueryPlan):
         raise InternalError("a check of a DDL statement is no query")
     runner = QueryRunner(session.space, Specials(session), txn)

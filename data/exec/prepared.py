@@ -26,7 +26,7 @@ from data.sql.plan_types import (
 from data.sql.text import normalise
 from data.txn.facts import TableFacts
 from protocol import trace
-from protocol.errors import GridError
+from protocol.errors import GridError, LoginRefusedError
 from protocol.pgwire.copy_rows import CopyFormat
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import VARCHAR, SqlType, StorageValue
@@ -88,6 +88,14 @@ class PreparedStatement:
         return bound
 
 
+Key = tuple[str, tuple[SqlType | None, ...], str]  # of a statement in the cache
+
+
+def cache_key(sql: str, types: tuple[SqlType | None, ...], schema: str, user: str) -> Key:
+    """Plans are checked for their user's privileges: they serve this user in this schema alone."""
+    return (sql, types, user if schema == user else f"{user}\0{schema}")
+
+
 def compile_statement(
     space: Coordination,
     sql: str,
@@ -99,6 +107,8 @@ def compile_statement(
     """Compile a text against the present catalog, if it is not yet. Raises GridError."""
     if trace.listener is not None:
         trace.step("data/exec/prepared.py")
+    if user not in space.catalog.users:
+        raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")
     if compiled is None:
         compiled = space.compiler.compile(sql, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):
@@ -120,7 +130,7 @@ def normalised_statement(
     text, values, types = normalise(sql)
     if not values:
         return None
-    key = (text, types, schema)
+    key = cache_key(text, types, schema, user)
     statement = space.cached(key)
     try:
         if statement is None:

@@ -209,7 +209,7 @@ class Session:
         """Compile a long statement elsewhere; None: it is not long."""
         if self.optimizer_hint:
             sql = with_hints(sql, self.optimizer_hint)
-        if not self.space.is_long(sql, param_types, self.schema):
+        if not self.space.is_long(sql, param_types, self.schema, self.user):
             return None
         return Later(self.space.prepare_elsewhere(sql, param_types, self.schema, self.user), done)
 
@@ -245,7 +245,7 @@ class Session:
         return _instead(prepared, again)
 
     def _is_long(self, prepared: PreparedStatement) -> bool:
-        return self.space.is_long(prepared.sql, prepared.declared, prepared.schema)
+        return self.space.is_long(prepared.sql, prepared.declared, prepared.schema, self.user)
 
     def check_serving(self) -> None:
         """Raises what a client must hear when this instance may not answer."""

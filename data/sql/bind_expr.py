@@ -448,7 +448,7 @@ class ExpressionBinder:
         if name in ("NEXTVAL", "CURRVAL"):
             return self._pg_sequence(name, arguments)
         if name == "UID":
-            user = self.statement.catalog.user(self.statement.user)
+            user = self.statement.catalog.user(self.statement.session_user)
             return ConstExpr(user.id if user is not None else 0, INTEGER)
         if name == "ELEMENTIDCOMPUTE":
             return self._element_of(arguments)

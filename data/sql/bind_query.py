@@ -372,7 +372,7 @@ class QueryBinder:
         relation = self.statement.catalog.resolve(self.statement.schema, parts, position_of(node))
         if isinstance(relation, Sequence):
             raise refuse(f'selecting from sequence "{shown(relation.name)}"', position_of(node))
-        self.statement.check_privilege(relation, "SELECT")
+        self.statement.check_privilege(relation, "SELECT", position_of(node))
         if isinstance(relation, View):
             return self._view(relation, name, columns)
         return self._named(table_source(self.statement, relation, name), columns_refused(columns))
@@ -391,12 +391,14 @@ class QueryBinder:
         if view.id in statement.views_open or len(statement.views_open) > VIEW_DEPTH_MAX:
             raise DefinitionError(f'view "{shown(view.name)}" refers to itself')
         schema, statement.schema = statement.schema, view.schema
+        user = statement.user
+        statement.user = user and view.schema  # the owner's rights hold inside
         statement.views_open.append(view.id)
         statement.views_used[view.id] = None
         try:
             query = QueryBinder(statement, None).bind(parse_query(view.sql).tree)
         finally:
-            statement.schema = schema
+            statement.schema, statement.user = schema, user
             statement.views_open.pop()
         source = derived_source(statement, query, name)
         if view.columns and len(view.columns) == len(source.columns):

@@ -9,6 +9,7 @@ from data.sql.bind_query import bind_query, settle_items
 from data.sql.catalog_refs import asks_catalog
 from data.sql.copying import plan_copy
 from data.sql.dml import Dml
+from data.sql.lacking import lacks
 from data.sql.parse import Parsed, parse_statement, refuse
 from data.sql.plan import Planner
 from data.sql.plan_types import (
@@ -22,6 +23,7 @@ from data.sql.plan_types import (
     QueryPlan,
     ResultColumn,
     UpdatePlan,
+    UtilityPlan,
 )
 from data.sql.scope import Statement
 from data.sql.utility import plan_utility
@@ -136,10 +138,21 @@ class Compiler:
             return self._ddl(parsed, statement)
         if kind == "utility":
             utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
+            if utility.kind == "lock_table":
+                self._check_lock(statement, utility)
             return utility, tag, True
         if kind == "merge":
             raise refuse("MERGE")
         raise refuse("a PL/SQL block")
+
+    def _check_lock(self, statement: Statement, lock: UtilityPlan) -> None:
+        """LOCK TABLE: who may change the table may lock it, who may read it may share it."""
+        table = self.catalog.table_by_id(int(str(lock.arguments["table_id"])))
+        wanted = ["UPDATE", "DELETE"]
+        if lock.arguments["mode"] in ("ACCESS SHARE", "ROW SHARE", "SHARE"):
+            wanted += ["SELECT", "INSERT"]
+        if not any(self.catalog.has_privilege(statement.user, table, p) for p in wanted):
+            raise lacks(statement.user, wanted[0], table)
 
     def _query(self, parsed: Parsed, statement: Statement) -> QueryPlan:
         query = bind_query(statement, parsed.tree)

@@ -19,7 +19,8 @@ from data.catalog.catalog import (
     TruncateTable,
     shown,
 )
-from data.catalog.objects import Column, Grant, Sequence, Synonym, Table, User, View
+from data.catalog.objects import Column, Sequence, Synonym, Table, View
+from data.sql.ddl_access import plan_grant, plan_profile, plan_user
 from data.sql.ddl_alter import drop_index, plan_alter_table, rename_table
 from data.sql.ddl_ast import (
     AlterSequenceStatement,
@@ -33,6 +34,7 @@ from data.sql.ddl_ast import (
     DropStatement,
     GrantStatement,
     Name,
+    ProfileStatement,
     RenameStatement,
     SequenceOptions,
     Statement,
@@ -47,23 +49,19 @@ from data.sql.ddl_build import (
     dotted,
     relation_kind,
 )
-from data.sql.ddl_parse import OBJECT_PRIVILEGES, SYSTEM_PRIVILEGES, parse_ddl
+from data.sql.ddl_parse import parse_ddl
 from data.sql.ddl_tables import plan_create_index, plan_create_table
 from protocol.errors import (
     DefinitionError,
     DependentObjectsError,
-    DuplicateObjectError,
     GridError,
     NotSupportedError,
-    ParameterError,
     PrivilegeError,
     UnknownObjectError,
     UnknownTableError,
 )
 
 _BIGINT_MAX = 2**63 - 1
-_RESERVED_USERS = frozenset({PUBLIC, SYS, "GI", "SYSTEM", "TTREP", "GRID"})
-_PASSWORD_BYTES_MAX = 1000
 
 
 def plan_ddl(
@@ -110,8 +108,11 @@ def _plan(builder: Builder, statement: Statement) -> str:
             _create_synonym(builder, statement)
             return "CREATE SYNONYM"
         case UserStatement():
-            _user(builder, statement)
+            plan_user(builder, statement)
             return "CREATE ROLE" if statement.create else "ALTER ROLE"
+        case ProfileStatement():
+            plan_profile(builder, statement)
+            return f"{statement.verb} PROFILE"
         case DropStatement():
             _drop(builder, statement)
             return "DROP ROLE" if statement.kind == "USER" else f"DROP {statement.kind}"
@@ -125,7 +126,7 @@ def _plan(builder: Builder, statement: Statement) -> str:
             _comment(builder, statement)
             return "COMMENT"
         case GrantStatement():
-            _grant(builder, statement)
+            plan_grant(builder, statement)
             return "GRANT" if statement.grant else "REVOKE"
 
 
@@ -224,9 +225,7 @@ def _alter_sequence(builder: Builder, statement: AlterSequenceStatement) -> None
 def _create_synonym(builder: Builder, statement: CreateSynonymStatement) -> None:
     position = statement.name.position
     if statement.public:
-        if not builder.catalog.has_system_privilege(builder.user, "CREATE PUBLIC SYNONYM"):
-            message = "permission denied: CREATE PUBLIC SYNONYM is needed"
-            raise PrivilegeError(message, position=position)
+        builder.need_system("CREATE PUBLIC SYNONYM", position)
         schema, name = PUBLIC, statement.name.parts[-1]
         check_name(name, position)
     else:
@@ -244,48 +243,6 @@ def _create_synonym(builder: Builder, statement: CreateSynonymStatement) -> None
 
 
 # -- users -----------------------------------------------------------------------------------------
-def _verifier(statement: UserStatement) -> str:
-    """The SCRAM verifier of the password, "" for none. Raises ParameterError."""
-    if statement.password is None:
-        return ""
-    if not statement.password or len(statement.password.encode()) > _PASSWORD_BYTES_MAX:
-        message = f"a password has 1 to {_PASSWORD_BYTES_MAX} bytes"
-        raise ParameterError(message, position=statement.position)
-    from protocol.pgwire.scram import make_verifier
-
-    return make_verifier(statement.password)
-
-
-def _user(builder: Builder, statement: UserStatement) -> None:
-    position = statement.position
-    name = statement.name.upper()  # users match whatever the case
-    old = builder.catalog.user(name)
-    if not statement.create:
-        user = builder.catalog.need_user(name, position)
-        if user.name != builder.user or statement.admin is not None:
-            builder.need_admin(position)
-        changed = user
-        if statement.external:
-            changed = replace(user, verifier="")
-        elif statement.password is not None:
-            changed = replace(user, verifier=_verifier(statement))
-        if statement.admin is not None:
-            changed = replace(changed, admin=statement.admin)
-        builder.put(changed)
-        return
-    builder.need_admin(position)
-    if old is not None:
-        if statement.if_not_exists:
-            builder.notice(f'user "{shown(name)}" already exists, skipping')
-            return
-        raise DuplicateObjectError(f'user "{shown(name)}" already exists', position=position)
-    if name in _RESERVED_USERS:
-        raise DefinitionError(f'user name "{shown(name)}" is reserved', position=position)
-    check_name(name, position)
-    admin = bool(statement.admin)
-    builder.put(User(builder.new_id(), name, _verifier(statement), admin))
-
-
 def _drop_user(builder: Builder, name: Name, statement: DropStatement) -> None:
     builder.need_admin(name.position)
     user = builder.catalog.user(name.parts[-1])
@@ -425,9 +382,7 @@ def _cut_children(
 def _drop_synonym(builder: Builder, name: Name, statement: DropStatement) -> None:
     if statement.public:
         schema, privilege = PUBLIC, "DROP PUBLIC SYNONYM"
-        if not builder.catalog.has_system_privilege(builder.user, privilege):
-            message = f"permission denied: {privilege} is needed"
-            raise PrivilegeError(message, position=name.position)
+        builder.need_system(privilege, name.position)
     else:
         schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
         builder.need("DROP ANY SYNONYM", schema, name.position)
@@ -538,65 +493,3 @@ def _comment(builder: Builder, statement: CommentStatement) -> None:
         return replace(column, comment=statement.text) if wanted else column
 
     builder.put(replace(relation, columns=tuple(commented(c) for c in relation.columns)))
-
-
-# -- privileges ------------------------------------------------------------------------------------
-def _grant(builder: Builder, statement: GrantStatement) -> None:
-    grantees = []
-    for grantee in statement.grantees:
-        if grantee.upper() == PUBLIC:
-            grantees.append(PUBLIC)
-        else:
-            grantees.append(builder.catalog.need_user(grantee, statement.position).name)
-    if statement.on is None:
-        _grant_system(builder, statement, grantees)
-        return
-    for name in statement.on:
-        relation = builder.relation(name)
-        if relation.schema != builder.user:
-            builder.need_admin(name.position)
-        for grantee in grantees:
-            _grant_object(builder, statement, relation, grantee)
-
-
-def _grant_system(builder: Builder, statement: GrantStatement, grantees: list[str]) -> None:
-    builder.need_admin(statement.position)
-    wanted = set(statement.privileges)
-    if "ALL" in wanted:
-        wanted = set(SYSTEM_PRIVILEGES)
-    for grantee in grantees:
-        if grantee == PUBLIC:
-            raise NotSupportedError(
-                "system privileges are granted to users, not to PUBLIC",
-                position=statement.position,
-            )
-        user = builder.catalog.need_user(grantee)
-        held = set(user.privileges)
-        after = held | wanted if statement.grant else held - wanted
-        builder.put(replace(user, privileges=tuple(sorted(after))))
-
-
-def _grant_object(
-    builder: Builder, statement: GrantStatement, relation: Relation, grantee: str
-) -> None:
-    fitting = {"SELECT"} if isinstance(relation, Sequence) else set(OBJECT_PRIVILEGES)
-    fitting.discard("EXECUTE")
-    wanted = set(statement.privileges)
-    if "ALL" in wanted:
-        wanted = fitting
-    if isinstance(relation, Sequence) and "USAGE" in wanted:
-        wanted = (wanted - {"USAGE"}) | {"SELECT"}
-    held = {
-        g.privilege: g
-        for g in builder.catalog.grants()
-        if g.object_id == relation.id and g.grantee == grantee
-    }
-    for privilege in sorted(wanted):
-        if privilege not in fitting:
-            kind = relation_kind(relation)
-            message = f"{privilege} is no privilege on a {kind} here"
-            raise NotSupportedError(message, position=statement.position)
-        if statement.grant and privilege not in held:
-            builder.put(Grant(builder.new_id(), relation.id, grantee, privilege))
-        elif not statement.grant and privilege in held:
-            builder.delete(held[privilege])

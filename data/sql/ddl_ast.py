@@ -137,7 +137,11 @@ class CreateSynonymStatement:
 
 @dataclass(frozen=True, slots=True)
 class UserStatement:
-    """CREATE USER, ALTER USER. `password` None: not said; `external`: IDENTIFIED EXTERNALLY."""
+    """CREATE USER, ALTER USER. None: not said; `external`: IDENTIFIED EXTERNALLY.
+
+    `password` "": PASSWORD NULL. `postgres`: it was written PASSWORD '…', where PostgreSQL's tools
+    put a verifier they made themselves. `login`: PostgreSQL's LOGIN, NOLOGIN.
+    """
 
     create: bool
     name: str
@@ -145,6 +149,23 @@ class UserStatement:
     external: bool = False
     admin: bool | None = None
     if_not_exists: bool = False
+    position: int = 0
+    profile: str | None = None
+    lock: bool | None = None
+    expire: bool = False
+    login: bool | None = None
+    postgres: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileStatement:
+    """CREATE, ALTER or DROP PROFILE (`verb`); `limits` as data/access/profiles.py keeps them."""
+
+    verb: str
+    name: str
+    limits: tuple[tuple[str, str], ...] = ()
+    if_exists: bool = False
+    cascade: bool = False
     position: int = 0
 
 
@@ -235,6 +256,7 @@ Statement = (
     | AlterSequenceStatement
     | CreateSynonymStatement
     | UserStatement
+    | ProfileStatement
     | DropStatement
     | AlterTableStatement
     | RenameStatement

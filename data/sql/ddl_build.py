@@ -19,6 +19,7 @@ from data.catalog.catalog import (
 from data.catalog.element_ddl import BUCKET, ROWKEY, TARGET
 from data.catalog.objects import CatalogObject, Column, Index, Sequence, Table, View
 from data.sql.ddl_ast import Name
+from data.sql.lacking import lacks
 from protocol.errors import (
     DefinitionError,
     DuplicateObjectError,
@@ -97,6 +98,13 @@ class DdlHooks(Protocol):
 
     def constant(self, text: str, sql_type: SqlType) -> StorageValue:
         """The value of an expression without columns, converted to a type's storage value."""
+
+    @property
+    def database(self) -> str:
+        """Its name: passwords may not contain it."""
+
+    def now_us(self) -> int:
+        """The wall clock, in microseconds since 1970."""
 
 
 class Builder:
@@ -232,21 +240,21 @@ class Builder:
             return
         if schema != self.user:
             privilege = f"{verb} ANY {kind}"
+        self.need_system(privilege, position)
+
+    def need_system(self, privilege: str, position: int = 0) -> None:
+        """Raises PrivilegeError."""
         if not self.catalog.has_system_privilege(self.user, privilege):
-            message = f"permission denied: {privilege} is needed"
-            raise PrivilegeError(message, position=position)
+            raise lacks(self.user, privilege, position=position)
 
     def need_admin(self, position: int = 0) -> None:
         """Raises PrivilegeError."""
-        if not self.catalog.has_system_privilege(self.user, "ADMIN"):
-            raise PrivilegeError("permission denied: ADMIN is needed", position=position)
+        self.need_system("ADMIN", position)
 
     def need_object(self, privilege: str, relation: Relation, position: int = 0) -> None:
         """Raises PrivilegeError."""
         if not self.catalog.has_privilege(self.user, relation, privilege):
-            kind = relation_kind(relation)
-            message = f"permission denied for {kind} {shown(relation.name)}"
-            raise PrivilegeError(message, position=position)
+            raise lacks(self.user, privilege, relation, position=position)
 
 
 def relation_kind(relation: Relation) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from data.sql.ddl_access_parse import parse_grant, parse_profile, parse_user
 from data.sql.ddl_ast import (
     AlterSequenceStatement,
     CommentStatement,
@@ -15,13 +16,11 @@ from data.sql.ddl_ast import (
     CreateSynonymStatement,
     CreateViewStatement,
     DropStatement,
-    GrantStatement,
-    Name,
+    ProfileStatement,
     RenameStatement,
     SequenceOptions,
     Statement,
     TruncateStatement,
-    UserStatement,
 )
 from data.sql.ddl_lexer import Cursor, TokenKind
 from data.sql.ddl_table_parse import parse_alter_table, parse_create_table, parse_name
@@ -49,7 +48,6 @@ _REFUSED_OBJECTS: dict[str, str] = {
     "SUBSCRIPTION": "",
     "STATISTICS": "",
     "TABLESPACE": "",
-    "PROFILE": "",
     "CACHE": "cache groups are not part of a grid",
     "ASYNCHRONOUS": "",
     "READONLY": "",
@@ -77,48 +75,6 @@ _REFUSED_OBJECTS: dict[str, str] = {
     "DIRECTORY": "",
 }
 
-_OBJECT_KINDS = (
-    "TABLE",
-    "VIEW",
-    "MATERIALIZED VIEW",
-    "SEQUENCE",
-    "SYNONYM",
-    "PROCEDURE",
-    "CACHE GROUP",
-)
-SYSTEM_PRIVILEGES = frozenset(
-    {
-        "ADMIN",
-        "CREATE SESSION",
-        "CACHE_MANAGER",
-        "XLA",
-        *(
-            f"CREATE {kind}"
-            for kind in (
-                *_OBJECT_KINDS,
-                "PUBLIC SYNONYM",
-            )
-        ),
-        *(
-            f"{verb} ANY {kind}"
-            for verb in ("CREATE", "ALTER", "DROP")
-            for kind in (
-                *_OBJECT_KINDS,
-                "INDEX",
-            )
-        ),
-        "DROP PUBLIC SYNONYM",
-        *(f"{verb} ANY TABLE" for verb in ("SELECT", "INSERT", "UPDATE", "DELETE")),
-        "SELECT ANY SEQUENCE",
-        "EXECUTE ANY PROCEDURE",
-        *(f"{verb} ANY CACHE GROUP" for verb in ("LOAD", "UNLOAD", "REFRESH", "FLUSH")),
-    }
-)
-OBJECT_PRIVILEGES = frozenset(
-    {"SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "INDEX", "ALTER", "EXECUTE"}
-)
-_PG_OBJECT_PRIVILEGES = frozenset({"TRUNCATE", "TRIGGER", "USAGE"})
-
 
 def is_ddl(text: str) -> bool:
     """Is the statement one for `parse_ddl`? Looks at its first two words only."""
@@ -143,9 +99,9 @@ def parse_ddl(text: str) -> Statement:
         case "COMMENT":
             statement = _comment(cursor)
         case "GRANT":
-            statement = _grant(cursor, grant=True)
+            statement = parse_grant(cursor, grant=True)
         case "REVOKE":
-            statement = _grant(cursor, grant=False)
+            statement = parse_grant(cursor, grant=False)
         case "RENAME":
             statement = _rename(cursor)
         case word:
@@ -168,7 +124,9 @@ def _create(cursor: Cursor) -> Statement:
     at = cursor.position
     cursor.take_any("FORCE", "NOFORCE", "EDITIONABLE", "NONEDITIONABLE")
     if cursor.take_any("USER", "ROLE"):
-        return _user(cursor, create=True)
+        return parse_user(cursor, create=True)
+    if cursor.take_word("PROFILE"):
+        return parse_profile(cursor, "CREATE")
     if cursor.at_word("GLOBAL", "TEMPORARY") or cursor.at_word("LOCAL", "TEMPORARY"):
         raise NotSupportedError("temporary tables are not supported", position=at)
     if cursor.token.value in ("TEMP", "TEMPORARY") and cursor.token.kind is TokenKind.WORD:
@@ -348,54 +306,14 @@ def _index_tail(cursor: Cursor) -> None:
             return
 
 
-def _user(cursor: Cursor, *, create: bool) -> UserStatement:
-    if_not_exists = create and cursor.take_word("IF", "NOT", "EXISTS")
-    position = cursor.position
-    name = cursor.name()
-    password: str | None = None
-    external = False
-    admin: bool | None = None
-    while cursor.token.kind is TokenKind.WORD:
-        at = cursor.position
-        match cursor.next().value:
-            case "WITH" | "LOGIN" | "NOSUPERUSER" | "INHERIT" | "NOCREATEDB" | "NOCREATEROLE":
-                pass
-            case "SUPERUSER":
-                admin = True
-            case "IDENTIFIED":
-                external = cursor.take_word("EXTERNALLY")
-                if not external:
-                    cursor.need_word("BY")
-                    password = _password(cursor)
-            case "ENCRYPTED" if cursor.at_word("PASSWORD"):
-                pass
-            case "PASSWORD":
-                password = None if cursor.take_word("NULL") else cursor.string()
-            case "ACCOUNT" | "PROFILE" as word:
-                raise NotSupportedError(f"{word} of a user is not supported", position=at)
-            case word:
-                raise NotSupportedError(f"user option {word} is not supported", position=at)
-    return UserStatement(create, name, password, external, admin, if_not_exists, position)
-
-
-def _password(cursor: Cursor) -> str:
-    """'text' or an identifier, whose case counts as it was written."""
-    token = cursor.token
-    if token.kind is TokenKind.STRING:
-        return cursor.string()
-    if token.kind is TokenKind.WORD:
-        cursor.next()
-        return cursor.text[token.start : token.end]
-    cursor.name()  # raises if it is none
-    return cursor.text[token.start + 1 : token.end - 1].replace('""', '"')
-
-
 # -- ALTER, DROP and the rest ----------------------------------------------------------------------
 def _alter(cursor: Cursor) -> Statement:
     if cursor.take_word("TABLE"):
         return parse_alter_table(cursor)
     if cursor.take_any("USER", "ROLE"):
-        return _user(cursor, create=False)
+        return parse_user(cursor, create=False)
+    if cursor.take_word("PROFILE"):
+        return parse_profile(cursor, "ALTER")
     kind = cursor.take_any("SEQUENCE", "INDEX", "VIEW")
     if not kind:
         raise _refuse(cursor, "ALTER")
@@ -411,7 +329,9 @@ def _alter(cursor: Cursor) -> Statement:
     )
 
 
-def _drop(cursor: Cursor) -> DropStatement:
+def _drop(cursor: Cursor) -> DropStatement | ProfileStatement:
+    if cursor.take_word("PROFILE"):
+        return parse_profile(cursor, "DROP")
     public = cursor.take_word("PUBLIC")
     if cursor.at_word("MATERIALIZED"):
         raise NotSupportedError("materialized views are not supported", position=cursor.position)
@@ -461,56 +381,3 @@ def _rename(cursor: Cursor) -> RenameStatement:
     name = parse_name(cursor)
     cursor.need_word("TO")
     return RenameStatement("", name, cursor.name())
-
-
-def _privilege(cursor: Cursor) -> str:
-    """One privilege: the words up to a comma, ON, TO, FROM or a column list."""
-    words: list[str] = []
-    position = cursor.position
-    while cursor.token.kind is TokenKind.WORD and cursor.token.value not in ("ON", "TO", "FROM"):
-        words.append(cursor.next().value)
-    if not words:
-        raise cursor.error("a privilege")
-    if cursor.at_op("("):
-        raise NotSupportedError("privileges on columns are not supported", position=position)
-    return " ".join(words)
-
-
-def _grant(cursor: Cursor, *, grant: bool) -> GrantStatement:
-    position = cursor.position
-    if not grant:
-        cursor.take_word("GRANT", "OPTION", "FOR")
-    privileges = [_privilege(cursor)]
-    while cursor.take_op(","):
-        privileges.append(_privilege(cursor))
-    on: tuple[Name, ...] | None = None
-    if cursor.take_word("ON"):
-        if cursor.take_any("ALL", "DATABASE", "SCHEMA", "FUNCTION", "LANGUAGE"):
-            raise NotSupportedError(
-                "GRANT here takes tables, views and sequences one by one", position=position
-            )
-        cursor.take_any("TABLE", "SEQUENCE")
-        names = [parse_name(cursor)]
-        while cursor.take_op(","):
-            names.append(parse_name(cursor))
-        on = tuple(names)
-    cursor.need_word("TO" if grant else "FROM")
-    grantees = [cursor.name()]
-    while cursor.take_op(","):
-        grantees.append(cursor.name())
-    if grant and cursor.at_word("WITH"):
-        raise NotSupportedError("WITH GRANT OPTION is not supported", position=cursor.position)
-    cursor.take_any("CASCADE", "RESTRICT")
-    _check_privileges(privileges, on is not None, position)
-    cleaned = tuple("ALL" if p == "ALL PRIVILEGES" else p for p in privileges)
-    return GrantStatement(grant, cleaned, on, tuple(grantees), position)
-
-
-def _check_privileges(privileges: list[str], on_object: bool, position: int) -> None:
-    for privilege in privileges:
-        if privilege in ("ALL", "ALL PRIVILEGES"):
-            continue
-        known = OBJECT_PRIVILEGES | _PG_OBJECT_PRIVILEGES if on_object else SYSTEM_PRIVILEGES
-        if privilege not in known:
-            kind = "an object" if on_object else "a system"
-            raise NotSupportedError(f"{privilege} is not {kind} privilege here", position=position)

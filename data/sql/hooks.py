@@ -24,11 +24,18 @@ Evaluate = Callable[[str, tuple[StorageValue, ...]], StorageValue]
 class CompilerHooks:
     """The DdlHooks of data/sql/ddl_build.py."""
 
-    def __init__(self, compiler: Compiler, evaluate: Evaluate, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        evaluate: Evaluate,
+        now_us: Callable[[], int],
+        database: str = "",
+    ) -> None:
         """evaluate: runs a SELECT of one value with all SQL functions; now_us: the wall clock."""
         self._catalog = compiler.catalog
         self._evaluate = evaluate
-        self._now_us = now_us
+        self.now_us = now_us
+        self.database = database
 
     def compile_check(self, table: Table, condition: str) -> str:
         """A CHECK condition as SQLite text over the bare columns of the table."""
@@ -77,7 +84,7 @@ class CompilerHooks:
         specials = [s for s in printer.sources if isinstance(s, Special)]
         if any(s.name in ("nextval", "currval") for s in specials):
             return None
-        now_us = self._now_us()
+        now_us = self.now_us()
         values = tuple(
             _special_now(s, now_us) if isinstance(s, Special) else None for s in printer.sources
         )

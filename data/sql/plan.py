@@ -413,6 +413,9 @@ class Planner:
             tables = [s for s in tables if s.name in query.lock.names]
         if not tables:
             raise refuse("FOR UPDATE of anything but tables")
+        for source in tables:
+            if source.table is not None and query.lock.strength.endswith("update"):
+                self.statement.check_privilege(source.table, "UPDATE")
         return tables
 
     def _add_locks(self, query: Query, items: list[Item] | None = None) -> Locking:

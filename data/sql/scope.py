@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from data.catalog.catalog import Catalog
+from data.catalog.catalog import Catalog, Relation
 from data.catalog.objects import Sequence
 from data.sql.ir import (
     Call,
@@ -21,11 +21,11 @@ from data.sql.ir import (
     Source,
     SpecialExpr,
 )
+from data.sql.lacking import lacks
 from data.sql.plan_types import Special
 from data.sql.shape import SOURCES_MAX, too_complex
 from protocol.errors import (
     AmbiguousColumnError,
-    PrivilegeError,
     SqlSyntaxError,
     UnknownColumnError,
     UnknownTableError,
@@ -104,7 +104,8 @@ class Statement:
     ) -> None:
         self.catalog = catalog
         self.schema = schema
-        self.user = user
+        self.user = user  # whose rights hold: of the owner, inside a view
+        self.session_user = user
         self.hints = hints or {}
         self.slots: list[ParamSlot] = [ParamSlot(i, t) for i, t in enumerate(param_types)]
         self.aliases = 0
@@ -134,13 +135,13 @@ class Statement:
             self.slots.append(ParamSlot(len(self.slots), None))
         return self.slots[number - 1]
 
-    def check_privilege(self, relation: Any, privilege: str) -> None:
-        """Raises PrivilegeError unless the current user may. No user: internal use."""
-        if not self.user or self.views_open:
-            return
-        if not self.catalog.has_privilege(self.user, relation, privilege):
-            name = f"{shown(relation.schema)}.{shown(relation.name)}"
-            raise PrivilegeError(f'permission denied: {privilege} on "{name}"')
+    def check_privilege(self, relation: Relation, privilege: str, position: int = 0) -> None:
+        """Raises PrivilegeError unless the current user may. No user: internal use.
+
+        Inside a view the user is the owner of the view (bind_query.py).
+        """
+        if self.user and not self.catalog.has_privilege(self.user, relation, privilege):
+            raise lacks(self.user, privilege, relation, position)
 
 
 def resolve_column(node: Any, scope: Scope, statement: Statement) -> Expr:

@@ -35,6 +35,15 @@ create sequence txn_seq cache 100 batch 1000000
 class Hooks:
     """Answers of a compiler that knows very little."""
 
+    database = "database1"
+
+    def __init__(self) -> None:
+        self.time_us = 1_700_000_000_000_000
+
+    def now_us(self) -> int:
+        """The time a test says."""
+        return self.time_us
+
     def compile_check(self, table: Table, condition: str) -> str:
         """The condition itself."""
         return condition
@@ -55,6 +64,7 @@ class Dictionary:
     """A catalog that DDL changes in place of a grid."""
 
     def __init__(self) -> None:
+        self.hooks = Hooks()
         base = Catalog.initial()
         terry = User(
             base.next_id,
@@ -66,7 +76,7 @@ class Dictionary:
 
     def run(self, text: str, user: str = "TERRY") -> DdlPlan:
         """Plan one statement and take its change over."""
-        plan = plan_ddl(text, self.catalog, user, Hooks())
+        plan = plan_ddl(text, self.catalog, user, self.hooks)
         if plan.change is not None:
             self.catalog = self.catalog.apply(plan.change)
         return plan

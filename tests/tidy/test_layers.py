@@ -93,7 +93,7 @@ DATA_LEVELS = {
     "data.sql": 2,
     "data.sql.regexps": 1,  # catalog queries have them too
     "data.config": 1,
-    "data.access": 3,
+    "data.access": 1,  # pure: the catalog asks it who may what
     "data.distribution": 1,
 }
 MGMT_LEVELS = {

@@ -1,0 +1,1 @@
+"""Users, what they may do, how long their passwords live, and who may log in."""

@@ -1,0 +1,23 @@
+"""The error for who may not, naming what is missing. Pure."""
+
+from __future__ import annotations
+
+from data.catalog.catalog import Relation
+from protocol.errors import PrivilegeError
+
+
+def lacks(
+    user: str, privilege: str, relation: Relation | None = None, position: int = 0
+) -> PrivilegeError:
+    """TimesTen's words: error 15100, user X lacks privilege Y."""
+    if relation is None:
+        hint = f"A user with ADMIN can GRANT {privilege} TO {user}."
+        return PrivilegeError(
+            f"user {user} lacks privilege {privilege}", hint=hint, position=position
+        )
+    name = f"{relation.schema}.{relation.name}"
+    return PrivilegeError(
+        f"user {user} lacks privilege {privilege} on {name}",
+        hint=f"{relation.schema} or a user with ADMIN can GRANT {privilege} ON {name} TO {user}.",
+        position=position,
+    )
