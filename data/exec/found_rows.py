@@ -59,16 +59,21 @@ class FoundRows:
             if self._txn.snapshots is not None or self._txn.failed is not None:
                 raise
         await manager.finish(manager.undo(self._txn, mark))
-        return await change(await self._locked(rows, set_of, run))
+        return await change(await self.locked(set_of, run, rows))
 
-    async def _locked(self, rows: list[StorageRow], set_of: SetOf, run: Run) -> list[StorageRow]:
+    async def locked(
+        self, set_of: SetOf, run: Run, rows: list[StorageRow] | None = None
+    ) -> list[StorageRow]:
+        """The rows, locked so that they stay; rows of NULLs (MERGE: not matched) have no key."""
+        if rows is None:
+            rows = await self._queries.all_rows(self._query, self._values)
         at, width = key_positions(self._table), len(full_row_columns(self._table))
         held: set[StorageRow] = set()
         for _ in range(ROUNDS):
             wanted: dict[int, list[StorageRow]] = defaultdict(list)
             for row in rows:
                 key = tuple([row[i] for i in at])
-                if key not in held:
+                if key not in held and None not in key:
                     held.add(key)
                     wanted[set_of(self._table, row[:width])].append(key)
             if not wanted:

@@ -13,6 +13,7 @@ from data.sql.plan_types import (
     CurrVal,
     NextVal,
     ParamValue,
+    RowValue,
     SourceColumn,
     SpecialValue,
     SqlValue,
@@ -81,11 +82,15 @@ class RowMaker:
                 assert isinstance(source, SourceColumn)
                 out.append(source_row[source.position])
             else:
-                out.append(await self._odd(source, values, drawn))
+                out.append(await self._odd(source, values, drawn, source_row))
         return tuple(out)
 
     async def _odd(
-        self, source: ValueSource, values: Values, drawn: dict[int, int]
+        self,
+        source: ValueSource,
+        values: Values,
+        drawn: dict[int, int],
+        source_row: StorageRow,
     ) -> StorageValue:
         value: StorageValue
         if isinstance(source, NextVal):
@@ -94,13 +99,16 @@ class RowMaker:
             value = self._specials.current_value(source.sequence_id)
         elif isinstance(source, SpecialValue):
             value = self._specials(source.special)
-        elif isinstance(source, SqlValue):
+        elif isinstance(source, SqlValue | RowValue):
             fragment = source.fragment
             for param in fragment.params:
                 if isinstance(param, Special) and param.name == "nextval":
                     await self._draw(param.argument, drawn)
             self._specials.next_values.update(drawn)
-            rows = self._scratch.query(fragment.sql, fragment.bind(values, self._specials))
+            more = fragment.bind(values, self._specials)
+            if isinstance(source, RowValue):
+                more = (*[source_row[i] for i in source.positions], *more)
+            rows = self._scratch.query(fragment.sql, more)
             return rows[0][0] if rows else None
         else:
             raise InternalError(f"unknown value source {source}")

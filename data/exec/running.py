@@ -13,6 +13,7 @@ import structlog
 
 from data.distribution.route import Special
 from data.exec import encoders
+from data.exec.merging import Merger
 from data.exec.partial import Partial, is_wanted
 from data.exec.prepared import PreparedStatement, wants_table_lock
 from data.exec.queries import QueryRunner
@@ -21,7 +22,14 @@ from data.exec.serializable import is_one_read, lock_reads, lock_whole_table
 from data.exec.values import Specials
 from data.exec.writes import Writer, Written
 from data.session.engine import ResultSink
-from data.sql.plan_types import DeletePlan, InsertPlan, QueryPlan, UpdatePlan
+from data.sql.plan_types import (
+    CHANGES,
+    DeletePlan,
+    InsertPlan,
+    MergePlan,
+    QueryPlan,
+    UpdatePlan,
+)
 from data.txn.isolation import Isolation
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
 from protocol import trace
@@ -273,7 +281,7 @@ class Running:
         return (
             self.session.explicit
             and compiled.hints.get("TT_COMMITDMLONSUCCESS") == "1"
-            and isinstance(compiled.plan, (InsertPlan, UpdatePlan, DeletePlan))
+            and isinstance(compiled.plan, CHANGES)
         )
 
     async def _plan_and_commit(self, txn: Transaction) -> str:
@@ -311,9 +319,9 @@ class Running:
         queries = QueryRunner(space, specials, txn)
         await queries.snapshots()  # REPEATABLE READ: now, if it is the first statement
         hinted = wants_table_lock(self.prepared.compiled.hints)
-        if hinted and isinstance(plan, InsertPlan | UpdatePlan | DeletePlan):
+        if hinted and isinstance(plan, CHANGES):
             await lock_whole_table(queries, plan.table_id)
-        if isinstance(plan, QueryPlan | InsertPlan | UpdatePlan | DeletePlan):
+        if isinstance(plan, (QueryPlan, *CHANGES)):
             await lock_reads(queries, space.catalog, plan, self.values)
         if isinstance(plan, QueryPlan):
             await draw_sequences(self.session, plan, specials)
@@ -321,16 +329,11 @@ class Running:
             return f"SELECT {len(locked)}", locked
         written: Written
         if isinstance(plan, InsertPlan):
-            table = space.catalog.table_by_id(plan.table_id)
-            maker = RowMaker(
-                table,
-                specials,
-                space.sequences,
-                space.sequence,
-                space.expressions,
-                space.row_keys,
-            )
+            maker = self._maker(specials, plan.table_id)
             written = await Writer(space, txn, queries, maker).insert(plan, self.values)
+        elif isinstance(plan, MergePlan):
+            maker = self._maker(specials, plan.table_id)
+            written = await Merger(space, txn, queries, maker, plan, self.values).run()
         elif isinstance(plan, UpdatePlan):
             written = await Writer(space, txn, queries, None).update(plan, self.values)
         elif isinstance(plan, DeletePlan):
@@ -339,6 +342,17 @@ class Running:
             raise InternalError(f"no way to run {type(plan).__name__}")
         rows = written.rows if self.prepared.columns is not None else []
         return tag_of(self.prepared.tag_kind, written.count), rows
+
+    def _maker(self, specials: Specials, table_id: int) -> RowMaker:
+        space = self.session.space
+        return RowMaker(
+            space.catalog.table_by_id(table_id),
+            specials,
+            space.sequences,
+            space.sequence,
+            space.expressions,
+            space.row_keys,
+        )
 
     # -- results -----------------------------------------------------------------------------------
     async def _query_alone(self, plan: QueryPlan) -> str:

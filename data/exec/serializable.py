@@ -22,7 +22,7 @@ from data.distribution.route import (
     key_bucket,
     source_value,
 )
-from data.sql.plan_types import DeletePlan, InsertPlan, QueryPlan, UpdatePlan
+from data.sql.plan_types import DeletePlan, InsertPlan, MergePlan, QueryPlan, UpdatePlan
 from data.txn.isolation import Isolation
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
@@ -161,7 +161,7 @@ def _same_form(one: SqlType, other: SqlType) -> bool:
 async def lock_reads(
     runner: QueryRunner,
     catalog: Catalog,
-    plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan,
+    plan: QueryPlan | InsertPlan | UpdatePlan | DeletePlan | MergePlan,
     values: Values,
 ) -> None:
     """Lock what a statement reads, if its transaction is SERIALIZABLE."""
@@ -172,6 +172,8 @@ async def lock_reads(
         await locks.query(plan)
     elif isinstance(plan, InsertPlan):
         await locks.insert(plan)
+    elif isinstance(plan, MergePlan):
+        await locks.query(plan.rows_query)
     else:
         await locks.change(plan)
 

@@ -27,13 +27,11 @@ from data.session.engine import (
 from data.sql.explain import lines as explain_lines
 from data.sql.parse import with_hints
 from data.sql.plan_types import (
+    CHANGES,
     CatalogQuery,
     DdlText,
-    DeletePlan,
     ExplainPlan,
-    InsertPlan,
     QueryPlan,
-    UpdatePlan,
     UtilityPlan,
 )
 from data.sql.text import split
@@ -65,7 +63,7 @@ REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "default_transaction_read_only": "off",
 }
 
-_ROWS_PLANS = (QueryPlan, InsertPlan, UpdatePlan, DeletePlan)
+_ROWS_PLANS = (QueryPlan, *CHANGES)
 
 
 class Session:

@@ -129,7 +129,7 @@ class Writer:
     def _table(self, table_id: int) -> Table:
         return self._space.catalog.table_by_id(table_id)
 
-    async def _run(self, rs: int, *steps: Step, back_ms: int = 0, snapshot: int = 0) -> Ran:
+    async def run(self, rs: int, *steps: Step, back_ms: int = 0, snapshot: int = 0) -> Ran:
         if trace.listener is not None:
             trace.step("data/exec/writes.py")
         return await self._space.manager.run(
@@ -151,7 +151,7 @@ class Writer:
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
             return await self._upsert(table, plan, made, values)
         count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
-        return Written(count, self._returning(plan.returning, table, rows, values))
+        return Written(count, self.returning(plan.returning, table, rows, values))
 
     async def insert_rows(
         self, table: Table, made: Sequence[StorageRow], *, on_conflict: OnConflict | None = None
@@ -195,7 +195,7 @@ class Writer:
                 for rs, some in slices.items()
                 if at < len(some)
             }
-            answers = await _gather({rs: self._run(rs, step) for rs, step in steps.items()})
+            answers = await _gather({rs: self.run(rs, step) for rs, step in steps.items()})
             await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
             await asyncio.sleep(0)  # answers of this process come at once: others get their turn
             yield list(answers.values())
@@ -239,7 +239,7 @@ class Writer:
             f"{quoted(c)} = ?{n}" for n, c in enumerate(entries.distribution_key, 1)
         )
         sql = f"SELECT 1 FROM {quoted(table_name(entries))} WHERE {where}"
-        ran = await self._run(self._places.buckets[hasher(key)], SelectRows(sql, key))
+        ran = await self.run(self._places.buckets[hasher(key)], SelectRows(sql, key))
         return bool(ran.rows)
 
     async def _place(
@@ -323,8 +323,8 @@ class Writer:
             returning = plan.returning
 
             async def delete(rows: list[StorageRow]) -> Written:
-                await self._delete_rows(table, rows)
-                return Written(len(rows), self._returning(returning, table, rows, values))
+                await self.delete_rows(table, rows)
+                return Written(len(rows), self.returning(returning, table, rows, values))
 
             return await self._change_found(table, plan.rows_query, values, delete)
         assert plan.fragment is not None
@@ -353,7 +353,7 @@ class Writer:
         if snapshots is not None:
             sets = await self._sets_of(table, plan, values)
             answers = await _gather(
-                {rs: self._run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
+                {rs: self.run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
             )
         else:
             mark = self._txn.mark()
@@ -368,7 +368,7 @@ class Writer:
         rows = [tuple(row) for ran in answers.values() for row in ran.rows]
         return Written(
             sum(ran.counts[0] for ran in answers.values()),
-            self._returning(returning, table, rows, values),
+            self.returning(returning, table, rows, values),
         )
 
     async def _run_by_key(
@@ -394,12 +394,12 @@ class Writer:
                     rs: RunKeyed(table.id, sql, params, rows, returning is not None, not wrote)
                     for rs, rows in some.items()
                 }
-                answers = await _gather({rs: self._run(rs, step) for rs, step in steps.items()})
+                answers = await _gather({rs: self.run(rs, step) for rs, step in steps.items()})
                 await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
                 for ran in answers.values():
                     written.count += ran.counts[0]
                     rows = [tuple(row) for row in ran.rows]
-                    written.rows += self._returning(returning, table, rows, values)
+                    written.rows += self.returning(returning, table, rows, values)
                 await asyncio.sleep(0)  # answers of this process come at once
         finally:
             keys.close()
@@ -433,7 +433,7 @@ class Writer:
             self._queries.note_lookups(None)
             back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0
             sent_s = boottime_s()
-            answers = await _gather({rs: self._run(rs, step, back_ms=back_ms) for rs in sets})
+            answers = await _gather({rs: self.run(rs, step, back_ms=back_ms) for rs in sets})
             now_s = boottime_s()
             for rs, ran in answers.items():
                 if ran.view is not None:
@@ -455,7 +455,7 @@ class Writer:
         change: Callable[[list[StorageRow]], Awaitable[Written]],
     ) -> Written:
         found = FoundRows(self._txn, self._queries, table, query, values)
-        return await found.change(self._space.manager, change, self._set_of, self._run)
+        return await found.change(self._space.manager, change, self.set_of, self.run)
 
     async def _update_rows(
         self, table: Table, plan: UpdatePlan, values: Values, rows: list[StorageRow]
@@ -469,14 +469,26 @@ class Writer:
             for at, value in zip(plan.assigned, row[width:], strict=True):
                 new[offset + at] = value
             changes.append((row[:width], tuple(new)))
-        if plan.moves_rows:
-            await self._delete_rows(table, [old for old, _ in changes], moving=True)
-            bucketless = [new[:-1] if has_bucket(table) else new for _, new in changes]
-            _, new_rows = await self.insert_rows(table, bucketless)
-        else:
-            new_rows = [new for _, new in changes]
-            await self._change_rows(table, plan.assigned, changes)
-        return Written(len(changes), self._returning(plan.returning, table, new_rows, values))
+        moves = plan.moves_rows
+        new_rows = await self.apply_changes(table, plan.assigned, changes, moves=moves)
+        return Written(len(changes), self.returning(plan.returning, table, new_rows, values))
+
+    async def apply_changes(
+        self,
+        table: Table,
+        assigned: tuple[int, ...],
+        changes: list[tuple[StorageRow, StorageRow]],
+        *,
+        moves: bool,
+    ) -> list[StorageRow]:
+        """Full old rows become full new ones, which may belong elsewhere; gives the new rows."""
+        if not moves:
+            await self._change_rows(table, assigned, changes)
+            return [new for _, new in changes]
+        await self.delete_rows(table, [old for old, _ in changes], moving=True)
+        bucketless = [new[:-1] if has_bucket(table) else new for _, new in changes]
+        _, new_rows = await self.insert_rows(table, bucketless)
+        return new_rows
 
     async def _change_rows(
         self,
@@ -494,19 +506,20 @@ class Writer:
         steps: dict[int, list[Step]] = defaultdict(list)
         for old, new in changes:
             params = (*[new[i] for i in at], *old)
-            steps[self._set_of(table, old)].append(RunSql(table.id, sql, params))
+            steps[self.set_of(table, old)].append(RunSql(table.id, sql, params))
         await self._run_exactly(steps)
 
-    async def _delete_rows(
+    async def delete_rows(
         self, table: Table, rows: Iterable[StorageRow], *, moving: bool = False
     ) -> None:
+        """Delete single rows, each only if it still is what the query saw."""
         columns = full_row_columns(table)
         where = " AND ".join(f"{quoted(c)} IS ?{n}" for n, c in enumerate(columns, 1))
         sql = f"DELETE FROM {quoted(table_name(table))} WHERE {where}"
         steps: dict[int, list[Step]] = defaultdict(list)
         for row in rows:
             step = RunSql(table.id, sql, tuple(row), moving=moving)
-            steps[self._set_of(table, row)].append(step)
+            steps[self.set_of(table, row)].append(step)
         await self._run_exactly(steps)
 
     async def _run_exactly(self, steps: dict[int, list[Step]]) -> None:
@@ -514,7 +527,7 @@ class Writer:
         effects: list[tuple[int, Effect]] = []
         for rs, some in sorted(steps.items()):
             for start in range(0, len(some), ROWS_PER_STEP):
-                ran = await self._run(rs, *some[start : start + ROWS_PER_STEP])
+                ran = await self.run(rs, *some[start : start + ROWS_PER_STEP])
                 if any(count != 1 for count in ran.counts):
                     if self._txn.snapshots is not None:
                         raise SerializationError(
@@ -528,7 +541,8 @@ class Writer:
                 effects += [(rs, effect) for effect in ran.effects]
         await self._carry_out(effects)
 
-    def _set_of(self, table: Table, full_row: StorageRow) -> int:
+    def set_of(self, table: Table, full_row: StorageRow) -> int:
+        """The replica set where a row is written."""
         if not has_bucket(table):
             return _home_set(self._places)
         return self._places.buckets[int(full_row[-1] or 0)]
@@ -553,7 +567,7 @@ class Writer:
                         assigned = plan.on_conflict.assigned
                         await self._change_rows(table, assigned, [(old, new)])
                         written.count += 1
-                        written.rows += self._returning(plan.returning, table, [new], values)
+                        written.rows += self.returning(plan.returning, table, [new], values)
                     break
                 mark = self._txn.mark()
                 try:
@@ -565,7 +579,7 @@ class Writer:
                     await manager.finish(manager.undo(self._txn, mark))
                     continue
                 written.count += count
-                written.rows += self._returning(plan.returning, table, rows, values)
+                written.rows += self.returning(plan.returning, table, rows, values)
                 break
         return written
 
@@ -596,7 +610,7 @@ class Writer:
                 as_seen=snapshots is not None,
             )
             number = snapshots.at(rs).number if snapshots is not None else 0
-            ran = await self._run(rs, step, snapshot=number)
+            ran = await self.run(rs, step, snapshot=number)
             if ran.rows:
                 return tuple(ran.rows[0][key_width:])
         return None
@@ -626,13 +640,11 @@ class Writer:
         """Carry effects out until none are left (cascades have effects of their own)."""
         while effects:
             steps = steps_of(self._space, self._places, effects)
-            answers = await _gather(
-                {rs: self._run(rs, *some) for rs, some in sorted(steps.items())}
-            )
+            answers = await _gather({rs: self.run(rs, *some) for rs, some in sorted(steps.items())})
             effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
 
     # -- RETURNING ---------------------------------------------------------------------------------
-    def _returning(
+    def returning(
         self,
         returning: Returning | None,
         table: Table,
@@ -658,7 +670,7 @@ class Writer:
         facts = self._queries.specials.facts
         if not has_bucket(table):
             return facts.element, facts.replica_set, facts.data_space
-        router, rs = self._space.router, self._set_of(table, full_row)
+        router, rs = self._space.router, self.set_of(table, full_row)
         lead = router.leads.get(rs, "")
         places = [p for p in router.map.elements if p.replica_set == rs]
         place = next((p for p in places if p.instance == lead), places[0])

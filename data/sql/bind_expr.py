@@ -99,7 +99,7 @@ class ExpressionBinder:
         self.allow_aggregates = aggregates
         self.allow_windows = windows
         self.depth = 0
-        self.grouping: Callable[[Expr], Expr] | None = None
+        self.grouping: Callable[[Expr | None], Expr] | None = None
 
     # -- entry points ------------------------------------------------------------------------------
     def bind(self, node: Any) -> Expr:
@@ -179,7 +179,7 @@ class ExpressionBinder:
         if not self.allow_windows:
             raise refuse("ROWNUM other than ROWNUM <= n here", position_of(node))
         function = Call("row_number()", (), BIGINT)
-        return WindowExpr(function, (), (), "")
+        return WindowExpr(function, (), tuple(self.scope.row_order), "")
 
     def _star(self, node: Any) -> Expr:
         raise SqlSyntaxError("* is not allowed here")
@@ -195,7 +195,7 @@ class ExpressionBinder:
 
     # -- operators ---------------------------------------------------------------------------------
     def _comparison(self, op: str, left: Any, right: Any) -> Expr:
-        left, right = _unparen(left), _unparen(right)
+        left, right = _unparen(left), _quantifier(_unparen(right))
         for side in (left, right):
             if isinstance(side, exp.Tuple) and not side.expressions:
                 raise SqlSyntaxError("an empty row is compared")
@@ -206,14 +206,16 @@ class ExpressionBinder:
         return compare(op, self.bind(left), self.bind(right))
 
     def _row_comparison(self, op: str, left: Any, right: Any) -> Expr:
-        if op not in ("=", "<>"):
-            raise refuse(f"comparing rows by {op}")
         lefts = [self.bind(e) for e in left.expressions] if isinstance(left, exp.Tuple) else []
         if not isinstance(right, exp.Tuple):
+            if op not in ("=", "<>"):
+                raise refuse(f"comparing a row with a subquery by {op}")
             return self._in_query(lefts, right, negated=op == "<>")
         rights = [self.bind(e) for e in right.expressions]
         if len(lefts) != len(rights):
             raise SqlSyntaxError("rows of different length are compared")
+        if op not in ("=", "<>"):
+            return _rows_in_order(op, lefts, rights)
         parts = tuple(compare("=", a, b) for a, b in zip(lefts, rights, strict=True))
         text = " AND ".join(f"{{{i}}}" for i in range(len(parts)))
         return Call(f"({text})" if op == "=" else f"(NOT ({text}))", parts, BOOLEAN)
@@ -221,8 +223,9 @@ class ExpressionBinder:
     def _quantified(self, op: str, left: Any, node: Any) -> Expr:
         inner = node.this
         is_all = isinstance(node, exp.All)
-        if isinstance(inner, exp.Tuple | exp.Paren):
-            items = inner.expressions if isinstance(inner, exp.Tuple) else [inner.this]
+        inner = _unparen(inner) if isinstance(_unparen(inner), exp.Array) else inner
+        if isinstance(inner, exp.Tuple | exp.Paren | exp.Array):
+            items = [inner.this] if isinstance(inner, exp.Paren) else inner.expressions
             value = self.bind(left)
             parts = tuple(compare(op, value, self.bind(i)) for i in items)
             word = " AND " if is_all else " OR "
@@ -308,7 +311,13 @@ class ExpressionBinder:
         value = self.bind(node.this)
         low = compare(">=", value, self.bind(node.args["low"]))
         high = compare("<=", value, self.bind(node.args["high"]))
-        return call("({0} AND {1})", low, high, type_=BOOLEAN)
+        straight = call("({0} AND {1})", low, high, type_=BOOLEAN)
+        if not node.args.get("symmetric"):
+            return straight
+        low = compare(">=", value, self.bind(node.args["high"]))
+        high = compare("<=", value, self.bind(node.args["low"]))
+        turned = call("({0} AND {1})", low, high, type_=BOOLEAN)
+        return call("({0} OR {1})", straight, turned, type_=BOOLEAN)
 
     def _in(self, node: Any) -> Expr:
         left = _unparen(node.this)
@@ -361,6 +370,9 @@ class ExpressionBinder:
         return call(
             f"({{0}} {word} {{1}} ESCAPE {{2}})", left, right, to_text(escape), type_=BOOLEAN
         )
+
+    def _similarto(self, node: Any) -> Expr:
+        raise refuse("SIMILAR TO", position_of(node))
 
     def _ilike(self, node: Any, escape: Expr | None = None) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
@@ -452,14 +464,24 @@ class ExpressionBinder:
             return ConstExpr(user.id if user is not None else 0, INTEGER)
         if name == "ELEMENTIDCOMPUTE":
             return self._element_of(arguments)
-        if name == "GROUPING" and self.grouping is not None:
-            return self.grouping(self.bind(arguments[0]))
+        if name in ("GROUPING", "GROUPING_ID", "GROUP_ID"):
+            return self._grouping(node, whole=name == "GROUP_ID")
         return calls.build_call(name, [self.bind(a) for a in arguments], position_of(node))
 
-    def _grouping(self, node: Any) -> Expr:
+    def _grouping(self, node: Any, *, whole: bool = False) -> Expr:
+        """GROUPING (a, b …), GROUPING_ID: a bit for each that is left out; GROUP_ID ()."""
         if self.grouping is None:
-            raise GroupingError("GROUPING needs GROUP BY")
-        return self.grouping(self.bind(node.expressions[0]))
+            raise GroupingError("GROUPING and GROUP_ID need GROUP BY")
+        if whole:
+            return self.grouping(None)
+        inner = ExpressionBinder(self.statement, self.scope)
+        marks = [self.grouping(settle(inner.bind(e), VARCHAR)) for e in node.expressions]
+        if not marks:
+            raise SqlSyntaxError("GROUPING needs an argument")
+        result = marks[0]
+        for mark in marks[1:]:
+            result = call("({0} * 2 + {1})", result, mark, type_=BIGINT)
+        return result
 
     def _pg_sequence(self, name: str, arguments: list[Any]) -> Expr:
         if len(arguments) != 1 or not isinstance(arguments[0], exp.Literal):
@@ -499,8 +521,11 @@ class ExpressionBinder:
             order = self.order_items(ordered)
         if arguments and isinstance(arguments[0], exp.Star):
             star, arguments = True, []
-        inner = ExpressionBinder(self.statement, self.scope)
+        inner = ExpressionBinder(
+            self.statement, self.scope, aggregates=inside_window and self.allow_aggregates
+        )
         inner.depth = self.depth
+        inner.grouping = self.grouping if inside_window else None
         args = [inner.bind(a) for a in arguments]
         columns = [e for a in args for e in walk(a) if isinstance(e, ColumnExpr)]
         if columns and all(c.source not in self.scope.sources for c in columns):
@@ -665,6 +690,24 @@ def derived_source(statement: Statement, query: Query, name: str) -> Source:
         taken.add(unique)
         columns.append((unique, item.expr.type))
     return Source(statement.new_alias(), name, "query", columns, query=query)
+
+
+def _rows_in_order(op: str, lefts: list[Expr], rights: list[Expr]) -> Expr:
+    """(a, b) < (c, d): the first pair that differs decides."""
+    result = compare(op, lefts[-1], rights[-1])
+    for left, right in reversed(list(zip(lefts[:-1], rights[:-1], strict=True))):
+        ahead = compare(op.rstrip("="), left, right)
+        same = compare("=", left, right)
+        result = call("({0} OR ({1} AND {2}))", ahead, same, result, type_=BOOLEAN)
+    return result
+
+
+def _quantifier(node: Any) -> Any:
+    """ANY (…), ALL (…) of a list as the node that ANY and ALL of a query are."""
+    name = str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
+    if name in ("ANY", "SOME", "ALL") and node.expressions:
+        return (exp.All if name == "ALL" else exp.Any)(this=exp.Tuple(expressions=node.expressions))
+    return node
 
 
 def _unparen(node: Any) -> Any:

@@ -6,11 +6,19 @@ from typing import Any
 
 from sqlglot import exp
 
-from data.catalog.objects import Sequence, Table, View
 from data.sql.aggregates import contains_aggregate
-from data.sql.bind_expr import ExpressionBinder, conjuncts, derived_source
-from data.sql.group import check_grouping, expand_group_sets, read_group_sets
+from data.sql.bind_expr import ExpressionBinder, derived_source
+from data.sql.bind_from import FromBinder, table_source
+from data.sql.bind_where import bind_where
+from data.sql.group import (
+    check_grouping,
+    check_grouping_marks,
+    expand_group_sets,
+    read_group_sets,
+    settle_grouping_marks,
+)
 from data.sql.ir import (
+    Agg,
     Call,
     ColumnExpr,
     ConstExpr,
@@ -24,14 +32,13 @@ from data.sql.ir import (
     Select,
     SetColumn,
     SetOp,
-    Source,
     SubqueryExpr,
     Values,
     WindowExpr,
     walk,
 )
-from data.sql.operators import call, common_type, compare, is_unknown, number_const, settle
-from data.sql.parse import PREFIX, parse_query, refuse
+from data.sql.operators import call, common_type, is_unknown, number_const, settle
+from data.sql.parse import PREFIX, refuse
 from data.sql.plan_types import LockStrength
 from data.sql.retype import retype_query
 from data.sql.scope import (
@@ -45,17 +52,13 @@ from data.sql.scope import (
     sources_named,
 )
 from protocol.errors import (
-    AmbiguousColumnError,
-    DefinitionError,
     GroupingError,
     SqlSyntaxError,
     TooLargeError,
-    UnknownColumnError,
 )
 from protocol.limits import RESULT_COLUMNS_MAX
-from protocol.sqltypes import BIGINT, INTEGER, VARCHAR, Kind, SqlType
+from protocol.sqltypes import BIGINT, INTEGER, VARCHAR
 
-VIEW_DEPTH_MAX = 32
 _SET_OPS = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
@@ -66,18 +69,12 @@ def bind_query(statement: Statement, tree: Any, parent: Scope | None = None) -> 
     return QueryBinder(statement, parent).bind(tree)
 
 
-class QueryBinder:
+class QueryBinder(FromBinder):
     """Binds one query expression."""
-
-    def __init__(self, statement: Statement, parent: Scope | None) -> None:
-        self.statement = statement
-        self.parent = parent
-        self.ctes: dict[str, CteDefinition] = dict(parent.ctes) if parent is not None else {}
-        self.recursive: list[Cte] = []
 
     def bind(self, tree: Any) -> Query:
         """Any query tree. Raises the errors of SQL."""
-        self._with(tree)
+        self.read_ctes(tree)
         if isinstance(tree, exp.Subquery):
             query = self._parenthesised(tree)
         elif isinstance(tree, exp.SetOperation):
@@ -94,7 +91,8 @@ class QueryBinder:
         return query
 
     # -- WITH --------------------------------------------------------------------------------------
-    def _with(self, tree: Any) -> None:
+    def read_ctes(self, tree: Any) -> None:
+        """WITH of a query or of a change: the names it gives, for what is bound next."""
         clause = tree.args.get("with_")
         if clause is None:
             return
@@ -111,7 +109,7 @@ class QueryBinder:
     def _recursive_cte(self, definition: CteDefinition) -> None:
         """Types come from the first branch; the recursive one is converted to them."""
         tree = definition.tree
-        first = self._child(definition.environment).bind(tree.this)
+        first = self.child(definition.environment).bind(tree.this)
         names = definition.columns or [i.name for i in first.items]
         if len(names) != len(first.items):
             raise SqlSyntaxError(f'WITH "{shown(definition.name)}": another number of columns')
@@ -124,26 +122,26 @@ class QueryBinder:
         cte = Cte(self.statement.new_alias(), list(zip(names, types, strict=True)))
         definition.recursive = cte
         environment = {**definition.environment, definition.name: definition}
-        second = self._child(environment).bind(tree.expression)
+        second = self.child(environment).bind(tree.expression)
         if len(second.items) != len(types):
             raise SqlSyntaxError("the branches of a recursive query differ in their columns")
         retype_query(second, types)
+        if not isinstance(tree, exp.Union):
+            raise refuse("a recursive query of INTERSECT or MINUS")
+        if tree.args.get("order"):
+            raise refuse("ORDER BY inside a recursive query")
         op = "UNION" if tree.args.get("distinct") else "UNION ALL"
         union = SetOp(op=op, left=first, right=second)
         union.items = [
             Item(n, SetColumn(i, t)) for i, (n, t) in enumerate(zip(names, types, strict=True))
         ]
+        self._limits(tree, union, ExpressionBinder(self.statement, Scope(parent=self.parent)))
         cte.query = union
         self.recursive.append(cte)
 
-    def _child(self, environment: dict[str, CteDefinition]) -> QueryBinder:
-        child = QueryBinder(self.statement, self.parent)
-        child.ctes = dict(environment)
-        return child
-
     # -- set operations, VALUES, parentheses -------------------------------------------------------
     def _parenthesised(self, tree: Any) -> Query:
-        inner = self._child(self.ctes).bind(tree.this)
+        inner = self.child(self.ctes).bind(tree.this)
         extra = any(tree.args.get(k) for k in ("order", "limit", "offset"))
         if not extra:
             return inner
@@ -153,7 +151,7 @@ class QueryBinder:
                 block = Select(sources=[source])
                 block.items = [
                     Item(n, column_of(source, n), i.table_id, i.column_number)
-                    for (n, _), i in zip(_unique_columns(source), inner.items, strict=True)
+                    for (n, _), i in zip(source.columns, inner.items, strict=True)
                 ]
                 scope = Scope(sources=[source], parent=self.parent, ctes=self.ctes)
                 self._order_and_limit(tree, block, ExpressionBinder(self.statement, scope))
@@ -165,8 +163,8 @@ class QueryBinder:
     def _set_operation(self, tree: Any) -> Query:
         if tree.args.get("by_name") or tree.args.get("match_by"):
             raise refuse("UNION BY NAME")
-        left = self._child(self.ctes).bind(tree.this)
-        right = self._child(self.ctes).bind(tree.expression)
+        left = self.child(self.ctes).bind(tree.this)
+        right = self.child(self.ctes).bind(tree.expression)
         if len(left.items) != len(right.items):
             raise SqlSyntaxError("each branch of a set operation must have the same columns")
         types = [
@@ -226,9 +224,9 @@ class QueryBinder:
         for window in tree.args.get("windows") or []:
             scope.windows[folded(window.this)] = window
         select = Select()
-        self._from(tree, scope, select)
+        self.from_clause(tree, scope, select)
+        bind_where(self.statement, tree, scope, select)
         select.sources = scope.sources
-        self._where(tree, scope, select)
         binder = ExpressionBinder(self.statement, scope, aggregates=True, windows=True)
         nodes = self._projection_nodes(tree, select, binder)
         group_sets = self._group(tree, scope, select, nodes, binder)
@@ -241,224 +239,17 @@ class QueryBinder:
         self._lock(tree, select)
         tops = [i.expr for i in select.items] + [o.expr for o in select.order] + select.having
         select.windowed = any(isinstance(e, WindowExpr) for t in tops for e in walk(t))
+        if select.having and not select.group:
+            _make_aggregate(select)
         if select.group or any(contains_aggregate(t) for t in tops) or select.having:
             select.grouped = True
             check_grouping(select)
+        if select.group:
+            check_grouping_marks(select)
         if group_sets is not None:
-            return expand_group_sets(select, group_sets)
+            return expand_group_sets(self.statement, select, group_sets)
+        settle_grouping_marks(select)
         return select
-
-    def _from(self, tree: Any, scope: Scope, select: Select) -> None:
-        clause = tree.args.get("from_")
-        if clause is None:
-            return
-        first = self._source(clause.this, scope)
-        scope.sources.append(first)
-        nested = list(clause.this.args.get("joins") or [])
-        for join in [*nested, *(tree.args.get("joins") or [])]:
-            self._join(join, scope, select)
-        if len(scope.sources) > 1:
-            kept = [s for s in scope.sources if s.kind != "dual" or s.join]
-            scope.sources[:] = kept
-            kept[0].join = "" if kept[0].join in ("", "inner") else kept[0].join
-
-    def _join(self, join: Any, scope: Scope, select: Select) -> None:
-        source = self._source(join.this, scope)
-        side = str(join.args.get("side") or "").upper()
-        kind = str(join.args.get("kind") or "").upper()
-        method = str(join.args.get("method") or "").upper()
-        if kind not in ("", "INNER", "OUTER", "CROSS") or method not in ("", "NATURAL"):
-            raise refuse(f"{method or kind} JOIN")
-        source.join = side.lower() if side else "inner"
-        left = list(scope.sources)
-        scope.sources.append(source)
-        using = [folded(u) for u in join.args.get("using") or []]
-        if method == "NATURAL":
-            own = {n for n, _ in source.columns}
-            using = [n for s in left for n, _ in s.columns if n in own and n not in s.hidden]
-            using = list(dict.fromkeys(using))
-        for name in using:
-            self._merge(name, source, left, scope)
-        condition = join.args.get("on")
-        if condition is not None:
-            source.on += ExpressionBinder(self.statement, scope).conditions(condition)
-        nested = join.this.args.get("joins") if isinstance(join.this, exp.Table) else None
-        for inner in nested or []:
-            self._join(inner, scope, select)
-
-    def _merge(self, name: str, source: Source, left: list[Source], scope: Scope) -> None:
-        """JOIN … USING (name): one column of the two."""
-        holders = [s for s in left if name not in s.hidden and s.type_of(name) is not None]
-        if len(holders) > 1 and name not in scope.merged:
-            raise AmbiguousColumnError(f'column "{shown(name)}" is ambiguous')
-        if not holders or source.type_of(name) is None:
-            raise UnknownColumnError(f'column "{shown(name)}" of USING does not exist')
-        a: Expr = scope.merged.get(name, column_of(holders[0], name))
-        b = column_of(source, name)
-        source.on.append(compare("=", a, b))
-        source.hidden.add(name)
-        if source.join == "right":
-            scope.merged[name] = b
-        elif source.join == "full":
-            scope.merged[name] = call("coalesce({0}, {1})", a, b, type_=a.type)
-        else:
-            scope.merged[name] = a
-
-    def _source(self, node: Any, scope: Scope) -> Source:
-        if isinstance(node, exp.Lateral):
-            inner = node.this
-            if not isinstance(inner, exp.Subquery):
-                raise refuse("LATERAL of anything but a query")
-            source = self._derived(inner.this, node, scope)
-            source.lateral = True
-            return source
-        if isinstance(node, exp.Subquery):
-            if isinstance(node.this, exp.Table):
-                return self._join_group(node, scope)
-            return self._derived(node.this, node, None)
-        if isinstance(node, exp.Values):
-            return self._derived(node, node, None)
-        if isinstance(node, exp.Table):
-            return self._table(node)
-        raise refuse(f"{type(node).__name__} in FROM", position_of(node))
-
-    def _join_group(self, node: Any, scope: Scope) -> Source:
-        """( a JOIN b … ): allowed where its names need not be told apart."""
-        inner = exp.select("*").from_(node.this.copy())
-        table = node.this.copy()
-        joins = table.args.pop("joins", None) or []
-        inner = exp.select("*").from_(table)
-        inner.set("joins", joins)
-        return self._derived(inner, node, None)
-
-    def _derived(self, query_tree: Any, node: Any, lateral: Scope | None) -> Source:
-        if query_tree.args.get("with_") is None and isinstance(query_tree, exp.Values):
-            query_tree = query_tree.copy()
-            query_tree.set("alias", None)
-        child = self._child(self.ctes)
-        child.parent = lateral if lateral is not None else self.parent
-        query = child.bind(query_tree)
-        alias, columns = _alias_of(node)
-        return self._named(derived_source(self.statement, query, alias), columns)
-
-    def _named(self, source: Source, columns: list[str]) -> Source:
-        """Column aliases of a table alias; then unique names."""
-        if columns:
-            if len(columns) > len(source.columns):
-                raise SqlSyntaxError(f'"{shown(source.name)}" has fewer columns than its alias')
-            renamed = [
-                (columns[i] if i < len(columns) else n, t)
-                for i, (n, t) in enumerate(source.columns)
-            ]
-            source.columns = renamed
-        return source
-
-    def _table(self, node: Any) -> Source:
-        for clause in ("pivots", "sample", "when", "only", "partition", "version", "laterals"):
-            if node.args.get(clause):
-                raise refuse(f"{clause.upper().rstrip('S')} of a table", position_of(node))
-        if not isinstance(node.this, exp.Identifier):
-            raise refuse("a function in FROM", position_of(node))
-        parts = tuple(
-            folded(p) for p in (node.args.get("catalog"), node.args.get("db"), node.this) if p
-        )
-        alias, columns = _alias_of(node)
-        name = alias or parts[-1]
-        if len(parts) == 1 and parts[0] in self.ctes:
-            return self._cte_source(self.ctes[parts[0]], name, columns)
-        if parts[-1] == "DUAL" and (len(parts) == 1 or parts[-2] == "SYS"):
-            dummy = ("DUMMY", SqlType(Kind.VARCHAR, length=1))
-            return Source(self.statement.new_alias(), name, "dual", [dummy])
-        relation = self.statement.catalog.resolve(self.statement.schema, parts, position_of(node))
-        if isinstance(relation, Sequence):
-            raise refuse(f'selecting from sequence "{shown(relation.name)}"', position_of(node))
-        self.statement.check_privilege(relation, "SELECT", position_of(node))
-        if isinstance(relation, View):
-            return self._view(relation, name, columns)
-        return self._named(table_source(self.statement, relation, name), columns_refused(columns))
-
-    def _cte_source(self, definition: CteDefinition, name: str, columns: list[str]) -> Source:
-        if definition.recursive is not None:
-            cte = definition.recursive
-            alias = self.statement.new_alias()
-            return Source(alias, name, "cte", list(cte.columns), cte=cte)
-        query = self._child(definition.environment).bind(definition.tree)
-        source = derived_source(self.statement, query, name)
-        return self._named(source, columns or definition.columns)
-
-    def _view(self, view: View, name: str, columns: list[str]) -> Source:
-        statement = self.statement
-        if view.id in statement.views_open or len(statement.views_open) > VIEW_DEPTH_MAX:
-            raise DefinitionError(f'view "{shown(view.name)}" refers to itself')
-        schema, statement.schema = statement.schema, view.schema
-        user = statement.user
-        statement.user = user and view.schema  # the owner's rights hold inside
-        statement.views_open.append(view.id)
-        statement.views_used[view.id] = None
-        try:
-            query = QueryBinder(statement, None).bind(parse_query(view.sql).tree)
-        finally:
-            statement.schema, statement.user = schema, user
-            statement.views_open.pop()
-        source = derived_source(statement, query, name)
-        if view.columns and len(view.columns) == len(source.columns):
-            columns = columns or [c.name for c in view.columns]
-        source.schema = view.schema
-        return self._named(source, columns)
-
-    # -- WHERE, with ROWNUM and (+) ----------------------------------------------------------------
-    def _where(self, tree: Any, scope: Scope, select: Select) -> None:
-        clause = tree.args.get("where")
-        if clause is None:
-            return
-        binder = ExpressionBinder(self.statement, scope)
-        marked: list[tuple[Source, Expr]] = []
-        for part in conjuncts(clause.this):
-            limit = self._rownum_limit(part, binder)
-            if limit is not None:
-                if select.row_limit is not None:
-                    limit = call("min({0}, {1})", select.row_limit, limit, type_=BIGINT)
-                select.row_limit = limit
-                continue
-            marks = [c for c in part.find_all(exp.Column) if c.args.get("join_mark")]
-            expr = binder.condition(part)
-            if marks:
-                sources = {id(s): s for s in (_source_of(binder.bind(m)) for m in marks)}
-                if len(sources) != 1:
-                    raise refuse("(+) on two tables in one condition")
-                marked.append((next(iter(sources.values())), expr))
-            else:
-                select.where.append(expr)
-        if marked:
-            _apply_marks(scope, select, marked)
-
-    def _rownum_limit(self, node: Any, binder: ExpressionBinder) -> Expr | None:
-        """ROWNUM <= n, < n, = 1 (and mirrored) → how many rows."""
-        while isinstance(node, exp.Paren):
-            node = node.this
-        ops = {exp.LTE: "<=", exp.LT: "<", exp.EQ: "=", exp.GTE: ">=", exp.GT: ">"}
-        op = ops.get(type(node))
-        if op is None:
-            return None
-        left, right = node.this, node.expression
-        if _is_rownum(right, binder):
-            left, right = right, left
-            op = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}.get(op, op)
-        if not _is_rownum(left, binder):
-            return None
-        bound = binder.bind(right)
-        value = settle(bound, BIGINT)
-        if op == "<=":
-            return value
-        if op == "<":
-            return call("(tg_ceil({0}) - 1)", value, type_=BIGINT)
-        if op == "=":
-            return call("({0} = 1)", value, type_=BIGINT)
-        if op == ">=":
-            return call(
-                "CASE WHEN {0} <= 1 THEN 9223372036854775807 ELSE 0 END", value, type_=BIGINT
-            )
-        return call("CASE WHEN {0} < 1 THEN 9223372036854775807 ELSE 0 END", value, type_=BIGINT)
 
     # -- items -------------------------------------------------------------------------------------
     def _projection_nodes(self, tree: Any, select: Select, binder: ExpressionBinder) -> list[Any]:
@@ -523,8 +314,16 @@ class QueryBinder:
     def _star_items(self, node: Any, scope: Scope) -> list[Item]:
         if isinstance(node, exp.Column):
             parts = [folded(p) for p in (node.args.get("db"), node.args.get("table")) if p]
+            if len(parts) == 1 and parts[0] in scope.parts:  # of a joined group
+                named = scope.parts[parts[0]]
+                return [_item(n, column_of(*place)) for n, place in named.items()]
             sources = sources_named(parts, scope)
-            return [_item(n, column_of(s, n)) for s in sources for n, _ in s.columns]
+            return [
+                _item(n, column_of(s, n))
+                for s in sources
+                for n, _ in s.columns
+                if not n.startswith("\x01")  # what only orders the rows
+            ]
         if not scope.sources:
             raise SqlSyntaxError("SELECT * with no tables")
         items: list[Item] = [_item(name, expr) for name, expr in scope.merged.items()]
@@ -584,6 +383,8 @@ class QueryBinder:
         elif limit is not None:
             if limit.args.get("expressions"):
                 raise refuse("LIMIT BY")
+            if isinstance(limit.expression, exp.Column) and limit.expression.name.upper() == "ALL":
+                limit.expression.replace(exp.Null())
             value = inner.bind(limit.expression)
             if not (isinstance(value, ConstExpr) and value.value is None):
                 query.limit = settle(value, BIGINT)
@@ -621,93 +422,9 @@ class QueryBinder:
 
 
 # -- helpers --------------------------------------------------------------------------------------
-def table_source(statement: Statement, table: Table, name: str) -> Source:
-    """A base table as a source."""
-    statement.tables[table.id] = None
-    columns = [(c.name, c.type) for c in table.columns]
-    return Source(statement.new_alias(), name, "table", columns, table=table, schema=table.schema)
-
-
-def columns_refused(columns: list[str]) -> list[str]:
-    """Column aliases of a base table are refused."""
-    if columns:
-        raise refuse("column aliases of a base table")
-    return columns
-
-
 def _is_ordinal(node: Any) -> bool:
     """A whole number: in ORDER BY and GROUP BY the place of a result column."""
     return isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit()
-
-
-def _alias_of(node: Any) -> tuple[str, list[str]]:
-    alias = node.args.get("alias")
-    if alias is None:
-        return "", []
-    name = folded(alias.this) if alias.this is not None else ""
-    return name, [folded(c) for c in alias.args.get("columns") or []]
-
-
-def _names_table(node: Any, name: str) -> bool:
-    return (
-        not node.args.get("db")
-        and isinstance(node.this, exp.Identifier)
-        and folded(node.this) == name
-    )
-
-
-def _unique_columns(source: Source) -> list[tuple[str, SqlType]]:
-    return source.columns
-
-
-def _is_rownum(node: Any, binder: ExpressionBinder) -> bool:
-    return (
-        isinstance(node, exp.Column)
-        and not node.args.get("table")
-        and folded(node.this) == "ROWNUM"
-        and not binder.scope.find("ROWNUM")
-    )
-
-
-def _source_of(expr: Expr) -> Source:
-    if not isinstance(expr, ColumnExpr):
-        raise refuse("(+) on anything but a column")
-    return expr.source
-
-
-def _apply_marks(scope: Scope, select: Select, marked: list[tuple[Source, Expr]]) -> None:
-    """Conditions with (+) → ON conditions of LEFT joins; what they need is placed before them."""
-    if any(s.join not in ("", "inner") for s in scope.sources):
-        raise refuse("(+) together with outer joins")
-    outer: dict[int, Source] = {}
-    for source, expr in marked:
-        outer[id(source)] = source
-        source.on.append(expr)
-    plain = [s for s in scope.sources if id(s) not in outer]
-    if not plain:
-        raise refuse("(+) on every table")
-    placed = list(plain)
-    waiting = [s for s in scope.sources if id(s) in outer]
-    while waiting:
-        known = {id(s) for s in placed}
-        ready = [s for s in waiting if _needs(s) <= known | {id(s)}]
-        if not ready:
-            raise refuse("(+) conditions that go round in a circle")
-        for source in ready:
-            source.join = "left"
-            placed.append(source)
-            waiting.remove(source)
-    placed[0].join = ""
-    for source in plain[1:]:
-        source.join = source.join or "inner"
-    if plain[0].on:
-        select.where += plain[0].on
-        plain[0].on = []
-    scope.sources[:] = placed
-
-
-def _needs(source: Source) -> set[int]:
-    return {id(e.source) for on in source.on for e in walk(on) if isinstance(e, ColumnExpr)}
 
 
 def _item(name: str, expr: Expr) -> Item:
@@ -769,6 +486,23 @@ def _name_of(node: Any) -> str:
     if isinstance(node, exp.Extract | exp.Trim | exp.Substring):
         return type(node).__name__.upper().replace("TRIM", "BTRIM")
     return "?COLUMN?"
+
+
+def _names_table(node: Any, name: str) -> bool:
+    return (
+        not node.args.get("db")
+        and isinstance(node.this, exp.Identifier)
+        and folded(node.this) == name
+    )
+
+
+def _make_aggregate(select: Select) -> None:
+    """HAVING makes one group of all rows; SQLite wants to see an aggregate in the select list."""
+    if any(contains_aggregate(i.expr) for i in select.items):
+        return
+    count = Agg("count", (), BIGINT, merge="sum")
+    first = select.items[0]
+    first.expr = call("CASE WHEN {1} >= 0 THEN {0} END", first.expr, count, type_=first.expr.type)
 
 
 _REFUSED = {

@@ -10,6 +10,7 @@ from data.sql.catalog_refs import asks_catalog
 from data.sql.copying import plan_copy
 from data.sql.dml import Dml
 from data.sql.lacking import lacks
+from data.sql.merge import MergeBinder
 from data.sql.parse import Parsed, parse_statement, refuse
 from data.sql.plan import Planner
 from data.sql.plan_types import (
@@ -19,6 +20,7 @@ from data.sql.plan_types import (
     DeletePlan,
     ExplainPlan,
     InsertPlan,
+    MergePlan,
     Plan,
     QueryPlan,
     ResultColumn,
@@ -142,7 +144,7 @@ class Compiler:
                 self._check_lock(statement, utility)
             return utility, tag, True
         if kind == "merge":
-            raise refuse("MERGE")
+            return MergeBinder(self.catalog, statement, parsed).merge(), "MERGE", False
         raise refuse("a PL/SQL block")
 
     def _check_lock(self, statement: Statement, lock: UtilityPlan) -> None:
@@ -191,8 +193,8 @@ def _declared(types: tuple[SqlType | None, ...]) -> tuple[SqlType | None, ...]:
 def _columns_of(plan: Plan | None) -> tuple[ResultColumn, ...] | None:
     if isinstance(plan, QueryPlan):
         return plan.columns
-    if isinstance(plan, InsertPlan | UpdatePlan | DeletePlan) and plan.returning is not None:
-        return plan.returning.columns
+    if isinstance(plan, InsertPlan | UpdatePlan | DeletePlan | MergePlan):
+        return plan.returning.columns if plan.returning is not None else None
     if isinstance(plan, ExplainPlan):
         return (ResultColumn("QUERY PLAN", VARCHAR),)
     return None

@@ -11,8 +11,10 @@ from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
 from data.catalog.objects import Column, Distribution, Table
 from data.sql.bind_expr import ExpressionBinder, derived_source
-from data.sql.bind_query import bind_query, settle_items, table_source
+from data.sql.bind_from import table_source
+from data.sql.bind_query import QueryBinder, bind_query, settle_items
 from data.sql.convert import converter, int_scale
+from data.sql.drawn import Drawn, draws
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -121,7 +123,7 @@ class Dml:
         if isinstance(node, exp.Schema):
             node, names = node.this, list(node.expressions)
         table, alias = self.target(node, "INSERT")
-        positions = [_position(table, folded(n), n) for n in names]
+        positions = [position_in(table, folded(n), n) for n in names]
         if len(set(positions)) != len(positions):
             raise DuplicateObjectError("a column is named twice")
         positions = positions or list(range(len(table.columns)))
@@ -157,7 +159,7 @@ class Dml:
         if not column.default_sql:
             return Const(None)
         binder = ExpressionBinder(self.statement, Scope())
-        return self.value(binder.bind(parse_expression(column.default_sql)), column, rows=1)
+        return self.value(binder.bind(parse_expression(column.default_sql)), column)
 
     def _value_rows(
         self, table: Table, positions: list[int], body: Any
@@ -178,11 +180,11 @@ class Dml:
                 if any(isinstance(e, SubqueryExpr) for e in walk(expr)):
                     return None
                 column = table.columns[position]
-                given[position] = self.value(expr, column, rows=len(body.expressions))
+                given[position] = self.value(expr, column)
             rows.append(self._row(table, given))
         return rows
 
-    def value(self, expr: Expr, column: Column, *, rows: int) -> ValueSource:
+    def value(self, expr: Expr, column: Column) -> ValueSource:
         """An expression without tables as a value of `column`."""
         target = column.type
         if isinstance(expr, ParamExpr):
@@ -198,29 +200,24 @@ class Dml:
         typed = cast(expr, target)
         if isinstance(typed, ConstExpr):
             return Const(typed.value)
-        if rows > 1 and any(
-            isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(typed)
-        ):
-            raise refuse("NEXTVAL inside an expression in an INSERT of several rows")
         printer = Printer()
         return SqlValue(printer.fragment("SELECT " + printer.expr(typed)))
 
     def _from_query(
         self, table: Table, positions: list[int], body: Any
     ) -> tuple[QueryPlan, list[tuple[ValueSource, ...]]]:
-        query = bind_query(self.statement, body)
+        queries = QueryBinder(self.statement, None)
+        queries.read_ctes(self.tree)
+        query = queries.bind(body)
         if len(query.items) != len(positions):
             more = "more" if len(query.items) > len(positions) else "fewer"
             raise SqlSyntaxError(f"INSERT has {more} expressions than target columns")
         given: dict[int, ValueSource] = {}
         kept: list[Item] = []
         plain = isinstance(query, Select) and not query.distinct
+        if any(draws(item.expr) for item in query.items):
+            return self._from_drawn(table, positions, query)
         for position, item in zip(positions, query.items, strict=True):
-            column = table.columns[position]
-            expr = item.expr
-            if plain and isinstance(expr, SpecialExpr) and expr.special.name == "nextval":
-                given[position] = NextVal(expr.special.argument, converter(BIGINT, column.type))
-                continue
             given[position] = SourceColumn(len(kept))
             kept.append(item)
         targets = [table.columns[p].type for p in positions if isinstance(given[p], SourceColumn)]
@@ -234,6 +231,20 @@ class Dml:
                         order.expr = item.expr
         else:
             query = self._wrap(query, targets)
+        return self.planner.plan(query), [self._row(table, given)]
+
+    def _from_drawn(
+        self, table: Table, positions: list[int], query: Query
+    ) -> tuple[QueryPlan, list[tuple[ValueSource, ...]]]:
+        """The select list names NEXTVAL: such values are made of the rows, in their order."""
+        if not isinstance(query, Select) or query.distinct or query.grouped:
+            raise refuse("NEXTVAL with DISTINCT, GROUP BY or set operations")
+        drawn = Drawn([])
+        given = {
+            position: drawn.source(item.expr, table.columns[position].type)
+            for position, item in zip(positions, query.items, strict=True)
+        }
+        query.items = drawn.kept or [Item("1", number_const("1"))]
         return self.planner.plan(query), [self._row(table, given)]
 
     def _wrap(self, query: Query, targets: list[SqlType]) -> Select:
@@ -268,8 +279,6 @@ class Dml:
         return Returning(columns, known, fragment)
 
     def _returning_items(self, tree: Any, scope: Scope) -> list[Item]:
-        from data.sql.bind_query import QueryBinder
-
         select = Select(sources=scope.sources)
         binder = ExpressionBinder(self.statement, scope)
         QueryBinder(self.statement, None)._items(list(tree.expressions), scope, select, binder)
@@ -326,7 +335,7 @@ class Dml:
             BIGINT,
         )
         del both
-        if _moves(table, assigned):
+        if moves(table, assigned):
             raise refuse("ON CONFLICT DO UPDATE of distribution or reference key columns")
         printer = RowPrinter([(old, table), (new, table)])
         fragment = printer.row_fragment([*exprs, flag])
@@ -343,10 +352,10 @@ class Dml:
         if where is not None:
             select.where += binder.conditions(where.this)
         returning = self._returning(table, alias)
-        moves = _moves(table, assigned)
+        moving = moves(table, assigned)
         for expr in exprs:
             self._no_sequences(expr)
-        plain = len(select.sources) == 1 and not moves and self._first() is None
+        plain = len(select.sources) == 1 and not moving and self._first() is None
         select.items = [Item("", e) for e in exprs] or [Item("", number_const("1"))]
         route = self._route(select) if plain else None
         if route is None:
@@ -359,7 +368,7 @@ class Dml:
                 None,
                 None,
                 tuple(assigned),
-                moves_rows=moves,
+                moves_rows=moving,
                 returning=returning,
                 rows_query=plan,
                 tables=tuple(dict.fromkeys((table.id, *plan.tables))),
@@ -390,25 +399,23 @@ class Dml:
 
     def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:
         """The scope of UPDATE and DELETE: the target and further tables."""
-        from data.sql.bind_query import QueryBinder
-
         source = table_source(self.statement, table, alias)
         scope = Scope(sources=[source])
         select = Select(sources=scope.sources)
         queries = QueryBinder(self.statement, None)
-        queries._with(self.tree)
+        queries.read_ctes(self.tree)
         scope.ctes = queries.ctes
         select.ctes = queries.recursive
         nodes = extra if isinstance(extra, list) else [extra.this] if extra is not None else []
         for node in nodes:
             joins = node.args.get("joins") or []
-            other = queries._source(node, scope)
+            other = queries.source(node, scope)
             other.join = "inner"
             scope.sources.append(other)
             for join in joins:
-                queries._join(join, scope, select)
+                queries.join(join, scope, select)
         for join in (extra.args.get("joins") or []) if isinstance(extra, exp.From) else []:
-            queries._join(join, scope, select)
+            queries.join(join, scope, select)
         return scope, select, source
 
     def _assignments(
@@ -425,7 +432,7 @@ class Dml:
             if isinstance(left, exp.Tuple):
                 self._assign_row(table, left, right, binder, assigned, exprs)
                 continue
-            position = _position(table, folded(left.this), left)
+            position = position_in(table, folded(left.this), left)
             assigned.append(position)
             exprs.append(self._assigned(table.columns[position], right, binder))
         if len(set(assigned)) != len(assigned):
@@ -455,7 +462,7 @@ class Dml:
         exprs: list[Expr],
     ) -> None:
         """SET (a, b) = (x, y) or (SELECT …)."""
-        positions = [_position(table, folded(c.this), c) for c in left.expressions]
+        positions = [position_in(table, folded(c.this), c) for c in left.expressions]
         assigned += positions
         while isinstance(right, exp.Paren):
             right = right.this
@@ -645,7 +652,8 @@ def is_default(node: Any) -> bool:
     )
 
 
-def _position(table: Table, name: str, node: Any) -> int:
+def position_in(table: Table, name: str, node: Any) -> int:
+    """Row position of a column. Raises UnknownColumnError."""
     for number, column in enumerate(table.columns):
         if column.name == name:
             return number
@@ -661,7 +669,7 @@ def _plain_position(table: Table, expr: Expr) -> int | None:
     return next((n for n, c in enumerate(table.columns) if c.name == expr.name), None)
 
 
-def _moves(table: Table, assigned: list[int]) -> bool:
+def moves(table: Table, assigned: list[int]) -> bool:
     """Does changing these columns change where the row belongs?"""
     names = {table.columns[p].name for p in assigned}
     if table.distribution is Distribution.HASH:

@@ -11,6 +11,7 @@ from data.sql.plan_types import (
     DeletePlan,
     ExplainPlan,
     InsertPlan,
+    MergePlan,
     Plan,
     QueryPlan,
     Route,
@@ -71,6 +72,10 @@ def lines(plan: Plan | None, catalog: Catalog) -> list[str]:
         if plan.source is None:
             return [f"{text}, {len(plan.rows)} row(s), each at the replica set of its key"]
         return [text, *_query(plan.source, catalog, "  ")]
+    if isinstance(plan, MergePlan):
+        out = [f"Merge into {_table(catalog, plan.table_id)}"]
+        out += [f"  Action {n}: {a.kind}" for n, a in enumerate(plan.actions, 1)]
+        return [*out, *_query(plan.rows_query, catalog, "  ")]
     if isinstance(plan, UpdatePlan | DeletePlan):
         verb = "Update" if isinstance(plan, UpdatePlan) else "Delete from"
         out = [f"{verb} {_table(catalog, plan.table_id)}, {plan.kind} plan"]

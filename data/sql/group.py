@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain, combinations, product
 from typing import Any
 
 from sqlglot import exp
 
+from data.sql.bind_expr import derived_source
 from data.sql.ir import (
     Agg,
     ColumnExpr,
@@ -21,12 +23,16 @@ from data.sql.ir import (
     SetOp,
     Source,
     SubqueryExpr,
+    WindowExpr,
+    deep_exprs,
     transform,
+    walk,
 )
+from data.sql.operators import call
 from data.sql.parse import refuse
-from data.sql.scope import shown
+from data.sql.scope import Statement, column_of, shown
 from protocol.errors import GroupingError
-from protocol.sqltypes import INTEGER
+from protocol.sqltypes import BIGINT, INTEGER
 
 GROUP_SETS_MAX = 256
 
@@ -111,12 +117,12 @@ def read_group_sets(
             plain = False
         else:
             factors.append([members(node)])
+    binder.grouping = _GroupingMark
     if plain:
         return None
     sets_ = [sorted(set(_joined(choice))) for choice in product(*factors)]
     if len(sets_) > GROUP_SETS_MAX:
         raise refuse(f"more than {GROUP_SETS_MAX} grouping sets")
-    binder.grouping = lambda expr: _GroupingMark(expr)
     return sets_
 
 
@@ -131,11 +137,11 @@ def _set_members(node: Any, members: Callable[[Any], list[int]]) -> list[int]:
 
 
 class _GroupingMark(ColumnExpr):
-    """GROUPING(expr): 1 where the set leaves the expression out."""
+    """GROUPING (expr): 1 where the set leaves it out; of None GROUP_ID (): how often it was."""
 
     __slots__ = ("inner",)
 
-    def __init__(self, inner: Expr) -> None:
+    def __init__(self, inner: Expr | None) -> None:
         self.inner = inner
         self.type = INTEGER
 
@@ -151,58 +157,158 @@ class _GroupingMark(ColumnExpr):
         return "GROUPING"
 
     def key(self) -> Any:
-        return ("grouping", self.inner.key())
+        return ("grouping", None if self.inner is None else self.inner.key())
 
 
 _NOWHERE = Source("", "", "dual", [])
 
 
-def expand_group_sets(select: Select, sets: list[list[int]]) -> Query:
-    """One SELECT per grouping set, joined by UNION ALL."""
-    hidden = [o for o in select.order if all(o.expr.key() != i.expr.key() for i in select.items)]
-    if hidden:
-        raise refuse("ORDER BY of grouping sets by anything but the select list")
-    branches = [_branch(select, members) for members in sets]
-    query: Query = branches[0]
-    for branch in branches[1:]:
+def check_grouping_marks(select: Select) -> None:
+    """Raises GroupingError for GROUPING of what is not grouped; of plain groups it is 0."""
+    keys = {g.key() for g in select.group}
+    for expr in _marks(select):
+        if expr.inner is not None and expr.inner.key() not in keys:
+            raise GroupingError("arguments of GROUPING must be expressions of GROUP BY")
+
+
+def settle_grouping_marks(select: Select) -> None:
+    """GROUPING in a query without grouping sets: nothing is left out."""
+    if not _marks(select):
+        return
+    whole = list(range(len(select.group)))
+    _apply(select, lambda e: _mark_value(e, select, whole, 0))
+
+
+def expand_group_sets(statement: Statement, select: Select, sets: list[list[int]]) -> Query:
+    """One SELECT per grouping set, joined by UNION ALL; what stands over groups is around it.
+
+    The inner query gives the group columns (NULL where they are left out), the aggregates and the
+    marks of GROUPING; HAVING, windows, DISTINCT and ORDER BY belong to the outer one.
+    """
+    parts: dict[Any, Expr] = {}
+    groups = {g.key() for g in select.group}
+    for top in _tops(select):
+        for expr in _parts_of(top, groups, select.sources):
+            parts.setdefault(expr.key(), expr)
+    if not parts:
+        parts["one"] = ConstExpr(1, INTEGER)
+    seen: list[list[int]] = []
+    query: Query | None = None
+    for members in sets:
+        branch = _branch(select, members, seen.count(members), list(parts.values()))
+        seen.append(members)
+        if query is None:
+            query = branch
+            continue
         union = SetOp(op="UNION ALL", left=query, right=branch)
-        union.items = [Item(i.name, SetColumn(n, i.expr.type)) for n, i in enumerate(select.items)]
+        union.items = [Item(i.name, SetColumn(n, i.expr.type)) for n, i in enumerate(branch.items)]
         query = union
-    if isinstance(query, Select):
-        query.order, query.limit, query.offset = select.order, select.limit, select.offset
-        return query
-    keys = [i.expr.key() for i in select.items]
-    query.order = [
-        OrderItem(SetColumn(keys.index(o.expr.key()), o.expr.type), o.descending, o.nulls_first)
-        for o in select.order
+    assert query is not None
+    source = derived_source(statement, query, "")
+    columns = {
+        key: column_of(source, name) for key, (name, _) in zip(parts, source.columns, strict=True)
+    }
+    outer = Select(sources=[source], distinct=select.distinct, windowed=select.windowed)
+    outer.limit, outer.offset = select.limit, select.offset
+    outer.items, outer.order = select.items, select.order
+    outer.where = select.having
+    _apply(outer, lambda e: _outside(e, columns))
+    return outer
+
+
+def _tops(select: Select) -> list[Expr]:
+    return [i.expr for i in select.items] + [o.expr for o in select.order] + select.having
+
+
+def _marks(select: Select) -> list[_GroupingMark]:
+    return [e for top in _tops(select) for e in walk(top) if isinstance(e, _GroupingMark)]
+
+
+def _apply(select: Select, change: Callable[[Expr], Expr | None]) -> None:
+    select.items = [
+        Item(i.name, transform(i.expr, change), i.table_id, i.column_number) for i in select.items
     ]
-    query.limit, query.offset = select.limit, select.offset
-    return query
+    select.order = [
+        OrderItem(transform(o.expr, change), o.descending, o.nulls_first) for o in select.order
+    ]
+    select.having = [transform(h, change) for h in select.having]
+    select.where = [transform(w, change) for w in select.where]
 
 
-def _branch(select: Select, members: list[int]) -> Select:
+def _parts_of(expr: Expr, groups: set[Any], sources: list[Source]) -> list[Expr]:
+    """What an expression over groups is made of: group expressions, aggregates, marks."""
+    if isinstance(expr, Agg | _GroupingMark) or expr.key() in groups:
+        return [expr]
+    if isinstance(expr, SubqueryExpr) and any(
+        isinstance(e, ColumnExpr) and e.key() in groups for e in deep_exprs(expr.query)
+    ):
+        raise refuse("a correlated subquery over grouping sets")
+    if isinstance(expr, ColumnExpr) and expr.source in sources:
+        raise GroupingError(f'column "{shown(expr.name)}" must appear in GROUP BY')
+    children = expr.children()
+    return [part for child in children for part in _parts_of(child, groups, sources)]
+
+
+def _outside(expr: Expr, columns: dict[Any, ColumnExpr]) -> Expr | None:
+    if isinstance(expr, ConstExpr):
+        return None
+    known = columns.get(expr.key())
+    if known is not None:
+        return known
+    if isinstance(expr, WindowExpr) and isinstance(expr.function, Agg):
+        change = partial(_outside, columns=columns)
+        agg = expr.function
+        function = Agg(
+            agg.name,
+            tuple(transform(a, change) for a in agg.args),
+            agg.type,
+            merge=agg.merge,
+            distinct=agg.distinct,
+            filter_=None if agg.filter is None else transform(agg.filter, change),
+        )
+        bare = WindowExpr(function, (), (), expr.frame)
+        return WindowExpr(
+            bare.function,
+            tuple(transform(p, change) for p in expr.partition),
+            tuple(
+                OrderItem(transform(o.expr, change), o.descending, o.nulls_first)
+                for o in expr.order
+            ),
+            expr.frame,
+        )
+    return None
+
+
+def _mark_value(expr: Expr, select: Select, members: list[int], before: int) -> Expr | None:
+    if not isinstance(expr, _GroupingMark):
+        return expr if isinstance(expr, Agg) else None
+    if expr.inner is None:
+        return ConstExpr(before, INTEGER)
+    kept = {select.group[i].key() for i in members}
+    return ConstExpr(int(expr.inner.key() not in kept), INTEGER)
+
+
+def _branch(select: Select, members: list[int], before: int, parts: list[Expr]) -> Select:
     left_out = {g.key() for i, g in enumerate(select.group) if i not in members}
 
-    def change(expr: Expr) -> Expr | None:
-        if isinstance(expr, _GroupingMark):
-            return ConstExpr(int(expr.inner.key() in left_out), INTEGER)
-        if isinstance(expr, Agg):
-            return expr
-        if expr.key() in left_out:
-            return ConstExpr(None, expr.type)
-        return None
+    def value(expr: Expr) -> Expr:
+        mark = _mark_value(expr, select, members, before)
+        if mark is not None:
+            return mark
+        return ConstExpr(None, expr.type) if expr.key() in left_out else expr
 
     branch = Select(
         sources=select.sources,
         where=select.where,
         group=[select.group[i] for i in members],
         grouped=True,
-        having=[transform(h, change) for h in select.having],
-        distinct=select.distinct,
         row_limit=select.row_limit,
-        windowed=select.windowed,
     )
-    branch.items = [
-        Item(i.name, transform(i.expr, change), i.table_id, i.column_number) for i in select.items
-    ]
+    branch.items = [Item(f"P{n}", value(e)) for n, e in enumerate(parts)]
+    if not branch.group and not any(isinstance(i.expr, Agg) for i in branch.items):
+        count = Agg("count", (), BIGINT, merge="sum")
+        first = branch.items[0]
+        first.expr = call(
+            "CASE WHEN {1} >= 0 THEN {0} END", first.expr, count, type_=first.expr.type
+        )
     return branch

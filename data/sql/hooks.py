@@ -7,7 +7,8 @@ from collections.abc import Callable
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Column, Table
 from data.sql.bind_expr import ExpressionBinder
-from data.sql.bind_query import bind_query, settle_items, table_source
+from data.sql.bind_from import table_source
+from data.sql.bind_query import bind_query, settle_items
 from data.sql.compiler import Compiler
 from data.sql.ir import ConstExpr, SpecialExpr, SubqueryExpr, all_sources, deep_exprs, walk
 from data.sql.operators import cast

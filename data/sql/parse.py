@@ -17,6 +17,7 @@ from sqlglot.dialects.oracle import Oracle
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
+from data.sql.merge_tokens import merge_tokens
 from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
 
@@ -292,6 +293,8 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     tokens = _Rewriter(tokens, parsed).run()
+    if any(t.token_type is TokenType.MERGE for t in tokens[:1]) or word == "WITH":
+        tokens = merge_tokens(tokens)
     try:
         trees = _DIALECT.parser().parse(tokens, clean)
     except ParseError as error:
@@ -511,7 +514,9 @@ class _Rewriter:
         self.at += 1
 
     def _is_function(self, word: str, token: Token, before: Token | None) -> bool:
-        if word in _SYNTAX_CALLS:
+        if word in _SYNTAX_CALLS or (
+            word == "INSERT" and before is not None and before.text.upper() == "THEN"
+        ):
             return False
         may_be = (
             token.token_type is TokenType.VAR

@@ -213,6 +213,8 @@ class Placement:
                 return Place(ok=True, one=True)
             return Place.no("a recursive query reads a distributed table")
         assert source.query is not None
+        if source.lateral:  # what it reads is looked at in _check_laterals
+            return Place(ok=True, one=True)
         inner = self.derived_place(source.query)
         if not inner.ok:
             return inner
@@ -228,6 +230,8 @@ class Placement:
         if query.limit is not None or query.offset is not None:
             return Place.no("a subquery has a LIMIT")
         if query.ctes:
+            if reads_no_parts(query) and not _cuts_rows(query):
+                return Place(ok=True, one=True)
             return Place.no("a recursive query is used")
         if isinstance(query, SetOp):
             return self._set_place(query)
@@ -295,7 +299,8 @@ class Placement:
         place = self._join_places(query, base, outer)
         if not place.ok:
             return place
-        return self._check_subqueries(query, place)
+        place = self._check_laterals(query, place)
+        return self._check_subqueries(query, place) if place.ok else place
 
     def _learn_in(self, condition: Expr, classes: Classes) -> None:
         """column IN (SELECT column …), as a condition of its own."""
@@ -341,6 +346,22 @@ class Placement:
                 for key, members in places[id(source)].locators.items():
                     locators.setdefault(key, members)
         return Place(ok=True, classes=base, locators=locators)
+
+    def _check_laterals(self, query: Select, place: Place) -> Place:
+        """LATERAL is a subquery for each row: what it reads must be where the row is."""
+        for source in query.sources:
+            if not source.lateral:
+                continue
+            inner = source.query
+            assert inner is not None
+            if reads_no_parts(inner):
+                continue
+            if place.one or not isinstance(inner, Select) or inner.ctes:
+                return Place.no(f"LATERAL {shown(source.name)} reads other distributed rows")
+            found = self.block(inner, place)
+            if not found.ok:
+                return found
+        return place
 
     def _check_subqueries(self, query: Select, place: Place) -> Place:
         for sub in subqueries(query):

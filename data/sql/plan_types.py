@@ -161,7 +161,17 @@ class SqlValue:
     fragment: Fragment
 
 
-ValueSource = ParamValue | Const | NextVal | CurrVal | SpecialValue | SourceColumn | SqlValue
+@dataclass(frozen=True, slots=True)
+class RowValue:
+    """`fragment` evaluated for each row of the source: ?1..?n are its columns `positions`."""
+
+    fragment: Fragment
+    positions: tuple[int, ...]
+
+
+ValueSource = (
+    ParamValue | Const | NextVal | CurrVal | SpecialValue | SourceColumn | SqlValue | RowValue
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +266,40 @@ class DeletePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeAction:
+    """What one WHEN clause does with a row of the query.
+
+    update: `values` are positions in the row of the new values of row positions `assigned`;
+    `delete_at`: position of 1 if the row so changed is to go (Oracle's DELETE WHERE), -1: no.
+    insert: `row` as in InsertPlan, over the row.
+    """
+
+    kind: Literal["update", "delete", "insert", "nothing"]
+    assigned: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+    delete_at: int = -1
+    moves_rows: bool = False
+    row: tuple[ValueSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """MERGE. The rows of `rows_query`: the full row of the target (NULLs: there is none), the
+    number of the action to take from 1 (0: none), then what the actions need.
+    """
+
+    table_id: int
+    rows_query: QueryPlan
+    actions: tuple[MergeAction, ...]
+    returning: Returning | None = None
+    tables: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+CHANGES = (InsertPlan, UpdatePlan, DeletePlan, MergePlan)  # plans that change rows
+
+
+@dataclass(frozen=True, slots=True)
 class UtilityPlan:
     """A statement that is not about rows.
 
@@ -323,6 +367,7 @@ Plan = (
     | InsertPlan
     | UpdatePlan
     | DeletePlan
+    | MergePlan
     | UtilityPlan
     | ExplainPlan
     | DdlText

@@ -31,11 +31,10 @@ from data.sql.ir import (
     query_exprs,
     walk,
 )
-from data.sql.parse import refuse
 from data.sql.plan_types import Const, Fragment, Param, ParamSource, make_fragment
 from data.sql.scope import PSEUDO_COLUMNS
 from protocol.errors import InternalError
-from protocol.sqltypes import Kind, SqlType, StorageValue
+from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, Kind, SqlType, StorageValue
 
 _JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
 
@@ -112,6 +111,8 @@ class Printer:
         stands_for = self._columns.get((id(expr.source), expr.name))
         if stands_for is not None:
             return stands_for
+        if expr.source.lateral:
+            return _unpacked(expr)
         gathered = self.gathered is not None and id(expr.source) in self.gathered
         if expr.name in PSEUDO_COLUMNS and expr.source.kind == "table" and not gathered:
             return PSEUDO_COLUMNS[expr.name][0]
@@ -294,10 +295,18 @@ class Printer:
             text += " WHERE " + " AND ".join(self.expr(w) for w in query.where)
         return text
 
+    def _lateral(self, source: Source) -> str:
+        """A query for each row to the left: SQLite has that only for arguments of json_each."""
+        assert source.query is not None
+        names = [f"c{n}" for n in range(len(source.columns))]
+        packed = [_packed(n, t) for n, (_, t) in zip(names, source.columns, strict=True)]
+        rows = f"SELECT json_group_array(json_array({', '.join(packed)}))"
+        return f"json_each(({rows} FROM ({self.query(source.query, names)}))) AS {source.alias}"
+
     def source(self, source: Source) -> str:
         """One item of a FROM clause."""
-        if source.lateral and source.query is not None and _refers_outside(source):
-            raise refuse("LATERAL that refers to other tables")
+        if source.lateral:
+            return self._lateral(source)
         if source.kind == "dual":
             return f"(SELECT 'X' AS \"DUMMY\") AS {source.alias}"
         if source.kind == "cte":
@@ -318,16 +327,20 @@ def _is_plain_dual(source: Source) -> bool:
     return source.kind == "dual" and not source.used
 
 
-def _refers_outside(source: Source) -> bool:
-    assert source.query is not None
-    inside: set[int] = set()
-    used: set[int] = set()
-    for part in all_queries(source.query):
-        if isinstance(part, Select):
-            inside.update(id(s) for s in part.sources)
-        for top in query_exprs(part):
-            used.update(id(e.source) for e in walk(top) if isinstance(e, ColumnExpr))
-    return not used <= inside
+def _packed(name: str, type_: SqlType) -> str:
+    """A column as JSON holds it without loss."""
+    if type_.kind in FLOAT_KINDS:
+        return f"iif({name} IS NULL, NULL, format('%!.17g', {name}))"
+    return f"iif({name} IS NULL, NULL, hex({name}))" if type_.kind in BYTES_KINDS else name
+
+
+def _unpacked(expr: ColumnExpr) -> str:
+    """A column of a lateral source."""
+    place = [n for n, _ in expr.source.columns].index(expr.name)
+    text = f"({expr.source.alias}.value ->> {place})"
+    if expr.type.kind in FLOAT_KINDS:
+        return f"CAST({text} AS REAL)"
+    return f"unhex({text})" if expr.type.kind in BYTES_KINDS else text
 
 
 def gives_one_row(query: Query) -> bool:

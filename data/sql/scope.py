@@ -15,6 +15,7 @@ from data.sql.ir import (
     ColumnExpr,
     Cte,
     Expr,
+    OrderItem,
     ParamExpr,
     ParamSlot,
     Query,
@@ -84,7 +85,9 @@ class Scope:
     merged: dict[str, Expr] = field(default_factory=dict)  # columns joined by USING
     ctes: dict[str, CteDefinition] = field(default_factory=dict)
     windows: dict[str, Any] = field(default_factory=dict)
-    outer_used: bool = False
+    # ( a JOIN b ) behind an outer join: name of a part → its columns in the derived table
+    parts: dict[str, dict[str, tuple[Source, str]]] = field(default_factory=dict)
+    row_order: list[OrderItem] = field(default_factory=list)  # in which ROWNUM counts
 
     def find(self, name: str) -> list[Source]:
         """Sources of this block that have such a column."""
@@ -138,7 +141,7 @@ class Statement:
     def check_privilege(self, relation: Relation, privilege: str, position: int = 0) -> None:
         """Raises PrivilegeError unless the current user may. No user: internal use.
 
-        Inside a view the user is the owner of the view (bind_query.py).
+        Inside a view the user is the owner of the view (bind_from.py).
         """
         if self.user and not self.catalog.has_privilege(self.user, relation, privilege):
             raise lacks(self.user, privilege, relation, position)
@@ -206,10 +209,22 @@ def _matching_sources(parts: list[str], scope: Scope) -> list[Source]:
 
 def _qualified(parts: list[str], name: str, scope: Scope) -> Expr | None:
     found = _matching_sources(parts, scope)
+    if not found:
+        return _of_part(parts[-1], name, scope)
     having = [s for s in found if s.type_of(name) is not None]
     if len(having) > 1:
         raise AmbiguousColumnError(f'column reference "{shown(name)}" is ambiguous')
     return column_of(having[0], name) if having else None
+
+
+def _of_part(part: str, name: str, scope: Scope) -> Expr | None:
+    level: Scope | None = scope
+    while level is not None:
+        if part in level.parts:
+            place = level.parts[part].get(name)
+            return column_of(*place) if place is not None else None
+        level = level.parent
+    return None
 
 
 def sources_named(parts: list[str], scope: Scope) -> list[Source]:

@@ -122,7 +122,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _sorted(rows: list[Any]) -> list[tuple[Any, ...]]:
+def sorted_rows(rows: list[Any]) -> list[tuple[Any, ...]]:
+    """The rows in one order and form."""
     return sorted((tuple(_plain(v) for v in row) for row in rows), key=repr)
 
 
@@ -197,10 +198,10 @@ async def test_every_instance_answers_like_one_plain_database(
     wrong = []
     for query in QUERIES:
         text = query.replace("FETCH FIRST", "LIMIT").replace(" ROWS ONLY", "")
-        expected = _sorted(reference.execute(text).fetchall())
+        expected = sorted_rows(reference.execute(text).fetchall())
         for number, client in enumerate(connections):
             try:
-                rows = _sorted(await client.fetch(query))
+                rows = sorted_rows(await client.fetch(query))
             except asyncpg.PostgresError as error:
                 wrong.append(f"{query}\n  instance {number}: {error}")
                 continue

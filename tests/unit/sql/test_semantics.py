@@ -281,7 +281,7 @@ def test_query(sql: str, expected: list[tuple[Any, ...]]) -> None:
         ("select id from t connect by prior id = i", NotSupportedError),
         ("select id from t fetch first 10 percent rows only", NotSupportedError),
         (
-            "merge into t using dual on (id = 1) when matched then update set i = 1",
+            "merge into t using dual on (id = 1) when not matched by source then delete",
             NotSupportedError,
         ),
         ("select distinct on (id) id from t", NotSupportedError),

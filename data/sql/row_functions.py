@@ -1,0 +1,81 @@
+"""Functions in FROM: generate_series, unnest of a list, and any function of one value. Pure.
+
+Each is a query, built as a tree around the arguments as they were written, so that whatever holds
+for queries holds for them: types, columns of tables to the left, where they run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from data.sql.parse import PREFIX, parse_query, refuse
+from data.sql.scope import position_of
+from protocol.errors import SqlSyntaxError
+
+_SERIES = """WITH TG_SERIES (N) AS (SELECT $1 FROM dual WHERE {test} UNION ALL
+  SELECT N + $3 FROM TG_SERIES WHERE {again}) SELECT N FROM TG_SERIES"""
+_TEST = "(($3) >= 0 AND {0} <= $2 OR ($3) <= 0 AND {0} >= $2)"
+
+
+def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
+    """The query for a function in FROM, the function's name, and what its columns are called.
+
+    `named` holds WITH ORDINALITY. Raises NotSupportedError.
+    """
+    if isinstance(node, exp.Unnest):
+        query, name = _unnest(node.expressions), "UNNEST"
+        ordinality = node.args.get("offset")
+    else:
+        call = node.this if isinstance(node, exp.Table) else node
+        name = str(call.this).upper().removeprefix(PREFIX)
+        ordinality = named.args.get("ordinality")
+        if name == "TABLE":
+            raise refuse("TABLE (collection) in FROM", position_of(node))
+        if name == "GENERATE_SERIES":
+            query = _series(call.expressions)
+        elif name == "UNNEST":
+            query = _unnest(call.expressions)
+        else:
+            query = exp.select(exp.alias_(call.copy(), name, quoted=True))
+    if not ordinality:
+        return query, name, [name]
+    alias = exp.TableAlias(this=exp.to_identifier("TG_ROWS"))
+    inner = exp.Subquery(this=query, alias=alias)
+    numbered = parse_query("SELECT TG_ROWS.*, ROWNUM AS ORDINALITY FROM dual").tree
+    numbered.set("from_", exp.From(this=inner))
+    columns = [name, "ORDINALITY"]
+    if isinstance(ordinality, exp.Identifier):  # u(a, b) WITH ORDINALITY: sqlglot takes b away
+        given = [str(c.this) for c in named.args["alias"].args.get("columns") or []]
+        named.args["alias"].set("columns", None)
+        columns = [c.upper() for c in (*given, str(ordinality.this))]
+    return numbered, name, columns
+
+
+def _series(arguments: list[Any]) -> Any:
+    if len(arguments) not in (2, 3):
+        raise SqlSyntaxError("generate_series needs a start, a stop and perhaps a step")
+    values = [*arguments, exp.Literal.number(1)][:3]
+    step = values[2]
+    is_interval = isinstance(step, exp.Anonymous) and "INTERVAL" in str(step.this)
+    test = "{0} <= $2" if is_interval else _TEST
+    text = _SERIES.format(test=test.format("($1)"), again=test.format("N + ($3)"))
+    tree = parse_query(text).tree
+
+    def put(part: Any) -> Any:
+        name = str(getattr(part, "name", ""))
+        if isinstance(part, exp.Column | exp.Var) and name[:1] == "$":
+            return exp.Paren(this=values[int(name[1:]) - 1].copy())
+        return part
+
+    return tree.transform(put)
+
+
+def _unnest(arguments: list[Any]) -> Any:
+    if len(arguments) != 1 or not isinstance(arguments[0], exp.Array):
+        raise refuse("unnest of anything but ARRAY[…]")
+    items = arguments[0].expressions
+    if not items:
+        raise refuse("unnest of an empty array")
+    return exp.Values(expressions=[exp.Tuple(expressions=[i.copy()]) for i in items])

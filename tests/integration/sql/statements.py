@@ -1,0 +1,148 @@
+"""Statements and what they give, for test_statements.py: the same on any number of replica sets.
+
+`SAME`: SQLite gives the same for the same text, or for the second text of a pair.
+`GIVES`: a statement and its rows, where SQLite has nothing like it; run one after the other.
+"""
+
+# ruff: noqa: E501 - statements stand on one line each
+
+from __future__ import annotations
+
+SETUP = """
+CREATE TABLE c (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30) NOT NULL, email VARCHAR2(40) UNIQUE,
+  credit NUMBER(10,2) DEFAULT 0 CHECK (credit >= 0)) DISTRIBUTE BY HASH (id);
+CREATE TABLE a (aid NUMBER(10) NOT NULL PRIMARY KEY, cid NUMBER(10) NOT NULL, kind CHAR(1), bal NUMBER(10,2),
+  CONSTRAINT fa FOREIGN KEY (cid) REFERENCES c (id) ON DELETE CASCADE) DISTRIBUTE BY REFERENCE (fa);
+CREATE TABLE k (kind CHAR(1) PRIMARY KEY, descr VARCHAR2(20)) DUPLICATE;
+CREATE TABLE n (id INT, t VARCHAR2(20), v INT);
+CREATE TABLE d (id INT PRIMARY KEY, f BINARY_DOUBLE, b VARBINARY(10), x NUMBER, dt DATE);
+CREATE SEQUENCE s START WITH 5;
+INSERT INTO c VALUES (1,'Ann','ann@x',10),(2,'Bob',NULL,20),(3,'Cem','cem@x',30),(4,'Dan',NULL,40),(5,'Eve','eve@x',50),(6,'Fay',NULL,60.5),(7,'Gus',NULL,7);
+INSERT INTO a VALUES (10,1,'S',5),(11,1,'C',6),(12,2,'S',7),(13,3,NULL,8),(14,4,'X',9),(15,7,'C',10.25),(16,7,'S',0);
+INSERT INTO k VALUES ('S','Savings'),('C','Current');
+INSERT INTO n VALUES (1,'a',10),(2,'a',20),(3,'b',30),(4,'b',NULL),(5,'c',50),(6,NULL,60),(7,'c',50);
+"""
+WITHOUT = {  # what SQLite does not know
+    " DISTRIBUTE BY HASH (id)": "",
+    " DISTRIBUTE BY REFERENCE (fa)": "",
+    " DUPLICATE": "",
+    "CREATE SEQUENCE s START WITH 5": "SELECT 1",
+}
+
+SAME: list[str | tuple[str, str]] = [
+    # conditions
+    "SELECT id FROM c WHERE name NOT LIKE 'A%'",
+    r"SELECT id FROM c WHERE name LIKE 'A\%' ESCAPE '\' OR name NOT LIKE '%n' ESCAPE '\'",
+    ("SELECT id FROM c WHERE id BETWEEN SYMMETRIC 3 AND 1", "SELECT id FROM c WHERE id BETWEEN 1 AND 3"),
+    ("SELECT id FROM c WHERE id NOT BETWEEN SYMMETRIC 3 AND 1", "SELECT id FROM c WHERE id NOT BETWEEN 1 AND 3"),
+    "SELECT id FROM c WHERE (id, name) > (2, 'A')",
+    "SELECT id FROM c WHERE (id, name) <= (3, 'Cem')",
+    "SELECT id FROM c WHERE (id, name) IN (SELECT cid, 'Ann' FROM a)",
+    ("SELECT id FROM c WHERE (id, name) IN ((1, 'Ann'), (2, 'x'))", "SELECT id FROM c WHERE id = 1"),
+    "SELECT id FROM c WHERE email IS DISTINCT FROM 'ann@x'",
+    ("SELECT id FROM c WHERE id = ANY (1, 2)", "SELECT id FROM c WHERE id IN (1, 2)"),
+    ("SELECT id FROM c WHERE id > ALL (1, 2)", "SELECT id FROM c WHERE id > 2"),
+    ("SELECT id FROM c WHERE id = ANY (ARRAY[1, 2])", "SELECT id FROM c WHERE id IN (1, 2)"),
+    ("SELECT id FROM c WHERE id >= ALL (SELECT cid FROM a)", "SELECT id FROM c WHERE id >= 7"),
+    # joins
+    "SELECT * FROM c NATURAL JOIN (SELECT id, v FROM n)",
+    "SELECT id, v FROM c LEFT JOIN n USING (id)",
+    "SELECT id, t, name FROM c FULL JOIN n USING (id)",
+    "SELECT * FROM (a JOIN c ON a.cid = c.id) JOIN k ON a.kind = k.kind",
+    "SELECT * FROM c JOIN (a JOIN k ON a.kind = k.kind) ON a.cid = c.id",
+    "SELECT c.id, a.aid, k.descr FROM c LEFT JOIN (a JOIN k ON a.kind = k.kind) ON a.cid = c.id",
+    ("SELECT c.id, a.aid, k.descr FROM c, a, k WHERE c.id = a.cid(+) AND a.kind = k.kind(+)",
+     "SELECT c.id, a.aid, k.descr FROM c LEFT JOIN a ON c.id = a.cid LEFT JOIN k ON a.kind = k.kind"),
+    ("SELECT c.id, a.aid FROM c, a WHERE c.id = a.cid(+) AND a.bal(+) > 5 AND c.id < 6",
+     "SELECT c.id, a.aid FROM c LEFT JOIN a ON c.id = a.cid AND a.bal > 5 WHERE c.id < 6"),
+    ("SELECT i FROM c AS x (i, nn) WHERE nn LIKE '%n'", "SELECT id FROM c WHERE name LIKE '%n'"),
+    # LATERAL: SQLite has none, so the same by a subquery or a window
+    ("SELECT c.id, x.b FROM c, LATERAL (SELECT max(bal) AS b FROM a WHERE a.cid = c.id) x",
+     "SELECT c.id, (SELECT max(bal) FROM a WHERE a.cid = c.id) FROM c"),
+    ("SELECT c.id, x.aid, x.bal FROM c CROSS APPLY (SELECT aid, bal FROM a WHERE a.cid = c.id ORDER BY bal DESC FETCH FIRST 1 ROW ONLY) x",
+     "SELECT cid, aid, bal FROM (SELECT a.*, row_number() OVER (PARTITION BY cid ORDER BY bal DESC) r FROM a) WHERE r = 1"),
+    ("SELECT c.id, x.v FROM c OUTER APPLY (SELECT v FROM n WHERE n.id = c.id AND v > 20) x",
+     "SELECT c.id, n.v FROM c LEFT JOIN n ON n.id = c.id AND n.v > 20"),
+    ("SELECT c.id, x.v FROM c LEFT JOIN LATERAL (SELECT v FROM n WHERE n.id < c.id ORDER BY id DESC LIMIT 2) x ON x.v > 15",
+     "SELECT c.id, n.v FROM c LEFT JOIN n ON n.id < c.id AND n.id >= c.id - 2 AND n.v > 15"),
+    ("SELECT c.id, g FROM c, generate_series(1, c.id) g WHERE g > 2",
+     "SELECT c.id, n.id FROM c, n WHERE n.id <= c.id AND n.id > 2"),
+    # functions and VALUES in FROM
+    ("SELECT x * 2 FROM generate_series(1, 9, 4) AS g (x)", "VALUES (2), (10), (18)"),
+    ("SELECT g FROM generate_series(3, 1, -1) g", "VALUES (3), (2), (1)"),
+    ("SELECT u, o FROM unnest(ARRAY['x', 'y']) WITH ORDINALITY w (u, o)", "VALUES ('x', 1), ('y', 2)"),
+    ("SELECT v.x, c.name FROM (VALUES (1, 'a'), (2, 'b')) v (x, y) JOIN c ON c.id = v.x", "SELECT id, name FROM c WHERE id < 3"),
+    # ROWNUM and row limits
+    ("SELECT id, ROWNUM AS r FROM (SELECT id FROM c ORDER BY id DESC) WHERE ROWNUM <= 2", "VALUES (7, 1), (6, 2)"),
+    ("SELECT name FROM (SELECT name, credit FROM c ORDER BY credit DESC) WHERE ROWNUM <= 3 AND name <> 'Eve'",
+     "SELECT name FROM c WHERE name <> 'Eve' ORDER BY credit DESC LIMIT 3"),
+    ("SELECT * FROM (SELECT q.*, ROWNUM AS r FROM (SELECT id FROM c ORDER BY credit) q WHERE ROWNUM <= 4) WHERE r > 2",
+     "SELECT * FROM (SELECT id, row_number() OVER (ORDER BY credit) r FROM c) WHERE r IN (3, 4)"),
+    ("SELECT count(*), max(id) FROM (SELECT id FROM c ORDER BY id) WHERE ROWNUM < 4", "VALUES (3, 3)"),
+    ("SELECT id FROM (SELECT id FROM c ORDER BY id) WHERE ROWNUM BETWEEN 1 AND 2", "VALUES (1), (2)"),
+    ("SELECT count(*) FROM c WHERE ROWNUM < 3", "SELECT 2"),
+    ("SELECT id FROM c WHERE ROWNUM > 1", "SELECT 1 WHERE 0"),
+    ("SELECT id FROM c ORDER BY id OFFSET 1 ROW FETCH NEXT 2 ROWS ONLY", "SELECT id FROM c ORDER BY id LIMIT 2 OFFSET 1"),
+    ("SELECT ROWS 2 TO 3 id FROM c ORDER BY id", "SELECT id FROM c ORDER BY id LIMIT 2 OFFSET 1"),
+    ("SELECT id FROM c ORDER BY id LIMIT ALL OFFSET 5", "SELECT id FROM c ORDER BY id LIMIT -1 OFFSET 5"),
+    # groups
+    "SELECT sum(v) FROM n HAVING count(*) > 3",
+    "SELECT t FROM n GROUP BY t HAVING sum(v) > 40",
+    ("SELECT 1 FROM n HAVING count(*) > 30", "SELECT 1 WHERE 0"),
+    ("SELECT t, v, count(*), GROUPING(t), GROUPING_ID(t, v) FROM n GROUP BY ROLLUP (t, v)",
+     "SELECT t, v, count(*), 0, 0 FROM n GROUP BY t, v UNION ALL SELECT t, NULL, count(*), 0, 1 FROM n GROUP BY t UNION ALL SELECT NULL, NULL, count(*), 1, 3 FROM n"),
+    ("SELECT t, sum(v) FROM n GROUP BY ROLLUP (t) HAVING GROUPING(t) = 1", "SELECT NULL, sum(v) FROM n"),
+    ("SELECT t, GROUP_ID() FROM n GROUP BY GROUPING SETS (t, t)",
+     "SELECT DISTINCT t, 0 FROM n UNION ALL SELECT DISTINCT t, 1 FROM n"),
+    ("SELECT t, sum(v), rank() OVER (ORDER BY sum(v) DESC) FROM n GROUP BY CUBE (t)",
+     "SELECT t, s, rank() OVER (ORDER BY s DESC) FROM (SELECT t, sum(v) AS s FROM n GROUP BY t UNION ALL SELECT NULL, sum(v) FROM n)"),
+    ("SELECT DISTINCT count(*) FROM n GROUP BY CUBE (t, v)",
+     "SELECT count(*) FROM n GROUP BY t, v UNION SELECT count(*) FROM n GROUP BY t UNION SELECT count(*) FROM n GROUP BY v UNION SELECT count(*) FROM n"),
+    ("SELECT t FROM n GROUP BY ROLLUP (t) ORDER BY GROUPING(t) DESC, sum(v) DESC FETCH FIRST 1 ROW ONLY", "SELECT NULL"),
+    "SELECT t, sum(sum(v)) OVER (ORDER BY t NULLS LAST) FROM n GROUP BY t",
+    # WITH
+    "WITH RECURSIVE r(x) AS (SELECT 1 UNION SELECT (x * 2) % 7 FROM r) SELECT * FROM r",
+    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r LIMIT 4) SELECT sum(x) FROM r",
+    "WITH RECURSIVE r(id) AS (SELECT id FROM c WHERE id = 1 UNION ALL SELECT c.id FROM c, r WHERE c.id = r.id + 1) SELECT * FROM r",
+]  # fmt: skip
+
+Rows = list[tuple[object, ...]]
+GIVES: list[tuple[str, Rows | str]] = [
+    # MERGE
+    ("MERGE INTO c USING (SELECT 1 AS id, 'Anna' AS name FROM dual UNION ALL SELECT 8, 'Hal' FROM dual) x ON (c.id = x.id) "
+     "WHEN MATCHED THEN UPDATE SET name = x.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (x.id, x.name)", "MERGE 2"),
+    ("SELECT id, name, credit FROM c WHERE id IN (1, 8)", [(1, "Anna", 10), (8, "Hal", 0)]),
+    ("MERGE INTO c t USING n x ON (t.id = x.id) WHEN MATCHED THEN UPDATE SET t.credit = t.credit + 100, name = x.t "
+     "WHERE x.id < 5 DELETE WHERE t.credit > 135 WHEN NOT MATCHED THEN INSERT (id, name) VALUES (x.id, x.t)", "MERGE 4"),
+    ("SELECT id, name, credit FROM c WHERE id < 6", [(1, "a", 110), (2, "a", 120), (3, "b", 130), (5, "Eve", 50)]),
+    ("SELECT aid FROM a WHERE cid = 4", []),
+    ("MERGE INTO c USING dual ON (c.id = 2) WHEN MATCHED THEN UPDATE SET name = 'two' WHEN NOT MATCHED THEN INSERT (id, name) VALUES (2, 'new') "
+     "RETURNING id, upper(name)", [(2, "TWO")]),
+    ("MERGE INTO c USING dual ON (c.id = 22) WHEN MATCHED THEN UPDATE SET name = 'two' WHEN NOT MATCHED THEN INSERT (id, name) VALUES (22, 'new') "
+     "RETURNING id, name", [(22, "new")]),
+    ("MERGE INTO n USING c ON (n.id = c.id) WHEN MATCHED AND n.v > 15 THEN DELETE WHEN MATCHED THEN UPDATE SET v = -1 "
+     "WHEN NOT MATCHED AND c.id = 8 THEN INSERT VALUES (c.id, c.name, s.NEXTVAL * 2)", "MERGE 7"),
+    ("SELECT * FROM n", [(1, "a", -1), (4, "b", None), (8, "Hal", 10)]),
+    ("MERGE INTO c USING a ON (c.id = a.cid) WHEN MATCHED THEN UPDATE SET credit = 0", "21000"),
+    ("MERGE INTO c USING (SELECT cid, sum(bal) AS b FROM a GROUP BY cid) x ON (c.id = x.cid) WHEN MATCHED THEN UPDATE SET credit = x.b", "MERGE 4"),
+    ("SELECT id, credit FROM c WHERE credit BETWEEN 7 AND 12", [(1, 11), (2, 7), (3, 8), (7, 10.25)]),
+    ("MERGE INTO a USING dual ON (a.aid = 10) WHEN MATCHED THEN UPDATE SET cid = 2 RETURNING aid, cid", [(10, 2)]),
+    ("MERGE INTO c USING (SELECT 22 AS id FROM dual) x ON (c.id = x.id) WHEN MATCHED THEN UPDATE SET id = 23 RETURNING id", [(23,)]),
+    ("WITH q AS (SELECT 23 AS id FROM dual) MERGE INTO c USING q ON (c.id = q.id) WHEN MATCHED THEN DELETE RETURNING id", [(23,)]),
+    ("MERGE INTO k USING (SELECT 'Z' AS kind FROM dual) x ON (k.kind = x.kind) WHEN NOT MATCHED THEN INSERT VALUES (x.kind, 'zed') RETURNING descr", [("zed",)]),
+    ("SELECT replicasetid#, descr FROM k WHERE kind = 'Z' AND 1 = 0", []),
+    ("MERGE INTO c USING (SELECT 1 AS id FROM dual) x ON (c.id = x.id) WHEN NOT MATCHED BY SOURCE THEN DELETE", "0A000"),
+    ("MERGE INTO c USING (SELECT 5 AS id FROM dual) x ON (c.id = x.id) WHEN MATCHED THEN UPDATE SET credit = 1 / (c.id - 5)", "22012"),
+    ("MERGE INTO c USING (SELECT 90 AS id FROM dual) x ON (c.id = x.id) WHEN MATCHED THEN UPDATE SET credit = 1 / (x.id - 90) "
+     "WHEN NOT MATCHED THEN INSERT (id, name, email) VALUES (90, 'x', 'eve@x')", "23505"),
+    # sequences in the rows of a query
+    ("INSERT INTO n (id, t) SELECT s.NEXTVAL + 500, s.NEXTVAL || '-' || t FROM n WHERE id = 1 RETURNING id, t", [(506, "6-a")]),
+    ("INSERT INTO n (id, v) VALUES (s.NEXTVAL + 600, s.NEXTVAL), (s.NEXTVAL + 600, 0) RETURNING id, v", [(607, 7), (608, 0)]),
+    ("WITH q AS (SELECT 700 AS id FROM dual) INSERT INTO n (id) SELECT id FROM q RETURNING id", [(700,)]),
+    # what is not allowed with (+)
+    ("SELECT c.id FROM c, a WHERE c.id(+) = a.cid(+)", "42601"),
+    ("SELECT c.id FROM c, a WHERE c.id = a.cid(+) OR a.bal(+) > 5", "42601"),
+    ("SELECT c.id FROM c, a WHERE a.cid(+) = (SELECT 1 FROM dual)", "42601"),
+    ("SELECT c.id FROM c JOIN a ON c.id = a.cid(+)", "42601"),
+    ("SELECT c.id FROM c, a WHERE c.id = a.cid(+) AND c.id(+) = a.aid", "42601"),
+]  # fmt: skip
