@@ -74,6 +74,20 @@ class Check(msgspec.Struct, frozen=True):
     id: int = 0
 
 
+class Materialized(msgspec.Struct, frozen=True):
+    """What makes a table a materialized view (data/catalog/materialized.py).
+
+    `columns`: for each column of the view the detail table's column it shows, "" for an expression;
+    `items` and `where`: SQLite text over the detail's columns.
+    """
+
+    detail_id: int
+    sql: str  # the query, in our dialect
+    columns: tuple[str, ...]
+    items: tuple[str, ...]
+    where: str = ""
+
+
 class Table(msgspec.Struct, frozen=True):
     """A table. `schema` is its owner.
 
@@ -97,6 +111,8 @@ class Table(msgspec.Struct, frozen=True):
     comment: str = ""
     temporary: bool = False
     system: bool = False  # ours, hidden from users
+    materialized: Materialized | None = None  # a materialized view: only its detail changes it
+    on_commit: str = ""  # of a temporary table: "delete" or "preserve" rows
 
     @property
     def primary_key(self) -> tuple[str, ...]:

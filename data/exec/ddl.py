@@ -6,14 +6,13 @@ DDL commits before and after itself, as TimesTen's does.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from data.catalog.element_ddl import table_name
-from data.exec.queries import QueryRunner, Target
+from data.exec.queries import QueryRunner
+from data.exec.refill import Refiller
 from data.exec.values import Specials
 from data.sql.ddl import plan_ddl
-from data.sql.ddl_build import Backfill, DataCheck, DdlPlan
+from data.sql.ddl_build import DataCheck, DdlPlan
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
@@ -24,14 +23,11 @@ from protocol.errors import (
     StaleMapError,
     StaleSchemaError,
 )
-from protocol.messages.sql import AddRows, LockTable, Step
-from protocol.sqltypes import StorageRow
+from protocol.messages.sql import LockTable
 
 if TYPE_CHECKING:
     from data.exec.running import Running
     from data.exec.session import Session
-
-ROWS_PER_STEP = 1000
 
 
 async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
@@ -89,8 +85,12 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
                 await manager.run(txn, rs, lock, space.schema_version, places=places)
         for check in plan.checks:
             await _check(session, txn, check)
-        for backfill in plan.backfills:
-            await _backfill(session, txn, backfill)
+        if plan.backfills or plan.refills:
+            refiller = Refiller(session, txn, space.catalog.apply(plan.change))
+            for backfill in plan.backfills:
+                await refiller.backfill(backfill)
+            for refill in plan.refills:
+                await refiller.refill(refill)
         change = plan.change.encode()
     except BaseException:
         await manager.finish(manager.roll_back(txn))
@@ -110,31 +110,6 @@ async def _check(session: Session, txn: Transaction, check: DataCheck) -> None:
     runner = QueryRunner(session.space, Specials(session), txn)
     if await runner.all_rows(compiled.plan, ()):
         raise check.error
-
-
-async def _backfill(session: Session, txn: Transaction, backfill: Backfill) -> None:
-    """Entries of a new global index, each sent to where its key hashes to."""
-    space = session.space
-    runner = QueryRunner(space, Specials(session), None)
-    target = backfill.target
-    hasher = space.placement.hasher(target, target.distribution_key)
-    at = [
-        next(i for i, c in enumerate(target.columns) if c.name == n)
-        for n in target.distribution_key
-    ]
-    by_set: dict[int, list[StorageRow]] = defaultdict(list)
-    places = runner.places
-    for rs in places.replica_sets:
-        for row in await runner.read_rows(Target(rs), backfill.source_sql, ()):
-            bucket = hasher([row[i] for i in at])
-            by_set[places.buckets[bucket]].append((*row, bucket))
-    name = table_name(target)
-    for rs, rows in sorted(by_set.items()):
-        steps: list[Step] = [
-            AddRows(name, rows[start : start + ROWS_PER_STEP])
-            for start in range(0, len(rows), ROWS_PER_STEP)
-        ]
-        await space.manager.run(txn, rs, tuple(steps), space.schema_version, places=places)
 
 
 async def _known_here(session: Session, version: int) -> None:

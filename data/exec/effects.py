@@ -7,12 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from data.catalog.catalog import Catalog
-from data.catalog.element_ddl import global_index_table
+from data.catalog.element_ddl import column_positions, global_index_table
+from data.catalog.materialized import NULL_BUCKET
 from data.catalog.objects import Distribution, Table
 from data.distribution.places import Places
 from data.exec.placement import PlacementCache
 from protocol.errors import DefinitionError
-from protocol.messages.sql import ApplyImages, ChildKeys, Effect, LockKeys, PutIndexKeys, Step
+from protocol.messages.sql import (
+    ApplyImages,
+    ChildKeys,
+    Effect,
+    LockKeys,
+    PutIndexKeys,
+    PutViewRows,
+    Step,
+)
 from protocol.sqltypes import StorageRow
 
 Steps = dict[int, list[Step]]  # by replica set
@@ -43,6 +52,8 @@ def steps_of(space: EffectSpace, places: Places, effects: Iterable[tuple[int, Ef
                     then[other].append(ApplyImages(effect.changes))
         elif effect.kind == "index":
             _put_entries(space, places, table, effect, first, then)
+        elif effect.kind == "view":
+            _put_view_rows(space, places, table, effect, first, then)
         elif effect.kind in ("child", "changed"):
             restrict = effect.kind == "changed"
             for other in sets:
@@ -66,6 +77,19 @@ def _put_entries(
     for rs, rows in _placed(space, places, entries, effect.rows, at).items():
         new = [(*row, bucket) for row, bucket in rows]
         then[rs].append(PutIndexKeys(table.id, index.id, [], new))
+
+
+def _put_view_rows(
+    space: EffectSpace, places: Places, view: Table, effect: Effect, first: Steps, then: Steps
+) -> None:
+    width = len(view.distribution_key)
+    for rs, rows in _placed(space, places, view, effect.deletes, range(width)).items():
+        keys = [tuple(row[width:]) for row, _ in rows]
+        first[rs].append(PutViewRows(view.id, keys, []))
+    at = column_positions(view, view.distribution_key)
+    for rs, rows in _placed(space, places, view, effect.rows, at).items():
+        new = [(*row, bucket) for row, bucket in rows]
+        then[rs].append(PutViewRows(view.id, [], new))
 
 
 def _lock_parents(
@@ -112,6 +136,7 @@ def _placed(
     hasher = space.placement.hasher(table, table.distribution_key)
     placed: dict[int, list[tuple[StorageRow, int]]] = defaultdict(list)
     for row in rows:
-        bucket = hasher([row[i] for i in at])
+        key = [row[i] for i in at]
+        bucket = NULL_BUCKET if None in key else hasher(key)
         placed[buckets[bucket]].append((row, bucket))
     return placed

@@ -228,7 +228,7 @@ def _fast_insert(space: Coordination, statement: PreparedStatement, plan: Insert
 def inserts_reach_elsewhere(facts: TableFacts) -> bool:
     """True if a new row may need something of another replica set."""
     return (
-        bool(facts.global_keys)
+        bool(facts.global_keys or facts.views)
         or facts.table.distribution is Distribution.DUPLICATE
         or any(not link.is_local for link in facts.parents)
     )
@@ -246,6 +246,7 @@ def may_reach_elsewhere(
     return (
         table.distribution is Distribution.DUPLICATE
         or any(touched & {*g.positions, *g.include} for g in facts.global_keys)
+        or any(touched & v.watched for v in facts.views)
         or any(touched & set(p.positions) and not p.is_local for p in facts.parents)
         or any(touched & set(c.positions) for c in facts.children)
     )
@@ -254,7 +255,7 @@ def may_reach_elsewhere(
 def _delete_reaches_elsewhere(facts: TableFacts, space: Coordination, seen: set[int]) -> bool:
     """`seen`: tables already looked at, for foreign keys may go round in a circle."""
     seen.add(facts.table.id)
-    if facts.global_keys or facts.table.distribution is Distribution.DUPLICATE:
+    if facts.global_keys or facts.views or facts.table.distribution is Distribution.DUPLICATE:
         return True
     for link in facts.children:
         if not link.is_local:

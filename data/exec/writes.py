@@ -188,7 +188,7 @@ class Writer:
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for rs, full in placed:
             by_set[rs].append(full)
-        slices = {rs: _slices(rows) for rs, rows in sorted(by_set.items())}
+        slices = {rs: row_slices(rows) for rs, rows in sorted(by_set.items())}
         for at in range(max(map(len, slices.values()), default=0)):
             steps = {
                 rs: InsertRows(table.id, some[at], ignore, target)
@@ -677,7 +677,7 @@ class Writer:
         return place.element, rs, place.data_space
 
 
-def _slices(rows: list[StorageRow]) -> list[list[StorageRow]]:
+def row_slices(rows: list[StorageRow]) -> list[list[StorageRow]]:
     """Rows in pieces that fit well into a message."""
     slices: list[list[StorageRow]] = [[]]
     size = 0

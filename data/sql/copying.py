@@ -48,6 +48,8 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
     words.expect("FROM")
     if not words.take("STDIN"):
         raise refuse("COPY from a file")
+    if table.materialized is not None:
+        raise refuse(f"COPY to materialized view {shown(table.name)}")
     statement.check_privilege(table, "INSERT")
     dml = Dml(statement.catalog, statement, Parsed("copy", text))
     given: dict[int, ValueSource] = {p: SourceColumn(i) for i, p in enumerate(columns)}

@@ -27,6 +27,7 @@ from data.sql.ddl_ast import (
     AlterTableStatement,
     CommentStatement,
     CreateIndexStatement,
+    CreateMaterializedStatement,
     CreateSequenceStatement,
     CreateSynonymStatement,
     CreateTableStatement,
@@ -47,8 +48,11 @@ from data.sql.ddl_build import (
     DdlPlan,
     check_name,
     dotted,
+    refuse_detail,
+    refuse_view,
     relation_kind,
 )
+from data.sql.ddl_materialized import plan_create_materialized
 from data.sql.ddl_parse import parse_ddl
 from data.sql.ddl_tables import plan_create_index, plan_create_table
 from protocol.errors import (
@@ -98,6 +102,9 @@ def _plan(builder: Builder, statement: Statement) -> str:
         case CreateViewStatement():
             _create_view(builder, statement)
             return "CREATE VIEW"
+        case CreateMaterializedStatement():
+            plan_create_materialized(builder, statement)
+            return "CREATE MATERIALIZED VIEW"
         case CreateSequenceStatement():
             _create_sequence(builder, statement)
             return "CREATE SEQUENCE"
@@ -308,7 +315,7 @@ def _drop(builder: Builder, statement: DropStatement) -> None:
 
 def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
     """The relation of that name and kind; dropping never follows a synonym. Raises as resolve."""
-    if kind == "TABLE":
+    if kind in ("TABLE", "MATERIALIZED VIEW"):
         wanted: type = Table
     else:
         wanted = View if kind == "VIEW" else Sequence
@@ -317,7 +324,8 @@ def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
     if found is None:
         message = f'{kind.lower()} "{dotted(name)}" does not exist'
         raise UnknownTableError(message, position=name.position)
-    if not isinstance(found, wanted):
+    other = isinstance(found, Table) and (found.materialized is None) != (kind == "TABLE")
+    if not isinstance(found, wanted) or other:
         message = f'"{dotted(name)}" is a {relation_kind(found)}, not a {kind.lower()}'
         raise DefinitionError(message, position=name.position)
     if isinstance(found, Table) and found.system:
@@ -342,6 +350,15 @@ def _drop_relations(
             builder.notice(f"drop cascades to view {shown(view.name)}")
             going.add(view.id)
             relations = [*relations, view]
+    for table in list(builder.catalog.tables()):
+        made = table.materialized
+        if made is not None and made.detail_id in going and table.id not in going:
+            if not cascade:
+                detail = builder.catalog.table_by_id(made.detail_id)
+                refuse_detail(builder, detail, "DROP TABLE", position)
+            builder.notice(f"drop cascades to materialized view {shown(table.name)}")
+            going.add(table.id)
+            relations = [*relations, table]
     for relation in relations:
         if isinstance(relation, Table):
             _cut_children(builder, relation, going, cascade, position)
@@ -433,6 +450,7 @@ def _rename(builder: Builder, statement: RenameStatement) -> None:
     relation = _of_kind(builder, name, kind)
     builder.need(f"ALTER ANY {kind}", relation.schema, name.position)
     if isinstance(relation, Table):
+        refuse_view(relation, "RENAME of", name)
         builder.lock(relation.id)
         builder.put(rename_table(builder, relation, new, name.position))
         return
@@ -446,6 +464,9 @@ def _rename(builder: Builder, statement: RenameStatement) -> None:
 
 def _truncate(builder: Builder, statement: TruncateStatement) -> None:
     tables = [builder.table(name) for name in statement.names]
+    for table, name in zip(tables, statement.names, strict=True):
+        refuse_view(table, "TRUNCATE of", name)
+        refuse_detail(builder, table, "TRUNCATE", name.position)
     going = {t.id for t in tables}
     waiting = list(tables)
     while waiting:

@@ -16,9 +16,10 @@ from data.catalog.catalog import (
     shown,
 )
 from data.catalog.element_ddl import full_row_columns, global_index_table, quoted, storage_class
+from data.catalog.materialized import views_of
 from data.catalog.objects import Check, Column, Distribution, ForeignKey, Index, Table
 from data.sql.ddl_ast import AlterAction, AlterTableStatement, ConstraintDef
-from data.sql.ddl_build import Builder, check_name, sql_name
+from data.sql.ddl_build import Builder, check_name, refuse_detail, refuse_view, sql_name
 from data.sql.ddl_lexer import TokenKind, tokenize
 from data.sql.ddl_tables import (
     Names,
@@ -67,6 +68,7 @@ def plan_alter_table(builder: Builder, statement: AlterTableStatement) -> None:
         builder.user, table, "ALTER"
     ):
         builder.need("ALTER ANY TABLE", table.schema, statement.name.position)
+    refuse_view(table, "ALTER TABLE of", statement.name)
     builder.lock(table.id)
     for action in statement.actions:
         after = _STEPS[action.kind](builder, table, action)
@@ -196,12 +198,27 @@ def _uses(builder: Builder, table: Table, name: str) -> list[tuple[str, str]]:
         if name in index.columns or name in index.include:
             uses.append(("constraint" if index.constraint else "index", index.name))
     uses += (("foreign key", k.name) for k in table.foreign_keys if name in k.columns)
+    for view in views_of(builder.catalog.tables(), table):
+        if _in_view(view, name):
+            uses.append(("materialized view", view.name))
     uses += (("check", c.name) for c in table.checks if name in _words(c.sql))
     for child in builder.catalog.children(table.id):
         for key in child.foreign_keys:
             if key.parent_id == table.id and name in key.parent_columns:
                 uses.append(("foreign key", key.name))
     return uses
+
+
+def _in_view(view: Table, name: str) -> bool:
+    """Does a materialized view need this column of its table?"""
+    made = view.materialized
+    assert made is not None
+    return name in made.columns or any(name in _words(t) for t in (*made.items, made.where))
+
+
+def _refuse_in_views(builder: Builder, table: Table, name: str, position: int) -> None:
+    if any(_in_view(v, name) for v in views_of(builder.catalog.tables(), table)):
+        refuse_detail(builder, table, f'column "{shown(name)}" of', position)
 
 
 def _set_default(builder: Builder, table: Table, action: AlterAction) -> Table:
@@ -241,6 +258,7 @@ def _set_type(builder: Builder, table: Table, action: AlterAction) -> Table:
     wanted = action.column.type
     if wanted == column.type:
         return table
+    _refuse_in_views(builder, table, column.name, action.position)
     if not _widens(column.type, wanted):
         raise NotSupportedError(
             f'column "{shown(column.name)}" cannot change from {type_text(column.type)} '
@@ -275,6 +293,7 @@ def _rename_column(builder: Builder, table: Table, action: AlterAction) -> Table
     if table.column(new) is not None:
         raise DuplicateObjectError(f'column "{shown(new)}" exists', position=action.position)
     _refuse_views(builder, table, action.position)
+    _refuse_in_views(builder, table, old, action.position)
 
     def renamed(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(new if n == old else n for n in names)
@@ -501,6 +520,7 @@ def rename_table(builder: Builder, table: Table, new: str, position: int) -> Tab
     """The table under another name in its schema."""
     check_name(new, position)
     builder.must_be_free(table.schema, new, position)
+    refuse_detail(builder, table, "RENAME", position)
     _refuse_views(builder, table, position)
     after = replace(table, name=new)
     builder.act(RenameTable(table, after))

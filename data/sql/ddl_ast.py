@@ -67,6 +67,8 @@ class CreateTableStatement:
     query: str = ""
     query_position: int = 0
     with_data: bool = True
+    temporary: bool = False
+    on_commit: str = ""  # ON COMMIT DELETE | PRESERVE ROWS of a temporary table
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,19 @@ class CreateViewStatement:
     query: str
     query_position: int
     replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMaterializedStatement:
+    """CREATE MATERIALIZED VIEW. `query_position`: 1-based place of the query in the text."""
+
+    name: Name
+    columns: tuple[str, ...]
+    query: str
+    query_position: int
+    distribution: DistributionDef | None
+    primary_key: tuple[str, ...] = ()
+    hash_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +267,7 @@ Statement = (
     CreateTableStatement
     | CreateIndexStatement
     | CreateViewStatement
+    | CreateMaterializedStatement
     | CreateSequenceStatement
     | AlterSequenceStatement
     | CreateSynonymStatement

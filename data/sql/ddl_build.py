@@ -17,13 +17,24 @@ from data.catalog.catalog import (
     shown,
 )
 from data.catalog.element_ddl import BUCKET, ROWKEY, TARGET
-from data.catalog.objects import CatalogObject, Column, Index, Sequence, Table, View
+from data.catalog.materialized import views_of
+from data.catalog.objects import (
+    CatalogObject,
+    Column,
+    Index,
+    Materialized,
+    Sequence,
+    Table,
+    View,
+)
 from data.sql.ddl_ast import Name
 from data.sql.lacking import lacks
 from protocol.errors import (
     DefinitionError,
+    DependentObjectsError,
     DuplicateObjectError,
     GridError,
+    NotSupportedError,
     PrivilegeError,
     UnknownObjectError,
     UnknownTableError,
@@ -60,6 +71,21 @@ class Backfill:
 
 
 @dataclass(frozen=True)
+class Refill:
+    """Rows for a table that the change makes, or makes anew, from what the elements hold before it.
+
+    `source_sql`: SQLite text without parameters, giving full rows of `table` without bucket; if
+    `placed_by` is not None, behind them those of that table: it is placed anew itself, and rows of
+    `table` go with it. `once`: every element has all rows. Entries of global indexes are made too.
+    """
+
+    table: Table
+    source_sql: str
+    placed_by: Table | None = None
+    once: bool = False
+
+
+@dataclass(frozen=True)
 class Notice:
     """A message for the client that is no error."""
 
@@ -73,7 +99,8 @@ class DdlPlan:
     """What to do for one DDL statement. `change` None: nothing (IF EXISTS and the like).
 
     Order: lock `locks` (table ids) exclusively everywhere, run `checks`, then one transaction over
-    all replica sets: apply `change`, run `backfills`; then, for CREATE TABLE AS, the INSERT `fill`.
+    all replica sets: apply `change`, run `backfills` and `refills`; then, for CREATE TABLE AS, the
+    INSERT `fill`.
     """
 
     tag: str
@@ -83,6 +110,7 @@ class DdlPlan:
     notices: tuple[Notice, ...] = ()
     locks: tuple[int, ...] = ()
     fill: str = ""
+    refills: tuple[Refill, ...] = ()
 
 
 class DdlHooks(Protocol):
@@ -95,6 +123,11 @@ class DdlHooks(Protocol):
         self, text: str, schema: str, user: str, catalog: Catalog
     ) -> tuple[tuple[Column, ...], tuple[int, ...]]:
         """Result columns of a query, and the ids of the tables, views, sequences it names."""
+
+    def describe_materialized(
+        self, text: str, schema: str, user: str, catalog: Catalog
+    ) -> tuple[Table, tuple[Column, ...], Materialized]:
+        """The detail table, the columns and the making of a materialized view with that query."""
 
     def constant(self, text: str, sql_type: SqlType) -> StorageValue:
         """The value of an expression without columns, converted to a type's storage value."""
@@ -126,6 +159,7 @@ class Builder:
         self.new_id = ids or catalog.id_source()
         self.checks: list[DataCheck] = []
         self.backfills: list[Backfill] = []
+        self.refills: list[Refill] = []
         self.notices: list[Notice] = []
         self.locks: list[int] = []
         self.fill = ""
@@ -158,6 +192,10 @@ class Builder:
         """See DataCheck."""
         self.checks.append(DataCheck(sql, error))
 
+    def refill(self, refill: Refill) -> None:
+        """See Refill."""
+        self.refills.append(refill)
+
     def notice(self, message: str, *, severity: str = "NOTICE", sqlstate: str = "00000") -> None:
         """See Notice."""
         self.notices.append(Notice(severity, sqlstate, message))
@@ -176,7 +214,7 @@ class Builder:
             change = CatalogChange(version, puts, tuple(self._deletes), tuple(self._actions))
         return DdlPlan(
             tag, change, tuple(self.checks), tuple(self.backfills), tuple(self.notices),
-            tuple(self.locks), self.fill,
+            tuple(self.locks), self.fill, tuple(self.refills),
         )  # fmt: skip
 
     # -- names ------------------------------------------------------------------------------------
@@ -258,8 +296,10 @@ class Builder:
 
 
 def relation_kind(relation: Relation) -> str:
-    """ "table", "view" or "sequence"."""
+    """ "table", "view", "materialized view" or "sequence"."""
     match relation:
+        case Table() if relation.materialized is not None:
+            return "materialized view"
         case View():
             return "view"
         case Sequence():
@@ -282,3 +322,22 @@ def check_name(name: str, position: int) -> None:
 def sql_name(*parts: str) -> str:
     """A name in our dialect, quoted."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def refuse_detail(builder: Builder, table: Table, what: str, position: int) -> None:
+    """Raises DependentObjectsError if the table has materialized views."""
+    views = views_of(builder.catalog.tables(), table)
+    if views:
+        raise DependentObjectsError(
+            f'{what} "{shown(table.name)}": materialized views show it',
+            detail=", ".join(shown(v.name) for v in views),
+            hint="DROP MATERIALIZED VIEW",
+            position=position,
+        )
+
+
+def refuse_view(table: Table, what: str, name: Name) -> None:
+    """Raises NotSupportedError for a materialized view."""
+    if table.materialized is not None:
+        message = f'{what} materialized view "{shown(table.name)}" is not supported'
+        raise NotSupportedError(message, position=name.position)

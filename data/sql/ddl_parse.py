@@ -23,8 +23,9 @@ from data.sql.ddl_ast import (
     TruncateStatement,
 )
 from data.sql.ddl_lexer import Cursor, TokenKind
+from data.sql.ddl_materialized import parse_materialized
 from data.sql.ddl_table_parse import parse_alter_table, parse_create_table, parse_name
-from protocol.errors import DefinitionError, NotSupportedError
+from protocol.errors import NotSupportedError
 
 _FIRST_WORDS = frozenset(
     {"CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "RENAME", "REFRESH"}
@@ -139,7 +140,7 @@ def _create(cursor: Cursor) -> Statement:
     if cursor.at_word("RECURSIVE", "VIEW"):
         raise NotSupportedError("recursive views are not supported", position=at)
     if cursor.take_word("MATERIALIZED", "VIEW"):
-        raise _refuse_materialized(cursor, at)
+        return parse_materialized(cursor)
     if cursor.take_word("SEQUENCE"):
         if_not_exists = cursor.take_word("IF", "NOT", "EXISTS")
         name = parse_name(cursor)
@@ -153,15 +154,6 @@ def _create(cursor: Cursor) -> Statement:
     if cursor.token.value in ("UNIQUE", "HASH", "GLOBAL", "LOCAL", "INDEX"):
         return _index(cursor)
     raise _refuse(cursor, "CREATE")
-
-
-def _refuse_materialized(cursor: Cursor, at: int) -> NotSupportedError | DefinitionError:
-    words = [t.value for t in cursor.tokens if t.kind is TokenKind.WORD]
-    if "DISTRIBUTE" not in words:
-        return DefinitionError(
-            "a materialized view needs the clause DISTRIBUTE BY HASH", position=at
-        )
-    return NotSupportedError("materialized views are not supported", position=at)
 
 
 def _view(cursor: Cursor, replace: bool) -> CreateViewStatement:
@@ -333,9 +325,9 @@ def _drop(cursor: Cursor) -> DropStatement | ProfileStatement:
     if cursor.take_word("PROFILE"):
         return parse_profile(cursor, "DROP")
     public = cursor.take_word("PUBLIC")
-    if cursor.at_word("MATERIALIZED"):
-        raise NotSupportedError("materialized views are not supported", position=cursor.position)
-    kind = cursor.take_any("TABLE", "INDEX", "SEQUENCE", "VIEW", "SYNONYM", "USER", "ROLE")
+    materialized = cursor.take_word("MATERIALIZED", "VIEW")
+    kind = "MATERIALIZED VIEW" if materialized else ""
+    kind = kind or cursor.take_any("TABLE", "INDEX", "SEQUENCE", "VIEW", "SYNONYM", "USER", "ROLE")
     if not kind:
         raise _refuse(cursor, "DROP")
     cursor.take_word("CONCURRENTLY")

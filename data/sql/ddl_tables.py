@@ -23,7 +23,14 @@ from data.sql.ddl_ast import (
     CreateTableStatement,
     DistributionDef,
 )
-from data.sql.ddl_build import RESERVED_COLUMNS, Backfill, Builder, check_name, sql_name
+from data.sql.ddl_build import (
+    RESERVED_COLUMNS,
+    Backfill,
+    Builder,
+    check_name,
+    refuse_view,
+    sql_name,
+)
 from data.sql.ddl_lexer import tokenize
 from data.sql.type_names import INLINE_LENGTH_MAX, type_text
 from protocol.errors import (
@@ -186,6 +193,7 @@ def _parent_key(
     parent = table if own else builder.table(made.parent)
     if not own:
         builder.need_object("REFERENCES", parent, made.parent.position)
+    refuse_view(parent, "a foreign key to", made.parent)
     columns = made.parent_columns or parent.primary_key
     if not columns:
         message = f'table "{shown(parent.name)}" has no primary key to refer to'

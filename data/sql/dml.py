@@ -108,6 +108,8 @@ class Dml:
         found = self.catalog.resolve(self.statement.schema, parts, position_of(node))
         if not isinstance(found, Table):
             raise refuse(f"changing {type(found).__name__.lower()} {shown(found.name)}")
+        if found.materialized is not None:
+            raise refuse(f"changing materialized view {shown(found.name)}", position_of(node))
         if found.system and self.statement.user not in ("", "SYS"):
             raise UnknownTableError(f'table "{shown(found.name)}" cannot be changed')
         self.statement.check_privilege(found, privilege)

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data.catalog.catalog import Catalog
-from data.catalog.objects import Column, Table
+from data.catalog.objects import Column, Materialized, Table
 from data.sql.bind_expr import ExpressionBinder
 from data.sql.bind_from import table_source
 from data.sql.bind_query import bind_query, settle_items
 from data.sql.compiler import Compiler
-from data.sql.ir import ConstExpr, SpecialExpr, SubqueryExpr, all_sources, deep_exprs, walk
+from data.sql.ir import (
+    Call,
+    ColumnExpr,
+    ConstExpr,
+    Query,
+    Select,
+    SpecialExpr,
+    SubqueryExpr,
+    all_sources,
+    deep_exprs,
+    walk,
+)
 from data.sql.operators import cast
 from data.sql.parse import parse_expression, parse_query, refuse
 from data.sql.plan_types import Special
 from data.sql.printer import Printer, literal
-from data.sql.scope import Scope, Statement
-from protocol.errors import DefinitionError, GridError
-from protocol.sqltypes import SqlType, StorageValue
+from data.sql.scope import Scope, Statement, shown
+from protocol.errors import DefinitionError, GridError, NotSupportedError
+from protocol.sqltypes import ANY_SCALE, VARCHAR, Kind, SqlType, StorageValue
 
 Evaluate = Callable[[str, tuple[StorageValue, ...]], StorageValue]
 
@@ -68,6 +79,42 @@ class CompilerHooks:
                 used[expr.special.argument] = None
         return columns, tuple(used)
 
+    def describe_materialized(
+        self, text: str, schema: str, user: str, catalog: Catalog
+    ) -> tuple[Table, tuple[Column, ...], Materialized]:
+        """The one table, the columns and the making of a materialized view with that query.
+
+        Raises NotSupportedError for what is not rows of one table: joins, groups, subqueries….
+        """
+        statement = Statement(catalog, schema, user, ())
+        query = bind_query(statement, parse_query(text).tree)
+        settle_items(query)
+        detail = _only_table(query, statement)
+        assert isinstance(query, Select)
+        (source,) = query.sources
+        printer = _CheckPrinter()
+        printer.names[id(source)] = ""
+        columns: list[Column] = []
+        shows: list[str] = []
+        items: list[str] = []
+        for item in query.items:
+            sql_type = stored_type(item.expr.type)
+            nullable = True
+            if isinstance(item.expr, ColumnExpr):
+                column = detail.column(item.expr.name)
+                if column is None:
+                    raise refuse(f"{shown(item.expr.name)} in a materialized view")
+                sql_type, nullable = column.type, column.nullable
+                shows.append(column.name)
+                items.append(printer.expr(item.expr))
+            else:
+                shows.append("")
+                items.append(printer.expr(cast(item.expr, sql_type)))
+            columns.append(Column(item.name, sql_type, nullable))
+        where = " AND ".join(f"({printer.expr(c)})" for c in query.where)
+        made = Materialized(detail.id, text, tuple(shows), tuple(items), where)
+        return detail, tuple(columns), made
+
     def constant(self, text: str, sql_type: SqlType) -> StorageValue:
         """The value of an expression without columns; None for one that draws a sequence."""
         statement = Statement(self._catalog, "", "", ())
@@ -90,6 +137,46 @@ class CompilerHooks:
             _special_now(s, now_us) if isinstance(s, Special) else None for s in printer.sources
         )
         return self._evaluate(sql, values)
+
+
+def _only_table(query: Query, statement: Statement) -> Table:
+    """The table of a query that a materialized view can have. Raises NotSupportedError."""
+    if not isinstance(query, Select):
+        raise refuse("UNION, INTERSECT or MINUS in a materialized view")
+    for there, what in (
+        (query.grouped or query.group_sets, "GROUP BY or an aggregate"),
+        (query.distinct, "DISTINCT"),
+        (query.windowed, "an analytic function"),
+        (query.order, "ORDER BY"),
+        (query.row_limit or query.limit or query.offset, "a limit of rows"),
+        (query.ctes, "WITH"),
+        (query.lock, "FOR UPDATE"),
+        (statement.slots, "a parameter"),
+    ):
+        if there:
+            raise refuse(f"{what} in a materialized view")
+    if len(query.sources) != 1 or query.sources[0].kind != "table":
+        raise NotSupportedError(
+            "a materialized view shows one table: no joins, views or subqueries in FROM",
+            hint="join the materialized view itself with other tables",
+        )
+    for node in deep_exprs(query):
+        if isinstance(node, SubqueryExpr | SpecialExpr) or (
+            isinstance(node, Call) and node.volatile
+        ):
+            raise refuse("a subquery, a sequence, the time or the user in a materialized view")
+    table = query.sources[0].table
+    assert table is not None
+    return table
+
+
+def stored_type(sql_type: SqlType) -> SqlType:
+    """The type of a column that takes an expression of that type."""
+    if sql_type.kind is Kind.UNKNOWN:
+        return VARCHAR
+    if sql_type.kind is Kind.NUMBER and not sql_type.precision:
+        return SqlType(Kind.NUMBER, 0, ANY_SCALE)
+    return sql_type
 
 
 class _CheckPrinter(Printer):

@@ -18,6 +18,7 @@ from data.catalog.element_ddl import (
     quoted,
     table_name,
 )
+from data.catalog.materialized import ViewLink, view_link
 from data.catalog.objects import Distribution, ForeignKey, Index, Table
 from data.storage.changes import RowChange
 from data.txn.locks import Mode, Resource
@@ -107,6 +108,7 @@ class TableFacts:
     parents: tuple[ParentLink, ...]
     children: tuple[ChildLink, ...]
     bucket: int  # position of _BUCKET, -1 for DUPLICATE tables
+    views: tuple[ViewLink, ...] = ()  # materialized views that show the table
 
     def resources(self, change: RowChange) -> Iterator[tuple[Resource, Mode]]:
         """The locks a row change needs: old and new values of every unique key."""
@@ -146,7 +148,10 @@ class FactsCache:
         self._children: dict[int, list[tuple[Table, ForeignKey]]] = {}
         self._entry_widths: dict[str, int] = {}
         self._entries: dict[str, Table] = {}
+        self._views: dict[int, list[Table]] = {}
         for table in catalog.tables():
+            if table.materialized is not None:
+                self._views.setdefault(table.materialized.detail_id, []).append(table)
             for key in table.foreign_keys:
                 self._children.setdefault(key.parent_id, []).append((table, key))
             for index in table.indexes:
@@ -203,6 +208,7 @@ class FactsCache:
                 for child, key in self._children.get(table.id, ())
             ),
             bucket=at.get(BUCKET, -1),
+            views=tuple(view_link(view, table) for view in self._views.get(table.id, ())),
         )
 
     def _parent_link(self, table: Table, key: ForeignKey, at: dict[str, int]) -> ParentLink:

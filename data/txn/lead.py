@@ -318,12 +318,14 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._running = message.txn
             try:
                 result = runner.run(message.steps)
-                wanted = runner.row_locks(result.changes) + result.locks
+                wanted = result.locks
+                if not result.adds:  # nobody else sees a table that DDL makes
+                    wanted = runner.row_locks(result.changes) + wanted
                 if workspace.whole:
                     wanted = [lock for lock in wanted if not is_row_of(lock[0], workspace.whole)]
                 conflict = self.locks.first_conflict(message.txn, wanted)
                 self._check_lease()
-                apart = complete or not self._touched_before(workspace, wanted)
+                apart = complete or result.adds or not self._touched_before(workspace, wanted)
             except MustWaitError as error:
                 conflict, apart = error.conflict, True
             except (GridError, NotSeenError):

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from data.catalog.element_ddl import quoted
+from data.catalog.materialized import ViewLink
 from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
@@ -50,6 +51,7 @@ from protocol.messages.sql import (
     LockTable,
     PutIn,
     PutIndexKeys,
+    PutViewRows,
     RunKeyed,
     RunSql,
     SelectRows,
@@ -135,6 +137,7 @@ class StepRunner(MoveSteps):
             facts.parents
             or facts.children
             or facts.global_keys
+            or facts.views
             or facts.table.distribution is Distribution.DUPLICATE
         )
 
@@ -236,6 +239,29 @@ class StepRunner(MoveSteps):
         if step.inserts:
             result.changes += self._element.insert_rows(key.name, [tuple(r) for r in step.inserts])
         result.counts.append(len(step.inserts))
+
+    def _put_view_rows(self, step: PutViewRows, result: StepsResult) -> None:
+        facts = self._facts.by_id(step.table_id)
+        row_key = facts.unique_keys[0]
+        keys = [tuple(key) for key in step.deletes]
+        rows = [tuple(row) for row in step.inserts]
+        wanted: list[tuple[Resource, Mode]] = [
+            ((step.table_id, row_key.index_id, key), Mode.EXCLUSIVE)
+            for key in (*keys, *map(facts.key_of, rows))
+        ]
+        self._need_free(wanted)  # as for index entries
+        self._check_owned(rows)
+        result.locks += wanted
+        changes: list[RowChange] = []
+        for key in keys:
+            changes += self._element.run(view_delete_sql(facts), key).changes
+        try:
+            changes += self._element.insert_rows(facts.name, rows)
+        except UniqueViolationError:
+            self._wait_for_keys(facts, rows)
+            raise
+        result.counts.append(len(rows))
+        self._after(facts, changes, result)
 
     def _apply_images(self, step: ApplyImages, result: StepsResult) -> None:
         changes = row_changes.decode(step.changes)
@@ -403,6 +429,29 @@ class StepRunner(MoveSteps):
                 result.effects.append(
                     Effect("index", facts.table.id, "", key.index.id, (), deletes, inserts)
                 )
+        for link in facts.views:
+            self._show_in_view(link, changes, result)
+
+    def _show_in_view(self, link: ViewLink, changes: list[RowChange], result: StepsResult) -> None:
+        """What the changes are in a materialized view."""
+        gone: dict[StorageRow, None] = {}
+        came: dict[StorageRow, StorageRow] = {}  # key of the row → the row
+        for change in changes:
+            if not link.changed(change.old, change.new):
+                continue
+            if change.old is not None:
+                came.pop(tuple([change.old[i] for i in link.detail_key]), None)
+                gone[link.old(change.old)] = None
+            if change.new is not None:
+                came[tuple([change.new[i] for i in link.detail_key])] = change.new
+        rows: list[StorageRow] = []
+        for key, row in came.items():
+            if link.plain is not None:
+                rows.append(tuple([row[i] for i in link.plain]))
+            else:
+                rows += self._element.read_in_batch(link.row_sql, key)
+        if gone or rows:
+            result.effects.append(Effect("view", link.view.id, deletes=list(gone), rows=rows))
 
     def _check_parents(
         self, facts: TableFacts, link: ParentLink, changes: list[RowChange], result: StepsResult
@@ -526,6 +575,13 @@ class StepRunner(MoveSteps):
         self._after(child, done.changes, result, depth)
 
 
+def view_delete_sql(facts: TableFacts) -> str:
+    """Deletes a row of a materialized view by its key."""
+    columns = [facts.columns[i] for i in facts.unique_keys[0].positions]
+    where = " AND ".join(f"{quoted(c)} = ?{i}" for i, c in enumerate(columns, 1))
+    return f"DELETE FROM {quoted(facts.name)} WHERE {where}"
+
+
 def _missing_parent(
     constraint: str, facts: TableFacts, columns: tuple[str, ...], key: tuple[StorageValue, ...]
 ) -> ForeignKeyError:
@@ -552,6 +608,7 @@ _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunKeyed: StepRunner._run_keyed,
     InsertRows: StepRunner._insert_rows,
     PutIndexKeys: StepRunner._put_index_keys,
+    PutViewRows: StepRunner._put_view_rows,
     ApplyImages: StepRunner._apply_images,
     LockKeys: StepRunner._lock_keys,
     TakeKeys: StepRunner._take_keys,

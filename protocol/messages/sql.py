@@ -171,6 +171,14 @@ class PutIndexKeys(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     inserts: list[StorageRow]
 
 
+class PutViewRows(msgspec.Struct, frozen=True, array_like=True, tag="v"):
+    """Rows of a materialized view: keys of those that go, if they are there, then new full rows."""
+
+    table_id: int
+    deletes: list[StorageRow]
+    inserts: list[StorageRow]
+
+
 class ApplyImages(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     """Row changes made at another replica set, for DUPLICATE tables."""
 
@@ -310,6 +318,7 @@ Step = (
     | RunKeyed
     | InsertRows
     | PutIndexKeys
+    | PutViewRows
     | ApplyImages
     | LockKeys
     | TakeKeys
@@ -354,7 +363,8 @@ class Effect(msgspec.Struct, frozen=True, array_like=True):
 
     kind "index": rows for PutIndexKeys (deletes, inserts); "parent": LockKeys; "child": ChildKeys
     of deleted parents, "changed": of changed ones; "images": ApplyImages everywhere else
-    (`changes`).
+    (`changes`); "view": rows for PutViewRows (deletes: what places them, then the key; inserts
+    without bucket).
     """
 
     kind: str

@@ -133,7 +133,7 @@ class MemoryGrid:
         await admin.execute(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
         await admin.execute(
             "GRANT CREATE SESSION, CREATE TABLE, CREATE VIEW, CREATE SEQUENCE, CREATE PROCEDURE, "
-            f"CREATE SYNONYM TO {USER}"
+            f"CREATE SYNONYM, CREATE MATERIALIZED VIEW TO {USER}"
         )
         await admin.close()
 
