@@ -385,6 +385,12 @@ class ReferenceParentDuplicateError(
     """DISTRIBUTE BY REFERENCE to a DUPLICATE table makes no sense."""
 
 
+class ReferenceParentKeyError(
+    GridError, code="REFERENCE_PARENT_KEY", sqlstate="42P16", tt_number=1067
+):
+    """DISTRIBUTE BY REFERENCE needs a parent key that includes the parent's distribution key."""
+
+
 class TypeMismatchError(GridError, code="TYPE_MISMATCH", sqlstate="42804"):
     """Types that cannot be compared, assigned or combined."""
 

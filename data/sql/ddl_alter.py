@@ -8,9 +8,7 @@ from msgspec.structs import replace
 
 from data.catalog.catalog import (
     CreateIndex,
-    CreateTable,
     DropIndex,
-    DropTable,
     RebuildTable,
     RenameTable,
     shown,
@@ -20,6 +18,7 @@ from data.catalog.materialized import views_of
 from data.catalog.objects import Check, Column, Distribution, ForeignKey, Index, Table
 from data.sql.ddl_ast import AlterAction, AlterTableStatement, ConstraintDef
 from data.sql.ddl_build import Builder, check_name, refuse_detail, refuse_view, sql_name
+from data.sql.ddl_distribute import plan_distribute
 from data.sql.ddl_lexer import TokenKind, tokenize
 from data.sql.ddl_tables import (
     Names,
@@ -33,9 +32,7 @@ from data.sql.ddl_tables import (
     make_column,
     need_columns,
     needs_global,
-    place,
     with_columns,
-    with_global_indexes,
 )
 from data.sql.type_names import type_text
 from protocol.errors import (
@@ -124,13 +121,6 @@ def _refuse_views(builder: Builder, table: Table, position: int) -> None:
             hint="drop them first",
             position=position,
         )
-
-
-def _has_rows(builder: Builder, table: Table, message: str, position: int) -> None:
-    builder.check(
-        f"SELECT 1 FROM {sql_name(table.schema, table.name)} FETCH FIRST 1 ROWS ONLY",
-        DefinitionError(message, position=position),
-    )
 
 
 # -- columns ---------------------------------------------------------------------------------------
@@ -527,27 +517,6 @@ def rename_table(builder: Builder, table: Table, new: str, position: int) -> Tab
     return after
 
 
-def _distribute(builder: Builder, table: Table, action: AlterAction) -> Table:
-    """ALTER TABLE … DISTRIBUTE BY, while the table is empty."""
-    for child in builder.catalog.children(table.id):
-        reference = child.reference
-        if child.id != table.id and reference and reference.parent_id == table.id:
-            message = f'rows of "{shown(child.name)}" are distributed by reference to this table'
-            raise DependentObjectsError(message, position=action.position)
-    message = f'distribution of "{shown(table.name)}" can change only while it has no rows'
-    _has_rows(builder, table, message, action.position)
-    plain = replace(
-        table,
-        row_key=not table.primary_key,
-        reference_key="",
-        indexes=tuple(replace(i, is_global=i.is_global and not i.unique) for i in table.indexes),
-    )
-    after = with_global_indexes(place(plain, action.distribution, builder))
-    builder.act(DropTable(table, builder.new_id()))
-    builder.act(CreateTable(after))
-    return after
-
-
 def _nothing(builder: Builder, table: Table, action: AlterAction) -> Table:
     return table
 
@@ -564,6 +533,6 @@ _STEPS: dict[str, _Step] = {
     "drop_primary": _drop_primary,
     "rename_constraint": _rename_constraint,
     "rename": _rename,
-    "distribute": _distribute,
+    "distribute": plan_distribute,
     "nothing": _nothing,
 }

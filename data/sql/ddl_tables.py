@@ -41,6 +41,7 @@ from protocol.errors import (
     NotSupportedError,
     ReferenceNullableError,
     ReferenceParentDuplicateError,
+    ReferenceParentKeyError,
     TypeMismatchError,
     UniqueViolationError,
     UnknownColumnError,
@@ -316,6 +317,7 @@ def _place_by_reference(table: Table, wanted: DistributionDef, builder: Builder)
             "must be distributed by hash or by reference",
             position=position,
         )
+    check_reference(parent, found, position)
     for name in found.columns:
         column = table.column(name)
         assert column is not None
@@ -328,6 +330,20 @@ def _place_by_reference(table: Table, wanted: DistributionDef, builder: Builder)
     return replace(
         table, distribution=Distribution.REFERENCE, distribution_key=(), reference_key=found.name
     )
+
+
+def check_reference(parent: Table, link: ForeignKey, position: int) -> None:
+    """Raises ReferenceParentKeyError if the foreign key does not say where the parent row is."""
+    key = parent.distribution_key
+    if parent.distribution is Distribution.HASH and not (
+        key and set(key) <= set(link.parent_columns)
+    ):
+        listed = ", ".join(shown(c) for c in key) or "a hidden column"
+        raise ReferenceParentKeyError(
+            f'the key of "{shown(parent.name)}" that foreign key "{shown(link.name)}" refers to '
+            f"must include its distribution key ({listed})",
+            position=position,
+        )
 
 
 def with_global_indexes(table: Table) -> Table:

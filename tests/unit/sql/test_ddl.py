@@ -14,6 +14,7 @@ from protocol.errors import (
     PrivilegeError,
     ReferenceNullableError,
     ReferenceParentDuplicateError,
+    ReferenceParentKeyError,
     TypeMismatchError,
     UnknownColumnError,
     UnknownObjectError,
@@ -89,27 +90,47 @@ def test_reference_rules_1066_1068(grid: Dictionary) -> None:
     assert duplicate.value.tt_number == 1066
 
 
-def test_a_parent_key_without_the_distribution_key_is_allowed(grid: Dictionary) -> None:
+def test_a_parent_key_without_the_distribution_key_is_1067(grid: Dictionary) -> None:
     grid.run("create table p (a int primary key, u int not null unique)")
-    grid.run(
-        "create table c (x int primary key, f int not null references p (u)) "
-        "distribute by reference"
-    )
-    assert grid.table("C").distribution is Distribution.REFERENCE
+    with pytest.raises(ReferenceParentKeyError) as refused:
+        grid.run(
+            "create table c (x int primary key, f int not null references p (u)) "
+            "distribute by reference"
+        )
+    assert refused.value.tt_number == 1067
+    grid.run("create table hidden (u int not null unique)")
+    with pytest.raises(ReferenceParentKeyError):
+        grid.run(
+            "create table c (x int primary key, f int not null references hidden (u)) "
+            "distribute by reference"
+        )
 
 
-def test_distribution_changes_only_while_the_table_is_empty(grid: Dictionary) -> None:
+def test_another_distribution_moves_the_rows_and_those_that_follow_them(grid: Dictionary) -> None:
     grid.run("create table t (a int primary key, b int)")
     plan = grid.run("alter table t distribute by hash (b)")
-    assert plan.checks[0].sql.startswith('SELECT 1 FROM "TERRY"."T"')
+    assert not plan.checks
+    assert [(r.table.name, r.placed_by) for r in plan.refills] == [("T", None)]
     assert grid.table("T").distribution_key == ("B",)
     assert grid.table("T").indexes[0].is_global
     assert plan.locks == (grid.table("T").id,)
+    assert grid.run("alter table t distribute by hash (b)").change is None
+    grid.run("alter table accounts add constraint other unique (account_id, cust_id)")
+    plan = grid.run("alter table accounts distribute by hash (account_id)")
+    assert [(r.table.name, r.placed_by is None) for r in plan.refills] == [
+        ("ACCOUNTS", True),
+        ("TRANSACTIONS", False),
+    ]
+    assert 'JOIN "TERRY.ACCOUNTS" AS t1 ON t0."ACCOUNT_ID" = t1."ACCOUNT_ID"' in (
+        plan.refills[1].source_sql
+    )
 
 
-def test_a_parent_of_reference_tables_keeps_its_distribution(grid: Dictionary) -> None:
-    with pytest.raises(DependentObjectsError):
+def test_a_parent_of_reference_tables_stays_one(grid: Dictionary) -> None:
+    with pytest.raises(ReferenceParentDuplicateError):
         grid.run("alter table customers duplicate")
+    with pytest.raises(ReferenceParentKeyError):
+        grid.run("alter table customers distribute by hash (last_name)")
 
 
 # -- constraints -----------------------------------------------------------------------------------
