@@ -123,7 +123,7 @@ async def _t20(clients: list[asyncpg.Connection]) -> None:
     await client.execute("CREATE TABLE t1 (a INT NOT NULL PRIMARY KEY, b INT NOT NULL)")
     await client.execute("ALTER TABLE t1 DISTRIBUTE BY HASH (b)")
     await client.execute("INSERT INTO t1 VALUES (1, 2)")
-    await _refused(client, "ALTER TABLE t1 DISTRIBUTE BY HASH (a)")
+    await client.execute("ALTER TABLE t1 DISTRIBUTE BY HASH (a)")  # TimesTen: empty tables only
     await _refused(client, "ALTER TABLE accounts DROP CONSTRAINT fk_customer")
     await _refused(client, "CREATE MATERIALIZED VIEW v AS SELECT * FROM t1")
 
