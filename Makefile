@@ -13,7 +13,7 @@ GRID   := $(PYTHON) -m deploy.local_grid
 
 .PHONY: help setup setup-test grid grid-stop grid-start grid-status grid-logs grid-destroy \
         installation netns-up netns-down scenario test test-full sim drill failover acceptance \
-        test-clients bench bench-quick sqllogictest format clean
+        test-clients bench bench-quick sqllogictest random-sql format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -84,8 +84,11 @@ bench: setup-test ## the benchmarks; writes benchmarks/RESULTS.md
 bench-quick: setup-test ## the benchmarks, short
 	@$(PYTHON) -m benchmarks.run --quick
 
-sqllogictest: setup-test ## the same queries against the grid and a reference
-	@$(PYTHON) -m tests.gates --only clients --match reference
+sqllogictest: setup-test ## files in the sqllogictest format, else our own: FILES="a.test folder" ON=.grid
+	@$(PYTHON) -m tests.sql.logic $(FILES) $(if $(ON),--grid $(ON))
+
+random-sql: setup-test ## random statements compared with PostgreSQL and SQLite: SEED=0 COUNT=2000
+	@$(PYTHON) -m tests.sql.random --seed $(or $(SEED),0) --count $(or $(COUNT),2000)
 
 format: setup-test ## format all Python files
 	@$(PYTHON) -m ruff format . && $(PYTHON) -m ruff check --fix .

@@ -6,6 +6,7 @@ per schema version; the query text is rewritten for SQLite by data/sql/catalog_r
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -172,7 +173,7 @@ class CatalogQueries:
 
     def _ready(self, catalog: Catalog, session: SessionFacts) -> Connection:
         """The connection with tables as of this catalog; functions set to this session."""
-        self._deadline_s = self._clock.now_s() + self._seconds_max
+        self._deadline_s = math.inf  # filling is done to its end, whatever it takes
         connection = self._connection
         if connection is None:
             connection = self._open()

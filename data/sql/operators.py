@@ -591,6 +591,8 @@ def common_type(types: list[SqlType]) -> SqlType:
     result = known[0]
     for type_ in known[1:]:
         result = _common(result, type_)
+    if result.kind in TEXT_KINDS and len(known) < len(types):
+        return VARCHAR  # an untyped literal may be longer than the columns beside it
     return result
 
 

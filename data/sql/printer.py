@@ -34,7 +34,7 @@ from data.sql.ir import (
 from data.sql.plan_types import Const, Fragment, Param, ParamSource, make_fragment
 from data.sql.scope import PSEUDO_COLUMNS
 from protocol.errors import InternalError
-from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, Kind, SqlType, StorageValue
+from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, TEXT_KINDS, Kind, SqlType, StorageValue
 
 _JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
 
@@ -42,6 +42,15 @@ _JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "
 def is_decimal_text(type_: SqlType) -> bool:
     """Stored as canonical decimal text: needs the collation "decimal" to be ordered."""
     return type_.kind is Kind.NUMBER and not type_.is_scaled
+
+
+def _collated(text: str, type_: SqlType) -> str:
+    """With the collation of its own type: SQLite lets one that stands inside decide otherwise."""
+    if " COLLATE " not in text:
+        return text
+    if is_decimal_text(type_):
+        return f"({text} COLLATE decimal)"
+    return f"({text} COLLATE BINARY)" if type_.kind in TEXT_KINDS else text
 
 
 def literal(value: StorageValue) -> str:
@@ -87,18 +96,21 @@ class Printer:
         if isinstance(expr, ParamExpr):
             return self.parameter(Param(expr.slot.index))
         if isinstance(expr, Call):
-            if not expr.args:
-                return expr.template
-            return expr.template.format(*[self.expr(a) for a in expr.args])
+            return _collated(self._call(expr), expr.type)
         if isinstance(expr, Agg):
             return self._aggregate(expr)
         if isinstance(expr, WindowExpr):
-            return self._window(expr)
+            return _collated(self._window(expr), expr.type)
         if isinstance(expr, SubqueryExpr):
             return self._subquery(expr)
         if isinstance(expr, SpecialExpr):
             return self.parameter(expr.special)
         raise InternalError(f"{type(expr).__name__} cannot be printed here")
+
+    def _call(self, expr: Call) -> str:
+        if not expr.args:
+            return expr.template
+        return expr.template.format(*[self.expr(a) for a in expr.args])
 
     def _const(self, value: StorageValue) -> str:
         if isinstance(value, str) and ("\0" in value or len(value) > 1000):
@@ -138,7 +150,9 @@ class Printer:
             parts.append("ORDER BY " + self.order(expr.order))
         if expr.frame:
             parts.append(expr.frame)
-        return f"{self.expr(expr.function)} OVER ({' '.join(parts)})"
+        called = expr.function
+        text = self._call(called) if isinstance(called, Call) else self.expr(called)
+        return f"{text} OVER ({' '.join(parts)})"
 
     def order(self, items: Sequence[OrderItem]) -> str:
         """The items of an ORDER BY inside an aggregate or window."""

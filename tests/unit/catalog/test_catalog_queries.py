@@ -430,6 +430,16 @@ def test_an_endless_query_is_stopped(asker: Asker) -> None:
         )
 
 
+def test_a_query_that_is_stopped_leaves_whole_tables(asker: Asker) -> None:
+    hurried = CatalogQueries(lambda: apsw.Connection(":memory:"), seconds_max=-1.0)
+    for _ in range(2):
+        with pytest.raises(CatalogQueryLateError, match="too long"):
+            hurried.run(
+                "with recursive t(a) as (select 1 union all select a + 1 from t where a < 99999) "
+                "select max(a) from t, pg_database", (), asker.dictionary.catalog, SESSION,
+            )  # fmt: skip
+
+
 def test_which_names_are_ours() -> None:
     assert is_catalog_relation("", "PG_CLASS")
     assert is_catalog_relation("SYS", "V$XACT_ID")
