@@ -359,6 +359,15 @@ class CatalogFunctions:
         name = self._roles.get(value)
         return shown(name) if name is not None else f"unknown (OID={value})"
 
+    def default_acl(self, kind: Value, owner: Value) -> Value:
+        """acldefault: what an object without grants allows, as a JSON array."""
+        if owner is None:
+            return None
+        name = self.user_name(owner)
+        to_all, to_owner = _DEFAULT_ACLS.get(str(kind), ("", ""))
+        items = [f"={to_all}/{name}"] if to_all else []
+        return json.dumps([*items, f"{name}={to_owner}/{name}"] if to_owner else items)
+
     # -- definitions ------------------------------------------------------------------------------
     def constraint_definition(self, oid: Value, _pretty: Value = 0) -> Value:
         """pg_get_constraintdef(oid[, pretty])."""
@@ -472,6 +481,7 @@ class CatalogFunctions:
             "pg_regrole_oid": self.regrole_oid,
             "pg_regrole_name": self.user_name,
             "pg_get_userbyid": self.user_name,
+            "acldefault": self.default_acl,
             "pg_get_constraintdef": self.constraint_definition,
             "pg_get_indexdef": self.index_definition,
             "pg_get_viewdef": self.view_definition,
@@ -508,6 +518,20 @@ def _null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
     return lambda first, *more: None if first is None else function(first, *more)
 
 
+_DEFAULT_ACLS = {  # kind of object: what PUBLIC and its owner may (acldefault in PostgreSQL 15)
+    "r": ("", "arwdDxt"),
+    "s": ("", "rwU"),
+    "d": ("Tc", "CTc"),
+    "f": ("X", "X"),
+    "l": ("U", "U"),
+    "L": ("", "rw"),
+    "n": ("", "UC"),
+    "t": ("", "C"),
+    "F": ("", "U"),
+    "S": ("", "U"),
+    "T": ("U", "U"),
+    "p": ("", "sA"),
+}
 _NOW = (
     "now",
     "clock_timestamp",
@@ -546,6 +570,7 @@ _ZERO = (
     "pg_total_relation_size",
     "pg_indexes_size",
     "pg_database_size",
+    "pg_tablespace_size",
     "pg_relation_is_publishable",
     "pg_cancel_backend",
     "pg_terminate_backend",
@@ -573,7 +598,6 @@ _NULL = (
     "inet_client_port",
     "pg_regproc_oid",
     "pg_export_snapshot",
-    "acldefault",
 )
 
 _PLAIN: dict[str, Callable[..., Value]] = {

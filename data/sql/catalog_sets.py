@@ -14,6 +14,11 @@ _VECTORS = frozenset({"indkey", "indclass", "indoption", "indcollation", "proarg
 _EMPTY_SETS = frozenset(
     {"pg_partition_ancestors", "pg_partition_tree", "pg_listening_channels", "pg_options_to_table"}
 )
+_COLUMNS = {
+    "_pg_expandarray": ["x", "n"],
+    "pg_options_to_table": ["option_name", "option_value"],
+    "pg_partition_tree": ["relid", "parentrelid"],
+}
 
 
 def rewrite_sets(tree: exp.Expr) -> None:
@@ -84,6 +89,14 @@ def _is_expandarray(function: exp.Expr) -> bool:
     return isinstance(function, exp.Anonymous) and function.name.lower() == "_pg_expandarray"
 
 
+def _column_names(function: exp.Expr) -> list[str]:
+    """Of what a function with several gives, where the query does not name them."""
+    if isinstance(function, exp.Dot):
+        return _column_names(function.expression)
+    name = function.name.lower() if isinstance(function, exp.Anonymous) else ""
+    return _COLUMNS.get(name, [])
+
+
 # -- LATERAL ---------------------------------------------------------------------------------------
 def _inline_laterals(select: exp.Select) -> None:
     """CROSS JOIN LATERAL (SELECT expression) AS o(n): o.n becomes the expression."""
@@ -126,8 +139,7 @@ def _from_functions(select: exp.Select) -> None:
         given = alias.this.name if alias is not None and alias.this is not None else ""
         columns = [c.name.lower() for c in (alias.args.get("columns") or [])] if alias else []
         name = given or (function.name.lower() if isinstance(function, exp.Anonymous) else "unnest")
-        if _is_expandarray(function):
-            columns = columns or ["x", "n"]
+        columns = columns or _column_names(function)
         each = exp.Table(
             this=_call("json_each", array), alias=exp.TableAlias(this=exp.to_identifier(name))
         )

@@ -63,6 +63,7 @@ _FUNCTION_TYPES: dict[str, SqlType] = {
     "pg_total_relation_size": BIGINT,
     "pg_indexes_size": BIGINT,
     "pg_database_size": BIGINT,
+    "pg_tablespace_size": BIGINT,
     "pg_my_temp_schema": BIGINT,
     "txid_current": BIGINT,
     "to_regclass": BIGINT,
@@ -77,7 +78,14 @@ _FUNCTION_TYPES: dict[str, SqlType] = {
     "row_number": BIGINT,
 }
 _ARRAY_FUNCTIONS = frozenset(
-    {"current_schemas", "array_remove", "array_cat", "string_to_array", "array_append"}
+    {
+        "acldefault",
+        "array_append",
+        "array_cat",
+        "array_remove",
+        "current_schemas",
+        "string_to_array",
+    }
 )
 _CASTS: dict[str, SqlType] = {
     "OID": BIGINT,

@@ -93,6 +93,17 @@ class Words:
         self.at += 1
         return text.upper() if fold else text
 
+    def qualified(self) -> tuple[str, ...]:
+        """A name of an object, perhaps with its schema; either may be quoted."""
+        parts: list[str] = []
+        follows = True
+        while follows:
+            quoted = self.at < len(self.items) and self.items[self.at][0] == "quoted"
+            text = self.name()
+            parts += [text] if quoted else [part for part in text.split(".") if part]
+            follows = self.take(".") or (text.endswith(".") and not quoted)
+        return tuple(parts)
+
     def value(self) -> str:
         """A value: string, number, word or quoted name, as text."""
         if self.at >= len(self.items):
@@ -268,10 +279,7 @@ def _lock(words: Words, catalog: Catalog, schema: str) -> tuple[UtilityPlan, str
     """LOCK [TABLE] name [IN mode MODE] [NOWAIT | WAIT n]."""
     words.take("TABLE")
     words.take("ONLY")
-    quoted = words.items[words.at][0] == "quoted" if words.at < len(words.items) else False
-    name = words.name()
-    parts = (name,) if quoted else tuple(name.split("."))
-    relation = catalog.resolve(schema, parts)
+    relation = catalog.resolve(schema, words.qualified())
     if not isinstance(relation, Table):
         raise refuse("LOCK of anything but a table")
     mode = "ACCESS EXCLUSIVE"

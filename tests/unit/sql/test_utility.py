@@ -100,8 +100,9 @@ def test_utility(sql: str, kind: str, arguments: dict[str, Any], tag: str) -> No
     assert (compiled.plan.kind, compiled.plan.arguments, compiled.tag) == (kind, arguments, tag)
 
 
-def test_lock_table() -> None:
-    compiled = grid().compile("lock table t in share mode nowait")
+@pytest.mark.parametrize("name", ["t", "terry.t", 'terry."T"', '"TERRY".t', '"TERRY"."T"'])
+def test_lock_table(name: str) -> None:
+    compiled = grid().compile(f"lock table {name} in share mode nowait")
     assert isinstance(compiled.plan, UtilityPlan)
     table = grid().catalog.table("TERRY", "T")
     assert compiled.plan.arguments == {"table_id": table.id, "mode": "SHARE", "nowait": True}
