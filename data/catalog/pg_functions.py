@@ -363,7 +363,7 @@ class CatalogFunctions:
         """acldefault: what an object without grants allows, as a JSON array."""
         if owner is None:
             return None
-        name = self.user_name(owner)
+        name = str(self.user_name(owner))
         to_all, to_owner = _DEFAULT_ACLS.get(str(kind), ("", ""))
         items = [f"={to_all}/{name}"] if to_all else []
         return json.dumps([*items, f"{name}={to_owner}/{name}"] if to_owner else items)

@@ -131,15 +131,16 @@ CATALOG_FUNCTIONS: frozenset[str] = frozenset(
     """version current_database current_schema current_schemas current_setting set_config
     pg_backend_pid pg_is_in_recovery pg_postmaster_start_time pg_conf_load_time inet_server_addr
     inet_server_port inet_client_addr inet_client_port format_type pg_get_userbyid pg_get_expr
-    pg_get_viewdef pg_get_indexdef pg_get_constraintdef pg_get_functiondef pg_get_serial_sequence
-    pg_table_is_visible pg_type_is_visible pg_encoding_to_char pg_char_to_encoding
-    getdatabaseencoding has_table_privilege has_schema_privilege has_database_privilege
-    has_column_privilege has_sequence_privilege has_function_privilege pg_has_role pg_size_pretty
-    pg_table_size pg_relation_size pg_total_relation_size pg_indexes_size pg_database_size
-    pg_tablespace_size obj_description col_description shobj_description to_regclass to_regtype to_regnamespace
-    quote_ident quote_literal pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all
-    pg_try_advisory_lock pg_cancel_backend pg_terminate_backend txid_current pg_my_temp_schema
-    pg_export_snapshot pg_client_encoding pg_tablespace_location pg_relation_is_publishable
+    pg_get_viewdef pg_get_indexdef pg_get_constraintdef pg_get_functiondef
+    pg_get_serial_sequence pg_table_is_visible pg_type_is_visible pg_encoding_to_char
+    pg_char_to_encoding getdatabaseencoding has_table_privilege has_schema_privilege
+    has_database_privilege has_column_privilege has_sequence_privilege has_function_privilege
+    pg_has_role pg_size_pretty pg_table_size pg_relation_size pg_total_relation_size
+    pg_indexes_size pg_database_size pg_tablespace_size obj_description col_description
+    shobj_description to_regclass to_regtype to_regnamespace quote_ident quote_literal
+    pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all pg_try_advisory_lock
+    pg_cancel_backend pg_terminate_backend txid_current pg_my_temp_schema pg_export_snapshot
+    pg_client_encoding pg_tablespace_location pg_relation_is_publishable
     pg_get_statisticsobjdef_columns pg_notify pg_current_xact_id""".split()  # noqa: SIM905
 )
 REG_TYPES: frozenset[str] = frozenset(

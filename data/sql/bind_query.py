@@ -241,7 +241,8 @@ class QueryBinder(FromBinder):
         select.windowed = any(isinstance(e, WindowExpr) for t in tops for e in walk(t))
         if select.having and not select.group:
             _make_aggregate(select)
-        if select.group or any(contains_aggregate(t) for t in tops) or select.having:
+        aggregated = group_sets is not None or any(contains_aggregate(t) for t in tops)
+        if select.group or aggregated or select.having:
             select.grouped = True
             check_grouping(select)
         if select.group:

@@ -119,7 +119,7 @@ def read_group_sets(
             factors.append([members(node)])
     binder.grouping = _GroupingMark
     if plain:
-        return None
+        return None if select.group else [[]]  # GROUP BY ()
     sets_ = [sorted(set(_joined(choice))) for choice in product(*factors)]
     if len(sets_) > GROUP_SETS_MAX:
         raise refuse(f"more than {GROUP_SETS_MAX} grouping sets")
