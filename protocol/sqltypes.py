@@ -15,6 +15,7 @@
 | INTERVAL_DS | int: microseconds; INTERVAL_YM: int: months |
 | BINARY VARBINARY BLOB | bytes |
 | BOOLEAN | int 0 or 1 |
+| ARRAY | str: JSON array of the elements' storage values (parameters and results, no columns) |
 
 SQL NULL is None for every kind.
 """
@@ -58,6 +59,7 @@ class Kind(IntEnum):
     INTERVAL_DS = 23
     INTERVAL_YM = 24
     JSON = 25
+    ARRAY = 26  # `length` is the Kind of the elements; see array_of
 
 
 ANY_SCALE = -128  # NUMBER without declared scale
@@ -109,6 +111,16 @@ BOOLEAN = SqlType(Kind.BOOLEAN)
 DATE = SqlType(Kind.DATE)
 TIMESTAMP = SqlType(Kind.TIMESTAMP, precision=6)
 UNKNOWN = SqlType(Kind.UNKNOWN)
+
+
+def array_of(element: SqlType) -> SqlType:
+    """The type of an array of such elements, their lengths left out."""
+    return SqlType(Kind.ARRAY, element.precision, element.scale, int(element.kind))
+
+
+def element_type(array: SqlType) -> SqlType:
+    """The type of an array's elements."""
+    return SqlType(Kind(array.length), array.precision, array.scale)
 
 
 def canonical_number(value: Decimal) -> str:

@@ -123,6 +123,8 @@ def _scaled(value: StorageValue, scale: int) -> bytes:
 
 
 def _float(value: StorageValue) -> bytes:
+    if value == "NaN":
+        return b"fnan"
     assert isinstance(value, float | int)
     if value != value or value in (float("inf"), float("-inf")):
         return b"f" + repr(value).encode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from data.sql.convert import int_digits, int_scale
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
 from data.sql.operators import call, is_moment, settle, to_dec, to_float, to_number, to_text
+from data.sql.single import NAN
 from protocol.errors import NotSupportedError, TypeMismatchError, UnknownFunctionError
 from protocol.sqltypes import (
     BIGINT,
@@ -128,7 +129,7 @@ class Aggregate:
     def sum(self, value: Expr) -> Expr:
         """SUM, exact."""
         if value.type.kind in FLOAT_KINDS:
-            return self.primitive("sum", (to_float(value),), DOUBLE, "sum")
+            return self._float_sum(to_float(value))
         if value.type.kind is Kind.INTERVAL_DS:
             return self.primitive("sum", (value,), value.type, "sum")
         scale = int_scale(value.type)
@@ -148,6 +149,16 @@ class Aggregate:
         )
         return call(f"tg_join_sum({{0}}, {{1}}, {scale})", high, low, type_=NUMBER)
 
+    def _float_sum(self, value: Expr) -> Expr:
+        """SQLite takes the text NaN for 0 and makes NULL of inf - inf: both are NaN."""
+        total = self.primitive("sum", (value,), DOUBLE, "sum")
+        largest = self.primitive("max", (value,), DOUBLE, "max")
+        text = (
+            f"CASE WHEN {{1}} = '{NAN}' THEN {{1}} "
+            f"WHEN {{1}} IS NOT NULL THEN ifnull({{0}}, '{NAN}') END"
+        )
+        return call(text, total, largest, type_=DOUBLE)
+
     def _decimal_sum(self, value: Expr) -> Expr:
         total = self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
         return call("tg_num({0})", total, type_=NUMBER)
@@ -156,7 +167,7 @@ class Aggregate:
         count = self.primitive("count", (value,), BIGINT, "sum")
         total = self.sum(value)
         if value.type.kind in FLOAT_KINDS:
-            return call("({0} / nullif({1}, 0))", total, count, type_=DOUBLE)
+            return call("tg_fdiv({0}, nullif({1}, 0))", total, count, type_=DOUBLE)
         if value.type.kind is Kind.INTERVAL_DS:
             return call("({0} / nullif({1}, 0))", total, count, type_=value.type)
         return call("tg_avg({0}, {1})", to_dec(total), count, type_=NUMBER)

@@ -1,16 +1,19 @@
 """SQL functions: name → how a call with these typed arguments is written in SQLite. Pure.
 
-Aggregates are in data/sql/aggregates.py. Others are refused.
+The everyday ones are here; the families math, text, dates, floats, JSON, arrays have modules of
+their own (…_functions.py). Aggregates are in data/sql/aggregates.py. Others are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from data.sql import datetimes
+from data.sql.builders import MONTHS, SPAN, Builder, Entry, const_text, fn, moment_arg, special
 from data.sql.convert import int_digits, int_scale
+from data.sql.date_functions import DATE_CALLS
 from data.sql.datetimes import DAY_US
+from data.sql.floats import FLOAT_CALLS
 from data.sql.ir import Call, ConstExpr, Expr, SpecialExpr
+from data.sql.math_functions import MATH_CALLS, by_representation
 from data.sql.operators import (
     call,
     cast,
@@ -31,11 +34,13 @@ from data.sql.operators import (
     unify,
 )
 from data.sql.plan_types import Special
+from data.sql.text_functions import TEXT_CALLS
 from data.sql.type_names import type_text
 from protocol.errors import DatetimeError, ParameterError, UnknownFunctionError
 from protocol.sqltypes import (
     BIGINT,
     BOOLEAN,
+    BYTES_KINDS,
     DATE,
     DOUBLE,
     FLOAT_KINDS,
@@ -49,65 +54,7 @@ from protocol.sqltypes import (
     SqlType,
 )
 
-Builder = Callable[[list[Expr]], Expr]
-SPAN = SqlType(Kind.INTERVAL_DS)
-MONTHS = SqlType(Kind.INTERVAL_YM)
 TODAY = SpecialExpr(Special("today"), DATE)
-
-
-def special(name: str, type_: SqlType) -> Builder:
-    """A value the executor supplies."""
-    return lambda _args: SpecialExpr(Special(name), type_)
-
-
-def const_text(expr: Expr) -> str | None:
-    """The text of a string literal, None for anything else."""
-    if isinstance(expr, ConstExpr) and type(expr.value) is str:
-        return expr.value
-    return None
-
-
-def _texts(function: str, result: SqlType = VARCHAR) -> Builder:
-    """All arguments as text."""
-
-    def build(args: list[Expr]) -> Expr:
-        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
-        return Call(f"{function}({marks})", tuple(to_text(a) for a in args), result)
-
-    return build
-
-
-def _text_then_ints(function: str, result: SqlType = VARCHAR, texts: int = 1) -> Builder:
-    """First `texts` arguments as text, the others as integers."""
-
-    def build(args: list[Expr]) -> Expr:
-        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
-        typed = [to_text(a) if i < texts else to_int(a) for i, a in enumerate(args)]
-        return Call(f"{function}({marks})", tuple(typed), result)
-
-    return build
-
-
-def _mixed(function: str, kinds: str, result: SqlType) -> Builder:
-    """`kinds`: one letter per argument, "t" text or "i" integer."""
-
-    def build(args: list[Expr]) -> Expr:
-        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
-        typed = [to_text(a) if k == "t" else to_int(a) for a, k in zip(args, kinds, strict=False)]
-        return Call(f"{function}({marks})", tuple(typed), result)
-
-    return build
-
-
-def _decimals(function: str, result: SqlType = NUMBER) -> Builder:
-    """All arguments as NUMBER."""
-
-    def build(args: list[Expr]) -> Expr:
-        marks = ", ".join(f"{{{i}}}" for i in range(len(args)))
-        typed = tuple(to_dec(to_number(settle(a, NUMBER))) for a in args)
-        return Call(f"{function}({marks})", typed, result)
-
-    return build
 
 
 def _same_length(function: str) -> Builder:
@@ -197,7 +144,7 @@ def _mod(args: list[Expr]) -> Expr:
         if type_.kind is Kind.NUMBER and Kind.NUMBER is not left.type.kind:
             type_ = left.type
         return call("tg_imod({0}, {1})", left, right, type_=type_)
-    return call("tg_mod({0}, {1})", to_dec(left), to_dec(right), type_=NUMBER)
+    return by_representation("tg_mod", "tg_fmod")([left, right])
 
 
 def _float_function(name: str) -> Builder:
@@ -387,10 +334,6 @@ def _extract_span(part: str, value: Expr) -> Expr:
     return call(texts[part][0], value, type_=texts[part][1])
 
 
-def _moment_arg(expr: Expr) -> Expr:
-    return expr if is_moment(expr) else cast(expr, TIMESTAMP)
-
-
 def _date_part(args: list[Expr]) -> Expr:
     part = const_text(args[0])
     if part is None:
@@ -400,7 +343,7 @@ def _date_part(args: list[Expr]) -> Expr:
 
 def _pg_date_trunc(args: list[Expr]) -> Expr:
     unit = (const_text(args[0]) or "").lower()
-    value = _moment_arg(args[1])
+    value = moment_arg(args[1])
     models = {"week": "IW", "day": "DD", "month": "MM", "year": "YYYY", "hour": "HH24"}
     model = models.get(unit) or {"minute": "MI", "second": "SS", "quarter": "Q"}.get(unit)
     if model is None:
@@ -416,7 +359,7 @@ def _concat(args: list[Expr]) -> Expr:
 
 
 def _add_months(args: list[Expr]) -> Expr:
-    value = _moment_arg(args[0])
+    value = moment_arg(args[0])
     months = to_dec(to_number(settle(args[1], NUMBER)))
     type_ = value.type if value.type.kind is Kind.TT_DATE else DATE
     return call("tg_add_months({0}, {1})", value, months, type_=type_)
@@ -428,21 +371,48 @@ def _literal_moment(type_: SqlType) -> Builder:
 
 def _length(args: list[Expr]) -> Expr:
     value = args[0]
-    if value.type.kind in (Kind.VARBINARY, Kind.BINARY):
+    if value.type.kind in BYTES_KINDS:
         return call("length({0})", value, type_=INTEGER)
     return call("tg_length({0})", to_text(value), type_=INTEGER)
 
 
+def _lengthb(args: list[Expr]) -> Expr:
+    if args[0].type.kind in BYTES_KINDS:
+        return _length(args)
+    return call("tg_lengthb({0})", to_text(args[0]), type_=INTEGER)
+
+
 def _regexp_replace(args: list[Expr]) -> Expr:
-    kinds = "tttiit"
-    return _mixed("tg_regexp_replace", kinds, VARCHAR)(args)
+    """Oracle's (text, pattern, by, start, occurrence, flags); PostgreSQL's (…, by, flags)."""
+    flags = const_text(args[3]) if len(args) == 4 else None
+    if flags is not None and not flags.strip().lstrip("-").isdigit():
+        occurrence = ConstExpr(0 if "g" in flags else 1, INTEGER)
+        args = [*args[:3], ConstExpr(1, INTEGER), occurrence, args[3]]
+    return _ORACLE_REPLACE[2](args)
+
+
+_ORACLE_REPLACE = fn("tg_regexp_replace", "ttt?iit")
+
+
+def _to_char_raw(args: list[Expr]) -> Expr:
+    """RAWTOHEX: of a text, the hexadecimal form of its bytes."""
+    value = args[0] if args[0].type.kind in BYTES_KINDS else to_text(args[0])
+    return call("hex({0})", value, type_=VARCHAR)
+
+
+def _count_nulls(test: str) -> Builder:
+    def build(args: list[Expr]) -> Expr:
+        text = " + ".join(f"({test.format(f'{{{i}}}')})" for i in range(len(args)))
+        return Call(f"({text})", tuple(settle(a, VARCHAR) for a in args), INTEGER)
+
+    return build
 
 
 def _cast_to(type_: SqlType) -> Builder:
     return lambda args: cast(args[0], type_)
 
 
-FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
+FUNCTIONS: dict[str, Entry] = {
     # choice
     "COALESCE": (1, 255, coalesce),
     "NVL": (2, 2, coalesce),
@@ -457,58 +427,55 @@ FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
     "LOWER": (1, 1, _same_length("tg_lower")),
     "INITCAP": (1, 1, _same_length("tg_initcap")),
     "REVERSE": (1, 1, _same_length("tg_reverse")),
-    "SUBSTR": (2, 3, _text_then_ints("tg_substr")),
-    "SUBSTRB": (2, 3, _text_then_ints("tg_substrb")),
-    "INSTR": (2, 4, _text_then_ints("tg_instr", INTEGER, 2)),
-    "INSTRB": (2, 4, _text_then_ints("tg_instr", INTEGER, 2)),
-    "STRPOS": (2, 2, _text_then_ints("tg_instr", INTEGER, 2)),
-    "LPAD": (2, 3, _mixed("tg_lpad", "tit", VARCHAR)),
-    "RPAD": (2, 3, _mixed("tg_rpad", "tit", VARCHAR)),
-    "LTRIM": (1, 2, _texts("tg_ltrim")),
-    "RTRIM": (1, 2, _texts("tg_rtrim")),
-    "BTRIM": (1, 2, _texts("tg_trim")),
-    "REPLACE": (2, 3, _texts("tg_replace")),
-    "TRANSLATE": (3, 3, _texts("tg_translate")),
+    "SUBSTR": fn("tg_substr", "tii?"),
+    "SUBSTRB": fn("tg_substrb", "tii?"),
+    "INSTR": fn("tg_instr", "tti?i", INTEGER),
+    "STRPOS": fn("tg_instr", "tt", INTEGER),
+    "LPAD": fn("tg_lpad", "tit?"),
+    "RPAD": fn("tg_rpad", "tit?"),
+    "LTRIM": fn("tg_ltrim", "tt?"),
+    "RTRIM": fn("tg_rtrim", "tt?"),
+    "BTRIM": fn("tg_trim", "tt?"),
+    "REPLACE": fn("tg_replace", "ttt?"),
+    "TRANSLATE": fn("tg_translate", "ttt"),
     "CONCAT": (1, 255, _concat),
     "LENGTH": (1, 1, _length),
     "CHAR_LENGTH": (1, 1, _length),
     "CHARACTER_LENGTH": (1, 1, _length),
-    "LENGTHB": (1, 1, _texts("tg_lengthb", INTEGER)),
-    "OCTET_LENGTH": (1, 1, _texts("tg_lengthb", INTEGER)),
-    "ASCII": (1, 1, _texts("tg_ascii", INTEGER)),
-    "ASCIISTR": (1, 1, _texts("", VARCHAR)),
-    "CHR": (1, 1, _text_then_ints("tg_chr", VARCHAR, 0)),
-    "NCHR": (1, 1, _text_then_ints("tg_chr", VARCHAR, 0)),
-    "UNISTR": (1, 1, _texts("", VARCHAR)),
-    "REPEAT": (2, 2, _text_then_ints("tg_repeat")),
-    "LEFT": (2, 2, _text_then_ints("tg_left")),
-    "RIGHT": (2, 2, _text_then_ints("tg_right")),
-    "SPLIT_PART": (3, 3, _mixed("tg_split_part", "tti", VARCHAR)),
-    "MD5": (1, 1, _texts("tg_md5")),
-    "REGEXP_LIKE": (2, 3, _texts("tg_regexp_like", BOOLEAN)),
-    "REGEXP_SUBSTR": (2, 6, _mixed("tg_regexp_substr", "ttiiti", VARCHAR)),
-    "REGEXP_INSTR": (2, 6, _mixed("tg_regexp_instr", "ttiiit", INTEGER)),
+    "LENGTHB": (1, 1, _lengthb),
+    "OCTET_LENGTH": (1, 1, _lengthb),
+    "ASCII": fn("tg_ascii", "t", INTEGER),
+    "CHR": fn("tg_chr", "i"),
+    "NCHR": fn("tg_chr", "i"),
+    "REPEAT": fn("tg_repeat", "ti"),
+    "LEFT": fn("tg_left", "ti"),
+    "RIGHT": fn("tg_right", "ti"),
+    "SPLIT_PART": fn("tg_split_part", "tti"),
+    "MD5": fn("tg_md5", "t"),
+    "REGEXP_LIKE": fn("tg_regexp_like", "ttt?", BOOLEAN),
+    "REGEXP_SUBSTR": fn("tg_regexp_substr", "tti?iti"),
+    "REGEXP_INSTR": fn("tg_regexp_instr", "tti?iit", INTEGER),
     "REGEXP_REPLACE": (2, 6, _regexp_replace),
-    "REGEXP_COUNT": (2, 4, _mixed("tg_regexp_count", "ttit", INTEGER)),
+    "REGEXP_COUNT": fn("tg_regexp_count", "tti?t", INTEGER),
     # numbers
     "ABS": (1, 1, _abs),
     "MOD": (2, 2, _mod),
-    "SIGN": (1, 1, _decimals("tg_sign", INTEGER)),
-    "POWER": (2, 2, _decimals("tg_power")),
-    "POW": (2, 2, _decimals("tg_power")),
-    "SQRT": (1, 1, _decimals("tg_sqrt")),
-    "EXP": (1, 1, _decimals("tg_exp")),
-    "LN": (1, 1, _decimals("tg_ln")),
-    "LOG": (2, 2, _decimals("tg_log")),
+    "SIGN": fn("tg_sign", "n", INTEGER),
+    "POWER": (2, 2, by_representation("tg_power", "tg_fpower")),
+    "POW": (2, 2, by_representation("tg_power", "tg_fpower")),
+    "SQRT": (1, 1, by_representation("tg_sqrt", "tg_fsqrt")),
+    "EXP": (1, 1, by_representation("tg_exp", "tg_fexp")),
+    "LN": (1, 1, by_representation("tg_ln", "tg_fln")),
+    "LOG": fn("tg_log", "nn", NUMBER),
     "ROUND": (1, 2, _rounding("tg_round", "tg_date_round")),
     "TRUNC": (1, 2, _rounding("tg_trunc", "tg_date_trunc")),
     "TRUNCATE": (1, 2, _rounding("tg_trunc", "tg_date_trunc")),
     "CEIL": (1, 1, _to_whole("tg_ceil")),
     "CEILING": (1, 1, _to_whole("tg_ceil")),
     "FLOOR": (1, 1, _to_whole("tg_floor")),
-    "BITAND": (2, 2, _decimals("tg_bitand", BIGINT)),
-    "BITOR": (2, 2, _decimals("tg_bitor", BIGINT)),
-    "WIDTH_BUCKET": (4, 4, _decimals("tg_width_bucket", INTEGER)),
+    "BITAND": fn("tg_bitand", "nn", BIGINT),
+    "BITOR": fn("tg_bitor", "nn", BIGINT),
+    "WIDTH_BUCKET": fn("tg_width_bucket", "nnnn", INTEGER),
     **{
         n.upper(): (1, 1, _float_function(n)) for n in ("sin", "cos", "tan", "asin", "acos", "atan")
     },
@@ -522,55 +489,60 @@ FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
     "TO_NUMBER": (1, 2, _to_number),
     "TO_DATE": (1, 3, _to_moment(DATE)),
     "TO_TIMESTAMP": (1, 2, _to_moment(TIMESTAMP)),
-    "TO_BINARY_DOUBLE": (1, 1, lambda args: to_float(settle(args[0], DOUBLE))),
-    "TO_BINARY_FLOAT": (1, 1, _cast_to(SqlType(Kind.BINARY_FLOAT))),
-    "HEXTORAW": (1, 1, _texts("tg_hextoraw", SqlType(Kind.VARBINARY))),
-    "RAWTOHEX": (1, 1, lambda args: call("hex({0})", args[0], type_=VARCHAR)),
+    "HEXTORAW": fn("tg_hextoraw", "t", SqlType(Kind.VARBINARY)),
+    "RAWTOHEX": (1, 1, _to_char_raw),
     "NUMTODSINTERVAL": (2, 2, _num_to_interval(_UNITS_US, SPAN)),
     "NUMTOYMINTERVAL": (2, 2, _num_to_interval({"YEAR": 12, "MONTH": 1}, MONTHS)),
     "TO_DSINTERVAL": (1, 1, _cast_to(SPAN)),
     "TO_YMINTERVAL": (1, 1, _cast_to(MONTHS)),
     # moments
-    "SYSDATE": (0, 0, special("sysdate", DATE)),
-    "ORA_SYSDATE": (0, 0, special("sysdate", DATE)),
-    "TT_SYSDATE": (0, 0, special("systimestamp", SqlType(Kind.TT_TIMESTAMP, precision=6))),
-    "SYSTIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "CURRENT_TIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "LOCALTIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "NOW": (0, 0, special("systimestamp", TIMESTAMP)),
-    "TRANSACTION_TIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "STATEMENT_TIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "CLOCK_TIMESTAMP": (0, 0, special("systimestamp", TIMESTAMP)),
-    "GETDATE": (0, 0, special("systimestamp", TIMESTAMP)),
-    "CURRENT_DATE": (0, 0, special("today", SqlType(Kind.TT_DATE))),
+    "SYSDATE": special("sysdate", DATE),
+    "ORA_SYSDATE": special("sysdate", DATE),
+    "TT_SYSDATE": special("systimestamp", SqlType(Kind.TT_TIMESTAMP, precision=6)),
+    "SYSTIMESTAMP": special("systimestamp", TIMESTAMP),
+    "CURRENT_TIMESTAMP": special("systimestamp", TIMESTAMP),
+    "LOCALTIMESTAMP": special("systimestamp", TIMESTAMP),
+    "NOW": special("systimestamp", TIMESTAMP),
+    "TRANSACTION_TIMESTAMP": special("systimestamp", TIMESTAMP),
+    "STATEMENT_TIMESTAMP": special("systimestamp", TIMESTAMP),
+    "CLOCK_TIMESTAMP": special("systimestamp", TIMESTAMP),
+    "GETDATE": special("systimestamp", TIMESTAMP),
+    "CURRENT_DATE": special("today", SqlType(Kind.TT_DATE)),
     "ADD_MONTHS": (2, 2, _add_months),
     "MONTHS_BETWEEN": (
         2,
         2,
         lambda args: call(
-            "tg_months_between({0}, {1})", _moment_arg(args[0]), _moment_arg(args[1]), type_=NUMBER
+            "tg_months_between({0}, {1})", moment_arg(args[0]), moment_arg(args[1]), type_=NUMBER
         ),
     ),
-    "LAST_DAY": (1, 1, lambda args: call("tg_last_day({0})", _moment_arg(args[0]), type_=DATE)),
+    "LAST_DAY": (1, 1, lambda args: call("tg_last_day({0})", moment_arg(args[0]), type_=DATE)),
     "NEXT_DAY": (
         2,
         2,
         lambda args: call(
-            "tg_next_day({0}, {1})", _moment_arg(args[0]), to_text(args[1]), type_=DATE
+            "tg_next_day({0}, {1})", moment_arg(args[0]), to_text(args[1]), type_=DATE
         ),
     ),
     "DATE_PART": (2, 2, _date_part),
     "DATE_TRUNC": (2, 2, _pg_date_trunc),
     "DATE": (1, 1, _cast_to(SqlType(Kind.TT_DATE))),
     # session
-    "USER": (0, 0, special("user", SqlType(Kind.VARCHAR, length=63))),
-    "CURRENT_USER": (0, 0, special("user", SqlType(Kind.VARCHAR, length=63))),
-    "SESSION_USER": (0, 0, special("user", SqlType(Kind.VARCHAR, length=63))),
-    "CURRENT_ROLE": (0, 0, special("user", SqlType(Kind.VARCHAR, length=63))),
-    "CURRENT_SCHEMA": (0, 0, special("schema", SqlType(Kind.VARCHAR, length=63))),
-    "CURRENT_DATABASE": (0, 0, special("database", SqlType(Kind.VARCHAR, length=63))),
-    "CURRENT_CATALOG": (0, 0, special("database", SqlType(Kind.VARCHAR, length=63))),
-    "PG_BACKEND_PID": (0, 0, special("session_id", INTEGER)),
+    "USER": special("user", SqlType(Kind.VARCHAR, length=63)),
+    "CURRENT_USER": special("user", SqlType(Kind.VARCHAR, length=63)),
+    "SESSION_USER": special("user", SqlType(Kind.VARCHAR, length=63)),
+    "CURRENT_ROLE": special("user", SqlType(Kind.VARCHAR, length=63)),
+    "CURRENT_SCHEMA": special("schema", SqlType(Kind.VARCHAR, length=63)),
+    "CURRENT_DATABASE": special("database", SqlType(Kind.VARCHAR, length=63)),
+    "CURRENT_CATALOG": special("database", SqlType(Kind.VARCHAR, length=63)),
+    "PG_BACKEND_PID": special("session_id", INTEGER),
+    "PG_TYPEOF": (1, 1, lambda args: ConstExpr(type_text(args[0].type).lower(), VARCHAR)),
+    "NUM_NULLS": (1, 99, _count_nulls("{} IS NULL")),
+    "NUM_NONNULLS": (1, 99, _count_nulls("{} IS NOT NULL")),
+    **FLOAT_CALLS,
+    **MATH_CALLS,
+    **TEXT_CALLS,
+    **DATE_CALLS,
     # literals the token pass wrote as calls
     "LITERAL_DATE": (1, 1, _literal_moment(DATE)),
     "LITERAL_TT_DATE": (1, 1, _literal_moment(SqlType(Kind.TT_DATE))),
@@ -585,21 +557,21 @@ FUNCTIONS: dict[str, tuple[int, int, Builder]] = {
         1,
         lambda args: ConstExpr(bytes.fromhex(const_text(args[0]) or ""), SqlType(Kind.VARBINARY)),
     ),
-    "DOUBLE_LITERAL": (1, 1, lambda args: cast(args[0], DOUBLE)),
-    "FLOAT_LITERAL": (1, 1, lambda args: cast(args[0], SqlType(Kind.BINARY_FLOAT))),
 }
 
-VOLATILE = frozenset({"RANDOM", "DBMS_RANDOM"})
+_PG_DECODE = fn("tg_decode", "tt", SqlType(Kind.VARBINARY))
 
 
 def build_call(name: str, args: list[Expr], position: int = 0) -> Expr:
     """The expression of a function call. Raises UnknownFunctionError, TypeMismatchError."""
     known = FUNCTIONS.get(name)
     if name == "LOG" and len(args) == 1:
-        return _decimals("tg_log")([number_const("10"), args[0]])
+        return FUNCTIONS["LOG10"][2](args)
     if name == "RANDOM" and not args:
         text = "(abs(random() % 1000000000000000) / 1000000000000000.0)"
         return Call(text, (), DOUBLE, volatile=True)
+    if name == "DECODE" and len(args) == 2:  # PostgreSQL's decode(text, 'hex')
+        return _PG_DECODE[2](args)
     if known is None:
         raise UnknownFunctionError(f"function {name.lower()} does not exist", position=position)
     least, most, builder = known

@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
 from data.sql import datetimes, numbers
 from data.sql.datetimes import DAY_US, SECOND_US
+from data.sql.single import NAN, double_value, single
 from data.sql.type_names import type_text
-from protocol.errors import InvalidTextError, StringTooLongError, TypeMismatchError
+from protocol.arrays import array_text, split_array
+from protocol.errors import (
+    InvalidTextError,
+    OutOfRangeError,
+    StringTooLongError,
+    TypeMismatchError,
+)
 from protocol.sqltypes import (
     BYTES_KINDS,
     FLOAT_KINDS,
@@ -23,6 +32,7 @@ from protocol.sqltypes import (
     Kind,
     SqlType,
     StorageValue,
+    element_type,
 )
 
 Convert = Callable[[StorageValue], StorageValue]
@@ -65,10 +75,14 @@ def converter(source: SqlType, target: SqlType) -> Convert | None:
     kind = target.kind
     if kind is Kind.UNKNOWN:
         return None
+    if kind is Kind.JSON:
+        return _to_json(source)
     if kind in TEXT_KINDS:
         return _to_text(source, target)
     if source.kind in TEXT_KINDS:
         return _from_text(target)
+    if kind is Kind.ARRAY and source.kind is Kind.ARRAY:
+        return convert_array(source, target)
     if kind in NUMERIC_KINDS:
         return _to_number(source, target)
     if kind in MICROSECOND_KINDS and source.kind in MICROSECOND_KINDS:
@@ -77,8 +91,8 @@ def converter(source: SqlType, target: SqlType) -> Convert | None:
         return _fit_bytes(target) if target.length else None
     if kind is source.kind:
         return None
-    if kind is Kind.BOOLEAN and source.kind in INTEGER_KINDS:
-        return lambda value: int(value != 0)
+    if kind is Kind.BOOLEAN and source.kind in NUMERIC_KINDS:
+        return lambda value: int(value not in (0, "0", 0.0))
     if kind is Kind.TT_TIME and source.kind in MICROSECOND_KINDS:
         return lambda value: value % DAY_US  # type: ignore[operator]
     raise TypeMismatchError(
@@ -114,18 +128,33 @@ def text_of(sql_type: SqlType) -> Callable[[StorageValue], str]:
     if kind is Kind.BOOLEAN:
         return lambda value: "true" if value else "false"
     if kind in FLOAT_KINDS:
-        return float_text
+        return single_text if kind is Kind.BINARY_FLOAT else float_text
     if kind is Kind.INTERVAL_DS:
         return lambda value: interval_text(value)  # type: ignore[arg-type]
     if kind is Kind.INTERVAL_YM:
         return lambda value: months_text(value)  # type: ignore[arg-type]
+    if kind is Kind.ARRAY:
+        return _array_text(element_type(sql_type))
     return str
 
 
 def float_text(value: StorageValue) -> str:
     """Shortest text that reads back the same; whole numbers without ".0"."""
     text = repr(float(value))  # type: ignore[arg-type]
-    return text.removesuffix(".0")
+    return _FLOAT_WORDS.get(text) or text.removesuffix(".0")
+
+
+_FLOAT_WORDS = {"nan": NAN, "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def single_text(value: StorageValue) -> str:
+    """The same of a float of 32 bits."""
+    number = float(value)  # type: ignore[arg-type]
+    for digits in range(6, 10):
+        text = f"{number:.{digits}g}"
+        if single(text) == number:
+            return _FLOAT_WORDS.get(text) or text
+    return float_text(value)
 
 
 def interval_text(us: int) -> str:
@@ -172,6 +201,8 @@ def _from_text(target: SqlType) -> Convert:
 
 def _text_parser(target: SqlType) -> Convert:
     kind = target.kind
+    if kind is Kind.BINARY_FLOAT:
+        return lambda v: _narrow(_float(v))
     if kind in FLOAT_KINDS:
         return _float
     if kind in NUMERIC_KINDS:
@@ -189,14 +220,27 @@ def _text_parser(target: SqlType) -> Convert:
         return lambda v: datetimes.parse_interval(v)  # type: ignore[arg-type]
     if kind is Kind.INTERVAL_YM:
         return lambda v: datetimes.parse_months(v)  # type: ignore[arg-type]
+    if kind is Kind.ARRAY:
+        return _array_of_text(element_type(target))
     raise TypeMismatchError(f"text cannot become {type_text(target)}")
 
 
-def _float(value: StorageValue) -> float:
+def _float(value: StorageValue) -> float | str:
     try:
-        return float(value)  # type: ignore[arg-type]
+        return double_value(float(value))  # type: ignore[arg-type]
     except ValueError:
         raise InvalidTextError(f'invalid number: "{value!s:.60}"') from None
+
+
+def _narrow(value: StorageValue) -> float | str:
+    """As a BINARY_FLOAT; a finite number beyond it is refused."""
+    narrow = single(value)
+    if narrow in _INFINITE and value not in _INFINITE:
+        raise OutOfRangeError("value out of range for type BINARY_FLOAT")
+    return narrow
+
+
+_INFINITE = (math.inf, -math.inf)
 
 
 def _boolean(value: StorageValue) -> int:
@@ -231,6 +275,64 @@ def _fit_bytes(target: SqlType) -> Convert:
     return fit
 
 
+# -- arrays and JSON ------------------------------------------------------------------------------
+def convert_array(source: SqlType, target: SqlType) -> Convert | None:
+    """An array with elements of another type."""
+    inner = converter(element_type(source), element_type(target))
+    if inner is None:
+        return None
+
+    def convert(value: StorageValue) -> StorageValue:
+        return json.dumps([None if v is None else inner(v) for v in json.loads(str(value))])
+
+    return convert
+
+
+def _array_text(element: SqlType) -> Callable[[StorageValue], str]:
+    show = text_of(element)
+
+    def text(value: StorageValue) -> str:
+        return array_text(None if v is None else show(v) for v in json.loads(str(value)))
+
+    return text
+
+
+def _array_of_text(element: SqlType) -> Convert:
+    inner = converter(SqlType(Kind.VARCHAR), element)
+
+    def convert(value: StorageValue) -> StorageValue:
+        items = split_array(str(value))
+        return json.dumps([i if i is None or inner is None else inner(i) for i in items])
+
+    return convert
+
+
+def _to_json(source: SqlType) -> Convert | None:
+    """Texts must be JSON; numbers and truth values are."""
+    if source.kind is Kind.JSON:
+        return None
+    if source.kind in TEXT_KINDS:
+        return check_json
+    if source.kind in NUMERIC_KINDS or source.kind is Kind.BOOLEAN:
+        return text_of(source)
+    raise TypeMismatchError(f"a value of type {type_text(source)} cannot become JSON")
+
+
+def check_json(value: StorageValue) -> StorageValue:
+    """The text if it is JSON. Raises InvalidTextError."""
+    if value == "":
+        return None
+    try:
+        json.loads(str(value), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise InvalidTextError(f'invalid input syntax for type JSON: "{value!s:.60}"') from None
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
 # -- numbers and moments --------------------------------------------------------------------------
 def _to_number(source: SqlType, target: SqlType) -> Convert | None:
     if source.kind is Kind.BOOLEAN:
@@ -248,12 +350,9 @@ def _to_number(source: SqlType, target: SqlType) -> Convert | None:
             return None
         return lambda v: numbers.store_int(v, scale, target)  # type: ignore[arg-type]
     if target.kind in FLOAT_KINDS:
-        if source.kind in FLOAT_KINDS:
-            return None
-        if scale is not None:
-            unit = numbers.POW10[scale]
-            return lambda v: v / unit
-        return lambda v: float(v)  # type: ignore[arg-type]
+        return _number_to_float(source, target, scale)
+    if source.kind in FLOAT_KINDS and target.kind in INTEGER_KINDS:
+        return lambda v: _float_to_int(v, target)
     if scale is not None and not target.precision:
         return lambda v: numbers.from_scaled(v, scale)  # type: ignore[arg-type]
     if scale is not None:
@@ -261,6 +360,23 @@ def _to_number(source: SqlType, target: SqlType) -> Convert | None:
     if source == target or (source.kind is Kind.NUMBER and target == SqlType(Kind.NUMBER)):
         return None
     return lambda v: numbers.store_decimal(numbers.to_decimal(v), target)
+
+
+def _number_to_float(source: SqlType, target: SqlType, scale: int | None) -> Convert | None:
+    narrow = target.kind is Kind.BINARY_FLOAT
+    if source.kind in FLOAT_KINDS:
+        return _narrow if narrow and source.kind is not target.kind else None
+    unit = 1 if scale is None else numbers.POW10[scale]
+
+    def convert(value: StorageValue) -> StorageValue:
+        number = float(value) if scale is None else value / unit  # type: ignore[arg-type,operator]
+        return _narrow(number) if narrow else number
+
+    return convert
+
+
+def _float_to_int(value: StorageValue, target: SqlType) -> StorageValue:
+    return numbers.store_decimal(numbers.to_decimal(value), target)
 
 
 _ORDER = (Kind.TINYINT, Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT)

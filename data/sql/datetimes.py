@@ -108,16 +108,22 @@ def _clock_us(hour: str | None, minute: str | None, second: str | None, frac: st
     return ((h * 60 + m) * 60 + s) * SECOND_US + int(((frac or "") + "000000")[:6])
 
 
+def zone_us(offset: str) -> int:
+    """+02:00, -5 → microseconds east of UTC. Raises DatetimeError."""
+    match = re.fullmatch(r"([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?", offset.strip())
+    if match is None:
+        raise DatetimeError(f'not an offset from UTC: "{offset[:60]}"')
+    sign, hours, minutes, seconds = match.groups()
+    us = int(hours) * HOUR_US + int(minutes or 0) * MINUTE_US + int(seconds or 0) * SECOND_US
+    return us if sign == "+" else -us
+
+
 def parse_moment(text: str) -> int:
     """ISO text ("2024-01-31 10:00:00.5+01") or "31-JAN-2024"; an offset is converted to UTC."""
     if match := _ISO.match(text):
         year, month, day, hour, minute, second, fraction, offset = match.groups()
         us = to_us(int(year), int(month), int(day), _clock_us(hour, minute, second, fraction))
-        if offset and offset not in "zZ":
-            digits = offset[1:].replace(":", "")
-            shift = int(digits[:2]) * HOUR_US + int(digits[2:4] or 0) * MINUTE_US
-            us -= shift if offset[0] == "+" else -shift
-        return us
+        return us - zone_us(offset) if offset and offset not in "zZ" else us
     if match := _ORACLE.match(text):
         day, name, year, hour, minute, second = match.groups()
         return to_us(
@@ -187,6 +193,15 @@ def month_number(name: str) -> int:
     raise DatetimeError(f'not a month: "{name}"')
 
 
+def weekday_number(name: str) -> int:
+    """MON or MONDAY → 0. Raises DatetimeError."""
+    upper = name.strip().upper()
+    for number, day in enumerate(DAYS):
+        if upper in (day, day[:3]):
+            return number
+    raise DatetimeError(f'not a day of the week: "{name}"')
+
+
 def full_year(text: str) -> int:
     """A year; of two digits as RR does: 00-49 is 20xx, 50-99 is 19xx."""
     year = int(text)
@@ -235,9 +250,7 @@ def month_parts(us: int) -> tuple[int, int, int, bool]:
 
 def next_day(us: int, name: str) -> int:
     """The next weekday of that name (MON or MONDAY) after `us`."""
-    wanted = next((i for i, d in enumerate(DAYS) if name.strip().upper() in (d, d[:3])), None)
-    if wanted is None:
-        raise DatetimeError(f'not a day of the week: "{name}"')
+    wanted = weekday_number(name)
     days, rest = divmod(us, DAY_US)
     ahead = (wanted - day_of(days).weekday() - 1) % 7 + 1
     return check((days + ahead) * DAY_US + rest)

@@ -1,43 +1,51 @@
-"""Format models of TO_CHAR, TO_DATE, TO_TIMESTAMP and TO_NUMBER. Pure."""
+"""Format models of dates: TO_CHAR(date, model), TO_DATE and TO_TIMESTAMP(text, model). Pure.
+
+All elements that Oracle and TimesTen document, with FM, FX, TH, SP and SPTH; days and months are
+English. Years are 1 to 9999 AD. Models of numbers are in data/sql/number_formats.py.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache
 
 from data.sql import datetimes
 from data.sql.datetimes import DAY_US, DAYS, HOUR_US, MINUTE_US, MONTHS, SECOND_US
-from data.sql.numbers import round_decimal
-from protocol.errors import DatetimeError, InvalidTextError, ParameterError
+from data.sql.number_words import ordinal, ordinal_words, words, year_words
+from protocol.errors import DatetimeError, ParameterError
 
 _ELEMENT = re.compile(
     r"""(?P<fm>FM|FX)
-    | (?P<el>SYYYY|YYYY|Y,YYY|YEAR|YYY|YY|Y|RRRR|RR|IYYY|IYY|IY|I|MONTH|MON|MM|RM|DDD|DD|DAY|DY|D
-      |HH24|HH12|HH|MI|SSSSS|SS|FF\d?|AM|PM|A\.M\.|P\.M\.|Q|WW|IW|W|J|CC|BC|AD|TZH|TZM|TZR|TZD|US|MS
-      |X)(?P<th>TH(?![A-Z]))?
+    | (?P<el>SYYYY|YYYY|Y,YYY|SYEAR|YEAR|YYY|YY|Y|RRRR|RR|IYYY|IYY|IY|I|MONTH|MON|MM|RM|DDD|DD|DAY
+      |DY|DL|DS|D|TS|HH24|HH12|HH|MI|SSSSS|SS|FF[1-9]?|AM|PM|A\.M\.|P\.M\.|Q|WW|IW|W|J|SCC|CC
+      |BC|AD|B\.C\.|A\.D\.|TZH|TZM|TZR|TZD|US|MS|X)
+      (?P<suffix>SPTH|THSP|SP|TH)?
     | "(?P<quoted>[^"]*)"
     | (?P<other>[^A-Za-z"])""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WHOLE_MODELS = {"DS": "FMMM/DD/YYYYFM", "DL": "FMDay, Month FMDD, YYYY", "TS": "HH:MI:SS AM"}
 
 
 class _Element:
-    __slots__ = ("fill", "is_literal", "name", "ordinal", "text")
+    __slots__ = ("exact", "fill", "is_literal", "name", "suffix", "text")
 
-    def __init__(self, name: str, text: str, *, literal: bool, fill: bool, ordinal: bool) -> None:
+    def __init__(
+        self, name: str, text: str, *, literal: bool, fill: bool, exact: bool, suffix: str = ""
+    ) -> None:
         self.name = name
         self.text = text
         self.is_literal = literal
         self.fill = fill
-        self.ordinal = ordinal
+        self.exact = exact
+        self.suffix = suffix
 
 
 @lru_cache(maxsize=256)
 def _elements(model: str) -> tuple[_Element, ...]:
     found: list[_Element] = []
-    position, fill = 0, True
+    position, fill, exact = 0, True, False
     while position < len(model):
         match = _ELEMENT.match(model, position)
         if match is None:
@@ -46,13 +54,22 @@ def _elements(model: str) -> tuple[_Element, ...]:
         if match["fm"]:
             if match["fm"].upper() == "FM":
                 fill = not fill
+            else:
+                exact = not exact
         elif match["el"]:
             text = match["el"]
-            ordinal = bool(match["th"])
-            found.append(_Element(text.upper(), text, literal=False, fill=fill, ordinal=ordinal))
+            whole = _WHOLE_MODELS.get(text.upper())
+            if whole is not None:
+                found += _elements(whole)
+                continue
+            suffix = (match["suffix"] or "").upper().replace("THSP", "SPTH")
+            made = _Element(
+                text.upper(), text, literal=False, fill=fill, exact=exact, suffix=suffix
+            )
+            found.append(made)
         else:
             text = match["quoted"] if match["quoted"] is not None else match["other"]
-            found.append(_Element("", text, literal=True, fill=fill, ordinal=False))
+            found.append(_Element("", text, literal=True, fill=fill, exact=exact))
     return tuple(found)
 
 
@@ -61,21 +78,11 @@ def _cased(name: str, pattern: str) -> str:
     if pattern[0].islower():
         return name.lower()
     if len(pattern) > 1 and pattern[1].islower():
-        return name.capitalize()
+        return name.title()
     return name
 
 
-def _ordinal(text: str) -> str:
-    number = int(text)
-    if number % 100 in (11, 12, 13):
-        return text + "TH"
-    return text + {1: "ST", 2: "ND", 3: "RD"}.get(number % 10, "TH")
-
-
-def _roman(month: int) -> str:
-    return ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")[month - 1]
-
-
+# -- moments to text -------------------------------------------------------------------------------
 def moment_to_char(us: int, model: str) -> str:
     """TO_CHAR(date, model). Raises ParameterError for an unknown element."""
     out: list[str] = []
@@ -86,8 +93,21 @@ def moment_to_char(us: int, model: str) -> str:
         text = _part_text(us, element)
         if not element.fill and text[:1].isdigit():
             text = text.lstrip("0") or "0"
-        out.append(_ordinal(text) if element.ordinal else text)
+        elif not element.fill:
+            text = text.strip()
+        out.append(_suffixed(text, element) if element.suffix else text)
     return "".join(out)
+
+
+def _suffixed(text: str, element: _Element) -> str:
+    digits = text.strip().replace(",", "")
+    if not digits.isdigit():
+        raise ParameterError(f"{element.text} has no number for {element.suffix}")
+    if element.suffix == "TH":
+        shown = ordinal(digits)
+        return shown.lower() if any(c.islower() for c in element.text) else shown
+    spelled = words(int(digits)) if element.suffix == "SP" else ordinal_words(int(digits))
+    return _cased(spelled, element.text)
 
 
 def _part_text(us: int, element: _Element) -> str:
@@ -108,12 +128,19 @@ def _part_text(us: int, element: _Element) -> str:
     if name in ("AM", "PM", "A.M.", "P.M."):
         half = "PM" if rest >= DAY_US // 2 else "AM"
         return _cased(half if "." not in name else f"{half[0]}.M.", element.text)
+    if name in ("AD", "BC", "A.D.", "B.C."):
+        return _cased("A.D." if "." in name else "AD", element.text)
     if name.startswith("FF"):
         digits = int(name[2:]) if len(name) > 2 else 6
         return f"{rest % SECOND_US:06}".ljust(9, "0")[:digits]
     if name == "RM":
-        return _cased(_roman(day.month), element.text)
-    raise ParameterError(f'date format element not supported: "{element.text}"')
+        text = _cased(_ROMAN[day.month - 1], element.text)
+        return text.ljust(4) if element.fill else text
+    spelled = _cased(year_words(day.year), element.text)
+    return " " + spelled if name == "SYEAR" else spelled
+
+
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 
 
 def _calendar(us: int) -> tuple[int, int, int, int]:
@@ -130,7 +157,7 @@ _SIMPLE: dict[str, Callable[[int], str]] = {
     "YYYY": lambda us: f"{_calendar(us)[0]:04}",
     "SYYYY": lambda us: f" {_calendar(us)[0]:04}",
     "RRRR": lambda us: f"{_calendar(us)[0]:04}",
-    "Y,YYY": lambda us: f"{_calendar(us)[0]:,}",
+    "Y,YYY": lambda us: f"{_calendar(us)[0] // 1000},{_calendar(us)[0] % 1000:03}",
     "YYY": lambda us: f"{_calendar(us)[0] % 1000:03}",
     "YY": lambda us: f"{_calendar(us)[0] % 100:02}",
     "RR": lambda us: f"{_calendar(us)[0] % 100:02}",
@@ -148,9 +175,8 @@ _SIMPLE: dict[str, Callable[[int], str]] = {
     "IW": lambda us: f"{_iso(us)[1]:02}",
     "W": lambda us: str((_calendar(us)[2] + 6) // 7),
     "CC": lambda us: f"{(_calendar(us)[0] + 99) // 100:02}",
-    "J": lambda us: str(us // DAY_US + 2440588),
-    "AD": lambda us: "AD",
-    "BC": lambda us: "AD",
+    "SCC": lambda us: f" {(_calendar(us)[0] + 99) // 100:02}",
+    "J": lambda us: f"{us // DAY_US + 2440588:07}",
     "HH24": lambda us: f"{us % DAY_US // HOUR_US:02}",
     "HH12": lambda us: f"{(us % DAY_US // HOUR_US + 11) % 12 + 1:02}",
     "HH": lambda us: f"{(us % DAY_US // HOUR_US + 11) % 12 + 1:02}",
@@ -166,11 +192,77 @@ _SIMPLE: dict[str, Callable[[int], str]] = {
     "TZD": lambda us: "UTC",
 }
 
+
+# -- texts to moments -----------------------------------------------------------------------------
 _WIDTHS = {
-    "YYYY": 4, "RRRR": 4, "SYYYY": 5, "YYY": 3, "YY": 2, "RR": 4, "Y": 1, "MM": 2, "DD": 2,
+    "YYYY": 4, "RRRR": 4, "SYYYY": 4, "YYY": 3, "YY": 2, "RR": 2, "Y": 1, "MM": 2, "DD": 2,
     "DDD": 3, "HH24": 2, "HH12": 2, "HH": 2, "MI": 2, "SS": 2, "SSSSS": 5, "J": 7, "FF": 9, "D": 1,
-    "MS": 3, "US": 6, "TZM": 2,
+    "MS": 3, "US": 6,
 }  # fmt: skip
+_PART_OF = {
+    "SYYYY": "YYYY", "YYY": "YYYY", "YY": "YYYY", "Y": "YYYY", "RR": "YYYY", "RRRR": "YYYY",
+    "Y,YYY": "YYYY", "MONTH": "MM", "MON": "MM", "RM": "MM", "HH": "HH12", "MS": "FF", "US": "FF",
+    "DY": "DAY",
+}  # fmt: skip
+_WORD = re.compile(r"[A-Za-z]+")
+_FOUR = re.compile(r"\d{4}(?!\d)")
+_SPACE = re.compile(r"\s*")
+
+
+def _is_punctuation(char: str, wanted: str) -> bool:
+    """May it stand for another mark of the model? A sign only for "-": it may be an offset's."""
+    return not char.isalnum() and (char not in "+-" or wanted == "-" or char == "-")
+
+
+class _Reader:
+    """A text read along a model: the parts found so far."""
+
+    def __init__(self, text: str, model: str) -> None:
+        self.text = text
+        self.model = model
+        self.at = 0
+        self.parts: dict[str, int] = {}
+
+    def skip_literal(self, element: _Element) -> None:
+        text, at = self.text, self.at
+        if element.exact:
+            if not text.startswith(element.text, at):
+                raise self.error(f'"{element.text}" is missing')
+            self.at += len(element.text)
+        elif at >= len(text):
+            return
+        elif element.text.isspace():
+            self.at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        elif text.startswith(element.text, at) or _is_punctuation(text[at], element.text):
+            self.at += len(element.text)
+
+    def error(self, what: str) -> DatetimeError:
+        return DatetimeError(f'"{self.text[:60]}" does not fit "{self.model}": {what}')
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.text, self.at
+
+    def word(self, what: str) -> str:
+        match = _WORD.match(self.text, self.at)
+        if match is None:
+            raise self.error(f"a {what} is expected")
+        self.at = match.end()
+        return match.group()
+
+    def digits(self, width: int, element: _Element) -> str:
+        match = re.compile(rf"\d{{1,{width}}}").match(self.text, self.at)
+        if match is None:
+            raise self.error(f"digits are expected for {element.text}")
+        if element.exact and element.fill and len(match.group()) != width:
+            raise self.error(f"{width} digits are expected for {element.text}")
+        self.at = match.end()
+        return match.group()
+
+    def set(self, name: str, value: int) -> None:
+        if name in self.parts:
+            raise ParameterError(f'date format "{self.model}" has {name} twice')
+        self.parts[name] = value
 
 
 def parse_moment(text: str, model: str, *, today_us: int) -> int:
@@ -178,211 +270,132 @@ def parse_moment(text: str, model: str, *, today_us: int) -> int:
 
     Raises DatetimeError if the text does not fit, ParameterError for an unknown element.
     """
-    parts: dict[str, int] = {}
-    at = 0
-    for element in _elements(model):
+    reader = _Reader(text, model)
+    elements = _elements(model)
+    for number, element in enumerate(elements):
         if element.is_literal:
-            if at < len(text) and element.text.isspace():
-                while at < len(text) and text[at].isspace():
-                    at += 1
-            elif (at < len(text) and not text[at].isalnum()) or (
-                at < len(text) and text[at : at + len(element.text)] == element.text
-            ):
-                at += len(element.text)
+            reader.skip_literal(element)
             continue
-        while at < len(text) and text[at].isspace():
-            at += 1
-        if at >= len(text):
+        if not element.exact:
+            reader.at = _SPACE.match(text, reader.at).end()  # type: ignore[union-attr]
+        if reader.at >= len(text):
             break
-        at = _read_part(text, at, element, parts)
-    if text[at:].strip():
+        following = elements[number + 1] if number + 1 < len(elements) else None
+        _read_part(reader, element, ends=following is None or following.is_literal)
+    if text[reader.at :].strip():
         raise DatetimeError(f'"{text[:60]}" is longer than the format "{model}"')
-    return _assemble(parts, today_us)
+    return _assemble(reader, today_us)
 
 
-def _read_part(text: str, at: int, element: _Element, parts: dict[str, int]) -> int:
+def _read_part(reader: _Reader, element: _Element, *, ends: bool) -> None:
     name = element.name
-    if name in ("MON", "MONTH", "DAY", "DY"):
-        match = re.compile(r"[A-Za-z]+").match(text, at)
+    part = _PART_OF.get(name, name)
+    if name in ("MON", "MONTH") or (name == "MM" and reader.text[reader.at].isalpha()):
+        reader.set("MM", datetimes.month_number(reader.word("month")))
+    elif name in ("DAY", "DY"):
+        reader.set("DAY", datetimes.weekday_number(reader.word("day")))
+    elif name == "RM":
+        word = reader.word("month in Roman numerals").upper()
+        if word not in _ROMAN:
+            raise reader.error("a month in Roman numerals is expected")
+        reader.set("MM", _ROMAN.index(word) + 1)
+    elif name in ("AM", "PM", "A.M.", "P.M."):
+        match = re.compile(r"([AaPp])\.?[Mm]\.?").match(reader.text, reader.at)
         if match is None:
-            raise DatetimeError(f'"{text[:60]}": a name is missing')
-        if name in ("MON", "MONTH"):
-            parts["MM"] = datetimes.month_number(match.group())
-        return match.end()
-    if name in ("AM", "PM", "A.M.", "P.M."):
-        match = re.compile(r"([AaPp])\.?[Mm]\.?").match(text, at)
+            raise reader.error("AM or PM is missing")
+        reader.set("PM", int(match.group(1).upper() == "P"))
+        reader.at = match.end()
+    elif name in ("AD", "BC", "A.D.", "B.C."):
+        match = re.compile(r"(A\.?D\.?|B\.?C\.?)", re.I).match(reader.text, reader.at)
+        if match is None or match.group()[0] in "Bb":
+            raise reader.error("years are AD")
+        reader.at = match.end()
+    elif name in ("TZH", "TZM"):
+        _read_zone(reader, name)
+    elif name == "X":
+        reader.at += 1
+    elif name == "Y,YYY":
+        match = re.compile(r"(\d),(\d{3})").match(reader.text, reader.at)
         if match is None:
-            raise DatetimeError(f'"{text[:60]}": AM or PM is missing')
-        parts["PM"] = match.group(1).upper() == "P"
-        return match.end()
-    if name == "TZH":
-        match = re.compile(r"[+-]?\d{1,2}").match(text, at)
-        parts["TZH"] = int(match.group()) if match else 0
-        return match.end() if match else at
-    key = "FF" if name.startswith("FF") else name
-    if key == "X":
-        return at + 1
-    width = _WIDTHS.get(key)
-    if width is None:
-        raise ParameterError(f'date format element not supported in TO_DATE: "{element.text}"')
-    if key == "FF" and len(name) > 2:
-        width = int(name[2:])
-    match = re.compile(rf"\d{{1,{width}}}").match(text, at)
-    if match is None:
-        raise DatetimeError(f'"{text[:60]}": digits expected for {element.text}')
-    digits = match.group()
-    if key in ("FF", "MS", "US"):
-        parts["FF"] = int(digits.ljust(6, "0")[:6])
-    elif key in ("RR", "RRRR"):
-        parts["YYYY"] = datetimes.full_year(digits)
-    elif key == "YY":
-        parts["YYYY"] = 2000 + int(digits)
-    elif key in ("HH", "HH12"):
-        parts["HH12"] = int(digits)
+            raise reader.error("a year with a comma is expected")
+        reader.set("YYYY", int(match.group(1) + match.group(2)))
+        reader.at = match.end()
     else:
-        parts[key] = int(digits)
-    return match.end()
+        _read_number(reader, element, part, ends=ends)
 
 
-def _assemble(parts: dict[str, int], today_us: int) -> int:
+def _read_zone(reader: _Reader, name: str) -> None:
+    match = re.compile(r"([+-]?)(\d{1,2})").match(reader.text, reader.at)
+    if match is None:
+        raise reader.error("an offset is expected")
+    minutes = int(match.group(2)) * (60 if name == "TZH" else 1)
+    if name == "TZH":
+        reader.set("SIGN", -1 if match.group(1) == "-" else 1)
+    reader.set(name, minutes)
+    reader.at = match.end()
+
+
+def _read_number(reader: _Reader, element: _Element, part: str, *, ends: bool) -> None:
+    name = "FF" if element.name.startswith("FF") else element.name
+    width = _WIDTHS.get(name)
+    if width is None or element.suffix not in ("", "TH"):
+        raise ParameterError(f'date format element not supported in TO_DATE: "{element.text}"')
+    if name == "FF":
+        width = int(element.name[2:] or 9)
+        part = "FF"
+    if name in ("YY", "RR", "YYY") and ends and not element.exact and _FOUR.match(*reader.place):
+        width = 4
+    if name == "SYYYY" and reader.text[reader.at] in "+-":
+        if reader.text[reader.at] == "-":
+            raise reader.error("years are AD")
+        reader.at += 1
+    digits = reader.digits(width, element)
+    if element.suffix:
+        match = re.compile(r"st|nd|rd|th", re.I).match(reader.text, reader.at)
+        reader.at = match.end() if match is not None else reader.at
+    if part == "FF":
+        reader.set("FF", int(digits.ljust(6, "0")[:6]))
+    elif name in ("RR", "RRRR"):
+        reader.set("YYYY", datetimes.full_year(digits))
+    elif name in ("YY", "Y", "YYY") and len(digits) < 4:
+        reader.set("YYYY", _near_year(int(digits), 10 ** len(name)))
+    else:
+        reader.set(part, int(digits))
+
+
+def _near_year(digits: int, span: int) -> int:
+    """A year of the present century or millennium (2000 to 2099; of the 2020s for one digit)."""
+    base = 2020 if span == 10 else 2000
+    return base + digits
+
+
+def _assemble(reader: _Reader, today_us: int) -> int:
+    parts = reader.parts
     if "HH12" in parts:
         if not 1 <= parts["HH12"] <= 12:
-            raise DatetimeError("hour must be between 1 and 12")
+            raise reader.error("the hour must be between 1 and 12")
         parts["HH24"] = parts["HH12"] % 12 + (12 if parts.get("PM") else 0)
     hour, minute, second = parts.get("HH24", 0), parts.get("MI", 0), parts.get("SS", 0)
     if hour > 23 or minute > 59 or second > 59:
-        raise DatetimeError("hour, minute or second out of range")
+        raise reader.error("hour, minute or second out of range")
     time_us = hour * HOUR_US + minute * MINUTE_US + second * SECOND_US
     if "SSSSS" in parts:
+        if parts["SSSSS"] > 86_399:
+            raise reader.error("seconds of the day must be between 0 and 86399")
         time_us = parts["SSSSS"] * SECOND_US
-    time_us += parts.get("FF", 0) - parts.get("TZH", 0) * HOUR_US
-    if "J" in parts:
-        return datetimes.check((parts["J"] - 2440588) * DAY_US + time_us)
+    offset = (parts.get("TZH", 0) + parts.get("TZM", 0)) * parts.get("SIGN", 1)
+    time_us += parts.get("FF", 0)
     now = datetimes.day_of(today_us // DAY_US)
-    year = parts.get("YYYY", parts.get("SYYYY", now.year))
-    if "DDD" in parts:
-        return datetimes.to_us(year, 1, 1, (parts["DDD"] - 1) * DAY_US + time_us)
-    return datetimes.to_us(year, parts.get("MM", now.month), parts.get("DD", 1), time_us)
-
-
-# -- numbers --------------------------------------------------------------------------------------
-def number_to_char(value: Decimal, model: str) -> str:
-    """TO_CHAR(number, model): 9 0 . , D G $ L S MI PR FM B EEEE X V."""
-    form = model.upper()
-    fill = not form.startswith("FM")
-    form = form.removeprefix("FM")
-    if "X" in form:
-        return _hex_text(value, model, form, fill)
-    if form.endswith("EEEE"):
-        decimals = len(form.removesuffix("EEEE").partition(".")[2])
-        text = f"{value:.{decimals}E}"
-        mantissa, _, exponent = text.partition("E")
-        text = f"{mantissa}E{int(exponent):+03}"
-        return text if not fill or value < 0 else " " + text
-    lead_sign, trail_sign = form.startswith("S"), form.endswith("S")
-    minus_last, brackets = form.endswith("MI"), form.endswith("PR")
-    body = form.removeprefix("S").removesuffix("S").removesuffix("MI").removesuffix("PR")
-    currency = "$" in body or "L" in body
-    body = body.replace("$", "").replace("L", "").replace("B", "")
-    body = body.replace("D", ".").replace("G", ",")
-    if not body or set(body) - set("90.,V"):
-        raise ParameterError(f'number format not recognised: "{model}"')
-    if "V" in body:
-        left, _, right = body.partition("V")
-        value, body = value.scaleb(len(right)), left + right
-    whole_form, _, fraction_form = body.partition(".")
-    rounded = round_decimal(value, len(fraction_form))
-    negative = rounded < 0
-    whole, _, fraction = format(rounded.copy_abs(), "f").partition(".")
-    shown = _whole_text(whole, whole_form, has_fraction=bool(fraction_form))
-    if shown is None:
-        return "#" * (len(model) + (1 if fill else 0))
-    text = shown
-    if "." in body:
-        fraction = fraction.ljust(len(fraction_form), "0")
-        if not fill:
-            kept = fraction_form.rfind("0") + 1
-            fraction = fraction[:kept] + fraction[kept:].rstrip("0")
-        text += "." + fraction
-    return _signed(
-        text,
-        width=len(body) + (1 if currency else 0),
-        negative=negative,
-        fill=fill,
-        currency=currency,
-        style=(lead_sign, trail_sign, minus_last, brackets),
-    )
-
-
-def _whole_text(whole: str, form: str, *, has_fraction: bool) -> str | None:
-    """The digits before the point in `form`, None if they do not fit."""
-    places = form.replace(",", "")
-    if whole == "0" and (has_fraction or "0" in places or not places):
-        digits = ""
+    year = parts.get("YYYY", now.year)
+    if "J" in parts:
+        us = datetimes.check((parts["J"] - 2440588) * DAY_US + time_us)
+    elif "DDD" in parts:
+        first = datetimes.to_us(year, 1, 1)
+        us = datetimes.check(first + (parts["DDD"] - 1) * DAY_US + time_us)
+        if parts["DDD"] < 1 or datetimes.extract(us, "YEAR") != year:
+            raise reader.error(f"{year} has no day {parts['DDD']}")
     else:
-        digits = whole
-    if len(digits) > len(places):
-        return None
-    first_zero = places.find("0")
-    least = len(places) - first_zero if first_zero >= 0 else 0
-    digits = digits.rjust(least, "0") if len(digits) < least else digits
-    out: list[str] = []
-    left = list(digits)
-    for mark in reversed(form):
-        if not left:
-            break
-        out.append("," if mark == "," else left.pop())
-    return "".join(reversed(out))
-
-
-def _signed(
-    text: str,
-    *,
-    width: int,
-    negative: bool,
-    fill: bool,
-    currency: bool,
-    style: tuple[bool, bool, bool, bool],
-) -> str:
-    lead_sign, trail_sign, minus_last, brackets = style
-    if currency:
-        text = "$" + text
-    if lead_sign:
-        text, width = ("-" if negative else "+") + text, width + 1
-    elif trail_sign:
-        text, width = text + ("-" if negative else "+"), width + 1
-    elif minus_last:
-        text, width = text + ("-" if negative else " " if fill else ""), width + 1
-    elif brackets:
-        text = f"<{text}>" if negative else f" {text} " if fill else text
-        width += 2
-    else:
-        text, width = ("-" if negative else " " if fill else "") + text, width + 1
-    return text.rjust(width) if fill else text
-
-
-def _hex_text(value: Decimal, model: str, form: str, fill: bool) -> str:
-    digits = f"{int(round_decimal(value, 0)):X}"
-    if model.replace("FM", "").replace("fm", "").islower():
-        digits = digits.lower()
-    if form.startswith("0"):
-        digits = digits.rjust(len(form), "0")
-    if len(digits) > len(form):
-        return "#" * (len(form) + 1)
-    return digits.rjust(len(form) + 1) if fill else digits
-
-
-def parse_number(text: str, model: str) -> Decimal:
-    """TO_NUMBER(text, model). Raises InvalidTextError."""
-    body = text.strip()
-    form = model.upper()
-    if "X" in form:
-        try:
-            return Decimal(int(body, 16))
-        except ValueError:
-            raise InvalidTextError(f'invalid number: "{text}"') from None
-    negative = body.startswith(("-", "<")) or body.endswith("-")
-    cleaned = body.strip("-+<> ").replace("$", "").replace(",", "")
-    if not re.fullmatch(r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+", cleaned):
-        raise InvalidTextError(f'invalid number: "{text}"')
-    return Decimal(cleaned).copy_negate() if negative else Decimal(cleaned)
+        us = datetimes.to_us(year, parts.get("MM", now.month), parts.get("DD", 1), time_us)
+    if "DAY" in parts and datetimes.day_of(us // DAY_US).weekday() != parts["DAY"]:
+        raise reader.error("the day of the week is another")
+    return datetimes.check(us - offset * MINUTE_US)

@@ -14,11 +14,15 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from data.sql import datetimes, formats, numbers
+from data.sql import datetimes, formats, number_formats, numbers
 from data.sql.convert import converter, text_of
+from data.sql.date_functions import DATE_RUNTIME
 from data.sql.datetimes import DAY_US
+from data.sql.floats import FLOAT_RUNTIME
+from data.sql.math_functions import MATH_NULLABLE, MATH_RUNTIME, MATH_VOLATILE
 from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
-from data.sql.strings import STRING_FUNCTIONS, replace
+from data.sql.strings import STRING_FUNCTIONS
+from data.sql.text_functions import TEXT_NULLABLE, TEXT_RUNTIME
 from data.sql.type_codes import bucket_of_key, type_of_code
 from protocol.errors import (
     CardinalityError,
@@ -131,12 +135,6 @@ def _average(total: Any, count: int) -> str | None:
     return canonical(EXACT.divide(to_decimal(total), Decimal(count)))
 
 
-def _float_divide(left: float, right: float) -> float:
-    if right == 0:
-        raise DivisionByZeroError("division by zero")
-    return left / right
-
-
 def _sign(value: Any) -> int:
     number = to_decimal(value)
     return (number > 0) - (number < 0)
@@ -155,7 +153,7 @@ NUMBER_FUNCTIONS: dict[str, Function] = {
     "tg_fdec": lambda value: canonical(to_decimal(float(value))),
     "tg_float": lambda value: float(value),
     "tg_num": lambda text: canonical(to_decimal(text)),
-    "tg_num_format": lambda text, model: canonical(formats.parse_number(text, model)),
+    "tg_num_format": lambda text, model: canonical(number_formats.parse_number(text, model)),
     "tg_add": lambda a, b: canonical(EXACT.add(to_decimal(a), to_decimal(b))),
     "tg_sub": lambda a, b: canonical(EXACT.subtract(to_decimal(a), to_decimal(b))),
     "tg_mul": lambda a, b: canonical(EXACT.multiply(to_decimal(a), to_decimal(b))),
@@ -179,14 +177,13 @@ NUMBER_FUNCTIONS: dict[str, Function] = {
     "tg_imul": lambda a, b: _checked(a * b),
     "tg_idiv": _int_divide,
     "tg_imod": _int_mod,
-    "tg_fdiv": _float_divide,
     "tg_cmp_scale": _compare_scale,
     "tg_cmp_dec": _compare_decimal,
     "tg_join_sum": _join_sum,
     "tg_avg": _average,
     "tg_bitand": _bit("and"),
     "tg_bitor": _bit("or"),
-    "tg_num_char": lambda a, model: formats.number_to_char(to_decimal(a), model),
+    "tg_num_char": lambda a, model: number_formats.number_to_char(to_decimal(a), model),
     "tg_width_bucket": lambda v, low, high, n: _width_bucket(v, low, high, n),
 }
 
@@ -395,18 +392,33 @@ class SingleValue:
 SPREADS = ("variance", "var_samp", "var_pop", "stddev", "stddev_samp", "stddev_pop")
 
 
+_STRICT = (
+    NUMBER_FUNCTIONS,
+    MOMENT_FUNCTIONS,
+    TYPE_FUNCTIONS,
+    STRING_FUNCTIONS,
+    FLOAT_RUNTIME,
+    MATH_RUNTIME,
+    TEXT_RUNTIME,
+    DATE_RUNTIME,
+)
+_NULLABLE = ({"tg_cast": _cast}, MATH_NULLABLE, TEXT_NULLABLE)
+
+
 def register(connection: Any) -> None:
     """Put everything on an apsw connection.
 
     The collation "decimal" comes from SQLite's own extension, loaded by storage; where it is
     missing (tests, scratch connections) a slower one is made here.
     """
-    tables = (NUMBER_FUNCTIONS, MOMENT_FUNCTIONS, TYPE_FUNCTIONS, STRING_FUNCTIONS)
-    for table in tables:
+    for table in _STRICT:
         for name, function in table.items():
             connection.create_scalar_function(name, strict(function), deterministic=True)
-    connection.create_scalar_function("tg_cast", _cast, 3, deterministic=True)
-    connection.create_scalar_function("tg_replace", replace, deterministic=True)
+    for table in _NULLABLE:
+        for name, function in table.items():
+            connection.create_scalar_function(name, function, deterministic=True)
+    for name, function in MATH_VOLATILE.items():
+        connection.create_scalar_function(name, function, deterministic=False)
     connection.create_window_function("tg_dsum", DecimalSum, 1)
     for mode in SPREADS:
         connection.create_window_function(f"tg_{mode}", lambda mode=mode: Spread(mode), 1)

@@ -58,6 +58,8 @@ def canonical(value: Decimal) -> str:
     if digits > 38:
         even = (value.adjusted() + 1) % 2 == 0
         value = (_ROUND_40 if even else _ROUND_39).plus(value)
+    if value.is_nan():
+        raise OutOfRangeError("NaN is not a NUMBER")
     if not value.is_finite() or value.copy_abs() >= _LIMIT:
         raise OutOfRangeError("numeric overflow")
     if value and value.copy_abs() < _TINY:

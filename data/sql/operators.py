@@ -232,10 +232,11 @@ def arithmetic(op: str, left: Expr, right: Expr) -> Expr:
         return moment
     left, right = _operands(left, right)
     if left.type.kind in FLOAT_KINDS or right.type.kind in FLOAT_KINDS:
-        left, right = to_float(left), to_float(right)
-        if op == "/":
-            return call("tg_fdiv({0}, {1})", left, right, type_=DOUBLE)
-        return call(f"({{0}} {op} {{1}})", left, right, type_=DOUBLE)
+        left, right = float_pair(left, right)
+        text = f"{_FLOAT_OPERATORS[op]}({{0}}, {{1}})"
+        if left.type.kind is Kind.BINARY_FLOAT is right.type.kind:
+            return call(f"tg_f32({text})", left, right, type_=left.type)
+        return call(text, left, right, type_=DOUBLE)
     left_scale, right_scale = int_scale(left.type), int_scale(right.type)
     if left_scale is not None and right_scale is not None:
         result = _int_arithmetic(op, left, right, left_scale, right_scale)
@@ -243,6 +244,18 @@ def arithmetic(op: str, left: Expr, right: Expr) -> Expr:
             return result
     names = {"+": "tg_add", "-": "tg_sub", "*": "tg_mul", "/": "tg_div"}
     return call(f"{names[op]}({{0}}, {{1}})", to_dec(left), to_dec(right), type_=NUMBER)
+
+
+_FLOAT_OPERATORS = {"+": "tg_fadd", "-": "tg_fsub", "*": "tg_fmul", "/": "tg_fdiv"}
+
+
+def float_pair(left: Expr, right: Expr) -> tuple[Expr, Expr]:
+    """Both as floats: of 32 bits if one is a BINARY_FLOAT and none a BINARY_DOUBLE (as Oracle)."""
+    kinds = (left.type.kind, right.type.kind)
+    if Kind.BINARY_FLOAT in kinds and Kind.BINARY_DOUBLE not in kinds:
+        single = SqlType(Kind.BINARY_FLOAT)
+        return cast(left, single), cast(right, single)
+    return to_float(left), to_float(right)
 
 
 def _operands(left: Expr, right: Expr) -> tuple[Expr, Expr]:
@@ -392,12 +405,16 @@ def negate(expr: Expr) -> Expr:
     expr = to_number(settle(expr, NUMBER))
     if isinstance(expr, ConstExpr) and expr.value is not None:
         if isinstance(expr.value, str):
+            if expr.type.kind in FLOAT_KINDS:
+                return expr  # NaN
             return ConstExpr(canonical_number(Decimal(expr.value).copy_negate()), expr.type)
         return ConstExpr(-expr.value, expr.type)  # type: ignore[operator]
     if expr.type.kind is Kind.NUMBER and not expr.type.is_scaled:
         return call("tg_neg({0})", expr, type_=NUMBER)
     if expr.type.kind is Kind.BIGINT:
         return call("tg_isub(0, {0})", expr, type_=BIGINT)
+    if expr.type.kind in FLOAT_KINDS:
+        return call("tg_fneg({0})", expr, type_=expr.type)
     type_ = SqlType(Kind.INTEGER) if expr.type.kind in INTEGER_KINDS else expr.type
     return call("(- {0})", expr, type_=type_)
 
@@ -444,13 +461,13 @@ def _settle_pair(left: Expr, right: Expr) -> tuple[Expr, Expr]:
     if is_unknown(left) and is_unknown(right):
         return settle(left, VARCHAR), settle(right, VARCHAR)
     if is_unknown(left):
-        return settle(left, _comparison_type(right.type, left)), right
+        return settle(left, comparison_type(right.type, left)), right
     if is_unknown(right):
-        return left, settle(right, _comparison_type(left.type, right))
+        return left, settle(right, comparison_type(left.type, right))
     return left, right
 
 
-def _comparison_type(other: SqlType, unknown: Expr) -> SqlType:
+def comparison_type(other: SqlType, unknown: Expr) -> SqlType:
     """The type an untyped operand takes: wide enough to hold what was meant, unrounded."""
     if other.is_scaled:
         is_param = isinstance(unknown, ParamExpr)
@@ -496,7 +513,7 @@ def _unpadded(expr: Expr) -> Expr:
 
 def _comparable_numbers(left: Expr, right: Expr) -> tuple[Expr, Expr, str]:
     if left.type.kind in FLOAT_KINDS or right.type.kind in FLOAT_KINDS:
-        return to_float(left), to_float(right), ""
+        return (*float_pair(left, right), "")
     a, b = int_scale(left.type), int_scale(right.type)
     if a is not None and a == b:
         return left, right, ""
@@ -621,7 +638,9 @@ def _common(a: SqlType, b: SqlType) -> SqlType:
 
 def _common_number(a: SqlType, b: SqlType) -> SqlType:
     if a.kind in FLOAT_KINDS or b.kind in FLOAT_KINDS:
-        return DOUBLE
+        kinds = (a.kind, b.kind)
+        single = Kind.BINARY_FLOAT in kinds and Kind.BINARY_DOUBLE not in kinds
+        return SqlType(Kind.BINARY_FLOAT) if single else DOUBLE
     if a.kind in INTEGER_KINDS and b.kind in INTEGER_KINDS:
         return SqlType(max(a.kind, b.kind))
     first, second = int_scale(a), int_scale(b)
@@ -663,7 +682,7 @@ def convert_to(expr: Expr, type_: SqlType) -> Expr:
         return call(f"({{0}} * {POW10[scale - own]})", expr, type_=type_)
     if type_.kind is Kind.NUMBER:
         return to_dec(expr)
-    if type_.kind in FLOAT_KINDS:
+    if type_.kind is Kind.BINARY_DOUBLE:
         return to_float(expr)
     if type_.kind in TEXT_KINDS and type_.kind not in PADDED_KINDS:
         return to_text(expr)

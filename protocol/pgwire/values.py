@@ -23,8 +23,8 @@ from protocol.errors import (
     TooLargeError,
 )
 from protocol.limits import RESULT_COLUMNS_MAX
+from protocol.pgwire import array_values, numeric
 from protocol.pgwire import datetimes as dt
-from protocol.pgwire import numeric
 from protocol.pgwire.row_code import CellCode, compiled
 from protocol.sqltypes import (
     ANY_SCALE,
@@ -37,6 +37,8 @@ from protocol.sqltypes import (
     SqlType,
     StorageRow,
     StorageValue,
+    array_of,
+    element_type,
 )
 
 Decoder = Callable[[bytes], StorageValue]
@@ -83,6 +85,7 @@ _OIDS: dict[Kind, tuple[int, int]] = {  # kind → (OID, size in bytes, -1 varyi
     Kind.INTERVAL_DS: (1186, 16),
     Kind.INTERVAL_YM: (1186, 16),
     Kind.JSON: (114, -1),
+    Kind.ARRAY: (1009, -1),  # of texts; oid() knows the others
 }
 assert set(_OIDS) == set(Kind)
 
@@ -111,10 +114,15 @@ _TYPES: dict[int, SqlType] = {  # what a client may declare a parameter as
     2950: SqlType(Kind.VARCHAR, length=36),  # uuid
     3802: SqlType(Kind.JSON),  # jsonb
 }
+_TYPES |= {
+    array: array_of(_TYPES[element]) for array, element in array_values.ELEMENT_OIDS.items()
+}
 
 
 def oid(type: SqlType) -> int:
     """The PostgreSQL type a value of `type` is shown as."""
+    if type.kind is Kind.ARRAY:
+        return array_values.ARRAY_OIDS[oid(element_type(type))]
     return _OIDS[type.kind][0]
 
 
@@ -270,8 +278,11 @@ def _rounded_decoder(type: SqlType, format: int) -> Decoder:
     return lambda data: fitted(*numeric.text_to_units(decode_text(data)))
 
 
+NAN = "NaN"  # as storage value: SQLite knows no NaN
+
+
 def _float_decoder(kind: Kind, format: int) -> Decoder:
-    def from_text(data: bytes) -> float:
+    def from_text(data: bytes) -> float | str:
         text = decode_text(data)
         try:
             if "_" in text:
@@ -279,6 +290,8 @@ def _float_decoder(kind: Kind, format: int) -> Decoder:
             value = float(text)
         except ValueError:
             raise InvalidTextError(f'invalid input syntax for a float: "{text[:60]}"') from None
+        if value != value:
+            return NAN
         if kind is Kind.BINARY_DOUBLE:
             return value
         try:
@@ -286,11 +299,13 @@ def _float_decoder(kind: Kind, format: int) -> Decoder:
         except OverflowError:
             raise OutOfRangeError(f'"{text[:60]}" is out of range for BINARY_FLOAT') from None
 
-    def from_binary(data: bytes) -> float:
+    def from_binary(data: bytes) -> float | str:
         if len(data) == 8 and kind is Kind.BINARY_DOUBLE:
-            return float(_FLOAT8.unpack(data)[0])
+            value = float(_FLOAT8.unpack(data)[0])
+            return NAN if value != value else value
         if len(data) == 4:
-            return float(_FLOAT4.unpack(data)[0])
+            value = float(_FLOAT4.unpack(data)[0])
+            return NAN if value != value else value
         raise _wrong_length("float", data)
 
     return from_binary if format else from_text
@@ -451,6 +466,9 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
     kind = type.kind
     if format and declared_oid in _BINARY_BY_OID:
         return _BINARY_BY_OID[declared_oid]
+    if kind is Kind.ARRAY:
+        declared = array_values.ELEMENT_OIDS.get(declared_oid, 0)
+        return array_values.decoder(decoder(element_type(type), format, declared), format)
     if kind in _INTEGER_RANGES:
         return _integer_decoder(kind, format)
     if kind is Kind.NUMBER:
@@ -473,8 +491,8 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
 
 
 # -- encoding results -----------------------------------------------------------------------------
-def _float_text(value: float) -> str:
-    text = repr(value)
+def _float_text(value: float | str) -> str:
+    text = repr(float(value))
     if text.endswith(".0"):
         return text[:-2]
     if text in ("inf", "-inf", "nan"):
@@ -482,8 +500,9 @@ def _float_text(value: float) -> str:
     return text
 
 
-def _float4_text(value: float) -> str:
+def _float4_text(value: float | str) -> str:
     """The shortest text that gives the same 32-bit float."""
+    value = float(value)
     if value - value != 0:  # infinite or NaN
         return _float_text(value)
     stored = _FLOAT4.pack(value)
@@ -518,6 +537,8 @@ def _text_encoder(type: SqlType) -> Callable[[StorageValue], str]:
     }
     if kind in table:
         return table[kind]
+    if kind is Kind.ARRAY:
+        return array_values.text_encoder(element_type(type), _text_encoder(element_type(type)))
     if kind is Kind.NUMBER and type.is_scaled and type.scale:
         scale = type.scale
         return lambda value: numeric.scaled_to_text(value, scale)  # type: ignore[arg-type]
@@ -580,8 +601,8 @@ def binary_encoder(type: SqlType) -> CellEncoder:
     if kind in BYTES_KINDS:
         return lambda value: value  # type: ignore[return-value]
     table: dict[Kind, CellEncoder] = {
-        Kind.BINARY_FLOAT: _FLOAT4.pack,
-        Kind.BINARY_DOUBLE: _FLOAT8.pack,
+        Kind.BINARY_FLOAT: lambda value: _FLOAT4.pack(float(value)),  # type: ignore[arg-type]
+        Kind.BINARY_DOUBLE: lambda value: _FLOAT8.pack(float(value)),  # type: ignore[arg-type]
         Kind.BOOLEAN: lambda value: b"\1" if value else b"\0",
         Kind.TT_DATE: _binary_date,
         Kind.TT_TIME: _BIG,
@@ -594,6 +615,9 @@ def binary_encoder(type: SqlType) -> CellEncoder:
     }
     if kind in table:
         return table[kind]
+    if kind is Kind.ARRAY:
+        element = element_type(type)
+        return array_values.binary_encoder(element, oid(element), binary_encoder(element))
     as_text = text_encoder(type)
     return lambda value: as_text(value).encode()
 
@@ -615,9 +639,9 @@ def _cell_code(type: SqlType, format: int) -> CellCode:
     if kind in MICROSECOND_KINDS and kind is not Kind.TT_DATE:
         return CellCode(f"{{f}}(8, {{v}} - {dt.POSTGRES_EPOCH_US})", _WHOLE["q"], True)
     if kind is Kind.BINARY_DOUBLE:
-        return CellCode("{f}(8, {v})", _WHOLE["d"], True)
+        return CellCode("{f}(8, float({v}))", _WHOLE["d"], True)
     if kind is Kind.BINARY_FLOAT:
-        return CellCode("{f}(4, {v})", _WHOLE["f"], True)
+        return CellCode("{f}(4, float({v}))", _WHOLE["f"], True)
     if kind in BYTES_KINDS:
         return CellCode("{v}")
     if text_encoder(type) is str and kind is not Kind.NUMBER:

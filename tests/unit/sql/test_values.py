@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.distribution.hashing import bucket_of, bucket_of_int
 from data.distribution.keys import key_bytes, key_encoder
-from data.sql import datetimes, formats, numbers
+from data.sql import datetimes, formats, number_formats, numbers
 from data.sql.convert import adapt, converter, text_of
 from data.sql.type_codes import type_code, type_of_code
 from protocol.errors import (
@@ -160,7 +160,7 @@ def test_division_has_39_or_40_digits(a: Decimal, b: Decimal) -> None:
     ],
 )
 def test_number_formats(value: str, model: str, text: str) -> None:
-    assert formats.number_to_char(Decimal(value), model) == text
+    assert number_formats.number_to_char(Decimal(value), model) == text
 
 
 @pytest.mark.parametrize(
