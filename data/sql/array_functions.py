@@ -69,8 +69,8 @@ def any_or_all(op: str, left: Expr, array: Expr, *, is_all: bool) -> Expr:
     if not is_array(array):
         raise TypeMismatchError("ANY and ALL need an array or a subquery")
     if is_unknown(left):
-        left = settle(left, element_type(array))
-    element = call("json_each.value", type_=element_type(array))
+        left = settle(left, element_type(array.type))
+    element = call("json_each.value", type_=element_type(array.type))
     left, right, collate = comparable(left, element)
     if op == "=" and not is_all and not collate:
         text = "(({0}) IN (SELECT {1} FROM json_each({2})))"
@@ -176,7 +176,9 @@ def _array(expr: Expr) -> Expr:
 def element_at(array: Expr, number: Expr) -> Expr:
     """array[n]"""
     array = _array(array)
-    return call("tg_subscript({0}, {1})", array, cast(number, INTEGER), type_=element_type(array.type))
+    return call(
+        "tg_subscript({0}, {1})", array, cast(number, INTEGER), type_=element_type(array.type)
+    )
 
 
 def _element_like(array: Expr, value: Expr) -> Expr:
@@ -216,7 +218,11 @@ ARRAY_CALLS: dict[str, Entry] = {
     "ARRAY_TO_STRING": (2, 3, _to_string),
     "ARRAY_LENGTH": (1, 2, _length),
     "ARRAY_UPPER": (1, 2, _length),
-    "ARRAY_LOWER": (1, 2, lambda args: call("(tg_array_length({0}) > 0)", _array(args[0]), type_=INTEGER)),
+    "ARRAY_LOWER": (
+        1,
+        2,
+        lambda args: call("(tg_array_length({0}) > 0)", _array(args[0]), type_=INTEGER),
+    ),
     "CARDINALITY": (1, 1, lambda args: call("tg_cardinality({0})", _array(args[0]), type_=INTEGER)),
     "ARRAY_POSITION": _with_element("tg_array_position", INTEGER),
     "ARRAY_REMOVE": _with_element("tg_array_remove"),

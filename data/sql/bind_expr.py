@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from data.sql import calls
 from data.sql.aggregates import AGGREGATES, Aggregate
+from data.sql.bind_operators import OperatorBinding, is_pattern
 from data.sql.ir import (
     Agg,
     Call,
@@ -42,7 +43,7 @@ from data.sql.operators import (
     to_text,
     unify,
 )
-from data.sql.parse import PREFIX, refuse
+from data.sql.parse import PREFIX, negative_scale, refuse
 from data.sql.plan_types import Special
 from data.sql.retype import retype_query
 from data.sql.scope import (
@@ -57,7 +58,17 @@ from data.sql.scope import (
 from data.sql.type_codes import type_code
 from data.sql.type_names import type_from_name
 from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
-from protocol.sqltypes import BIGINT, BOOLEAN, INTEGER, NUMBER, UNKNOWN, VARCHAR, Kind, SqlType
+from protocol.sqltypes import (
+    BIGINT,
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    UNKNOWN,
+    VARCHAR,
+    Kind,
+    SqlType,
+    array_of,
+)
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
@@ -88,7 +99,7 @@ def conjuncts(node: Any) -> list[Any]:
     return [node]
 
 
-class ExpressionBinder:
+class ExpressionBinder(OperatorBinding):
     """Binds the expressions of one query block."""
 
     def __init__(
@@ -224,6 +235,12 @@ class ExpressionBinder:
         inner = node.this
         is_all = isinstance(node, exp.All)
         inner = _unparen(inner) if isinstance(_unparen(inner), exp.Array) else inner
+        if not isinstance(_unparen(inner), exp.Query) and not (
+            isinstance(inner, exp.Array) and inner.expressions
+        ):
+            tested = self._array_test(op, left, inner, is_all=is_all)
+            if tested is not None:
+                return tested
         if isinstance(inner, exp.Tuple | exp.Paren | exp.Array):
             items = [inner.this] if isinstance(inner, exp.Paren) else inner.expressions
             value = self.bind(left)
@@ -293,6 +310,9 @@ class ExpressionBinder:
         negated = isinstance(right, exp.Not)
         if negated:
             right = right.this
+        special = self._special_test(node.this, right)
+        if special is not None:
+            return call("(NOT {0})", special, type_=BOOLEAN) if negated else special
         value = settle(self.bind(node.this), VARCHAR)
         if isinstance(right, exp.Null):
             return call("({0} IS NULL)", value, type_=BOOLEAN)
@@ -391,9 +411,6 @@ class ExpressionBinder:
             return self._ilike(like, escape)
         raise refuse("ESCAPE here", position_of(node))
 
-    def _bitwiseand(self, node: Any) -> Expr:
-        return calls.build_call("BITAND", [self.bind(node.this), self.bind(node.expression)])
-
     # -- calls -------------------------------------------------------------------------------------
     def _case(self, node: Any) -> Expr:
         base = self.bind(node.this) if node.this is not None else None
@@ -442,6 +459,8 @@ class ExpressionBinder:
                 args.append(self.bind(node.args[part]))
         if len(args) == 1:
             raise SqlSyntaxError("SUBSTRING needs a start")
+        if len(args) == 2 and is_pattern(args[1]):
+            return calls.build_call("STRING_MATCH", args)
         return calls.build_call("SUBSTR", args)
 
     def _strposition(self, node: Any) -> Expr:
@@ -726,6 +745,10 @@ _DTYPES = {"DECIMAL": "NUMBER", "INT": "INTEGER", "TIMESTAMPNTZ": "TIMESTAMP"}
 
 def type_of_node(node: Any) -> SqlType:
     """The SqlType of a sqlglot DataType. Raises UnknownObjectError, NotSupportedError."""
+    if node.this is exp.DType.ARRAY:
+        return array_of(type_of_node(node.expressions[0]))
+    if isinstance(node.this, exp.Interval):
+        return _interval_type(node.this)
     args: list[int | str] = []
     for part in node.expressions:
         value = part.this if isinstance(part, exp.DataTypeParam) else part
@@ -733,7 +756,7 @@ def type_of_node(node: Any) -> SqlType:
             args.append("*")
             continue
         text = str(value.this if isinstance(value, exp.Expression) else value)
-        args.append(int(text) if text.lstrip("-").isdigit() else text.upper())
+        args.append(negative_scale(int(text)) if text.isdigit() else text.upper())
         unit = part.args.get("expression") if isinstance(part, exp.DataTypeParam) else None
         if unit is not None:
             args.append(str(unit.name).upper())
@@ -746,6 +769,11 @@ def type_of_node(node: Any) -> SqlType:
     if name in ("VARCHAR2", "VARCHAR", "NVARCHAR", "NVARCHAR2") and not args:
         name = "TEXT"
     return type_from_name(name, tuple(args))
+
+
+def _interval_type(node: Any) -> SqlType:
+    words = node.sql("oracle").upper()
+    return SqlType(Kind.INTERVAL_YM if "YEAR" in words or "MONTH" in words else Kind.INTERVAL_DS)
 
 
 _TYPE_WORDS = {

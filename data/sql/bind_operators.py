@@ -146,11 +146,15 @@ class OperatorBinding:
         return any_or_all(op, self.bind(left), operand, is_all=is_all)
 
 
+def is_pattern(start: Expr) -> bool:
+    """SUBSTRING (text FROM 'pattern'): a string that is no number."""
+    value = start.value if isinstance(start, ConstExpr) else None
+    return type(value) is str and not value.strip().lstrip("+-").isdigit()
+
+
 def _path_key(step: Any) -> Expr:
     if isinstance(step, exp.JSONPathSubscript):
         return ConstExpr(int(step.this), INTEGER)
     if isinstance(step, exp.JSONPathKey):
         return ConstExpr(str(step.this), VARCHAR)
     raise refuse("this JSON path", 0)
-
-

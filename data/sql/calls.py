@@ -6,19 +6,24 @@ their own (…_functions.py). Aggregates are in data/sql/aggregates.py. Others a
 
 from __future__ import annotations
 
+import re
+
 from data.sql import datetimes
+from data.sql.array_functions import ARRAY_CALLS
 from data.sql.builders import MONTHS, SPAN, Builder, Entry, const_text, fn, moment_arg, special
 from data.sql.convert import int_digits, int_scale
 from data.sql.date_functions import DATE_CALLS
 from data.sql.datetimes import DAY_US
 from data.sql.floats import FLOAT_CALLS
 from data.sql.ir import Call, ConstExpr, Expr, SpecialExpr
+from data.sql.json_functions import JSON_CALLS
 from data.sql.math_functions import MATH_CALLS, by_representation
 from data.sql.operators import (
     call,
     cast,
     comparable,
     concat,
+    days_us,
     is_moment,
     is_number,
     is_text,
@@ -369,6 +374,13 @@ def _literal_moment(type_: SqlType) -> Builder:
     return lambda args: cast(settle(args[0], VARCHAR), type_)
 
 
+def _literal_timestamp(args: list[Expr]) -> Expr:
+    """TIMESTAMP '…': with an offset it has a time zone."""
+    zoned = re.search(r":\d\d(?:\.\d+)?\s*[+-]\d{1,2}(?::?\d\d)?\s*$", const_text(args[0]) or "")
+    type_ = SqlType(Kind.TIMESTAMPTZ, precision=6) if zoned else TIMESTAMP
+    return cast(settle(args[0], VARCHAR), type_)
+
+
 def _length(args: list[Expr]) -> Expr:
     value = args[0]
     if value.type.kind in BYTES_KINDS:
@@ -400,12 +412,52 @@ def _to_char_raw(args: list[Expr]) -> Expr:
     return call("hex({0})", value, type_=VARCHAR)
 
 
+_CONTEXT = {
+    "SESSION_USER": "user",
+    "CURRENT_USER": "user",
+    "SESSION_SCHEMA": "schema",
+    "CURRENT_SCHEMA": "schema",
+    "DB_NAME": "database",
+    "SESSIONID": "session_id",
+    "SID": "session_id",
+}
+
+
+def _sys_context(args: list[Expr]) -> Expr:
+    """SYS_CONTEXT('USERENV', parameter)."""
+    namespace, name = ((const_text(a) or "").upper() for a in args[:2])
+    if namespace == "USERENV" and name in ("LANG", "LANGUAGE"):
+        return ConstExpr("AMERICAN_AMERICA.AL32UTF8" if name == "LANGUAGE" else "US", VARCHAR)
+    if namespace != "USERENV" or name not in _CONTEXT:
+        raise ParameterError(f"SYS_CONTEXT knows USERENV with {', '.join(_CONTEXT)}")
+    return to_text(SpecialExpr(Special(_CONTEXT[name]), INTEGER if "ID" in name else VARCHAR))
+
+
 def _count_nulls(test: str) -> Builder:
     def build(args: list[Expr]) -> Expr:
         text = " + ".join(f"({test.format(f'{{{i}}}')})" for i in range(len(args)))
         return Call(f"({text})", tuple(settle(a, VARCHAR) for a in args), INTEGER)
 
     return build
+
+
+def _as_span(args: list[Expr]) -> Expr:
+    """(a - b) DAY TO SECOND: of dates a number of days, else an interval already."""
+    if args[0].type.kind is Kind.INTERVAL_DS:
+        return args[0]
+    return days_us(args[0])
+
+
+def _as_months(args: list[Expr]) -> Expr:
+    """(a - b) YEAR TO MONTH: the months between the two, rounded."""
+    value = args[0]
+    if value.type.kind is Kind.INTERVAL_YM:
+        return value
+    moments = value.children()
+    if len(moments) != 2 or not all(is_moment(m) for m in moments):
+        raise ParameterError("YEAR TO MONTH needs the difference of two dates")
+    between = call("tg_months_between({0}, {1})", *moments, type_=NUMBER)
+    return call("CAST(tg_round({0}, 0) AS INTEGER)", between, type_=MONTHS)
 
 
 def _cast_to(type_: SqlType) -> Builder:
@@ -536,17 +588,23 @@ FUNCTIONS: dict[str, Entry] = {
     "CURRENT_DATABASE": special("database", SqlType(Kind.VARCHAR, length=63)),
     "CURRENT_CATALOG": special("database", SqlType(Kind.VARCHAR, length=63)),
     "PG_BACKEND_PID": special("session_id", INTEGER),
+    "SYS_CONTEXT": (2, 3, _sys_context),
+    "USERENV": (1, 1, lambda args: _sys_context([ConstExpr("USERENV", VARCHAR), args[0]])),
     "PG_TYPEOF": (1, 1, lambda args: ConstExpr(type_text(args[0].type).lower(), VARCHAR)),
     "NUM_NULLS": (1, 99, _count_nulls("{} IS NULL")),
     "NUM_NONNULLS": (1, 99, _count_nulls("{} IS NOT NULL")),
+    "AS_SPAN": (1, 1, _as_span),
+    "AS_MONTHS": (1, 1, _as_months),
     **FLOAT_CALLS,
     **MATH_CALLS,
     **TEXT_CALLS,
     **DATE_CALLS,
+    **ARRAY_CALLS,
+    **JSON_CALLS,
     # literals the token pass wrote as calls
     "LITERAL_DATE": (1, 1, _literal_moment(DATE)),
     "LITERAL_TT_DATE": (1, 1, _literal_moment(SqlType(Kind.TT_DATE))),
-    "LITERAL_TIMESTAMP": (1, 1, _literal_moment(TIMESTAMP)),
+    "LITERAL_TIMESTAMP": (1, 1, _literal_timestamp),
     "LITERAL_TIMESTAMPTZ": (1, 1, _literal_moment(SqlType(Kind.TIMESTAMPTZ))),
     "LITERAL_TT_TIMESTAMP": (1, 1, _literal_moment(SqlType(Kind.TT_TIMESTAMP, precision=6))),
     "LITERAL_TIME": (1, 1, _literal_moment(SqlType(Kind.TT_TIME))),

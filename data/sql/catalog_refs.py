@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from data.catalog.pg_schema import CATALOG_FUNCTIONS, REG_TYPES, is_catalog_relation
+from data.sql.calls import FUNCTIONS
 
 # no query without one of these in it asks the catalog
 _QUICK = re.compile(
@@ -26,6 +27,11 @@ _QUERY = re.compile(r"(?:\s+|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:select|with|value
 _NILADIC = frozenset(
     {"current_schema", "current_user", "session_user", "current_catalog", "current_role"}
 )
+_OUR_WORDS = frozenset(
+    {"sysdate", "systimestamp", "tt_sysdate", "ora_sysdate", "user", "uid", "rownum"}
+)
+# functions that the queries of tools use beside the catalog's own
+_CATALOG_TOO = frozenset({"coalesce", "nullif", "lower", "upper", "length", "substr", "replace"})
 _ENDS_FROM = frozenset(
     {"where", "group", "order", "having", "limit", "union", "select", "on", "set", "fetch"}
 )
@@ -44,7 +50,7 @@ def asks_catalog(text: str, is_relation: Callable[[str], bool]) -> bool:
             scan.op(op)
         if scan.relation:
             return True
-    return scan.function and not scan.others
+    return scan.function and not scan.others and (scan.only_catalog or not scan.ours)
 
 
 class _Scan:
@@ -56,7 +62,9 @@ class _Scan:
         self._in_from = [False]
         self._cast = False
         self.relation = False  # a catalog relation is named
-        self.function = False  # something only the catalog knows is called
+        self.function = False  # something the catalog knows is called
+        self.only_catalog = False  # and the compiler does not know it
+        self.ours = False  # something only the compiler knows is called
         self.others = False  # a relation that is not the catalog's
 
     def op(self, op: str) -> None:
@@ -82,6 +90,8 @@ class _Scan:
             self._cast = False
         elif is_call or last in _NILADIC:
             self._call(parts, last)
+        elif len(parts) == 1 and last in _OUR_WORDS:
+            self.ours = True
         elif self._expect:
             self._expect = last in ("only", "lateral")
             self._relation(parts)
@@ -91,6 +101,9 @@ class _Scan:
         catalog = len(parts) > 1 and parts[-2].lower() in ("pg_catalog", "information_schema")
         if catalog or last in CATALOG_FUNCTIONS or last in _NILADIC:
             self.function = True
+            self.only_catalog = self.only_catalog or catalog or last.upper() not in FUNCTIONS
+        elif last.upper() in FUNCTIONS and last not in _CATALOG_TOO:
+            self.ours = True
 
     def _relation(self, parts: list[str]) -> None:
         name = parts[-1]

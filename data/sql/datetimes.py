@@ -143,6 +143,9 @@ def parse_time(text: str) -> int:
 _INTERVAL = re.compile(
     r"\s*([+-])?(?:(\d+)(?:\s+days?)?(?:\s+|$))?(?:(\d+):(\d+)(?::(\d+)(?:\.(\d{1,9}))?)?)?\s*$"
 )
+_ISO_SPAN = re.compile(
+    r"\s*([+-])?P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?\s*"
+)
 _INTERVAL_PART = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 _PART_US = {
     "DAY": DAY_US,
@@ -163,6 +166,13 @@ def parse_interval(text: str) -> int:
         us = int(days or 0) * DAY_US + int(hours or 0) * HOUR_US + int(minutes or 0) * MINUTE_US
         us += int(seconds or 0) * SECOND_US + int(((fraction or "") + "000000")[:6])
         return -us if sign == "-" else us
+    if iso := _ISO_SPAN.fullmatch(text):
+        sign, *numbers = iso.groups()
+        if any(numbers):
+            units = (7 * DAY_US, DAY_US, HOUR_US, MINUTE_US, SECOND_US)
+            pairs = zip(numbers, units, strict=True)
+            us = sum(round(float(n or 0) * unit) for n, unit in pairs)
+            return -us if sign == "-" else us
     total, at = 0, 0
     while part := _INTERVAL_PART.match(text, at):
         unit = _PART_US.get(part.group(2).upper().removesuffix("S"))
@@ -178,6 +188,9 @@ def parse_interval(text: str) -> int:
 def parse_months(text: str) -> int:
     """ "1-02" → months. Raises DatetimeError."""
     match = re.match(r"\s*([+-])?(\d+)(?:-(\d{1,2}))?\s*$", text)
+    if iso := re.fullmatch(r"\s*(-)?P(?:(\d+)Y)?(?:(\d+)M)?\s*", text):
+        months = int(iso.group(2) or 0) * 12 + int(iso.group(3) or 0)
+        return -months if iso.group(1) else months
     if match is None:
         raise DatetimeError(f'not a year to month interval: "{text[:60]}"')
     months = int(match.group(2)) * 12 + int(match.group(3) or 0)

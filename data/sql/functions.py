@@ -15,10 +15,12 @@ from functools import lru_cache
 from typing import Any
 
 from data.sql import datetimes, formats, number_formats, numbers
+from data.sql.array_functions import ARRAY_NULLABLE, ARRAY_RUNTIME
 from data.sql.convert import converter, text_of
 from data.sql.date_functions import DATE_RUNTIME
 from data.sql.datetimes import DAY_US
 from data.sql.floats import FLOAT_RUNTIME
+from data.sql.json_functions import JSON_NULLABLE, JSON_RUNTIME
 from data.sql.math_functions import MATH_NULLABLE, MATH_RUNTIME, MATH_VOLATILE
 from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
 from data.sql.strings import STRING_FUNCTIONS
@@ -401,8 +403,10 @@ _STRICT = (
     MATH_RUNTIME,
     TEXT_RUNTIME,
     DATE_RUNTIME,
+    ARRAY_RUNTIME,
+    JSON_RUNTIME,
 )
-_NULLABLE = ({"tg_cast": _cast}, MATH_NULLABLE, TEXT_NULLABLE)
+_NULLABLE = ({"tg_cast": _cast}, MATH_NULLABLE, TEXT_NULLABLE, ARRAY_NULLABLE, JSON_NULLABLE)
 
 
 def register(connection: Any) -> None:

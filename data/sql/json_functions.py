@@ -365,7 +365,9 @@ def arrow_call(document: Expr, key: Expr, *, as_text: bool) -> Expr:
     """document -> key, document ->> key."""
     typed = cast(key, INTEGER) if is_number(key) else to_text(key)
     name = "tg_json_arrow_text" if as_text else "tg_json_arrow"
-    return call(f"{name}({{0}}, {{1}})", json_text(document), typed, type_=VARCHAR if as_text else JSON)
+    return call(
+        f"{name}({{0}}, {{1}})", json_text(document), typed, type_=VARCHAR if as_text else JSON
+    )
 
 
 def _many(function: str) -> Entry:

@@ -47,7 +47,7 @@ def year_words(year: int) -> str:
     century, rest = divmod(year, 100)
     if century == 0:
         return words(rest)
-    if century % 10 == 0:
+    if century % 10 == 0 and rest < 10:
         return words(year)
     return words(century) + (f" {words(rest)}" if rest else " HUNDRED")
 

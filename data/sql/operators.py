@@ -6,7 +6,7 @@ can overflow 18 digits of an int goes to dec; so results are exact at any size.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from data.sql import numbers
 from data.sql.convert import converter, int_digits, int_scale, moment_unit
@@ -15,7 +15,7 @@ from data.sql.ir import Call, ColumnExpr, ConstExpr, Expr, ParamExpr, SpecialExp
 from data.sql.numbers import POW10
 from data.sql.type_codes import type_code
 from data.sql.type_names import type_text
-from protocol.errors import TypeMismatchError
+from protocol.errors import SqlSyntaxError, TypeMismatchError
 from protocol.sqltypes import (
     BIGINT,
     BOOLEAN,
@@ -57,7 +57,10 @@ def is_null(expr: Expr) -> bool:
 
 def number_const(text: str) -> ConstExpr:
     """A numeric literal with its exact type."""
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise SqlSyntaxError(f'invalid number: "{text[:60]}"') from None
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
     scale = max(-exponent, 0)
@@ -131,6 +134,8 @@ def cast(expr: Expr, type_: SqlType) -> Expr:
 
 def _fits(source: SqlType, target: SqlType) -> bool:
     """No change and no check needed, by the types alone."""
+    if target.kind is Kind.JSON:
+        return source.kind is Kind.JSON
     if source.kind in TEXT_KINDS and target.kind in TEXT_KINDS:
         if source.kind in PADDED_KINDS or target.kind in PADDED_KINDS:
             return False

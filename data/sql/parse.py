@@ -18,6 +18,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from data.sql.merge_tokens import merge_tokens
+from data.sql.parse_json import JSON_CALLS_WITH_CLAUSES, rewrite_json_call
 from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
 
@@ -99,6 +100,12 @@ _NILADIC = frozenset(
         "CURRENT_CATALOG",
         "UID",
         "CURRENT_ROLE",
+        "BINARY_DOUBLE_NAN",
+        "BINARY_DOUBLE_INFINITY",
+        "BINARY_FLOAT_NAN",
+        "BINARY_FLOAT_INFINITY",
+        "SESSIONTIMEZONE",
+        "DBTIMEZONE",
     ]
 )
 _KEYWORD_CALLS = frozenset({"LEFT", "RIGHT", "REPLACE", "TRUNCATE", "CHAR", "DATE", "TIMESTAMP"})
@@ -412,6 +419,16 @@ class _Rewriter:
             self.at += 1
         elif token.text[:1].isalpha():
             self._word(token)
+        elif kind is TokenType.TILDE and self.out and self.out[-1].token_type in _OPERANDS:
+            self._emit(TokenType.RLIKE, "RLIKE", token)
+            self.at += 1
+        elif kind is TokenType.NOT and token.text == "!" and self._is(1, "~", "~*"):
+            self._emit(TokenType.NOT, "NOT", token)
+            match = TokenType.RLIKE if self._is(1, "~") else TokenType.IRLIKE
+            self._emit(match, match.name, token)
+            self.at += 2
+        elif kind is TokenType.R_PAREN and self._interval_after():
+            self._interval_of_parenthesis(token)
         else:
             self.out.append(token)
             self.at += 1
@@ -479,13 +496,19 @@ class _Rewriter:
 
     def _number(self, token: Token) -> None:
         following = self._peek(1)
+        word = ""
         if (
             following is not None
             and following.token_type is TokenType.VAR
             and following.start == token.end + 1
-            and following.text.lower() in ("d", "f")
         ):
-            name = "DOUBLE_LITERAL" if following.text.lower() == "d" else "FLOAT_LITERAL"
+            word = following.text
+        if token.text == "0" and _HEX.fullmatch(word):
+            self._emit_call("LITERAL_HEX", [word[1:]], token)
+            self.at += 2
+            return
+        if word.lower() in ("d", "f"):
+            name = "DOUBLE_LITERAL" if word.lower() == "d" else "FLOAT_LITERAL"
             self._emit_call(name, [token.text], token)
             self.at += 2
             return
@@ -503,7 +526,13 @@ class _Rewriter:
         elif word in _NILADIC and self._niladic(word, token, after_dot=after_dot):
             return
         is_call = following is not None and following.token_type is TokenType.L_PAREN
-        if is_call and self._is_function(word, token, before):
+        if is_call and self._scale(word):
+            return
+        if is_call and word in JSON_CALLS_WITH_CLAUSES:
+            rewrite_json_call(self.tokens, self.at)
+        if word.startswith("SQL_TSI_") and not is_call and not after_dot:
+            self._emit(TokenType.STRING, word, token)
+        elif is_call and self._is_function(word, token, before):
             self._emit(TokenType.VAR, PREFIX + word, token)
         elif word == "UNIQUE" and before is not None and before.token_type is TokenType.SELECT:
             self._emit(TokenType.DISTINCT, "DISTINCT", token)
@@ -593,6 +622,36 @@ class _Rewriter:
                 self.at += 1
         return " ".join(units)
 
+    def _interval_after(self) -> bool:
+        """( … ) DAY TO SECOND"""
+        return (self._is(1, "DAY") and self._is(2, "TO") and self._is(3, "SECOND")) or (
+            self._is(1, "YEAR") and self._is(2, "TO") and self._is(3, "MONTH")
+        )
+
+    def _interval_of_parenthesis(self, token: Token) -> None:
+        """(a - b) DAY TO SECOND → TG_F_AS_DAYS(a - b)"""
+        depth, at = 1, len(self.out)
+        while depth and at:
+            at -= 1
+            kind = self.out[at].token_type
+            depth += (kind is TokenType.R_PAREN) - (kind is TokenType.L_PAREN)
+        name = "AS_SPAN" if self._is(1, "DAY") else "AS_MONTHS"
+        head = Token(TokenType.VAR, PREFIX + name, token.line, token.col, token.start, token.end)
+        self.out.insert(at, head)
+        self.out.append(token)
+        self.at += 4
+
+    def _scale(self, word: str) -> bool:
+        """NUMBER(p, -s): sqlglot reads no negative scale."""
+        signed = self._is(1, "(") and self._is(3, ",") and self._is(4, "-") and self._is(6, ")")
+        scale = self._peek(5)
+        if word not in _SCALED_TYPES or not signed or scale is None or not scale.text.isdigit():
+            return False
+        self.out += self.tokens[self.at : self.at + 4]
+        self._emit(TokenType.NUMBER, str(_NEGATIVE_SCALES + int(scale.text)), scale)
+        self.at += 6
+        return True
+
     def _niladic(self, word: str, token: Token, *, after_dot: bool) -> bool:
         following = self._peek(1)
         dotted = following is not None and following.token_type is TokenType.DOT
@@ -638,6 +697,27 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 def _unescape(match: re.Match[str]) -> str:
     return _ESCAPES.get(match.group(1), match.group(1))
+
+
+_HEX = re.compile(r"[xX][0-9A-Fa-f]+")
+_OPERANDS = frozenset(
+    {
+        TokenType.VAR,
+        TokenType.STRING,
+        TokenType.NUMBER,
+        TokenType.IDENTIFIER,
+        TokenType.R_PAREN,
+        TokenType.R_BRACKET,
+        TokenType.NULL,
+    }
+)
+_SCALED_TYPES = frozenset({"NUMBER", "NUMERIC", "DECIMAL", "DEC", "TT_DECIMAL"})
+_NEGATIVE_SCALES = 1000  # what the token pass adds to a negative scale, which sqlglot cannot read
+
+
+def negative_scale(number: int) -> int:
+    """A type's argument as it was written."""
+    return _NEGATIVE_SCALES - number if number > _NEGATIVE_SCALES and number < 1200 else number
 
 
 def refuse(what: str, position: int = 0) -> NotSupportedError:

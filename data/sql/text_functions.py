@@ -432,6 +432,7 @@ TEXT_CALLS: dict[str, Entry] = {
     "SHA256": fn("tg_sha256", "a", BYTES),
     "SHA512": fn("tg_sha512", "a", BYTES),
     "STARTS_WITH": fn("tg_starts_with", "tt", BOOLEAN),
+    "STRING_MATCH": fn("tg_string_match", "tt"),
     "SIMILAR_TO": fn("tg_similar", "ttt?", BOOLEAN),
     "BIT_LENGTH": fn("(8 * tg_lengthb({0}))", "t", INTEGER),
     "CASEFOLD": fn("tg_casefold", "t"),

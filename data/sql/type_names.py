@@ -7,7 +7,7 @@ TimesTen's Oracle mode NUMBER(38)), DATE has a time of day, FLOAT is a NUMBER.
 from __future__ import annotations
 
 from protocol.errors import DefinitionError, NotSupportedError, SqlSyntaxError, UnknownObjectError
-from protocol.sqltypes import ANY_SCALE, Kind, SqlType
+from protocol.sqltypes import ANY_SCALE, Kind, SqlType, element_type
 
 TypeArg = int | str  # "*" in NUMBER(*,2); BYTE or CHAR after a length
 
@@ -48,6 +48,11 @@ _FIXED: dict[str, SqlType] = {
     "STRING": SqlType(Kind.VARCHAR),
     "NAME": SqlType(Kind.VARCHAR, length=63),
     "BYTEA": SqlType(Kind.VARBINARY),
+    "CLOB": SqlType(Kind.CLOB, length=STRING_LENGTH_MAX),
+    "NCLOB": SqlType(Kind.CLOB, length=STRING_LENGTH_MAX),
+    "LONG": SqlType(Kind.CLOB, length=STRING_LENGTH_MAX),
+    "BLOB": SqlType(Kind.BLOB, length=STRING_LENGTH_MAX),
+    "LONG RAW": SqlType(Kind.BLOB, length=STRING_LENGTH_MAX),
     "JSON": SqlType(Kind.JSON),
     "JSONB": SqlType(Kind.JSON),
     "INTERVAL DAY TO SECOND": SqlType(Kind.INTERVAL_DS),
@@ -97,11 +102,6 @@ _MOMENTS: dict[str, Kind] = {
 }
 
 _REFUSED: dict[str, str] = {
-    "BLOB": "use VARBINARY",
-    "CLOB": "use VARCHAR2",
-    "NCLOB": "use NVARCHAR2",
-    "LONG": "use VARCHAR2",
-    "LONG RAW": "use VARBINARY",
     "BFILE": "use VARBINARY",
     "SERIAL": "use BIGINT with a sequence",
     "BIGSERIAL": "use BIGINT with a sequence",
@@ -219,6 +219,7 @@ _TEXTS: dict[Kind, str] = {
     Kind.INTERVAL_DS: "INTERVAL DAY TO SECOND",
     Kind.INTERVAL_YM: "INTERVAL YEAR TO MONTH",
     Kind.JSON: "JSON",
+    Kind.ARRAY: "ARRAY",
 }
 
 
@@ -233,7 +234,9 @@ def type_text(sql_type: SqlType) -> str:
     if sql_type.kind is Kind.NUMBER and sql_type.precision:
         scale = f",{sql_type.scale}" if sql_type.scale not in (0, ANY_SCALE) else ""
         return f"{text} ({sql_type.precision}{scale})"
-    if sql_type.length:
+    if sql_type.kind is Kind.ARRAY:
+        return f"{type_text(element_type(sql_type))}[]"
+    if sql_type.length and sql_type.kind not in (Kind.CLOB, Kind.BLOB):
         return f"{text} ({sql_type.length}{' BYTE' if sql_type.byte_length else ''})"
     if sql_type.kind is Kind.TIMESTAMP:
         return f"{text} ({sql_type.precision})"

@@ -25,6 +25,9 @@ ARRAY_OIDS = {
     1184: 1185, 1186: 1187, 1700: 1231, 2950: 2951, 3802: 3807,
 }  # fmt: skip
 ELEMENT_OIDS = {array: element for element, array in ARRAY_OIDS.items()}
+_TEXT = 25
+# results: drivers know text[] by themselves, varchar[] not all
+ARRAY_OIDS |= {1042: ARRAY_OIDS[_TEXT], 1043: ARRAY_OIDS[_TEXT]}
 
 
 def stored(values: list[StorageValue]) -> str:

@@ -7,6 +7,7 @@ and formats and cached; the built functions are the hot path of every statement.
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -114,9 +115,7 @@ _TYPES: dict[int, SqlType] = {  # what a client may declare a parameter as
     2950: SqlType(Kind.VARCHAR, length=36),  # uuid
     3802: SqlType(Kind.JSON),  # jsonb
 }
-_TYPES |= {
-    array: array_of(_TYPES[element]) for array, element in array_values.ELEMENT_OIDS.items()
-}
+_TYPES |= {array: array_of(_TYPES[element]) for array, element in array_values.ELEMENT_OIDS.items()}
 
 
 def oid(type: SqlType) -> int:
@@ -443,7 +442,17 @@ def _decode_uuid(data: bytes) -> str:
 def _decode_jsonb(data: bytes) -> str:
     if data[:1] != b"\x01":
         raise PeerProtocolError("binary jsonb of an unknown version")
-    return decode_text(data[1:])
+    return _decode_json(data[1:])
+
+
+def _decode_json(data: bytes) -> str:
+    text = decode_text(data)
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        message = f'invalid input syntax for type JSON: "{text[:60]}"'
+        raise InvalidTextError(message) from None
+    return text
 
 
 def _decode_oid(data: bytes) -> int:
@@ -477,6 +486,8 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
         return _float_decoder(kind, format)
     if kind in PADDED_KINDS:
         return _decode_padded
+    if kind is Kind.JSON:
+        return _decode_json
     if kind in TEXT_KINDS:
         return decode_text
     if kind in BYTES_KINDS:
@@ -617,7 +628,8 @@ def binary_encoder(type: SqlType) -> CellEncoder:
         return table[kind]
     if kind is Kind.ARRAY:
         element = element_type(type)
-        return array_values.binary_encoder(element, oid(element), binary_encoder(element))
+        element_oid = array_values.ELEMENT_OIDS[oid(type)]
+        return array_values.binary_encoder(element, element_oid, binary_encoder(element))
     as_text = text_encoder(type)
     return lambda value: as_text(value).encode()
 
