@@ -14,13 +14,13 @@ from data.sql import datetimes, numbers
 from data.sql.datetimes import DAY_US, SECOND_US
 from data.sql.single import NAN, double_value, single
 from data.sql.type_names import type_text
-from protocol.arrays import array_text, split_array
 from protocol.errors import (
     InvalidTextError,
     OutOfRangeError,
     StringTooLongError,
     TypeMismatchError,
 )
+from protocol.pgwire.arrays import array_text, split_array
 from protocol.sqltypes import (
     BYTES_KINDS,
     FLOAT_KINDS,

@@ -16,8 +16,8 @@ from data.sql.convert import text_of
 from data.sql.ir import Call, Expr
 from data.sql.operators import call, cast, is_number, settle, to_text
 from data.sql.type_codes import type_code, type_of_code
-from protocol.arrays import split_array
 from protocol.errors import InvalidTextError, ParameterError
+from protocol.pgwire.arrays import split_array
 from protocol.sqltypes import (
     BOOLEAN,
     INTEGER,

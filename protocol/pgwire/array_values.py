@@ -9,8 +9,8 @@ import json
 import struct
 from collections.abc import Callable
 
-from protocol.arrays import array_text, split_array
 from protocol.errors import InvalidEncodingError, NotSupportedError, PeerProtocolError
+from protocol.pgwire.arrays import array_text, split_array
 from protocol.sqltypes import BYTES_KINDS, SqlType, StorageValue
 
 Decode = Callable[[bytes], StorageValue]
