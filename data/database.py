@@ -13,12 +13,14 @@ import structlog
 
 from data.admin.port import ElementFacts
 from data.admin.settings import DatabaseSettings, settings_of
+from data.admin.settings import shown as shown_settings
 from data.exec.coordination import Coordination
 from data.exec.epochs import EpochKeeper
 from data.exec.fragments import FragmentServer
 from data.exec.recovery import Recovery
 from data.exec.shard import Shard
 from data.moving.moving import Moving
+from data.observed import Observed
 from data.replication.member import ReplicaSetMember, ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -116,6 +118,10 @@ class Database:
             self.space.router, membership, element, self.writer, self.member, epochs
         )
         self.space.make_epoch = self.epochs.create
+        self.observed = Observed(
+            lambda: shown_settings(self.spec), element, self.writer, self.member, self.epochs
+        )
+        self.space.catalog_queries.instance.instance = self.observed
         self.moving = Moving(self.space, membership, self.writer)
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None

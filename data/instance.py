@@ -26,7 +26,7 @@ from data.database import (
     rebuild_element,
     storage_settings,
 )
-from data.exec import distribution_views
+from data.exec import distribution_views, instance_views, logins
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
@@ -88,6 +88,8 @@ class DataInstance:
         self._backups.register(rpc)
         moving.register(rpc, self.database)
         distribution_views.register(rpc, self.database)
+        logins.register(rpc, self.database)
+        instance_views.register(rpc, self.database)
         mode = settings.server_encryption
         self._engine = DataEngine(
             self._served, lambda database: bool(self.keeper.reports(database))
@@ -185,6 +187,7 @@ class DataInstance:
             self._settings.membership.session_timeout_s,
             self._epochs.clock(spec.database),
         )
+        database.observed.backups_of = lambda: self._backups.backups(spec.database)
         self._databases[key] = database
         self._served[key] = database
         self._shards[spec.database] = database.shard

@@ -58,3 +58,23 @@ def settings_of(spec: ElementSpec) -> DatabaseSettings:
 def merged(spec: ElementSpec, attributes: Attributes) -> ElementSpec:
     """The specification with the attributes of a newer definition."""
     return msgspec.structs.replace(spec, attributes=attributes)
+
+
+def shown(spec: ElementSpec) -> list[tuple[str, str]]:
+    """The attributes as V$CONFIGURATION shows them, those left out with what they come to."""
+    settings = settings_of(spec)
+    known: dict[str, object] = {
+        "Connections": settings.connections,
+        "DataBaseName": spec.database,
+        "DataStore": spec.data_store,
+        "Durability": settings.durability,
+        "EpochInterval": f"{settings.epoch_interval_s:g}",
+        "Isolation": settings.isolation,
+        "K": spec.k,
+        "LockWait": f"{settings.lock_wait_s:g}",
+        "PermSize": settings.perm_size_mb,
+        "TempSize": settings.temp_size_mb,
+    }
+    lower = {name.lower() for name in known}
+    given = [(name, value) for name, value in spec.attributes if name.lower() not in lower]
+    return [*((name, str(value)) for name, value in known.items()), *given]

@@ -73,6 +73,8 @@ class BackupServer:
         self._elements = elements
         self._settings_of = settings_of
         self._jobs = JobBook()
+        self._packed: dict[str, tuple[str, str]] = {}  # job -> database, where it is written
+        self._databases: dict[str, str] = {}  # job of an image -> database
         self._images: dict[str, Path] = {}  # job -> folder
         self._staged: dict[str, Path] = {}  # the same, of files on their way
 
@@ -133,6 +135,7 @@ class BackupServer:
             self._images[message.job] = folder
             return Result(facts)
 
+        self._databases[message.job] = message.db
         return self._jobs.start(message.job, work)
 
     # -- an image ----------------------------------------------------------------------------------
@@ -142,7 +145,25 @@ class BackupServer:
             raise CollectionError(f"{self._instance} has no image {job} any more")
         return folder
 
+    def backups(self, db: str) -> list[tuple[int, str, int, str]]:
+        """V$BACKUP_STATUS: 1 running, 2 done, 3 failed; where to; percent; error."""
+        states = {m.RUNNING: 1, m.DONE: 2, m.FAILED: 3}
+        rows = []
+        for job, (of, where) in list(self._packed.items()):
+            report = self._jobs.report(job)
+            if report.state not in states:
+                del self._packed[job]  # forgotten: it was long ago
+            elif of == db:
+                percent = 100 * report.done_bytes // report.total_bytes if report.total_bytes else 0
+                status = states[report.state]
+                error = report.error[1] if report.error is not None else ""
+                rows.append((status, where, 100 if status == 2 else percent, error))
+        return rows
+
     async def _pack(self, message: m.PackImage, _request: Request) -> m.JobReport:
+        db = self._databases.pop(message.image, "")
+        self._packed.setdefault(message.job, (db, f"{message.folder}/{message.prefix}"))
+
         async def work(told: Told) -> Result:
             folder = self._image(message.image)
             path = f"{message.prefix}/{FILE}"

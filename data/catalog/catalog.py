@@ -26,7 +26,8 @@ from data.catalog.objects import (
     User,
     View,
 )
-from protocol.errors import UnknownObjectError, UnknownTableError
+from data.catalog.pg_schema import is_catalog_relation
+from protocol.errors import GridError, PrivilegeError, UnknownObjectError, UnknownTableError
 from protocol.sqltypes import BIGINT
 
 CatalogRow = tuple[str, int, bytes]  # kind, id, body
@@ -304,8 +305,7 @@ class Catalog:
             name = name_parts[-1]
             found = self.find(current_schema, name) or self.find(PUBLIC, name)
         if found is None:
-            text = ".".join(shown(part) for part in name_parts)
-            raise UnknownTableError(f'relation "{text}" does not exist', position=position)
+            raise not_found(name_parts, position=position)
         return found
 
     def table(self, schema: str, name: str) -> Table:
@@ -398,6 +398,18 @@ class Catalog:
             dict(own.limits) if own is not None else {},
             dict(default.limits) if default is not None else {},
         )
+
+
+def not_found(parts: tuple[str, ...], kind: str = "relation", position: int = 0) -> GridError:
+    """The error for a name that means no object of users: a system view's, or nobody's."""
+    text = ".".join(shown(part) for part in parts)
+    if is_catalog_relation(parts[-2] if len(parts) > 1 else "", parts[-1]):
+        return PrivilegeError(
+            f"{text} is a system view: it can only be read",
+            hint="Query it by itself, not together with tables.",
+            position=position,
+        )
+    return UnknownTableError(f'{kind} "{text}" does not exist', position=position)
 
 
 def counter_row(next_id: int) -> CatalogRow:

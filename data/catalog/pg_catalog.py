@@ -12,12 +12,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from data.catalog import sys_access
 from data.catalog.catalog import Catalog
 from data.catalog.pg_functions import CatalogFunctions, SessionFacts, array_literal, to_list
 from data.catalog.pg_rows import Row, Rows, fixed_rows, pg_rows
-from data.catalog.pg_schema import PG_RELATIONS, SYS_RELATIONS, Relation, owner_column
-from data.catalog.views import information_rows, sys_rows
+from data.catalog.pg_schema import PG_RELATIONS, SYS_RELATIONS, Relation
+from data.catalog.sys_views import sys_rows
+from data.catalog.views import information_rows
 from data.sql.catalog_rewrite import CatalogSql, rewrite
+from data.sql.lacking import lacks
 from protocol.clock import Clock, SystemClock
 from protocol.errors import (
     CatalogQueryLateError,
@@ -44,6 +47,11 @@ Columns = tuple[tuple[str, SqlType], ...]
 Live = Callable[[str, SessionFacts], Iterable[Sequence[StorageValue]] | None]
 
 _CACHED_QUERIES_MAX = 300
+_LIVE_TOO: dict[str, tuple[str, ...]] = {  # besides V$ and GV$; named by any of these
+    "monitor": ("monitor",),
+    "systemstats": ("systemstats",),
+    "dba_users": ("dba_users", "user_users"),
+}
 _ROWS_MAX = 1_000_000
 QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops
 _STEPS_BETWEEN_LOOKS = 5000  # of SQLite's virtual machine
@@ -129,6 +137,7 @@ class CatalogQueries:
     ) -> tuple[Columns, tuple[SqlType, ...]]:
         """Result columns and parameter types of a query, which is not run. Raises GridError."""
         query = self._rewrite(sql)
+        _check_access(query, catalog, session)
         connection = self._ready(catalog, session)
         nulls = (None,) * len(query.param_types)
         columns, _rows = self._execute(connection, query, nulls, only_describe=True)
@@ -143,6 +152,7 @@ class CatalogQueries:
     ) -> tuple[Columns, list[StorageRow]]:
         """Result columns and rows (storage values). Raises GridError."""
         query = self._rewrite(sql)
+        _check_access(query, catalog, session)
         connection = self._ready(catalog, session)
         self._fill_live(connection, sql, session)
         bound = tuple(params)[: len(query.param_types)]
@@ -197,15 +207,16 @@ class CatalogQueries:
         for relation in PG_RELATIONS:
             connection.execute(_create_table(relation))
         for relation in SYS_RELATIONS:
-            if relation.name.startswith(("all_", "user_")):
-                connection.execute(_create_view(relation))
-            else:
+            if not relation.name.startswith(("all_", "user_")):
                 connection.execute(_create_table(relation))
+        for relation in SYS_RELATIONS:
+            for text in sys_access.view_texts(relation):
+                connection.execute(text)
         fixed = fixed_rows()
         for relation in PG_RELATIONS:
             if found := fixed.get(relation.name) if relation.schema == "pg_catalog" else None:
                 _insert(connection, relation, found)
-                self._fixed_until[_place(relation)] = len(found)
+                self._fixed_until[sys_access.place(relation)] = len(found)
         connection.set_progress_handler(self._too_long, _STEPS_BETWEEN_LOOKS)
         return connection
 
@@ -228,10 +239,10 @@ class CatalogQueries:
             for relation in (*PG_RELATIONS, *SYS_RELATIONS):
                 if relation.name.startswith(("all_", "user_", "v__", "gv__")):
                     continue
-                table = _place(relation)
+                table = sys_access.place(relation)
                 kept = self._fixed_until.get(table, 0)
                 connection.execute(f"DELETE FROM {table} WHERE rowid > {kept}")
-                if found := rows.get(table):
+                if found := rows.get(table.removesuffix("__all")):
                     _insert(connection, relation, found)
             connection.execute("COMMIT")
         except BaseException:
@@ -245,13 +256,17 @@ class CatalogQueries:
         words = set(re.findall(r"[a-z][\w$]*", sql.lower()))
         for relation in SYS_RELATIONS:
             name = relation.name.replace("v__", "v$", 1)
-            if name not in words or not name.startswith(("v$", "gv$", "monitor", "systemstats")):
+            if words.isdisjoint(_LIVE_TOO.get(name, (name,))) or not (
+                name.startswith(("v$", "gv$")) or name in _LIVE_TOO
+            ):
                 continue
             rows = self._live(name, session)
-            connection.execute(f"DELETE FROM {_place(relation)}")
+            if rows is None and name in _LIVE_TOO:
+                continue
+            connection.execute(f"DELETE FROM {sys_access.place(relation)}")
             if rows is not None:
                 marks = ", ".join("?" * len(relation.columns))
-                insert = f"INSERT INTO {_place(relation)} VALUES ({marks})"
+                insert = f"INSERT INTO {sys_access.place(relation)} VALUES ({marks})"
                 connection.executemany(insert, [tuple(row) for row in rows])
 
     # -- running ----------------------------------------------------------------------------------
@@ -374,37 +389,17 @@ def _translated(error: Exception) -> GridError:
     return NotSupportedError(f"this catalog query is not supported: {text}")
 
 
+def _check_access(query: CatalogSql, catalog: Catalog, session: SessionFacts) -> None:
+    """Raises PrivilegeError if the query names what not everybody may read."""
+    name = sys_access.restricted_in(query.relations)
+    if name and not catalog.has_system_privilege(session.user, "SELECT ANY TABLE"):
+        raise lacks(session.user, "SELECT ANY TABLE", used_for=f"read SYS.{name}")
+
+
 # -- tables ----------------------------------------------------------------------------------------
-def _place(relation: Relation) -> str:
-    schema = "main" if relation.schema == "pg_catalog" else relation.schema
-    return f"{schema}.{relation.name}"
-
-
 def _create_table(relation: Relation) -> str:
     columns = ", ".join(f'"{name}" {_TYPES[kind][0]}' for name, kind in relation.columns)
-    return f"CREATE TABLE {_place(relation)} ({columns})"
-
-
-def _create_view(relation: Relation) -> str:
-    """ALL_X and USER_X as views on DBA_X."""
-    prefix, _, rest = relation.name.partition("_")
-    base = next(r for r in SYS_RELATIONS if r.name == f"dba_{rest}")
-    owner = owner_column(base)
-    columns = ", ".join(f'"{name}"' for name, _kind in relation.columns)
-    where = "1"
-    if owner and prefix == "user":
-        where = f'"{owner}" = tg_owner()'
-    elif prefix == "user" and rest == "users":
-        where = "username = tg_owner()"
-    elif owner and owner != "grantee":
-        names = [n for n, _k in base.columns if n.endswith("_name") or n == "name"]
-        wanted = "table_name" if "table_name" in names else names[0]
-        where = f'tg_can_see("{owner}", "{wanted}")'
-    elif owner == "grantee":
-        where = "grantee IN (tg_owner(), 'PUBLIC') OR tg_can_see(tg_owner(), '')"
-        if "owner" in dict(base.columns):
-            where = "grantee IN (tg_owner(), 'PUBLIC') OR owner = tg_owner()"
-    return f"CREATE VIEW {_place(relation)} AS SELECT {columns} FROM {base.name} WHERE {where}"
+    return f"CREATE TABLE {sys_access.place(relation)} ({columns})"
 
 
 def _insert(connection: Connection, relation: Relation, rows: list[Row]) -> None:
@@ -415,6 +410,6 @@ def _insert(connection: Connection, relation: Relation, rows: list[Row]) -> None
     for row in rows[:1]:
         assert set(row) <= known, (relation.name, set(row) - known)
     connection.executemany(
-        f"INSERT INTO {_place(relation)} VALUES ({marks})",
+        f"INSERT INTO {sys_access.place(relation)} VALUES ({marks})",
         [tuple(row.get(name, default) for name, default in defaults) for row in rows],
     )

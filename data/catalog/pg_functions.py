@@ -435,10 +435,17 @@ class CatalogFunctions:
         user = self.session.user
         if owner == user or self.catalog.has_system_privilege(user, "ADMIN"):
             return 1
-        found = self.catalog.relations.get((str(owner), str(name)))
+        key = (str(owner), str(name))
+        found = self.catalog.relations.get(key)
+        if found is None and key in self.catalog.synonyms:
+            if key[0] == "PUBLIC":
+                return 1
+            found = self.catalog.find(*key)
+        if found is None and (index := self.catalog.find_index(*key)) is not None:
+            found = index[0]
         if found is None:
             return 0
-        any_of = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES")
+        any_of = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "INDEX", "ALTER")
         return int(any(self.catalog.has_privilege(user, found, p) for p in any_of))
 
     # -- session ----------------------------------------------------------------------------------

@@ -55,14 +55,27 @@ PG_RELATIONS: tuple[Relation, ...] = tuple(_relations("pg_relations.txt"))
 _SYS_BASE = _relations("sys_relations.txt")
 
 
+_DBA_ONLY = frozenset({"dba_profiles"})
+_OF_ALL_USERS = frozenset({"username", "user_id", "created"})
+
+
 def _sys_views() -> list[Relation]:
     """ALL_X and USER_X for each DBA_X, GV$X (with the element) for each V$X."""
     made = []
     for relation in _SYS_BASE:
         name, columns = relation.name, relation.columns
+        if name in _DBA_ONLY:
+            continue
         if name.startswith("dba_"):
-            made.append(Relation("sys", "all_" + name[4:], relation.oid + 200, columns))
             own = columns if owner_column(relation) in ("", "grantee") else columns[1:]
+            if name == "dba_sys_privs":
+                own = (("username", "text"), *columns[1:])
+            else:
+                seen = tuple(c for c in columns if c[0] in _OF_ALL_USERS)
+                wide = seen if name == "dba_users" else columns
+                made.append(Relation("sys", "all_" + name[4:], relation.oid + 200, wide))
+            if name == "dba_users":
+                own = tuple(c for c in columns if c[0] not in ("profile", "authentication_type"))
             made.append(Relation("sys", "user_" + name[4:], relation.oid + 400, own))
         elif name.startswith("v__"):
             element = (*columns, ("elementid", "int4"))

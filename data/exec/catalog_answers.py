@@ -10,6 +10,7 @@ from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
 from data.exec import settings
 from data.exec.distribution_views import DistributionViews
+from data.exec.instance_views import InstanceViews
 from data.exec.transactions import TransactionViews
 from data.storage.scratch import connect_plain
 from protocol.errors import CatalogQueryLateError
@@ -30,6 +31,7 @@ class CatalogAnswers:
         self._space = space
         self.transactions = TransactionViews(space)
         self.distribution = DistributionViews(space)
+        self.instance = InstanceViews(space)
         self._mine: TxnId | None = None  # the transaction of the session that asks
         self._queries = CatalogQueries(connect_plain, self._live, seconds_max=INLINE_S)
         self._turn = asyncio.Lock()  # of the long ones, which run on a thread
@@ -87,13 +89,20 @@ class CatalogAnswers:
 
     def _rows(self, view: str, mine: TxnId | None) -> Sequence[StorageRow] | None:
         rows = self.distribution.rows(view)
-        return rows if rows is not None else self.transactions.rows(view, mine)
+        if rows is None:
+            rows = self.transactions.rows(view, mine)
+        return rows if rows is not None else self.instance.rows(view)
 
     async def refresh(self, text: str) -> str:
         """Ask other elements what the views named in a query want to know; returns a warning."""
         if self.distribution.is_named_in(text):
             await self.distribution.refresh()
-        return await self.transactions.refresh(text) if self.transactions.is_named_in(text) else ""
+        warnings = []
+        if self.transactions.is_named_in(text):
+            warnings.append(await self.transactions.refresh(text))
+        if self.instance.is_named_in(text):
+            warnings.append(await self.instance.refresh(text))
+        return "; ".join(warning for warning in warnings if warning)
 
     def close(self) -> None:
         """Give the private database up."""

@@ -14,6 +14,8 @@ from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
 from data.exec.compiling import INLINE_CHARS_MAX, CompileProcess
+from data.exec.instance_views import Counts
+from data.exec.logins import AccountLocks, Logins
 from data.exec.placement import PlacementCache
 from data.exec.prepared import (
     Key,
@@ -73,6 +75,7 @@ class Coordination:
         self.membership = membership
         self.is_open = False
         self.sessions = 0
+        self.counts = Counts()
         self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
         self.aborts_on_error = False  # the same: AbortOnError
@@ -90,6 +93,7 @@ class Coordination:
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
         self._statements: dict[Key, PreparedStatement] = {}
         self.catalog_queries = CatalogAnswers(self)
+        self.logins = Logins(self, AccountLocks(self).lock)
         self._catalog_changed(element.catalog)
         element.on_catalog(self._catalog_changed)
 
@@ -164,6 +168,15 @@ class Coordination:
             self.remember(cache_key(sql, param_types, schema, user), statement)
         return statement
 
+    @property
+    def cached_statements(self) -> int:
+        """How many."""
+        return len(self._statements)
+
+    def statements(self) -> list[tuple[Key, PreparedStatement]]:
+        """All of the cache, oldest first."""
+        return list(self._statements.items())
+
     def cached(self, key: Key) -> PreparedStatement | None:
         """A statement of the cache."""
         return self._statements.get(key)
@@ -205,6 +218,7 @@ class Coordination:
 
     async def close(self) -> None:
         """End background work of the coordinator."""
+        self.logins.close()
         for task in list(self.background):
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)

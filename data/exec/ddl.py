@@ -124,7 +124,7 @@ async def _fill(session: Session, insert: str) -> str:
     from data.exec.running import Running  # here, because Running starts DDL
 
     statement = session.prepare(insert, ())
-    collected = _Tag()
+    collected = Outcome()
     running = Running(session, statement, statement.literals or (), None, 0, collected)
     running.start()
     await collected.ended.wait()
@@ -133,7 +133,7 @@ async def _fill(session: Session, insert: str) -> str:
     return collected.tag
 
 
-class _Tag:
+class Outcome:
     """A sink that only wants to know how it ended."""
 
     writable = True

@@ -55,8 +55,16 @@ class DataEngine:
         if not served.space.is_open and (known is None or not known.admin):
             raise _closed(database)
         if known is None or not known.verifier:
-            return AuthInfo(None)
+            return AuthInfo(None, external=known is not None and known.external)
         return AuthInfo(known.verifier, known.admin)
+
+    def check_login(self, database: str, user: str) -> None:
+        """Refuse a locked account before its password is looked at. Raises LoginRefusedError."""
+        self._find(database).space.logins.check(user.upper())
+
+    def login_failed(self, database: str, user: str) -> None:
+        """A wrong password."""
+        self._find(database).space.logins.failed(user.upper())
 
     def open_session(
         self,
@@ -88,7 +96,8 @@ class DataEngine:
                 )
         elif is_superuser and known is None:
             name = "SYS"
-        return Session(space, name, parameters, backend_pid, is_admin)
+        warning = space.logins.succeeded(known) if known is not None and not is_superuser else ""
+        return Session(space, name, parameters, backend_pid, is_admin, warning)
 
 
 def _closed(database: str) -> DatabaseClosedError:

@@ -109,6 +109,7 @@ def compile_statement(
         trace.step("data/exec/prepared.py")
     if user not in space.catalog.users:
         raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")
+    space.counts.prepares += 1
     if compiled is None:
         compiled = space.compiler.compile(sql, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):

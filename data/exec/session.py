@@ -76,8 +76,10 @@ class Session:
         parameters: dict[str, str],
         session_id: int,
         is_admin: bool,
+        warning: str = "",
     ) -> None:
         self.space = space
+        self.login_warning = warning
         self.user = user
         self.schema = user
         self.is_admin = is_admin
@@ -118,6 +120,7 @@ class Session:
         identity = space.element.identity
         self.element = identity.element
         space.sessions += 1
+        space.counts.connected()
 
     @property
     def replica_set(self) -> int:
@@ -229,6 +232,7 @@ class Session:
                 detail="The schema was changed, and the statement is too long to plan it anew.",
                 hint="Prepare the statement again.",
             )
+        self.space.counts.reprepares += 1
         again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, self.user)
         return _instead(prepared, again)
 
@@ -469,6 +473,7 @@ class Session:
     def close(self) -> None:
         """The client is gone."""
         self.space.sessions -= 1
+        self.space.counts.disconnects += 1
         for task in list(self.running):
             task.cancel()
         txn = self._leave()

@@ -43,6 +43,7 @@ class AuthInfo(NamedTuple):
     verifier: str | None
     is_admin: bool = False  # may use the reserved connections
     trust: bool = False  # no password is asked (never over TCP in production)
+    external: bool = False  # no password over the local socket, for the OS user of the same name
 
 
 class Prepared(Protocol):
@@ -179,6 +180,11 @@ class SqlSession(Protocol):
         ...
 
     @property
+    def login_warning(self) -> str:
+        """What the client is told at its start, e.g. that its password gets old; "" for nothing."""
+        ...
+
+    @property
     def parameters(self) -> dict[str, str]:
         """Settings in force that are reported to the client at its start (ParameterStatus
         names)."""
@@ -286,6 +292,14 @@ class Engine(Protocol):
     def authenticate_info(self, database: str, user: str) -> AuthInfo:
         """Raises UnknownDatabaseError, NotServingError, DatabaseClosedError; not for unknown
         users."""
+        ...
+
+    def check_login(self, database: str, user: str) -> None:
+        """Before a password is looked at. Raises LoginRefusedError for a locked account."""
+        ...
+
+    def login_failed(self, database: str, user: str) -> None:
+        """The password was wrong."""
         ...
 
     def open_session(

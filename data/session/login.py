@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pwd
+
 from data.session import commands
 from data.session.engine import SqlSession
 from data.session.host import REPORTED, Host
 from protocol.errors import NotSupportedError
+from protocol.pgwire import messages
 from protocol.pgwire.scram import Verifier
 
 
@@ -39,15 +42,29 @@ class Login:
             return None
         info = self._host.engine.authenticate_info(self.database, self.user)
         self.is_admin = info.is_admin
-        if info.trust:
+        self.check()
+        if info.trust or (info.external and _os_user(self._peer_uid) == self.user.upper()):
             return None
         return self._host.verifier(self.user, info.verifier)
+
+    def check(self) -> None:
+        """Before a password is looked at. Raises LoginRefusedError for a locked account."""
+        self._host.engine.check_login(self.database, self.user)
+
+    def failed(self) -> None:
+        """The password was wrong."""
+        self._host.engine.login_failed(self.database, self.user)
 
     def open_session(self, pid: int) -> SqlSession:
         """Of the user, whose password was right. Raises what Engine.open_session raises."""
         return self._host.engine.open_session(
             self.database, self.user, self._parameters, pid, self.is_superuser
         )
+
+    def warnings(self, sql: SqlSession) -> list[bytes]:
+        """Messages for the client at its start."""
+        text = sql.login_warning
+        return [messages.notice_response("WARNING", text, "01000")] if text else []
 
     def reported(self, sql: SqlSession) -> dict[str, str]:
         """The parameters a client is told of at its start."""
@@ -57,3 +74,11 @@ class Login:
         shown["is_superuser"] = "on" if self.is_admin else "off"
         shown.update({k: v for k, v in sql.parameters.items() if k in REPORTED})
         return shown
+
+
+def _os_user(uid: int | None) -> str:
+    """Upper case; "" over the network, or for a user the system does not know."""
+    try:
+        return pwd.getpwuid(uid).pw_name.upper() if uid is not None else ""
+    except KeyError:
+        return ""

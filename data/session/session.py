@@ -215,6 +215,7 @@ class Session:
         shown = self.login.reported(self._sql)
         self._out.extend(messages.parameter_status(*item) for item in shown.items())
         self._out.append(messages.backend_key_data(self.pid, self.secret))
+        self._out.extend(self.login.warnings(self._sql))
         self._out.append(_READY[self._sql.transaction_status])
 
     def cancel_request(self, pid: int, secret: int) -> None:

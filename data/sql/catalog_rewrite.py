@@ -28,6 +28,9 @@ VECTOR_COLUMNS = frozenset(
 )  # int2vector and oidvector count from 0; i_indoption: what the JDBC driver calls it
 
 
+_AFTER_A_COLUMN = frozenset({",", "=", ")", "<>", "FROM", "AND", "IS", "IN", "LIKE", "AS"})
+
+
 @dataclass(frozen=True)
 class CatalogSql:
     """`sql`: SQLite text with ?1..?n. `shapes`: one per result column, None after a `*`."""
@@ -35,6 +38,7 @@ class CatalogSql:
     sql: str
     shapes: tuple[ResultShape, ...] | None
     param_types: tuple[SqlType, ...]
+    relations: frozenset[str] = frozenset()  # named in it, lower case
 
 
 def rewrite(text: str) -> CatalogSql:
@@ -53,6 +57,7 @@ def rewrite(text: str) -> CatalogSql:
     if not isinstance(tree, exp.Query):
         raise NotSupportedError("only queries can be run on system tables")
     param_types = _param_types(tree)
+    relations = frozenset(table.name.lower() for table in tree.find_all(exp.Table))
     _name_columns(tree)
     shapes = result_shapes(tree)
     rewrite_sets(tree)
@@ -63,7 +68,7 @@ def rewrite(text: str) -> CatalogSql:
         sql = tree.sql(dialect="sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except sqlglot.errors.UnsupportedError as error:
         raise NotSupportedError(f"this catalog query is not supported: {error}") from error
-    return CatalogSql(sql, shapes, param_types)
+    return CatalogSql(sql, shapes, param_types, relations)
 
 
 # -- token edits -----------------------------------------------------------------------------------
@@ -125,6 +130,8 @@ def _edit(text: str, tokens: list[Token], at: int) -> tuple[str, int] | None:
         while _is_op(tokens[end], "."):
             end += 2
         return "", end
+    if word == "LIMIT" and (after.value in _AFTER_A_COLUMN):  # of DBA_PROFILES
+        return '"limit"', at + 1
     if re.match(r"G?V\$", word):
         return text[token.start : token.end].replace("$", "__"), at + 1
     return None

@@ -17,6 +17,7 @@ from data.catalog.catalog import (
     DropTable,
     Relation,
     TruncateTable,
+    not_found,
     shown,
 )
 from data.catalog.objects import Column, Sequence, Synonym, Table, View
@@ -322,8 +323,7 @@ def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
     schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
     found = builder.catalog.relations.get((schema, name.parts[-1]))
     if found is None:
-        message = f'{kind.lower()} "{dotted(name)}" does not exist'
-        raise UnknownTableError(message, position=name.position)
+        raise not_found(name.parts, kind.lower(), name.position)
     other = isinstance(found, Table) and (found.materialized is None) != (kind == "TABLE")
     if not isinstance(found, wanted) or other:
         message = f'"{dotted(name)}" is a {relation_kind(found)}, not a {kind.lower()}'

@@ -7,13 +7,19 @@ from protocol.errors import PrivilegeError
 
 
 def lacks(
-    user: str, privilege: str, relation: Relation | None = None, position: int = 0
+    user: str,
+    privilege: str,
+    relation: Relation | None = None,
+    position: int = 0,
+    *,
+    used_for: str = "",
 ) -> PrivilegeError:
     """TimesTen's words: error 15100, user X lacks privilege Y."""
     if relation is None:
-        hint = f"A user with ADMIN can GRANT {privilege} TO {user}."
         return PrivilegeError(
-            f"user {user} lacks privilege {privilege}", hint=hint, position=position
+            f"user {user} lacks privilege {privilege}{' to ' if used_for else ''}{used_for}",
+            hint=f"A user with ADMIN can GRANT {privilege} TO {user}.",
+            position=position,
         )
     name = f"{relation.schema}.{relation.name}"
     return PrivilegeError(

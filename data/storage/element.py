@@ -29,6 +29,7 @@ from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
     SHORT_STEPS,
+    Checkpoints,
     Params,
     ReaderPool,
     ReadSnapshot,
@@ -529,6 +530,11 @@ class Element(BatchWriter):
         if trace.listener is not None:
             trace.step("data/storage/element.py")
         return HeldSnapshot(await self._pool.snapshot())
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Of the SQLite WAL, since the element was opened."""
+        return self._keeper.checkpoints
 
     @property
     def wal_bytes(self) -> int:

@@ -20,13 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import apsw.sqlite_extra
 
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
+from protocol.clock import wall_us
 from protocol.errors import GridError, ShuttingDownError
 from protocol.ids import LogPosition
 from protocol.limits import ROW_BYTES_MAX
@@ -53,6 +54,7 @@ SHORT_STEPS = 50_000  # of SQLite's machine: a few milliseconds
 INTERRUPT_AGAIN_S = 0.02
 VALUE_BYTES_MAX = 2 * ROW_BYTES_MAX  # also of a row as SQLite keeps it
 LIKE_PATTERN_BYTES_MAX = 8192
+CHECKPOINTS_KEPT = 8  # as many as TimesTen's ttCkptHistory tells of
 BUSY_MS = 5000  # only checkpoints and other processes' readers can ever hold a lock we want
 
 TAIL_SQL = "SELECT term, lsn FROM _log ORDER BY lsn DESC LIMIT 1"
@@ -452,6 +454,37 @@ class ReaderPool:
 
 
 # -- checkpoints and flushing ----------------------------------------------------------------------
+class Checkpoint(NamedTuple):
+    """One that has ended; `pages` were folded into the file. Times: microseconds since 1970."""
+
+    number: int
+    start_us: int
+    end_us: int
+    pages: int
+    failed: bool
+
+    @property
+    def bytes(self) -> int:
+        """Written to the file."""
+        return self.pages * PAGE_BYTES
+
+
+class Checkpoints:
+    """Those since the element was opened; the newest are remembered. For one thread that counts."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.bytes = 0
+        self.newest: deque[Checkpoint] = deque(maxlen=CHECKPOINTS_KEPT)
+
+    def ended(self, start_us: int, pages: int, *, failed: bool = False) -> None:
+        """One more."""
+        self.total += 1
+        made = Checkpoint(self.total, start_us, wall_us(), pages, failed)
+        self.bytes += made.bytes
+        self.newest.append(made)
+
+
 class WalKeeper:
     """Keeps the SQLite WAL small without stopping the event loop, and flushes it on demand.
 
@@ -466,6 +499,8 @@ class WalKeeper:
         self._pages_checkpoint = settings.wal_bytes_checkpoint // PAGE_BYTES
         self._pages_max = settings.wal_bytes_max // PAGE_BYTES
         self._pages = 0  # in the SQLite WAL, after the last commit
+        self._folded = 0  # of them, into the file
+        self.checkpoints = Checkpoints()
         self._next_at = self._pages_checkpoint  # a background checkpoint starts there
         self._help_at = self._pages_max
         self._running = threading.Event()
@@ -505,14 +540,18 @@ class WalKeeper:
         self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _checkpoint(self) -> None:
+        start_us = wall_us()
         try:
             if self._connection is None:
                 self._connection = connect(
                     self._file, cache_bytes=1 << 20, mmap_bytes=0, read_only=False
                 )
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            _, folded = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            before = self._folded if folded >= self._folded else 0  # the WAL was started over
+            self._folded = max(0, folded)
+            self.checkpoints.ended(start_us, self._folded - before)
         except (apsw.Error, GridError):  # e.g. disk full: commits will say so
-            pass
+            self.checkpoints.ended(start_us, 0, failed=True)
         finally:
             self._running.clear()
 

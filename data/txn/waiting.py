@@ -46,6 +46,7 @@ class LockWaits:
         self._waits: dict[TxnId, _Wait] = {}
         self._woken: deque[Waiter] = deque()
         self._waking = False
+        self.timeouts = self.deadlocks = self.granted = 0  # since the element was loaded
         self.on_wait: Callable[[], None] | None = None  # called whenever somebody begins to wait
         self._loop = asyncio.get_running_loop()
 
@@ -81,6 +82,7 @@ class LockWaits:
             timer.cancel()
 
         def wake() -> None:
+            self.granted += 1
             stop()
             again(until_s)
 
@@ -146,6 +148,7 @@ class LockWaits:
         if waiter.gives_way:
             self.wake(self._locks.give_way(waiter))
         else:
+            self.deadlocks += 1
             self.give_up(txn, _deadlock())
         return True
 
@@ -156,6 +159,7 @@ class LockWaits:
             self.break_wait(victim.txn, victim.number)
 
     def _timed_out(self, wait_ms: int, waiter: Waiter) -> LockTimeoutError:
+        self.timeouts += 1
         if waiter.resource == DDL_RESOURCE:
             return SystemLockError(
                 "the system tables are locked by another DDL statement",

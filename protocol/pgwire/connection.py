@@ -53,8 +53,25 @@ class Phase(IntEnum):
     CLOSED = 5
 
 
+class LoginGate(Protocol):
+    """Whether an account may try a password, and how it went."""
+
+    def check(self) -> None:
+        """Before a password is looked at. Raises LoginRefusedError."""
+        ...
+
+    def failed(self) -> None:
+        """It was wrong."""
+        ...
+
+
 class Handler(Protocol):
     """What the messages mean. Methods raise GridError for what the client did wrong."""
+
+    @property
+    def login(self) -> LoginGate:
+        """Of this client, after startup()."""
+        ...
 
     def startup(self, parameters: dict[str, str]) -> Verifier | None:
         """Who may that be? None: trusted, no password. An error ends the connection."""
@@ -407,9 +424,11 @@ class Connection:
             self.out.append(messages.authentication_sasl_continue(self._scram.first(first)))
             self.phase = Phase.SASL_FINAL
             return
+        self._handler.login.check()  # many may have begun before the account was locked
         try:
             final = self._scram.final(data[start:stop])
         except AuthenticationError:
+            self._handler.login.failed()
             raise AuthenticationError(
                 f'password authentication failed for user "{self.user}"'
             ) from None

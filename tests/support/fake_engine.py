@@ -218,6 +218,7 @@ class FakeSession:
     implicit: bool = False
     closed: bool = False
     cache: dict[object, FakePrepared] = field(default_factory=dict)
+    login_warning: str = ""
     statement_timeout_s: float = 0.0
     idle_in_transaction_timeout_s: float = 0.0
     idle_session_timeout_s: float = 0.0
@@ -491,6 +492,7 @@ class FakeEngine:
         self.cancels = 0
         self.stalls = 0
         self.closed_executions = 0
+        self.failed_logins = 0
         self.parameters: dict[str, str] = {}
         self.last_session: FakeSession | None = None
         self._anchor = self._connect()
@@ -511,6 +513,12 @@ class FakeEngine:
             raise UnknownDatabaseError(f'database "{database}" does not exist')
         name = user.lower()
         return AuthInfo(self.users.get(name), name in self.admins, trust=name == "trusted")
+
+    def check_login(self, database: str, user: str) -> None:
+        """No account is locked here."""
+
+    def login_failed(self, database: str, user: str) -> None:
+        self.failed_logins += 1
 
     def open_session(
         self,

@@ -76,6 +76,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 DATA_LEVELS = {
     "data.instance": 9,
     "data.database": 8,
+    "data.observed": 7,  # what system views tell of all below
     "data.session": 7,
     "data.session.engine": 1,  # the port between a client's session and what runs its statements
     "data.admin": 7,
@@ -89,6 +90,7 @@ DATA_LEVELS = {
     "data.storage": 3,
     "data.catalog": 1,  # values and texts; DDL is planned with them
     "data.catalog.views": 3,
+    "data.catalog.sys_views": 3,
     "data.catalog.pg_catalog": 3,  # answers catalog queries: rewrites SQL, drives a connection
     "data.sql": 2,
     "data.sql.regexps": 1,  # catalog queries have them too

@@ -1,0 +1,321 @@
+"""Rows of the V$ views about one element and its instance, and of their GV$ twins.
+
+Every value is what this instance knows; what TimesTen has and we have not is NULL. Sizes are in
+kilobytes where TimesTen has them so. Positions in the log are LSNs: there are no log files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from data.catalog.pg_schema import SYS_RELATIONS
+from data.catalog.settings import VERSION_TEXT
+from data.catalog.sys_views import user_row
+from protocol.clock import wall_us
+from protocol.messages.views import AskViews, ViewsTold
+from protocol.rpc.node import RpcNode
+from protocol.rpc.server import Request
+from protocol.sqltypes import StorageRow, StorageValue
+
+if TYPE_CHECKING:
+    from data.exec.coordination import Coordination
+
+ANSWER_TIMEOUT_S = 2.0
+KIB = 1024
+TEXT_CHARS_MAX = 32_768  # of a statement in V$SQL_CMD_CACHE
+_COLUMNS = {r.name: tuple(name for name, _ in r.columns) for r in SYS_RELATIONS}
+_GLOBAL = re.compile(r"\bg(v\$\w+)", re.IGNORECASE)
+RUNNING, DONE, FAILED = 1, 2, 3  # V$BACKUP_STATUS
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the database was loaded here. Nothing of it is on the way of a read or
+    a write."""
+
+    first_connect_us: int = 0
+    connects: int = 0
+    disconnects: int = 0
+    prepares: int = 0
+    reprepares: int = 0
+
+    def connected(self) -> None:
+        """Another session."""
+        self.connects += 1
+        self.first_connect_us = self.first_connect_us or wall_us()
+
+
+class Instance(Protocol):
+    """What lies above this package (data/database.py, data/instance.py)."""
+
+    def configuration(self) -> list[tuple[str, str]]:
+        """Attributes of the database definition, and what they come to."""
+
+    def log_holds(self) -> list[tuple[int, str, str]]:
+        """From which LSN on the log is kept, TimesTen's type of hold, for whom."""
+
+    def stats(self) -> dict[str, int]:
+        """Numbers of replication, locks and epochs, by name."""
+
+    def backups(self) -> list[tuple[int, str, int, str]]:
+        """Status, name, percent, error of the backups of this element, oldest first."""
+
+
+class InstanceViews:
+    """The rows; those of GV$ views as of the newest `refresh`."""
+
+    def __init__(self, space: Coordination) -> None:
+        self._space = space
+        self.instance: Instance | None = None  # set when the database is assembled
+        self._told: dict[str, list[StorageRow]] = {}
+        self._makers: dict[str, Callable[[], list[StorageRow]]] = {
+            "v$monitor": self._monitor,
+            "v$systemstats": lambda: self._numbers(self._statistics()),
+            "v$gridstats": lambda: self._numbers(self._grid_statistics()),
+            "v$configuration": self._configuration,
+            "v$db_config": self._db_config,
+            "v$version": lambda: [("ttVersion", VERSION_TEXT, self._element)],
+            "v$host_name": lambda: [(socket.gethostname(), self._element)],
+            "v$datastore_status": self._datastore_status,
+            "v$sql_cmd_cache": self._commands,
+            "v$cmd_cache": self._commands,
+            "v$ckpt_history": self._checkpoints,
+            "v$log_holds": self._log_holds,
+            "v$bookmark": self._bookmark,
+            "v$block_info": self._blocks,
+            "v$backup_status": self._backups,
+        }
+
+    @property
+    def _element(self) -> int:
+        return self._space.element.identity.element
+
+    # -- asking ------------------------------------------------------------------------------------
+    def rows(self, view: str) -> list[StorageRow] | None:
+        """Of one of the views (lower case), None if it is another one."""
+        if view in ("monitor", "systemstats"):
+            return [row[:-1] for row in self.rows(f"v${view}") or []]
+        if view == "dba_users":
+            return self._users()
+        if view.startswith("gv$"):
+            return self._told.get(view[1:]) if view[1:] in self._makers else None
+        maker = self._makers.get(view)
+        return maker() if maker is not None else None
+
+    def is_named_in(self, text: str) -> bool:
+        """True: the query needs `refresh`."""
+        return bool(self._wanted(text))
+
+    def _wanted(self, text: str) -> list[str]:
+        return sorted({v.lower() for v in _GLOBAL.findall(text)} & self._makers.keys())
+
+    async def refresh(self, text: str) -> str:
+        """Ask all elements of the map what their V$ views show; a warning, or "".
+
+        Never fails: who does not answer in ANSWER_TIMEOUT_S has no rows, and is named.
+        """
+        wanted = tuple(self._wanted(text))
+        router = self._space.router
+        others = {e: i for e, i in router.instances().items() if e != self._element}
+        ask = AskViews(self._space.name, wanted)
+        answers = await asyncio.gather(
+            *(router.call_instance(name, ask, ANSWER_TIMEOUT_S) for name in others.values()),
+            return_exceptions=True,
+        )
+        told = [a for a in answers if isinstance(a, ViewsTold)]
+        told.append(self.told(wanted))
+        told.sort(key=lambda one: one.element)
+        for number, view in enumerate(wanted):
+            self._told[view] = [row for one in told for row in one.rows[number]]
+        silent = sorted(others.keys() - {one.element for one in told})
+        names = ", ".join(f"element {number} ({others[number]})" for number in silent)
+        return f"rows are missing of those that did not answer: {names}" if silent else ""
+
+    def told(self, views: Iterable[str]) -> ViewsTold:
+        """What this element tells."""
+        rows = tuple(tuple(self._makers[v]()) if v in self._makers else () for v in views)
+        return ViewsTold(self._element, rows)
+
+    # -- rows --------------------------------------------------------------------------------------
+    def _row(self, view: str, **values: StorageValue) -> StorageRow:
+        """What is not said is NULL."""
+        columns = _COLUMNS[view.replace("v$", "v__")]
+        unknown = values.keys() - set(columns)
+        assert not unknown, unknown
+        values.setdefault("elementid", self._element)
+        return tuple(values.get(name) for name in columns)
+
+    def _numbers(self, numbers: dict[str, int]) -> list[StorageRow]:
+        return [(name, value, self._element) for name, value in sorted(numbers.items())]
+
+    def _users(self) -> list[StorageRow]:
+        catalog, logins, now_us = self._space.catalog, self._space.logins, wall_us()
+        made = []
+        for user in catalog.users.values():
+            row = user_row(catalog, user, now_us=now_us, is_locked=logins.is_locked(user))
+            made.append(tuple(row[name] for name in _COLUMNS["dba_users"]))
+        return made
+
+    def _pages(self) -> tuple[int, int, int]:
+        """Bytes of a page, pages in the file, free ones among them."""
+        sql = (
+            "SELECT page_size, page_count, freelist_count"
+            " FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
+        )
+        size, count, free = self._space.element.read(sql)[0]
+        return int(size or 0), int(count or 0), int(free or 0)
+
+    def _monitor(self) -> list[StorageRow]:
+        element, counts = self._space.element, self._space.counts
+        size, pages, free = self._pages()
+        stats = self._stats()
+        row = self._row(
+            "v$monitor",
+            time_of_1st_connect=counts.first_connect_us or None,
+            ds_connects=counts.connects,
+            ds_disconnects=counts.disconnects,
+            ds_checkpoints=element.checkpoints.total,
+            ds_checkpoints_fuzzy=element.checkpoints.total,
+            perm_allocated_size=element.settings.perm_size_mb * KIB,
+            perm_in_use_size=(pages - free) * size // KIB,
+            perm_in_use_high_water=pages * size // KIB,
+            deadlocks=stats.get("lock.deadlocks"),
+            lock_timeouts=stats.get("lock.timeouts"),
+            lock_grants_wait=stats.get("lock.granted_after_wait"),
+            cmd_prepares=counts.prepares,
+            cmd_reprepares=counts.reprepares,
+            checkpoint_bytes_written=element.checkpoints.bytes,
+        )
+        return [row]
+
+    def _stats(self) -> dict[str, int]:
+        return self.instance.stats() if self.instance is not None else {}
+
+    def _statistics(self) -> dict[str, int]:
+        element, counts = self._space.element, self._space.counts
+        size, pages, free = self._pages()
+        return {
+            "ckpt.bytes_written": element.checkpoints.bytes,
+            "ckpt.completed": element.checkpoints.total,
+            "connections.current": self._space.sessions,
+            "connections.established": counts.connects,
+            "connections.ended": counts.disconnects,
+            "db.perm_allocated_kb": element.settings.perm_size_mb * KIB,
+            "db.perm_in_use_kb": (pages - free) * size // KIB,
+            "log.kept_bytes": element.log_bytes,
+            "log.lsn": element.tail.lsn,
+            "log.oldest_lsn": element.log_start.lsn,
+            "stmt.cached": self._space.cached_statements,
+            "stmt.prepares": counts.prepares,
+            "stmt.reprepares": counts.reprepares,
+            **self._stats(),
+        }
+
+    def _grid_statistics(self) -> dict[str, int]:
+        router = self._space.router
+        return {
+            "grid.elements": len(router.instances()),
+            "grid.map_version": router.map.version,
+            "grid.replica_sets": len(router.map.replica_sets()),
+            "grid.transactions_open": len(self._space.manager.open),
+            **{name: value for name, value in self._stats().items() if "lock" not in name},
+        }
+
+    def _configuration(self) -> list[StorageRow]:
+        """TTGrid and TTGridEnable tell Scaleout from Classic."""
+        fixed = [("TTGrid", "1"), ("TTGridEnable", "1")]
+        given = self.instance.configuration() if self.instance is not None else []
+        return [(name, value, self._element) for name, value in sorted([*fixed, *given])]
+
+    def _db_config(self) -> list[StorageRow]:
+        settings = self._space.element.settings
+        known = {
+            "Durability": str(settings.durability),
+            "LogBytesMax": str(settings.log_bytes_max),
+            "PermSize": str(settings.perm_size_mb),
+        }
+        return [(name, value, self._element) for name, value in known.items()]
+
+    def _datastore_status(self) -> list[StorageRow]:
+        space = self._space
+        state = "open" if space.is_open else "closed"
+        return [(space.name, self._element, state, space.sessions)]
+
+    def _commands(self) -> list[StorageRow]:
+        made = []
+        for number, (key, statement) in enumerate(self._space.statements(), 1):
+            text = key[0][:TEXT_CHARS_MAX]
+            owner = statement.user
+            row = self._row(
+                "v$sql_cmd_cache", sqlcmdid=number, freeable=1, owner=owner, querytext=text
+            )
+            made.append(row)
+        return made
+
+    def _checkpoints(self) -> list[StorageRow]:
+        return [
+            self._row(
+                "v$ckpt_history",
+                starttime=one.start_us,
+                endtime=one.end_us,
+                type="Fuzzy",
+                status="Failed" if one.failed else "Completed",
+                initiator="Checkpointer",
+                ckptvno=one.number,
+                blocks=one.pages,
+                bytes=one.bytes,
+                percentcomplete=None if one.failed else 100,
+            )
+            for one in self._space.element.checkpoints.newest.copy()
+        ]
+
+    def _log_holds(self) -> list[StorageRow]:
+        holds = self.instance.log_holds() if self.instance is not None else []
+        return [
+            self._row("v$log_holds", holdlfo=lsn, type=kind, description=why)
+            for lsn, kind, why in holds
+        ]
+
+    def _bookmark(self) -> list[StorageRow]:
+        element = self._space.element
+        row = self._row("v$bookmark", writelfo=element.tail.lsn, holdlfo=element.log_start.lsn)
+        return [row]
+
+    def _blocks(self) -> list[StorageRow]:
+        size, pages, free = self._pages()
+        room = (self._space.element.settings.perm_size_mb << 20) - (pages - free) * size
+        row = self._row("v$block_info", totalblocks=pages, freeblocks=free, freebytes=max(0, room))
+        return [row]
+
+    def _backups(self) -> list[StorageRow]:
+        known = self.instance.backups() if self.instance is not None else []
+        return [
+            self._row(
+                "v$backup_status",
+                status=status,
+                destination=name,
+                progress=percent,
+                error=error or None,
+            )
+            for status, name, percent, error in known
+        ] or [self._row("v$backup_status", status=0)]
+
+
+class Loaded(Protocol):
+    """A database on this instance (data/database.py)."""
+
+    space: Coordination
+
+
+def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
+    """Answer AskViews; `find` raises UnknownDatabaseError."""
+
+    async def ask(message: AskViews, _request: Request) -> ViewsTold:
+        return find(message.db).space.catalog_queries.instance.told(message.views)
+
+    rpc.handle_async(AskViews, ask)
