@@ -21,7 +21,8 @@ from data.exec.recovery import Recovery
 from data.exec.shard import Shard
 from data.moving.moving import Moving
 from data.observed import Observed
-from data.replication.member import ReplicaSetMember, ReplicationSettings
+from data.replication.member import ReplicaSetMember
+from data.replication.ports import ReplicationSettings
 from data.storage.element import Element
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.txn.deadlock_watch import DeadlockWatch

@@ -52,6 +52,11 @@ def take(element: Element, folder: Path, epoch: int) -> SetFacts:
     image = Element.install_snapshot(copy, folder, element.identity, _quiet(element.settings))
     try:
         _go_back(image, epoch)
+        image.begin()  # what a large COMMIT has left to do; its APPLIED entry is for the next lead
+        for _ in image.later_slices():
+            pass
+        image.forget_before()
+        image.commit()
         if image.bucket_indexes():  # of a lead that moves buckets
             image.begin()
             image.drop_bucket_indexes()

@@ -214,7 +214,7 @@ class Shard:
                 raise self._not_lead()
             self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
 
-        self.writer.read_in_txn(txn, message.term, message.schema, read, reply)
+        self.writer.read_in_txn(txn, message.term, message.schema, message.sql, read, reply)
 
     def _view(self, back_ms: int) -> ReadView | None:
         """About the state that was read or opened in this turn of the loop."""

@@ -28,9 +28,14 @@ def is_long(element: Element, body: bytes) -> bool:
     """True if a body takes long to apply: by its size, or by what it puts into effect."""
     if len(body) >= LARGE_BYTES:
         return True
-    waiting = element.open_parts
-    return bool(waiting) and any(
-        entry.kind == EntryKind.COMMIT and entry.txn in waiting
+    waiting, later = element.open_parts, element.later
+    if later is not None and later.at == later.total:
+        later = None  # there is nothing left to do
+    if not waiting and later is None:
+        return False
+    return any(
+        (entry.kind == EntryKind.COMMIT and entry.txn in waiting)
+        or (entry.kind == EntryKind.APPLIED and later is not None)
         for entry in copier.decode_entries(body)
     )
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
@@ -21,7 +21,9 @@ from data.replication import copier
 from data.replication.ahead import ApplyAhead, is_long
 from data.replication.catch_up import SnapshotGiver, fetch_snapshot
 from data.replication.hub import hub_of
+from data.replication.later import LaterApplier
 from data.replication.log_shape import LogShape
+from data.replication.ports import Luggage, MemberStatus, ReplicationSettings, RoleListener
 from data.replication.replica_set import ReplicaSet
 from data.storage.element import Element
 from data.storage.entry import LogEntry
@@ -48,55 +50,6 @@ CUT_ENTRIES = 2000  # of the log, removed at a time
 HARD_SHARE = 0.8  # of the log's room: above it copies that catch up are not spared any more
 NEVER = float("-inf")
 OFFER_PAUSE_S = 10.0  # between two offers of the lead by an element without room
-
-
-class ReplicationSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of one member."""
-
-    session_timeout_s: float = 2.0  # as negotiated with the membership servers
-    log_bytes_kept: int = 32 * MIB  # a copy that lacks more than this needs a snapshot
-    hand_over_timeout_s: float = 1.5  # a stop waits so long for its successor
-
-
-class RoleListener(Protocol):
-    """Who serves requests while this element leads. Called on the event loop."""
-
-    def became_lead(self, term: int, in_sync: tuple[int, ...]) -> None:
-        """The own log is the truth on all in-sync copies and committed here: serve."""
-        ...
-
-    def lost_lead(self) -> None:
-        """Roll back the open batch, fail waiting requests, forget locks and workspaces; now."""
-        ...
-
-    def state_changed(self, status: MemberStatus) -> None:
-        """Role, term or in-sync copies changed."""
-        ...
-
-
-class Luggage(Protocol):
-    """What a planned hand-over carries along: open workspaces, their locks and counts."""
-
-    def pack(self) -> bytes:
-        """Called before `lost_lead`."""
-        ...
-
-    def unpack(self, luggage: bytes) -> None:
-        """Called before `became_lead` of the next term."""
-        ...
-
-
-class MemberStatus(msgspec.Struct, frozen=True):
-    """For dbStatus and SYS views."""
-
-    role: str  # lead, copy, catching-up, waiting-for-seed, idle
-    term: int
-    lead: int  # element, 0 unknown
-    in_sync: tuple[int, ...]
-    lsn: int  # newest entry committed here
-    commit_lsn: int  # newest entry known to be committed by the lead
-    lag: int  # entries that the lead has committed and this element lacks
-    since_wall_us: int  # in this role and term since
 
 
 class ReplicaSetMember:
@@ -132,9 +85,8 @@ class ReplicaSetMember:
         self._listener = listener
         self._luggage = luggage
         self._cut_limit = cut_limit
-        self._ok_until_s = NEVER
+        self._ok_until_s = self._offered_s = NEVER
         self._serving_until_s = 0.0
-        self._offered_s = NEVER
         self._todo: deque[act.Action] = deque()
         self._draining = False
         self._request: Request | None = None
@@ -143,6 +95,7 @@ class ReplicaSetMember:
         self._effect_bytes = 0
         self._assembly = copier.Assembly()
         self._ahead: ApplyAhead | None = None
+        self._later = LaterApplier(element, self._may_apply, self._log_failed)
         self._giver = SnapshotGiver(element, clock)
         self._large: set[tuple[int, int, int]] = set()  # element, term, last LSN being sent
         self._tasks: set[asyncio.Task[None]] = set()
@@ -226,6 +179,7 @@ class ReplicaSetMember:
             for action in leave:
                 await self._tell_leaving(action)
         self._drop_ahead()
+        self._later.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -487,6 +441,7 @@ class ReplicaSetMember:
                 self.machine.no_room = False
             self._giver.forget_old()
             self._cut_log()
+            self._later.kick()
         except Exception:
             log.exception("replication.tick_failed", db=self.db, rs=self.rs)
 
@@ -582,6 +537,13 @@ class ReplicaSetMember:
         assert self._request is not None
         self._request.reply(action.message)
 
+    def _may_apply(self) -> bool:
+        """A copy, that has nothing in its open batch."""
+        machine = self.machine
+        if self._stopped or machine is None or machine.leadership is not None:
+            return False
+        return self._ahead is None
+
     def _store(self, action: act.Store) -> None:
         ahead, self._ahead = self._ahead, None
         try:
@@ -593,6 +555,9 @@ class ReplicaSetMember:
             copier.store(self.element, action.body, action.after, action.commit_lsn)
         except Exception as error:
             self._log_failed(error)
+        else:
+            if self.element.later is not None:
+                self._later.kick()
 
     def _undo(self, action: act.Undo) -> None:
         self._drop_ahead()

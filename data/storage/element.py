@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import BUCKET, quoted
+from data.storage import before, files, log, past, schema, snapshot, wal
 from data.storage import changes as row_changes
-from data.storage import files, log, past, schema, snapshot, wal
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
 from data.storage.held import HeldSnapshot
@@ -193,6 +193,7 @@ class Element(BatchWriter):
             raise
         self._read = self._reader.cursor().execute
         self._reader.set_progress_handler(lambda: self._give_up, SHORT_STEPS)
+        self._reader_views: Mapping[str, str] = {}
         self._pinned = False
         self._keeper = WalKeeper(file, connection, self.settings)
         self._pool = ReaderPool(
@@ -390,6 +391,8 @@ class Element(BatchWriter):
             if self._pinned:
                 self._unpin()
             self._commit_sqlite()
+        if self._batch_views is not self._views:
+            self._set_views(self._batch_views)
         if self._flush_once:
             self._flush_once = False
             self._keeper.flush_now()
@@ -401,6 +404,11 @@ class Element(BatchWriter):
         if self._batch_catalog is not self.catalog:
             self.catalog = self._batch_catalog
             self._catalog_changed()
+
+    def _set_views(self, views: dict[str, str]) -> None:
+        """What readers see from this commit on goes through these views."""
+        self._reader_views = before.dress(self._reader, self._reader_views, views)
+        self._views = self._pool.views = views
 
     def _catalog_changed(self) -> None:
         self._exists_texts.clear()
@@ -449,14 +457,18 @@ class Element(BatchWriter):
 
     def is_short(self, sql: str, params: Params = ()) -> bool:
         """A statement that finds at most one row, or an element that has few in all."""
+        if self.finds_one_row(sql, params):
+            return True
+        return int(self._writer.pragma("page_count")) < FEW_PAGES
+
+    def finds_one_row(self, sql: str, params: Params = ()) -> bool:
+        """A statement that looks at single rows only, by their whole keys."""
         known = self._short_texts.get(sql)
         if known is None:
             if len(self._short_texts) >= SHORT_TEXTS_MAX:
                 self._short_texts.clear()
             known = self._short_texts[sql] = finds_one_row(self._writer, sql, params)
-        if known:
-            return True
-        return int(self._writer.pragma("page_count")) < FEW_PAGES
+        return known
 
     def interrupt_writer(self) -> None:
         """Stop what `run_long` runs: it raises CancelledError."""
@@ -680,12 +692,6 @@ class Element(BatchWriter):
     def newest_epoch(self, at_most: int | None = None) -> tuple[int, int]:
         """(number, LSN) of the newest committed EPOCH entry (with a number up to `at_most`)."""
         return log.newest_epoch(self._fresh_reader(), at_most)
-
-    def owned_buckets(self) -> frozenset[int]:
-        """Buckets that OWN entries gave to this replica set and no DISOWN entry took away."""
-        return frozenset(
-            row[0] for row in self._log_connection().execute("SELECT bucket FROM _owned")
-        )
 
     def cut_log(
         self, below_lsn: int, entries_max: int = 1000, undo_after: int | None = None

@@ -20,12 +20,11 @@ class EntryKind(IntEnum):
     COMMIT = 1  # row changes and DDL of a transaction; or the decision on a prepared one
     PREPARE = 2  # the same, promised but without effect until its COMMIT
     ABORT = 3  # the decision against a transaction, prepared here or not
-    DDL = 4  # unused: DDL travels in COMMIT and PREPARE
+    DDL = 4  # unused: DDL travels in COMMIT and PREPARE. So are 6 and 7
     EPOCH = 5  # a globally consistent cut; payload: encode_epoch
-    OWN = 6  # this replica set owns buckets from here on; payload: encode_buckets
-    DISOWN = 7  # and from here on no longer
     FORGET = 8  # decisions nobody can ask about any more; payload: encode_txns
     PART = 9  # row changes of a large open transaction, without effect until its COMMIT names them
+    APPLIED = 10  # a COMMIT that takes effect later has it, here at the latest; payload: Later
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -50,6 +49,16 @@ class TxnPayload(msgspec.Struct, frozen=True, array_like=True):
     participants: tuple[int, ...] = ()  # replica sets, the anchor first; () if it is only one
     locks: bytes = b""  # opaque here: the locks a new lead must rebuild (data/txn)
     parts: tuple[int, ...] = ()  # LSNs of PART entries whose changes come before `changes`
+    later: bool = False  # of a COMMIT: it takes effect bit by bit, until an APPLIED entry
+
+
+class Later(msgspec.Struct, frozen=True, array_like=True):
+    """How far a COMMIT that takes effect later is; payload of its APPLIED entry."""
+
+    lsn: int  # of the COMMIT
+    at: int  # how many of its units are in effect: its PARTs, then its own changes
+    total: int  # units
+    first_lsn: int  # the oldest entry it needs
 
 
 class PreparedTxn(msgspec.Struct, frozen=True):
@@ -74,7 +83,7 @@ _payload_decoder = msgspec.msgpack.Decoder(TxnPayload)
 _txn_decoder = msgspec.msgpack.Decoder(TxnId)
 _int_decoder = msgspec.msgpack.Decoder(int)
 _txns_decoder = msgspec.msgpack.Decoder(tuple[TxnId, ...])
-_buckets_decoder = msgspec.msgpack.Decoder(tuple[int, ...])
+_later_decoder = msgspec.msgpack.Decoder(Later)
 
 encode_payload = _encoder.encode  # TxnPayload -> bytes
 decode_payload = _payload_decoder.decode  # bytes -> TxnPayload; raises msgspec.DecodeError
@@ -92,14 +101,14 @@ def decode_epoch(payload: bytes) -> int:
     return _int_decoder.decode(payload)
 
 
-def encode_buckets(buckets: tuple[int, ...]) -> bytes:
-    """Payload of an OWN or DISOWN entry."""
-    return _encoder.encode(buckets)
+def encode_later(later: Later) -> bytes:
+    """Payload of an APPLIED entry."""
+    return _encoder.encode(later)
 
 
-def decode_buckets(payload: bytes) -> tuple[int, ...]:
-    """The buckets of an OWN or DISOWN entry. Raises msgspec.DecodeError."""
-    return _buckets_decoder.decode(payload)
+def decode_later(payload: bytes) -> Later:
+    """What an APPLIED entry ends. Raises msgspec.DecodeError."""
+    return _later_decoder.decode(payload)
 
 
 def encode_txns(txns: tuple[TxnId, ...]) -> bytes:

@@ -95,7 +95,6 @@ def make_file(folder: Path, identity: ElementIdentity, settings: StorageSettings
             connection.pragma("synchronous", "full")
             with connection:
                 connection.execute("CREATE TABLE _meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID")
-                connection.execute("CREATE TABLE _owned(bucket INTEGER PRIMARY KEY)")
                 for text in (*log.SCHEMA, *schema.SCHEMA):
                     connection.execute(text)
                 put_mark(connection.execute, "identity", _encode(identity))

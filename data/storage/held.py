@@ -114,11 +114,15 @@ class HeldSnapshot:
         # images are as stored: BINARY compares them exactly, whatever the column's collation
         same = " AND ".join(f"g.{quoted(k)} = t.{quoted(k)} COLLATE BINARY" for k in keys)
         execute = self._snapshot.connection.execute
+        base = f"main.{quoted(table)}"
+        if table in self._snapshot.views:  # only what was there before a large COMMIT
+            base = f"({self._snapshot.views[table]})"
+            execute(f"DROP VIEW temp.{quoted(table)}")
         execute(f"CREATE TEMP TABLE {gone} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID")
         execute(f"CREATE TEMP TABLE {fresh} AS SELECT {names} FROM main.{quoted(table)} WHERE 0")
         execute(f"CREATE INDEX temp.{quoted('_by ' + table)} ON {fresh} ({key})")
         execute(
-            f"CREATE TEMP VIEW {quoted(table)} AS SELECT {names} FROM main.{quoted(table)} t "
+            f"CREATE TEMP VIEW {quoted(table)} AS SELECT {names} FROM {base} t "
             f"WHERE NOT EXISTS (SELECT 1 FROM temp.{gone} g WHERE {same}) "
             f"UNION ALL SELECT {names} FROM temp.{fresh}"
         )

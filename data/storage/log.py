@@ -19,13 +19,16 @@ from data.storage.changes import RowChange
 from data.storage.entry import (
     Decision,
     EntryKind,
+    Later,
     LogEntry,
     PreparedTxn,
     TxnPayload,
     decode_epoch,
+    decode_later,
     decode_payload,
     decode_txn,
     decode_txns,
+    encode_later,
     encode_txn,
 )
 from protocol import trace
@@ -75,6 +78,7 @@ class Mark(NamedTuple):
     bytes: int
     cut: LogPosition
     undo: int  # length of the list of changed transactions
+    later: Later | None
 
 
 def entry_of(row: Any) -> LogEntry:
@@ -150,6 +154,7 @@ class Log:
         self._undo: list[_Undo] = []  # what the open SQLite transaction changed in `txns`
         # decided and not forgotten: what somebody may have to look after
         self.unforgotten: dict[TxnId, None] = {}
+        self.later: Later | None = None  # the COMMIT that has not had all its effect yet
         self.open_parts: dict[TxnId, int] = {}  # undecided, with PART entries: LSN of the first
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
         # (LSN of the decision or of its FORGET, transaction), oldest first; what became stale since
@@ -183,6 +188,8 @@ class Log:
         ).fetchall()
         self._recent = OrderedDict((txn, n) for txn, n in reversed(newest) if txn is not None)
         self._recent_from = newest[-1][1] if len(newest) == RECENT_MAX else 0
+        row = self._execute("SELECT value FROM _meta WHERE key = 'later'").fetchone()
+        self.later = None if row is None else decode_later(row[0])
         self.load_txns()
 
     def load_txns(self) -> None:
@@ -242,11 +249,12 @@ class Log:
 
     def mark(self) -> Mark:
         """For `restore` after a rollback."""
-        return Mark(self.tail_term, self.tail_lsn, self.bytes, self.cut, len(self._undo))
+        undo = len(self._undo)
+        return Mark(self.tail_term, self.tail_lsn, self.bytes, self.cut, undo, self.later)
 
     def restore(self, mark: Mark) -> None:
         """Memory as it was at the mark; the tables have been rolled back to it."""
-        self.tail_term, self.tail_lsn, self.bytes, self.cut, length = mark
+        self.tail_term, self.tail_lsn, self.bytes, self.cut, length, self.later = mark
         undo = self._undo
         if len(undo) > length:
             self._ends_stale = True
@@ -358,6 +366,15 @@ class Log:
             ),
         )
 
+    def put_later(self, later: Later | None) -> None:
+        """How far a COMMIT is that takes effect later; None: there is none."""
+        if later is None:
+            self._execute("DELETE FROM _meta WHERE key = 'later'")
+        else:
+            text = "INSERT OR REPLACE INTO _meta VALUES ('later', ?)"
+            self._execute(text, (encode_later(later),))
+        self.later = later
+
     def _remove(self, txn: TxnId) -> None:
         self._change(txn, None)
         self._execute("DELETE FROM _txn WHERE txn = ?", (encode_txn(txn),))
@@ -405,6 +422,13 @@ class Log:
         for lsn in payload.parts:
             yield from self.part(lsn)
         yield from row_changes.decode_slices(payload.changes)
+
+    def at(self, lsn: int) -> LogEntry:
+        """The entry at a position. Raises CorruptElementError."""
+        entry = entry_at(self._connection, lsn)
+        if entry is None:
+            raise CorruptElementError(f"entry {lsn} is not in the log")
+        return entry
 
     def part(self, lsn: int) -> Iterator[list[RowChange]]:
         """The changes in a PART, in pieces. Raises CorruptElementError."""
@@ -523,6 +547,8 @@ class Log:
             below = min(below, self.txns[txn].prepare_lsn)
         for lsn in self.open_parts.values():
             below = min(below, lsn)
+        if self.later is not None:
+            below = min(below, self.later.first_lsn)
         for lsn, txn in reversed(self._ends):
             if lsn <= undo_after:
                 break

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, lru_cache
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import apsw
 import apsw.sqlite_extra
 
+from data.storage import before
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
 from protocol.clock import wall_us
@@ -309,6 +310,7 @@ class ReadSnapshot:
         self._busy: asyncio.Future[Any] | None = None
         self._open = True
         try:
+            self.views = pool.dress(connection)  # body of the view over a table, by its name
             connection.execute("BEGIN")
             self.position = tail_of(connection)  # the first read fixes what is seen
         except apsw.Error as error:
@@ -391,6 +393,8 @@ class ReaderPool:
         self._free: list[apsw.Connection] = []
         self._waiters: deque[asyncio.Future[apsw.Connection]] = deque()
         self._closed = False
+        self.views: dict[str, str] = {}  # through which every new snapshot has to look
+        self._dressed: dict[apsw.Connection, Mapping[str, str]] = {}
         self.threads = ThreadPoolExecutor(size, thread_name_prefix="scan")
 
     async def snapshot(self) -> ReadSnapshot:
@@ -413,6 +417,13 @@ class ReaderPool:
                 raise
         return ReadSnapshot(self, connection)
 
+    def dress(self, connection: apsw.Connection) -> Mapping[str, str]:
+        """Give a connection the views of now."""
+        has = self._dressed.get(connection, {})
+        if has is not self.views and has != self.views:
+            self._dressed[connection] = before.dress(connection, has, self.views)
+        return self.views
+
     def give_back(self, connection: apsw.Connection) -> None:
         """A snapshot is over."""
         if self._closed:
@@ -430,6 +441,7 @@ class ReaderPool:
 
     def discard(self, connection: apsw.Connection) -> None:
         """A snapshot is over, and its connection of no more use."""
+        self._dressed.pop(connection, None)
         connection.close(True)
         if self._closed:
             return

@@ -25,14 +25,27 @@ class TableTexts:
     index for one of those comparisons; only the key finds the row.
     """
 
-    __slots__ = ("_updates", "_where", "columns", "delete", "insert", "key", "name", "rowid")
+    __slots__ = (
+        "_updates",
+        "_where",
+        "columns",
+        "delete",
+        "insert",
+        "key",
+        "kinds",
+        "name",
+        "rowid",
+    )
 
     def __init__(self, connection: apsw.Connection, name: str) -> None:
-        info: list[Any] = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
+        # of the table itself: a reader may have a view of the same name over it
+        text = f"PRAGMA main.table_xinfo({quoted(name)})"
+        info: list[Any] = connection.execute(text).fetchall()
         if not info:
             raise CorruptElementError(f"a row change names table {name}, which is not there")
         self.name = name
         self.columns: tuple[str, ...] = tuple(row[1] for row in info)
+        self.kinds: tuple[tuple[str, str], ...] = tuple((row[1], row[2]) for row in info)
         keyed = sorted((row[5], row[0]) for row in info if row[5])
         self.key: tuple[int, ...] = tuple(position for _, position in keyed)
         single = info[self.key[0]] if len(self.key) == 1 else None

@@ -7,7 +7,7 @@ again from it; only the failing statement is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,13 +18,14 @@ from data.catalog.element_ddl import quoted
 from data.storage import changes as row_changes
 from data.storage import schema
 from data.storage.changes import RowChange
-from data.storage.entry import EntryKind, LogEntry, TxnPayload, decode_buckets, decode_payload
+from data.storage.entry import EntryKind, LogEntry, TxnPayload, decode_payload
 from data.storage.faults import (
     grid_error,
     not_null_error,
     out_of_perm_size,
     statement_error,
 )
+from data.storage.later import LaterEffects
 from data.storage.log import Log, Mark
 from data.storage.spool import Spool
 from data.storage.sqlite import PAGE_BYTES, Params, width_of
@@ -49,7 +50,6 @@ ROWS_BYTES_MAX = 4 * MIB  # of changed rows, where their number is limited
 DISK_ROOM_BYTES = 4 * MIB  # less free than this: the disk is full, not PermSize
 
 _EMPTY: list[Any] = []
-_OWNERSHIP = (int(EntryKind.OWN), int(EntryKind.DISOWN))
 
 
 class RunResult(NamedTuple):
@@ -65,6 +65,7 @@ class _Savepoint(NamedTuple):
     done: int  # length of `_done`
     mark: Mark
     catalog: Catalog
+    views: dict[str, str]
 
 
 class _Ddl(NamedTuple):
@@ -76,7 +77,7 @@ class _Ddl(NamedTuple):
 _Step = list[RowChange] | LogEntry | _Ddl | Callable[[], None]
 
 
-class BatchWriter:
+class BatchWriter(LaterEffects):
     """The writing half of `Element`; see there for how it is used."""
 
     def __init__(
@@ -87,6 +88,7 @@ class BatchWriter:
         log_bytes_max: int,
         disk_room: Callable[[], int],
     ) -> None:
+        super().__init__()
         self._writer = connection
         self._cursor = connection.cursor()
         self._execute = self._cursor.execute
@@ -151,6 +153,7 @@ class BatchWriter:
         if touched:
             self._reserve_for_prepared()
         self._set_batch_catalog(self._start_catalog)
+        self._batch_views = self._views
 
     def _forget_batch(self) -> None:
         self.in_batch = False
@@ -173,7 +176,9 @@ class BatchWriter:
         self._need_batch()
         self._execute(f'SAVEPOINT "{name}"')
         self._savepoints.append(
-            _Savepoint(name, len(self._done), self._log.mark(), self._batch_catalog)
+            _Savepoint(
+                name, len(self._done), self._log.mark(), self._batch_catalog, self._batch_views
+            )
         )
 
     def rollback_to(self, name: str) -> None:
@@ -185,6 +190,7 @@ class BatchWriter:
         del self._done[point.done :]
         self._log.restore(point.mark)
         self._set_batch_catalog(point.catalog)
+        self._batch_views = point.views
 
     def release(self, name: str) -> None:
         """Forget the savepoint and those after it, not what was done."""
@@ -540,7 +546,13 @@ class BatchWriter:
         self._need_batch()
         state = self._log.check_next(entry)
         if entry.kind == EntryKind.COMMIT:
-            payload = self._effect_of(entry, state.prepare_lsn if state is not None else 0)
+            own = decode_payload(entry.payload)
+            prepared = state is not None and state.prepare_lsn > 0
+            payload = self._log.prepare_of(state) if prepared and state is not None else own
+            if own.later:
+                self._append(entry, bounded=False)
+                self._commit_later(entry, payload)
+                return
             if payload.ddl:
                 self.apply_ddl(payload.ddl, entry.lsn)
             for lsn in payload.parts:
@@ -552,8 +564,10 @@ class BatchWriter:
                     yield
                     self._need_batch()
                 self.apply_changes(changes)
-        elif entry.kind in _OWNERSHIP:
-            self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.OWN)
+        elif entry.kind == EntryKind.APPLIED:
+            for _ in self._applied(entry):
+                yield
+                self._need_batch()
         self._append(entry, bounded=False)
 
     def change_slices(self, changes: Sequence[RowChange]) -> Iterator[None]:
@@ -581,36 +595,21 @@ class BatchWriter:
         if entry.kind == EntryKind.COMMIT:
             prepare_lsn = state.prepare_lsn if state is not None and decided else 0
             payload = self._effect_of(entry, prepare_lsn)
-            if payload.changes:
+            units = self._units_in(entry, payload)
+            if payload.changes and units > len(payload.parts):
                 self.undo_changes(row_changes.decode(payload.changes))
-            for lsn in reversed(payload.parts):
+            for lsn in reversed(payload.parts[:units]):
                 self._undo_part(lsn)
             if payload.ddl:
                 self._undo_ddl(entry.lsn)
-        elif entry.kind in _OWNERSHIP:
-            self._own(decode_buckets(entry.payload), owned=entry.kind == EntryKind.DISOWN)
+        elif entry.kind == EntryKind.APPLIED:
+            self._undo_applied(entry)
 
     def _effect_of(self, entry: LogEntry, prepare_lsn: int) -> TxnPayload:
         """What a COMMIT does: its own payload, or that of the PREPARE it decides."""
         if prepare_lsn:
             return self._log.prepare_of(self._log.txns[entry.txn])  # type: ignore[index]
         return decode_payload(entry.payload)
-
-    def _own(self, buckets: Iterable[int], *, owned: bool) -> None:
-        """Take or give up buckets. Raises CorruptElementError if they are (not) owned already."""
-        numbers = [(bucket,) for bucket in buckets]
-        before = self._writer.total_changes()
-        if owned:
-            self._cursor.executemany("INSERT OR IGNORE INTO _owned VALUES (?)", numbers)
-        else:
-            self._cursor.executemany("DELETE FROM _owned WHERE bucket = ?", numbers)
-        if self._writer.total_changes() - before != len(numbers):
-            raise CorruptElementError("the ownership table does not match the log")
-        self._done.append(lambda: self._own_again(numbers, owned))
-
-    def _own_again(self, numbers: list[tuple[int]], owned: bool) -> None:
-        text = "INSERT INTO _owned VALUES (?)" if owned else "DELETE FROM _owned WHERE bucket = ?"
-        self._cursor.executemany(text, numbers)
 
     # -- DDL ---------------------------------------------------------------------------------------
     def apply_ddl(self, ddl: bytes, lsn: int) -> None:
@@ -662,6 +661,7 @@ class BatchWriter:
         self._reserve_open = False
         log_pages = min(LOG_PAGES_MIN + self._log.bytes * 5 // 4 // PAGE_BYTES, self._log_pages_max)
         pages = self._perm_pages + log_pages - self._prepared_mb * (2 * MIB // PAGE_BYTES)
+        pages += self._before_pages
         self._execute(f"PRAGMA max_page_count = {max(1, pages)}").fetchall()
 
     def _reserve_for_prepared(self) -> None:

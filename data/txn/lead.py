@@ -7,7 +7,7 @@ brought in; what they met locked they wait for (data/txn/waiting.py) and run aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,9 @@ import structlog
 
 from data.storage import changes as row_changes
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
+from data.storage.entry import EntryKind, TxnPayload
 from data.txn import luggage
-from data.txn.batches import Finish
+from data.txn.deciding import Deciding
 from data.txn.facts import FactsCache, is_row_of, whole_tables
 from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.move_steps import MustWaitError, StepsResult
@@ -27,11 +27,8 @@ from data.txn.ports import (
     Nobody,
     Reply,
     decode_locks,
-    encode_locks,
     workspace_lost,
 )
-from data.txn.reading import ReadSide
-from data.txn.sliced import SlicedStatements
 from data.txn.steps import NotSeenError, StepRunner
 from data.txn.waiting import LockWaits
 from data.txn.workspace import Part, Workspace
@@ -40,7 +37,6 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     GridError,
     InternalError,
-    OutcomeUnknownError,
     StaleSchemaError,
     WorkspaceLostError,
 )
@@ -49,15 +45,9 @@ from protocol.messages import sql
 from protocol.messages.sql import Ran, RunStatement
 from protocol.messages.txn import (
     Acknowledged,
-    AskOutcome,
     CommitSingle,
-    Decide,
-    Forget,
-    Outcome,
-    Prepare,
     RollBack,
     UndoStatement,
-    Voted,
 )
 
 log = structlog.get_logger()
@@ -66,7 +56,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _READING = (sql.SelectRows, sql.LockKeys, sql.LockTable)
 
 
-class LeadWriter(ReadSide, SlicedStatements):
+class LeadWriter(Deciding):
     """Writes of one element while it leads its replica set. Everything runs on the event loop."""
 
     def __init__(self, element: Element, db: str, rs: int) -> None:
@@ -97,14 +87,20 @@ class LeadWriter(ReadSide, SlicedStatements):
             self.locks.take(prepared.txn, held)
             self.gate.adopt(prepared.txn, held)
         large = [w for w in self._workspaces.values() if w.parts or w.queue]
-        if large:  # not all their locks travel with them
-            self._rebuild(self._locks_again(large, self._generation))
+        if large or self._element.later is not None:  # not all their locks travel with them
+            self._rebuild(self._take_over(large, self._generation))
         else:
             self._serve()
+
+    def _take_over(self, large: list[Workspace], generation: int) -> Iterator[None]:
+        yield from self._catch_up_later(generation)
+        if generation == self._generation:
+            yield from self._locks_again(large, generation)
 
     def _serve(self) -> None:
         self._recent.start(boottime_s())
         self.leading = True
+        self._submit(self._log_applied, Nobody())
         for txn in list(self._element.open_parts):  # what older leads have left open
             self._abort_parts(txn)
         log.info(
@@ -131,7 +127,8 @@ class LeadWriter(ReadSide, SlicedStatements):
 
     def pack(self) -> bytes:
         """Open workspaces and their locks, for the next lead of a planned hand-over."""
-        whole = (w for w in self._workspaces.values() if w.txn not in self._sliced)
+        every = self._workspaces.values()
+        whole = (w for w in every if w.txn not in self._sliced and not w.later)
         return luggage.pack(((w, self.locks.held_by(w.txn)) for w in whole), boottime_s())
 
     def unpack(self, packed: bytes) -> None:
@@ -188,7 +185,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         result: StepsResult | None = None
         conflict = None
         try:
-            result = runner.run(message.steps)
+            result = self._run_steps(runner, message.steps)
             if result.effects:
                 raise InternalError("a statement with effects elsewhere was sent to commit at once")
             many = len(result.changes) >= PART_CHANGES
@@ -286,6 +283,10 @@ class LeadWriter(ReadSide, SlicedStatements):
         if self._may_slice(runner, message):
             self._run_sliced(message, workspace, reply)
             return
+        conflict = self._meets_later(runner, message.steps)
+        if conflict is not None:
+            self._wait_in_txn(message, reply, until_s, conflict)
+            return
         if not (is_large(workspace) or workspace.adds) or self._is_in(workspace):
             self._bring_in(workspace)
         elif runner.is_apart(message.steps):  # what came before is not looked at
@@ -317,7 +318,7 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._element.savepoint("statement")
             self._running = message.txn
             try:
-                result = runner.run(message.steps)
+                result = self._run_steps(runner, message.steps)
                 wanted = result.locks
                 if not result.adds:  # nobody else sees a table that DDL makes
                     wanted = runner.row_locks(result.changes) + wanted
@@ -452,12 +453,19 @@ class LeadWriter(ReadSide, SlicedStatements):
         self._forget(workspace)
 
     def read_in_txn(
-        self, txn: TxnId, term: int, schema: int, read: Callable[[Element], None], reply: Reply
+        self,
+        txn: TxnId,
+        term: int,
+        schema: int,
+        sql: str,
+        read: Callable[[Element], None],
+        reply: Reply,
     ) -> None:
         """Call `read` with the transaction's changes in place.
 
-        `term` is the one that its statements here were answered with. Fails the reply with
-        WorkspaceLostError if they are gone, with what `read` raises, or NotLeadError.
+        `term` is the one that its statements here were answered with; `sql` what `read` runs.
+        Fails the reply with WorkspaceLostError if they are gone, with what `read` raises, or
+        NotLeadError.
         """
 
         def work() -> None:
@@ -469,6 +477,8 @@ class LeadWriter(ReadSide, SlicedStatements):
             if workspace is None or workspace.prepared or workspace.term != term:
                 raise workspace_lost(txn)
             workspace.used_s = boottime_s()
+            if self._reads_later(sql, work, reply):
+                return
             if is_large(workspace) and not self._is_in(workspace):
                 self._all_in(workspace, lambda: read(self._element), reply)
                 return
@@ -482,7 +492,7 @@ class LeadWriter(ReadSide, SlicedStatements):
         workspace = self._workspaces.get(txn)
         if workspace is None or workspace.term != term or workspace.statements != statements:
             raise workspace_lost(txn)
-        if txn in self._sliced:  # its coordinator does not wait for it any more
+        if txn in self._sliced or workspace.later:  # its coordinator does not wait for it any more
             raise workspace_lost(txn)
         return workspace
 
@@ -544,7 +554,12 @@ class LeadWriter(ReadSide, SlicedStatements):
             self._ended(workspace, error, reply, answer)
 
         if is_large(workspace):
-            self._in_slices(self._commit_slices(workspace, ddl, finish), reply)
+            if self._goes_later(workspace, ddl):
+                again = lambda: self._commit_later(workspace, ddl, reply, answer)  # noqa: E731
+                whole = payload_of(workspace, later=True)
+                self._begin_later(workspace, whole, finish, again, reply)
+            else:
+                self._in_slices(self._commit_slices(workspace, ddl, finish), reply)
             return
         payload = _ENCODER.encode(payload_of(workspace, ddl=ddl))
         in_place = self._is_in(workspace) and not self._batch and not ddl and self._in_order
@@ -590,124 +605,6 @@ class LeadWriter(ReadSide, SlicedStatements):
             if workspace.in_log and not decided:
                 self._abort_parts(workspace.txn)
 
-    def prepare(self, message: Prepare, reply: Reply) -> None:
-        """Write PREPARE; the locks stay until the decision."""
-        if trace.listener is not None:
-            trace.step("data/txn/lead.py", message)
-
-        def work() -> None:
-            known = self._workspaces.get(message.txn)
-            if known is not None and known.prepared:
-                if known.in_batch:
-                    self._after_batch(work, reply)
-                else:
-                    reply.reply(Voted(self.term))
-                return
-            held_s = self._hold_until_s - boottime_s()
-            if held_s > 0:
-                self._loop.call_later(held_s, lambda: self._submit(work, reply))
-                return
-            workspace = self._workspace(message.txn, message.term, message.statements)
-            if self._wait_until_small(workspace, work, reply):
-                return
-            self._open_batch()
-            payload = payload_of(
-                workspace,
-                ddl=message.ddl,
-                participants=message.participants,
-                locks=encode_locks(self.locks.held_by(message.txn)),
-            )
-            entry = self._append_whole(
-                EntryKind.PREPARE, message.txn, _ENCODER.encode(payload), apply=False
-            )
-            workspace.prepared_s = boottime_s()
-            workspace.in_batch = True
-            workspace.participants = message.participants
-            workspace.ddl = message.ddl
-            term = self.term
-
-            def finish(error: GridError | None) -> None:
-                workspace.in_batch = False
-                if error is None:
-                    reply.reply(Voted(term))
-                else:
-                    workspace.prepared_s = 0.0
-                    reply.fail(error)
-
-            self._add(entry, finish)
-
-        self._submit(work, reply)
-
-    def decide(self, message: Decide, reply: Reply) -> None:
-        """Write the decision; repeats are answered from the log."""
-        if trace.listener is not None:
-            trace.step("data/txn/lead.py", message)
-
-        def work() -> None:
-            workspace = self._workspaces.get(message.txn)
-            known = workspace is not None and workspace.prepared and not workspace.in_batch
-            if self._batch and not known:  # an earlier copy of this message may be in it
-                self._after_batch(work, reply)
-                return
-            if workspace is None or not workspace.prepared:
-                self._answer_decided(message, workspace, reply)
-                return
-            if message.commit and workspace.anchor_decides:
-                reply.fail(WorkspaceLostError("the database went back to an epoch meanwhile"))
-                return
-            self._write_decision(
-                workspace,
-                message.commit,
-                lambda error: (
-                    reply.fail(error) if error is not None else reply.reply(Acknowledged(self.term))
-                ),
-                reply,
-            )
-
-        self._submit(work, reply)
-
-    def _answer_decided(self, message: Decide, workspace: Workspace | None, reply: Reply) -> None:
-        outcome = self._element.outcome(message.txn)
-        if outcome == ("committed" if message.commit else "aborted"):
-            reply.reply(Acknowledged(self.term))
-        elif not message.commit and outcome in (None, "forgotten"):
-            if workspace is not None:
-                self._forget(workspace)
-            reply.reply(Acknowledged(self.term))
-        else:
-            reply.fail(WorkspaceLostError(f"the transaction is {outcome or 'not prepared'} here"))
-
-    def _write_decision(
-        self, workspace: Workspace, commit: bool, finish: Finish, reply: Reply
-    ) -> None:
-        self._open_batch()
-        kind = EntryKind.COMMIT if commit else EntryKind.ABORT
-        payload = _ENCODER.encode(TxnPayload(b"", b"", workspace.participants))
-        if commit and is_large(workspace):
-            add = partial(self._add_decision, workspace=workspace, finish=finish)
-            slices = self._effect_slices(workspace.txn, payload, add, workspace.ddl)
-            self._in_slices(slices, reply)
-            return
-        entry = self._append_whole(kind, workspace.txn, payload, apply=True)
-        self._add_decision(entry, workspace, finish)
-
-    def _add_decision(self, entry: LogEntry, workspace: Workspace, finish: Finish) -> None:
-        workspace.in_batch = True
-        is_commit = entry.kind == EntryKind.COMMIT
-        changes_ownership = is_commit and self._changes_ownership(workspace.txn)
-
-        def done(error: GridError | None) -> None:
-            workspace.in_batch = False
-            if changes_ownership:
-                self.load_ownership()
-            if error is None:
-                if is_commit:
-                    self._recent.add(workspace.txn, workspace.participants, boottime_s())
-                self._forget(workspace, decided=True)
-            finish(error)
-
-        self._add(entry, done)
-
     def roll_back(self, message: RollBack) -> None:
         """Drop an unprepared workspace, and what waits for it."""
         self._stop_sliced(message.txn, "the transaction was rolled back")
@@ -730,56 +627,3 @@ class LeadWriter(ReadSide, SlicedStatements):
             if not workspace.prepared:
                 self.roll_back(RollBack(self._db, self.rs, workspace.txn))
         return [w for w in orphans if w.prepared]
-
-    def ask_outcome(self, message: AskOutcome, reply: Reply) -> None:
-        """What became of a transaction; writes ABORT first if nothing is known of it."""
-        if trace.listener is not None:
-            trace.step("data/txn/lead.py", message)
-        self._stop_sliced(message.txn, "the outcome was asked for")
-        self.waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))
-
-        def work() -> None:
-            if self._batch:
-                self._after_batch(work, reply)
-                return
-            outcome = self._element.outcome(message.txn)
-            if outcome == "committed":
-                reply.reply(Outcome("committed", self._element.changes_of(message.txn)))
-                return
-            if outcome == "aborted":
-                reply.reply(Outcome("aborted"))
-                return
-            if self.no_room:  # what was asked must be written down before it is answered
-                reply.fail(OutcomeUnknownError(self.disk_full().message))
-                return
-            workspace = self._workspaces.get(message.txn)
-            if outcome == "forgotten" and workspace is None and not message.in_doubt:
-                self._check_lease()
-                reply.reply(Outcome("forgotten"))
-                return
-            if workspace is None:
-                workspace = Workspace(message.txn, self.term, boottime_s())
-            self._write_decision(
-                workspace,
-                False,
-                lambda error: (
-                    reply.fail(error) if error is not None else reply.reply(Outcome("aborted"))
-                ),
-                reply,
-            )
-
-        self._submit(work, reply)
-
-    def forget(self, message: Forget, reply: Reply) -> None:
-        """Drop decisions that nobody will ask for any more, on all copies."""
-
-        def work() -> None:
-            self._open_batch()
-            payload = encode_txns(message.txns)
-            entry = self._append_whole(EntryKind.FORGET, None, payload, apply=True)
-            self._add(
-                entry,
-                lambda e: reply.reply(Acknowledged(self.term)) if e is None else reply.fail(e),
-            )
-
-        self._submit(work, reply)

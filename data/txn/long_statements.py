@@ -102,7 +102,12 @@ class LongStatements(PartWriter):
         self._serve()
 
     def _rebuild(self, slices: Iterator[None]) -> None:
-        if next(slices, self) is None:
+        try:
+            ended = next(slices, self) is self
+        except Exception as error:  # another lead may do better
+            self._flush_failed(error)
+            return
+        if not ended:
             self._loop.call_soon(self._rebuild, slices)
 
     # what LeadWriter does

@@ -53,11 +53,18 @@ class ReadSide(PartWriter):
                 self._after_batch(work, reply)
                 return
             outcome = self._element.outcome
-            committed = tuple([t for t in message.txns if outcome(t) == "committed"])
+            committed = tuple(
+                [t for t in message.txns if outcome(t) == "committed" and not self._is_later(t)]
+            )
             self._check_lease()
             reply.reply(Committed(committed))
 
         self._submit_between(work, reply)
+
+    def _is_later(self, txn: TxnId) -> bool:
+        """Committed, and nothing of it is to be seen yet."""
+        workspace = self._workspaces.get(txn)
+        return workspace is not None and workspace.later
 
     def hold_prepares(self, message: HoldPrepares, reply: Reply) -> None:
         """Let new PREPAREs wait, HOLD_MS_MAX at most; then they go on for as long, whoever asks."""
@@ -121,8 +128,8 @@ class ReadSide(PartWriter):
         return [w.txn for w in self._workspaces.values() if not w.prepared and w.used_s < before_s]
 
     def prepared(self) -> list[Workspace]:
-        """The prepared transactions here."""
-        return [w for w in self._workspaces.values() if w.prepared]
+        """The prepared transactions here that are undecided."""
+        return [w for w in self._workspaces.values() if w.prepared and not w.later]
 
     def transactions(self) -> tuple[TransactionState, ...]:
         """Open and prepared transactions here, for operators."""
@@ -137,7 +144,7 @@ class ReadSide(PartWriter):
             int((now_s - workspace.started_s) * 1000),
             workspace.participants,
             workspace.rows,
-            int((now_s - workspace.prepared_s) * 1000) if workspace.prepared else 0,
+            int((now_s - workspace.prepared_s) * 1000) if workspace.prepared_s else 0,
             len(self.locks.held_by(workspace.txn)),
             tuple(sorted(self.locks.blockers(waiter))) if waiter is not None else (),
             str(waiter.resource) if waiter is not None else "",

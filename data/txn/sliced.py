@@ -25,6 +25,7 @@ from data.storage.changes import RowChange
 from data.storage.spool import PieceFile
 from data.txn.batches import Failing, Slices
 from data.txn.facts import is_row_of
+from data.txn.later import LaterCommits
 from data.txn.locks import Conflict, Lock, Mode
 from data.txn.long_statements import LongStatements
 from data.txn.move_steps import StepsResult
@@ -72,7 +73,7 @@ class SlicedRun:
     given_up: bool = False  # nobody will ask what became of it
 
 
-class SlicedStatements(LongStatements, MovingLead):
+class SlicedStatements(LongStatements, MovingLead, LaterCommits):
     """Between LongStatements and LeadWriter."""
 
     def __init__(self, *args: Any) -> None:
@@ -112,10 +113,11 @@ class SlicedStatements(LongStatements, MovingLead):
         """Lock the table as a writer of rows does: it stays as it is. Then find the rows."""
         if run.error is not None:
             return
-        self._runner(run.message.schema)
+        runner = self._runner(run.message.schema)
         self.ownership.check(run.message.map_version, run.message.bucket)
         wanted: list[Lock] = [((run.step.table_id,), Mode.INTENTION), *self.gate.all()]
-        conflict = self.locks.first_conflict(run.message.txn, wanted)
+        conflict = self._meets_later(runner, run.message.steps)
+        conflict = conflict or self.locks.first_conflict(run.message.txn, wanted)
         if conflict is not None:
             self._wait_sliced(run, conflict)
             return

@@ -116,6 +116,10 @@ class StepRunner(MoveSteps):
         result.counts.append(self._element.run_spooled(step.sql, step.params, result.spool))
         return result
 
+    def facts_of(self, table_id: int) -> TableFacts:
+        """Raises KeyError for an unknown table."""
+        return self._facts.by_id(table_id)
+
     def is_long(self, steps: tuple[Step, ...]) -> bool:
         """Perhaps it changes very many rows. No step of it asks for locks while it runs."""
         long = False

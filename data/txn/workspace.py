@@ -48,6 +48,7 @@ class Workspace:
     statements: int = 0
     marks: list[int] = field(default_factory=list)  # marks[n]: changes before statement n + 1
     last_answer: Ran | None = None
+    later: bool = False  # its COMMIT is in the log, and takes effect bit by bit (later.py)
     in_batch: bool = False  # its PREPARE or its decision is in a batch that is not committed yet
     participants: tuple[int, ...] = ()
     ddl: bytes = b""
@@ -65,8 +66,8 @@ class Workspace:
 
     @property
     def prepared(self) -> bool:
-        """It waits for its decision."""
-        return self.prepared_s > 0.0
+        """It waits for its decision, or for the effect of that: nothing can be added or undone."""
+        return self.prepared_s > 0.0 or self.later
 
     @property
     def in_parts(self) -> int:

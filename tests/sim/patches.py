@@ -19,12 +19,14 @@ import data.exec.shard
 import data.replication.ahead
 import data.replication.catch_up
 import data.replication.copier
+import data.replication.later
 import data.replication.member
 import data.storage.changes
 import data.storage.element
 import data.storage.files
 import data.storage.scratch
 import data.storage.sqlite
+import data.txn.later
 import data.txn.lead
 import data.txn.luggage
 import data.txn.manager
@@ -62,6 +64,14 @@ SMALL: dict[str, tuple[Limit, ...]] = {  # limits of the real code, and how smal
         (data.txn.parts, "PART_CHANGES", 2),
         (data.storage.changes, "PIECE", 2),
         (data.storage.changes, "WHOLE_MAX", 2),
+    ),
+    "later": (
+        (data.txn.lead, "PART_CHANGES", 2),
+        (data.txn.parts, "PART_CHANGES", 2),
+        (data.storage.changes, "PIECE", 1),
+        (data.txn.later, "LATER_PARTS", 0),
+        (data.txn.later, "UNITS_AT_ONCE", 1),
+        (data.replication.later, "UNITS_AT_ONCE", 1),
     ),
     "slices": ((data.replication.ahead, "LARGE_BYTES", 150),),
     "bodies": (

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from data.catalog.catalog import CreateTable
-from data.replication.member import MemberStatus, ReplicaSetMember, ReplicationSettings
+from data.replication.member import ReplicaSetMember
+from data.replication.ports import MemberStatus, ReplicationSettings
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element

@@ -129,7 +129,7 @@ async def test_a_transaction_in_two_replica_sets(scene: Scene) -> None:
     rows = [(row[0], row[1] if len(row) > 1 else "") for row in table(DOCUMENT, TWO_SETS)]
     told = {file for file, _ in rows}
     assert first_times(step for step in statements + end if step[0] in told) == rows
-    decisions = [step for step in end if step == ("data/txn/lead.py", "Decide")]
+    decisions = [step for step in end if step == ("data/txn/deciding.py", "Decide")]
     assert len(decisions) == 2
 
 

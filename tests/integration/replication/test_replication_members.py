@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.replication.member import ReplicationSettings
+from data.replication.ports import ReplicationSettings
 from protocol.clock import boottime_s
 from protocol.errors import GridError, NotLeadError
 from tests.support.elements import contents, customer

@@ -24,7 +24,6 @@ from data.storage.element import Element
 from data.storage.entry import (
     EntryKind,
     LogEntry,
-    encode_buckets,
     encode_epoch,
     encode_txns,
 )
@@ -138,7 +137,6 @@ def test_undo_takes_back_every_kind_of_entry(element: Element) -> None:
             element.tail,
             element.prepared(),
             element.decisions(),
-            element.owned_buckets(),
             element.schema_version,
             element.epochs(),
             element.log_bytes,
@@ -155,8 +153,6 @@ def test_undo_takes_back_every_kind_of_entry(element: Element) -> None:
         yield decision_entry(element, EntryKind.COMMIT, 70)
         yield decision_entry(element, EntryKind.ABORT, 71)
         yield decision_entry(element, EntryKind.ABORT, 72)
-        yield LogEntry(1, lsn(), EntryKind.OWN, None, encode_buckets((1, 2, 3)))
-        yield LogEntry(1, lsn(), EntryKind.DISOWN, None, encode_buckets((2,)))
         yield LogEntry(1, lsn(), EntryKind.FORGET, None, encode_txns((txn(71), txn(70))))
         yield commit_entry(element, [], ddl=ddl_change(element, CreateTable(T), tables=(T,)))
         yield commit_entry(element, [RowChange("TERRY.T", None, (1, "x", 5))])

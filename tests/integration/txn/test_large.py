@@ -31,6 +31,12 @@ ROWS = [(n, n) for n in range(12_000)]
 STEP = 1500
 
 
+@pytest.fixture
+def in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COMMITs take effect as a whole, as those of less than 10,000 changes do."""
+    monkeypatch.setattr("data.txn.later.LATER_PARTS", 1000)
+
+
 async def fill(lead: Lead, n: int = 1) -> int:
     """One transaction that inserts ROWS in some statements; returns how many."""
     statements = 0
@@ -66,6 +72,7 @@ def add_all(more: int) -> RunSql:
     return RunSql(T, 'UPDATE "U.T" SET V = V + ?1', (more,))
 
 
+@pytest.mark.usefixtures("in_one_piece")
 async def test_a_large_transaction_is_not_kept_in_memory(lead: Lead) -> None:
     statements = await fill(lead)
     workspace = lead.writer._workspaces[txn(1)]
@@ -127,7 +134,7 @@ async def test_statements_see_what_is_in_the_log(lead: Lead) -> None:
         read.append(int(rows or 0))
 
     await at_rest(lead)
-    lead.writer.read_in_txn(txn(1), 1, lead.element.schema_version, count, _Nobody())
+    lead.writer.read_in_txn(txn(1), 1, lead.element.schema_version, "", count, _Nobody())
     while not read:
         await asyncio.sleep(0)
     assert read == [len(ROWS)]
@@ -196,6 +203,7 @@ async def test_a_planned_hand_over_takes_large_transactions_along(lead: Lead) ->
     assert len(lead.rows()) == len(ROWS) + 1
 
 
+@pytest.mark.usefixtures("in_one_piece")
 async def test_a_large_commit_that_loses_its_term_leaves_nothing(lead: Lead) -> None:
     statements = await fill(lead)
     commit = lead.commit(txn(1), statements)
@@ -216,6 +224,7 @@ async def sent(lead: Lead, kind: EntryKind) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.usefixtures("in_one_piece")
 @pytest.mark.parametrize("copies_first", [True, False])
 async def test_the_copies_get_a_large_commit_before_the_lead_has_it(
     lead: Lead, copies_first: bool
@@ -250,6 +259,7 @@ async def test_the_copies_get_a_large_commit_before_the_lead_has_it(
     assert len(lead.rows()) == len(ROWS) + 3
 
 
+@pytest.mark.usefixtures("in_one_piece")
 @pytest.mark.parametrize("prepared", [True, False])
 @pytest.mark.parametrize("problem", [DiskFullError("no room"), CorruptElementError("a fault")])
 async def test_a_commit_that_the_copies_have_and_the_lead_cannot_do_ends_the_term(

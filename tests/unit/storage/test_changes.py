@@ -11,15 +11,16 @@ from data.storage import changes as row_changes
 from data.storage.changes import RowChange, invert, key_of, keys_of
 from data.storage.entry import (
     EntryKind,
+    Later,
     LogEntry,
     TxnPayload,
-    decode_buckets,
     decode_epoch,
+    decode_later,
     decode_payload,
     decode_txn,
     decode_txns,
-    encode_buckets,
     encode_epoch,
+    encode_later,
     encode_payload,
     encode_txn,
     encode_txns,
@@ -87,15 +88,17 @@ def test_payloads_come_back_from_their_bytes() -> None:
     assert decode_txn(encode_txn(two)) == two
     assert decode_txns(encode_txns((one, two))) == (one, two)
     assert decode_epoch(encode_epoch(2**33)) == 2**33
-    assert decode_buckets(encode_buckets((0, 4095))) == (0, 4095)
+    assert decode_later(encode_later(Later(7, 2, 3, 1))) == Later(7, 2, 3, 1)
 
 
 def test_the_stored_form_of_entries_does_not_change() -> None:
     """Golden bytes: elements on disk and other versions hold them."""
     entry = LogEntry(2, 9, EntryKind.COMMIT, TxnId(1, "i", 3), b"p")
     assert msgspec.msgpack.encode(entry).hex() == "9502090193 01a16903 c40170".replace(" ", "")
-    assert encode_payload(TxnPayload(b"c", b"", (1, 2))).hex() == "95c40163c400920102c40090"
+    assert encode_payload(TxnPayload(b"c", b"", (1, 2))).hex() == "96c40163c400920102c40090c2"
     older = bytes.fromhex("94c40163c400920102c400")  # before there were parts
+    assert decode_payload(older) == TxnPayload(b"c", b"", (1, 2))
+    older = bytes.fromhex("95c40163c400920102c40090")  # before a COMMIT could take effect later
     assert decode_payload(older) == TxnPayload(b"c", b"", (1, 2))
     change = RowChange("T", None, (1, "a", None))
     assert row_changes.encode([change]).hex() == "9291a154919300c09301a161c0"
@@ -108,10 +111,9 @@ def test_the_stored_form_of_entries_does_not_change() -> None:
         ("ABORT", 3),
         ("DDL", 4),
         ("EPOCH", 5),
-        ("OWN", 6),
-        ("DISOWN", 7),
         ("FORGET", 8),
         ("PART", 9),
+        ("APPLIED", 10),
     ]
 
 
