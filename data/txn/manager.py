@@ -57,6 +57,7 @@ log = structlog.get_logger()
 
 FAILOVER_WAIT_S = 10.0  # how long a statement waits for a replica set to get a lead
 DECISION_WAIT_S = 60.0  # how long a commit waits for its outcome before it says "unknown"
+ROWS_PER_S = 2000  # a commit of very many rows may take as long as this, and nobody is to blame
 
 
 T = TypeVar("T")
@@ -86,6 +87,12 @@ class Enlisted:
     statements: int = 0  # answered
     sent: int = 0  # number of the newest statement that was sent: it may have run there
     wrote: bool = False  # something else than locks may be there
+    rows: int = 0  # that statements have changed or read there
+
+    @property
+    def commit_s(self) -> float:
+        """How long its commit may take."""
+        return DECISION_WAIT_S + self.rows / ROWS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,7 @@ class TransactionManager:
                 enlisted.term = ran.term
                 if isinstance(ran, Ran):
                     enlisted.statements = number
+                    enlisted.rows += sum(ran.counts)
                     return ran
                 deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
 
@@ -430,10 +438,10 @@ class TransactionManager:
         deadline_s = boottime_s() + FAILOVER_WAIT_S
         while True:
             try:
-                await self._routes.call(rs, message, DECISION_WAIT_S)
+                await self._routes.call(rs, message, enlisted.commit_s)
                 return
             except (PeerLostError, DeadlineError, OutcomeUnknownError):
-                outcome = await self.outcome(rs, txn.id)
+                outcome = await self.outcome(rs, txn.id, enlisted.commit_s)
                 if outcome.state == "committed":
                     return
                 raise TransientError(
@@ -454,12 +462,12 @@ class TransactionManager:
                     ) from error
                 raise
 
-    async def outcome(self, rs: int, txn: TxnId) -> Outcome:
+    async def outcome(self, rs: int, txn: TxnId, wait_s: float = DECISION_WAIT_S) -> Outcome:
         """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
         message = AskOutcome(self._db, rs, txn)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
-        deadline_s = boottime_s() + DECISION_WAIT_S
+        deadline_s = boottime_s() + wait_s
         while True:
             try:
                 outcome: Outcome = await self._routes.call_until(rs, message, deadline_s)
@@ -497,7 +505,7 @@ class TransactionManager:
                 raise refusal
             raise _not_prepared(refusal) from refusal
         decision = Decide(self._db, anchor, txn.id, True, members)
-        await self._decide_at_anchor(decision)
+        await self._decide_at_anchor(decision, txn.participants[anchor].commit_s)
         await asyncio.gather(*(self._decide(rs, txn.id, True, members) for rs in members[1:]))
         self._forget.setdefault(anchor, []).append(txn.id)
 
@@ -520,10 +528,10 @@ class TransactionManager:
                     raise
                 await routes.wait_for_change(0.02)
 
-    async def _decide_at_anchor(self, decision: Decide) -> None:
+    async def _decide_at_anchor(self, decision: Decide, wait_s: float) -> None:
         if trace.listener is not None:
             trace.step("data/txn/manager.py", decision)
-        deadline_s = boottime_s() + DECISION_WAIT_S
+        deadline_s = boottime_s() + wait_s
         while True:
             try:
                 await self._routes.call_until(decision.rs, decision, deadline_s)
