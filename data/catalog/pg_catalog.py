@@ -6,6 +6,7 @@ per schema version; the query text is rewritten for SQLite by data/sql/catalog_r
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import OrderedDict
@@ -14,12 +15,13 @@ from typing import Any, Protocol
 
 from data.catalog import sys_access
 from data.catalog.catalog import Catalog
-from data.catalog.pg_functions import CatalogFunctions, SessionFacts, array_literal, to_list
+from data.catalog.pg_functions import CatalogFunctions, SessionFacts, to_list
 from data.catalog.pg_rows import Row, Rows, fixed_rows, pg_rows
 from data.catalog.pg_schema import PG_RELATIONS, SYS_RELATIONS, Relation
 from data.catalog.sys_views import sys_rows
 from data.catalog.views import information_rows
 from data.sql.catalog_rewrite import CatalogSql, rewrite
+from data.sql.catalog_types import elements_of
 from data.sql.lacking import lacks
 from protocol.clock import Clock, SystemClock
 from protocol.errors import (
@@ -41,6 +43,7 @@ from protocol.sqltypes import (
     SqlType,
     StorageRow,
     StorageValue,
+    array_of,
 )
 
 Columns = tuple[tuple[str, SqlType], ...]
@@ -55,6 +58,7 @@ _LIVE_TOO: dict[str, tuple[str, ...]] = {  # besides V$ and GV$; named by any of
 _ROWS_MAX = 1_000_000
 QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops
 _STEPS_BETWEEN_LOOKS = 5000  # of SQLite's virtual machine
+_ELEMENTS = {16: BOOLEAN, 20: BIGINT, 21: SqlType(Kind.SMALLINT), 23: INTEGER}  # of arrays
 _SMALLINT = SqlType(Kind.SMALLINT)
 _TIMESTAMPTZ = SqlType(Kind.TIMESTAMPTZ, precision=6)
 
@@ -312,17 +316,31 @@ def _result_columns(query: CatalogSql, described: Sequence[Sequence[Any]]) -> li
     for number, (name, declared, *_rest) in enumerate(described):
         shape = shapes[number] if shapes is not None and number < len(shapes) else None
         if shape is not None and shape.array:
-            columns.append((shape.name, VARCHAR, array_literal))
+            columns.append((shape.name, *_array(shape.array)))
             continue
         if declared in ("ARRAY_TEXT", "VECTOR_TEXT"):
-            fix = array_literal if declared == "ARRAY_TEXT" else _vector_literal
-            columns.append((shape.name if shape else name, VARCHAR, fix))
+            kind_and_fix = _array(elements_of(name))
+            if declared == "VECTOR_TEXT":
+                kind_and_fix = VARCHAR, _vector_literal
+            columns.append((shape.name if shape else name, *kind_and_fix))
             continue
         kind = shape.type if shape is not None else None
         kind = kind or _BY_DECLARED.get(declared or "", VARCHAR)
         shown_name = shape.name if shape is not None else name
         columns.append((shown_name, kind, _fix_of(kind)))
     return columns
+
+
+def _array(element: int) -> tuple[SqlType, Callable[[StorageValue], StorageValue]]:
+    """The type of an array, by the OID of its elements' type, and what makes its storage value."""
+    type_ = _ELEMENTS.get(element, VARCHAR)
+    fix = _fix_of(type_)
+
+    def stored(value: StorageValue) -> StorageValue:
+        items = to_list(value)
+        return None if items is None else json.dumps([fix(item) if fix else item for item in items])
+
+    return array_of(type_), stored
 
 
 def _vector_literal(value: StorageValue) -> StorageValue:

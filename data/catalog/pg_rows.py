@@ -14,7 +14,8 @@ from data.catalog.objects import Sequence as SequenceObject
 from data.catalog.pg_schema import BUILTIN_TYPES, PG_RELATIONS
 from data.catalog.pg_texts import (
     TYPE_BY_OID,
-    distribution_text,
+    index_text,
+    storage_option,
     type_modifier,
     type_oid,
 )
@@ -279,7 +280,7 @@ def _table(add: Add, catalog: Catalog, table: Table, owners: Mapping[str, int]) 
         relispopulated=1,
         relreplident="d",
         relacl=_acl(catalog, table.id, table.schema, _OWNER_LETTERS),
-        reloptions=array([distribution_text(table).lower().replace(" by ", "_by=", 1)]),
+        reloptions=array([storage_option(table)]),
     )
     name, schema = shown(table.name), shown(table.schema)
     add(
@@ -364,6 +365,7 @@ def _index(add: Add, table: Table, index: Index, owner: int, numbers: Mapping[st
         schemaname=shown(table.schema),
         tablename=shown(table.name),
         indexname=shown(index.name),
+        indexdef=index_text(table, index, ()),
     )
     if index.unique and index.constraint:
         key = array([numbers[name] for name in index.columns])

@@ -155,3 +155,13 @@ def distribution_text(table: Table) -> str:
             return f"DISTRIBUTE BY REFERENCE ({table.reference_key})"
     key = f" ({', '.join(table.distribution_key)})" if table.distribution_key else ""
     return f"DISTRIBUTE BY HASH{key}"
+
+
+def storage_option(table: Table) -> str:
+    """The same as a storage option, name=value, which PostgreSQL's tools show."""
+    if table.distribution is Distribution.DUPLICATE:
+        return "distribute_by=duplicate"
+    if table.distribution is Distribution.REFERENCE:
+        return f"distribute_by=reference ({ident(table.reference_key)})"
+    key = f" ({column_list(table.distribution_key)})" if table.distribution_key else ""
+    return f"distribute_by=hash{key}"

@@ -6,15 +6,25 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlglot import exp
 
 from protocol.errors import SqlSyntaxError
 
 _VECTORS = frozenset({"indkey", "indclass", "indoption", "indcollation", "proargtypes"})
+KEYWORDS = """access add aging alter audit batch begin binary_double binary_float call comment
+    commit compress connect current currval decode duplicate elementid# elementidcompute explain
+    first global hash identified increment index level local lock merge minus mode modify nextval
+    nowait number nvl offline online package pages procedure profile public raw rename replicasetid#
+    resource rollback rowid rownum rows savepoint sequence session share skip start synonym sysdate
+    truncate tt_bigint tt_date tt_integer tt_time tt_timestamp uid user validate varchar2 view
+    wait""".split()  # noqa: SIM905 - of our language, beyond SQL's own
 _EMPTY_SETS = frozenset(
     {"pg_partition_ancestors", "pg_partition_tree", "pg_listening_channels", "pg_options_to_table"}
 )
 _COLUMNS = {
+    "pg_get_keywords": ["word"],
     "_pg_expandarray": ["x", "n"],
     "pg_options_to_table": ["option_name", "option_value"],
     "pg_partition_tree": ["relid", "parentrelid"],
@@ -78,6 +88,8 @@ def _array_of(function: exp.Expr) -> exp.Expr | None:
             return _call("pg_array", arguments[0].copy())
         if name == "generate_series":
             return _call("pg_series", *(a.copy() for a in arguments))
+        if name == "pg_get_keywords":
+            return exp.Literal.string(json.dumps(KEYWORDS))
         if name in _EMPTY_SETS:
             return exp.Literal.string("[]")
     return None

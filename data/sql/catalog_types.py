@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
+from data.catalog.pg_schema import COLUMN_TYPES
 from protocol.sqltypes import (
     BIGINT,
     BOOLEAN,
@@ -18,11 +19,12 @@ from protocol.sqltypes import (
 
 
 class ResultShape(NamedTuple):
-    """A result column. `type` None: as SQLite declares it, text if it does not."""
+    """A result column. `type` None: as SQLite declares it, text if it does not. `array`: the OID
+    of its elements' type, 0 if it is none."""
 
     name: str
     type: SqlType | None
-    array: bool = False
+    array: int = 0
 
 
 _SMALLINT = SqlType(Kind.SMALLINT)
@@ -87,6 +89,28 @@ _ARRAY_FUNCTIONS = frozenset(
         "string_to_array",
     }
 )
+_TEXT = 25  # OIDs of PostgreSQL's types: of the elements of arrays
+_ELEMENTS = {"bool": 16, "int2": 21, "int4": 23, "int8": 20, "oid": 26}
+_OF_COLUMNS = {
+    "bool": BOOLEAN,
+    "int2": _SMALLINT,
+    "int4": INTEGER,
+    "int8": BIGINT,
+    "oid": BIGINT,
+}
+_OF_KINDS = {Kind.BOOLEAN: 16, Kind.SMALLINT: 21, Kind.INTEGER: 23, Kind.BIGINT: 20}
+_ARRAYS_OF_NUMBERS = {  # columns of catalog tables; the others are of text
+    "conkey": 21,
+    "confkey": 21,
+    "stxkeys": 21,
+    "conpfeqop": 26,
+    "conppeqop": 26,
+    "conffeqop": 26,
+    "conexclop": 26,
+    "proallargtypes": 26,
+    "polroles": 26,
+    "setrole": 26,
+}
 _CASTS: dict[str, SqlType] = {
     "OID": BIGINT,
     "BIGINT": BIGINT,
@@ -129,16 +153,44 @@ def result_shapes(tree: exp.Expr) -> tuple[ResultShape, ...] | None:
     return tuple(shapes)
 
 
-def _type_of(node: exp.Expr, depth: int) -> tuple[SqlType | None, bool]:
+def elements_of(column: str) -> int:
+    """OID of the elements of a catalog table's array column."""
+    return _ARRAYS_OF_NUMBERS.get(column.lower(), _TEXT)
+
+
+def _element(node: exp.Expr, depth: int) -> int:
+    """OID of the type of a value that is an element of an array."""
+    while isinstance(node, (exp.Order, exp.Distinct, exp.Paren, exp.Alias)):
+        node = node.expressions[0] if isinstance(node, exp.Distinct) else node.this
+    if isinstance(node, exp.Subquery | exp.Select):
+        select = node.this if isinstance(node, exp.Subquery) else node
+        return _element(select.expressions[0], depth + 1) if depth < 20 else _TEXT
+    if isinstance(node, exp.Cast) and node.to.sql("postgres").upper() == "OID":
+        return _ELEMENTS["oid"]
+    if isinstance(node, exp.Column):
+        kind, _ = _column(node, depth)
+        if kind is None:
+            return _ELEMENTS.get(COLUMN_TYPES.get(node.name.lower(), ""), _TEXT)
+        return _OF_KINDS.get(kind.kind, _TEXT)
+    kind, _ = _type_of(node, depth + 1)
+    return _OF_KINDS.get(kind.kind, _TEXT) if kind is not None else _TEXT
+
+
+def _type_of(node: exp.Expr, depth: int) -> tuple[SqlType | None, int]:
     if depth > 20:
-        return None, False
+        return None, 0
     if isinstance(node, (exp.Alias, exp.Paren)):
         return _type_of(node.this, depth + 1)
     if isinstance(node, exp.Cast):
         target = node.to.sql("postgres").upper()
-        return _CASTS.get(target, VARCHAR), target.endswith("[]")
-    if isinstance(node, (exp.Array, exp.ArrayAgg, exp.CurrentSchemas)):
-        return VARCHAR, True
+        of = _OF_KINDS.get(_CASTS.get(target[:-2], VARCHAR).kind, _TEXT)
+        return _CASTS.get(target, VARCHAR), of if target.endswith("[]") else 0
+    if isinstance(node, exp.CurrentSchemas):
+        return VARCHAR, _TEXT
+    if isinstance(node, exp.ArrayAgg):
+        return VARCHAR, _element(node.this, depth)
+    if isinstance(node, exp.Array):
+        return VARCHAR, _element(node.expressions[0], depth) if node.expressions else _TEXT
     if isinstance(node, (exp.Case, exp.Coalesce)):
         return _first_known(_branches(node), depth)
     if isinstance(node, exp.Subquery):
@@ -150,40 +202,43 @@ def _type_of(node: exp.Expr, depth: int) -> tuple[SqlType | None, bool]:
     if isinstance(node, exp.Dot):
         if isinstance(node.expression, exp.Func):
             return _type_of(node.expression, depth + 1)
-        return (INTEGER if node.expression.name.lower() in ("n", "x") else None), False
+        return (INTEGER if node.expression.name.lower() in ("n", "x") else None), 0
     return _simple(node, depth)
 
 
-def _simple(node: exp.Expr, depth: int) -> tuple[SqlType | None, bool]:
+def _simple(node: exp.Expr, depth: int) -> tuple[SqlType | None, int]:
     if isinstance(node, exp.Literal):
         if node.is_string:
-            return VARCHAR, False
-        return (INTEGER if node.this.isdigit() else DOUBLE), False
+            return VARCHAR, 0
+        return (INTEGER if node.this.isdigit() else DOUBLE), 0
     if isinstance(node, exp.Null):
-        return VARCHAR, False
+        return VARCHAR, 0
     if isinstance(node, _BOOLEAN_NODES):
-        return BOOLEAN, False
+        return BOOLEAN, 0
     if isinstance(node, (exp.Count, exp.Sum, exp.RowNumber)):
-        return BIGINT, False
+        return BIGINT, 0
     if isinstance(node, (exp.Min, exp.Max, exp.Window, exp.Filter)):
-        return _type_of(node.this, depth + 1)
+        kind, array = _type_of(node.this, depth + 1)
+        if kind is None and isinstance(node.this, exp.Column):
+            kind = _OF_COLUMNS.get(COLUMN_TYPES.get(node.this.name.lower(), ""))
+        return kind, array
     if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Neg, exp.BitwiseAnd)):
-        return BIGINT, False
+        return BIGINT, 0
     if isinstance(node, exp.CurrentTimestamp):
-        return _TIMESTAMPTZ, False
+        return _TIMESTAMPTZ, 0
     if isinstance(node, exp.Anonymous):
         name = node.name.lower()
         if name in ("unnest", "generate_subscripts"):
-            return INTEGER, False
-        return _FUNCTION_TYPES.get(name, VARCHAR), name in _ARRAY_FUNCTIONS
+            return INTEGER, 0
+        return _FUNCTION_TYPES.get(name, VARCHAR), _TEXT if name in _ARRAY_FUNCTIONS else 0
     if isinstance(node, (exp.Explode, exp.ExplodingGenerateSeries, exp.GenerateSeries)):
-        return INTEGER, False
+        return INTEGER, 0
     if isinstance(node, exp.Bracket):
-        return None, False
+        return None, 0
     if isinstance(node, exp.Func):
         name = str(node.sql_name()).lower()
-        return _FUNCTION_TYPES.get(name, VARCHAR), name in _ARRAY_FUNCTIONS
-    return VARCHAR, False
+        return _FUNCTION_TYPES.get(name, VARCHAR), _TEXT if name in _ARRAY_FUNCTIONS else 0
+    return VARCHAR, 0
 
 
 def _branches(node: exp.Expr) -> list[exp.Expr]:
@@ -194,21 +249,21 @@ def _branches(node: exp.Expr) -> list[exp.Expr]:
     return [*branches, default] if default is not None else branches
 
 
-def _first_known(nodes: list[exp.Expr], depth: int) -> tuple[SqlType | None, bool]:
+def _first_known(nodes: list[exp.Expr], depth: int) -> tuple[SqlType | None, int]:
     for node in nodes:
         if isinstance(node, exp.Null):
             continue
         kind, array = _type_of(node, depth + 1)
         if kind is not None and not (isinstance(node, exp.Literal) and node.is_string):
             return kind, array
-    return VARCHAR, False
+    return VARCHAR, 0
 
 
-def _column(node: exp.Column, depth: int) -> tuple[SqlType | None, bool]:
+def _column(node: exp.Column, depth: int) -> tuple[SqlType | None, int]:
     """The type a derived table's column has; None: a column of a catalog table."""
     select = node.parent_select
     if not isinstance(select, exp.Select):
-        return None, False
+        return None, 0
     for source in _sources(select):
         if node.table and source.alias_or_name.lower() != node.table.lower():
             continue
@@ -221,7 +276,7 @@ def _column(node: exp.Column, depth: int) -> tuple[SqlType | None, bool]:
             name = names[number] if number < len(names) else projection.alias_or_name
             if name.lower() == node.name.lower():
                 return _type_of(projection, depth + 1)
-    return None, False
+    return None, 0
 
 
 def _sources(select: exp.Select) -> list[exp.Expr]:

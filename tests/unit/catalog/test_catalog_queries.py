@@ -196,7 +196,7 @@ def test_psql_l_du_dn_dp(asker: Asker) -> None:
             WHERE m.member = r.oid) as memberof
         FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' ORDER BY 1"""
     )
-    assert roles == [("sys", 1, 1, "{}"), ("terry", 0, 1, "{}")]
+    assert roles == [("sys", 1, 1, "[]"), ("terry", 0, 1, "[]")]
     assert asker.rows(
         """SELECT n.nspname AS "Name" FROM pg_catalog.pg_namespace n
         WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1"""
@@ -256,7 +256,7 @@ def test_key_columns_as_sqlalchemy_reads_them(asker: Asker) -> None:
           WHERE con.conrelid IN ('{asker.id("TRANSACTIONS")}'::OID)) AS attr
         GROUP BY attr.conrelid, attr.conname"""
     )
-    columns = "{account_id,transaction_id,transaction_ts}"
+    columns = '["account_id", "transaction_id", "transaction_ts"]'  # stored: JSON
     assert rows == [(asker.id("TRANSACTIONS"), columns, "transactions_pkey")]
 
 
