@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from tests.sql import schemas
+from tests.sql.comparison import Comparison
 from tests.sql.nodes import POSTGRES, SQLITE, Node, many, maybe, reduced
 from tests.sql.queries import Queries
-from tests.sql.random import Comparison, run
+from tests.sql.random import run
 from tests.sql.references import Reference
 from tests.sql.target import Words
 
