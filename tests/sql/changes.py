@@ -196,11 +196,8 @@ class Changes(Queries):
             f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES (",
             many("values", values, least=9),
         )
-        return Node(
-            "merge",
-            (f"MERGE INTO {table.name} USING {other.name} src ON (src.id = {table.name}.id)", matched,
-             maybe(*insert, ")")),
-        )  # fmt: skip
+        head = f"MERGE INTO {table.name} USING {other.name} src ON (src.id = {table.name}.id)"
+        return Node("merge", (head, matched, maybe(*insert, ")")))
 
 
 @dataclass
@@ -210,6 +207,7 @@ class Ground:
     comparison: Comparison
     postgres: PostgreSQL
     tables: list[Table]
+    said: str = ""  # by the grid, of the last error
 
     def contents(self, *, of_grid: bool) -> Contents:
         """All rows of all tables."""
@@ -232,7 +230,7 @@ class Ground:
             rows = contents[table.name]
             for start in range(0, len(rows), 50):
                 texts = [
-                    f"({', '.join(_literal(v, c) for v, c in zip(row, table.columns, strict=True))})"
+                    f"({', '.join(map(_literal, row, table.columns))})"
                     for row in rows[start : start + 50]
                 ]
                 self._both(f"INSERT INTO {table.name} VALUES {', '.join(texts)}")
@@ -246,6 +244,7 @@ class Ground:
         """Run it in both; what differs, by its kind."""
         found = self.comparison.grid(change.text(), ordered=False)
         state, expected = self._there(change.text(POSTGRES), savepoint=savepoint)
+        self.said = found.text
         if found.state.startswith(CRASHES):
             return f"error {found.state}"
         if bool(found.state) != bool(state):
@@ -300,11 +299,16 @@ def run(
             postgres.run(how)
             if not kind and ground.contents(of_grid=True) != ground.contents(of_grid=False):
                 kind = f"contents after {how}"
+        if kind.startswith("error 0A000"):
+            comparison.total.refused[ground.said[:70]] += 1
         if kind:
             if comparison.inside:
                 comparison.end("ROLLBACK")
                 postgres.run("ROLLBACK")
             left = 0
+            if kind.startswith("error 0A000"):
+                ground.restore(ground.contents(of_grid=True))
+                continue
             _note(ground, number, change, kind, before, shrink=shrink)
             if len(comparison.total.differences) >= most:
                 return

@@ -45,7 +45,7 @@ class Total:
 
     compared: Counter[str] = field(default_factory=Counter)  # by reference
     not_compared: Counter[str] = field(default_factory=Counter)  # the reference refused
-    plans: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)  # by the grid, by name
     differences: list[Difference] = field(default_factory=list)
 
 
@@ -140,6 +140,9 @@ class Comparison:
                 self.total.not_compared[
                     f"{reference.name} {expected.state}: {expected.text[:60]}"
                 ] += 1
+                continue
+            if found.state == "0A000":
+                self.total.refused[found.text[:70]] += 1
                 continue
             self.total.compared[reference.name] += 1
             if not kind:

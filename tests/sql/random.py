@@ -61,6 +61,8 @@ def report(total: Total) -> None:
         print(f"   {difference.against}: {difference.expected.rows[:8]}")
     for text, count in total.not_compared.most_common(12):
         print(f"not compared {count:5}: {text}")
+    for text, count in total.refused.most_common(12):
+        print(f"refused by the grid {count:5}: {text}")
     compared = ", ".join(f"{n} with {name}" for name, n in total.compared.items())
     print(f"compared: {compared}; {len(total.differences)} differ")
 
