@@ -138,6 +138,8 @@ def element_tables(catalog: Catalog) -> list[Table]:
     """All tables that exist in an element's file: the catalog's and those of global indexes."""
     tables: list[Table] = []
     for table in catalog.tables():
+        if table.temporary:
+            continue
         tables.append(table)
         tables += (global_index_table(table, i) for i in table.indexes if i.is_global)
     return tables
@@ -408,12 +410,14 @@ def _(action: DropIndex) -> list[str]:
 def bootstrap_sql(catalog: Catalog) -> list[str]:
     """Texts that make all tables of a catalog in an empty element file (`Catalog.initial()`: the
     built-in ones)."""
-    return [text for table in catalog.tables() for text in _create_all(table)]
+    tables = (table for table in catalog.tables() if not table.temporary)
+    return [text for table in tables for text in _create_all(table)]
 
 
 def build_sql(catalog: Catalog, there: Catalog) -> tuple[list[str], list[str]]:
     """Texts that make the tables of a catalog beyond those of `there`: before rows, after them."""
     known = {table.id for table in element_tables(there)}
     before = [create_table_sql(t) for t in element_tables(catalog) if t.id not in known]
-    after = [text for t in catalog.tables() if t.id not in known for text in _indexes_sql(t)]
+    new = [t for t in catalog.tables() if t.id not in known and not t.temporary]
+    after = [text for t in new for text in _indexes_sql(t)]
     return before, after

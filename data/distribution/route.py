@@ -103,13 +103,14 @@ class Route:
     * "all": once at every replica set;
     * "local": at any one element, best the connection's own (only DUPLICATE tables or none);
     * "here": at the connection's element only (hint LOCAL);
-    * "everywhere": at every element, all copies (hint GLOBAL).
+    * "everywhere": at every element, all copies (hint GLOBAL);
+    * "session": in the session's own temporary tables.
 
     `always`: the fragment gives a row even where no row matches (COUNT of nothing is 0), so a key
     that is NULL or not found goes to bucket 0 instead of nowhere.
     """
 
-    kind: Literal["keys", "global_index", "all", "local", "here", "everywhere"]
+    kind: Literal["keys", "global_index", "all", "local", "here", "everywhere", "session"]
     table_id: int = 0
     keys: tuple[tuple[RouteValue, ...], ...] = ()
     index_id: int = 0
@@ -121,6 +122,7 @@ ROUTE_ALL = Route("all")
 ROUTE_LOCAL = Route("local")
 ROUTE_HERE = Route("here")
 ROUTE_EVERYWHERE = Route("everywhere")
+ROUTE_SESSION = Route("session")
 
 
 def key_bucket(

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import apsw
+
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
@@ -31,7 +33,7 @@ from data.exec.shard import Shard
 from data.sql.compiler import Compiler
 from data.sql.plan_types import DdlText
 from data.storage.element import Element
-from data.storage.scratch import SIZE_MB_MAX, Scratch
+from data.storage.scratch import SIZE_MB_MAX, Scratch, connect_scratch
 from data.storage.spool import PieceFile
 from data.txn.facts import FactsCache
 from data.txn.isolation import Isolation
@@ -114,6 +116,10 @@ class Coordination:
     def new_scratch(self) -> Scratch:
         """Temporary tables for one statement; the caller closes it."""
         return Scratch(self._scratch_dir, SCRATCH_CACHE_MB, self.temp_size_mb)
+
+    def new_private(self) -> apsw.Connection:
+        """A database for the temporary tables of one session; the caller closes it."""
+        return connect_scratch(self._scratch_dir, SCRATCH_CACHE_MB, self.temp_size_mb)
 
     def new_pieces(self) -> PieceFile:
         """Room for what one statement finds, beyond what memory should hold."""

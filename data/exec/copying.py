@@ -129,11 +129,12 @@ class CopyingIn:
             count = await self._copy(txn)
             if own:
                 session.outcome_is_open = True
-                await manager.finish(manager.commit(txn))
+                await session.commit_txn(txn)
         except BaseException as error:
             self._ended = True
             session.outcome_is_open = False
             if own:
+                session.temporary.roll_back()
                 await manager.finish(manager.roll_back(txn))
             else:
                 try:

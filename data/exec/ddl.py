@@ -41,7 +41,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
         txn, session.txn = session.txn, None
         session.savepoints.clear()
         session.outcome_is_open = True
-        await session.space.manager.finish(session.space.manager.commit(txn))
+        await session.commit_txn(txn)
     deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
     while True:
         try:

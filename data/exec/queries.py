@@ -90,6 +90,14 @@ class QueryRunner(Reader):
                 raise result
 
     async def _fill_one(self, scratch: Scratch, gather: Gather, values: Values) -> None:
+        if gather.route.kind == "session":
+            tables = [self._space.catalog.table_by_id(number) for number in gather.tables]
+            params = gather.fragment.bind(values, self.specials)
+            async for some in self.specials.facts.temporary.rows(
+                tables, gather.fragment.sql, params
+            ):
+                await scratch.insert(gather.name, some)
+            return
         async for rows in self.stream(gather, values, encoders.STORAGE_ROWS):
             await scratch.insert(gather.name, encoders.decode_storage_rows(rows.data))
 

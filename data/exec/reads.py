@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from data.catalog.catalog import Catalog
 from data.distribution.route import Route, buckets_of
 from data.exec import encoders
 from data.exec.agreement import Agreement
@@ -74,6 +75,8 @@ class Space(Protocol):
     router: Router
     manager: TransactionManager
 
+    @property
+    def catalog(self) -> Catalog: ...
     @property
     def schema_version(self) -> int: ...
     def new_scratch(self) -> Scratch: ...
@@ -550,9 +553,12 @@ def close_snapshots(space: Space, held: Iterable[Held]) -> None:
         space.router.tell_instance(one.instance, message)
 
 
+NO_SNAPSHOT = ("here", "everywhere", "session")
+
+
 def _routes(plan: QueryPlan) -> list[Route]:
     """Of the reads a plan makes that have to agree; a lookup and what follows it count as one."""
-    routes = [g.route for g in plan.gathers if g.route.kind not in ("here", "everywhere")]
+    routes = [g.route for g in plan.gathers if g.route.kind not in NO_SNAPSHOT]
     for scalar in plan.scalars:
         routes += _routes(scalar)
     return routes

@@ -265,10 +265,11 @@ class Running:
             if not self._quota:
                 await self._emit(rows)
         except BaseException:
+            session.temporary.roll_back()
             await manager.roll_back(txn)
             raise
         session.outcome_is_open = True
-        await manager.finish(manager.commit(txn))  # once begun its outcome is what is told
+        await session.commit_txn(txn)  # once begun its outcome is what is told
         self._is_committed = True
         await session.committed(self.sink)
         if self._quota:

@@ -71,7 +71,7 @@ class ReadLocks:
         """Lock what an INSERT reads: its source, and the rows that may be in the way."""
         if plan.source is not None:
             await self.query(plan.source)
-        if plan.on_conflict is not None:
+        if plan.on_conflict is not None and not self._catalog.table_by_id(plan.table_id).temporary:
             await self._tables(self._places.replica_sets, (plan.table_id,))
 
     async def change(self, plan: UpdatePlan | DeletePlan) -> None:
@@ -87,7 +87,7 @@ class ReadLocks:
 
     # -- how it is locked --------------------------------------------------------------------------
     async def _read(self, route: Route, tables: tuple[int, ...]) -> None:
-        if not tables or route.kind in ("here", "everywhere"):
+        if not tables or route.kind in ("here", "everywhere", "session"):
             return  # hints: any copy, as it happens to be
         if any(_of_scalar(part) for key in route.keys for part in key):
             route = ROUTE_ALL  # which buckets is only known when the scalar subquery has run

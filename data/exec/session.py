@@ -14,6 +14,7 @@ from data.exec.ddl import run_ddl
 from data.exec.prepared import PreparedStatement
 from data.exec.reads import close_snapshots
 from data.exec.running import Running, failed_transaction
+from data.exec.temporary import TemporaryTables
 from data.exec.utility import run_utility
 from data.session.engine import (
     FAILED,
@@ -63,6 +64,7 @@ REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "default_transaction_read_only": "off",
 }
 
+UNIT = "\0unit"  # the savepoint of statements sent together, in temporary tables
 _ROWS_PLANS = (QueryPlan, *CHANGES)
 
 
@@ -94,6 +96,7 @@ class Session:
         self.implicit = False  # several statements until the next Sync
         self.savepoints: list[tuple[str, dict[int, int]]] = []
         self.current_values: dict[int, int] = {}
+        self.temporary = TemporaryTables(space.new_private)
         self.running: set[asyncio.Task[None]] = set()
         self.settings: dict[str, str] = {
             **REPORTED,
@@ -381,12 +384,14 @@ class Session:
             self.implicit = True
         else:
             self.unit = (self.txn.mark() if self.txn is not None else {}, len(self.savepoints))
+            self.temporary.savepoint(UNIT)
 
     def end_implicit(self, commit: bool, sink: ResultSink) -> Execution | None:
         """Commit or roll back an implicit block; undo a unit of a transaction that failed."""
         unit, self.unit = self.unit, None
         self.implicit = False
         if self.txn is None or (self.explicit and (commit or self.failed is not None)):
+            self.temporary.release(UNIT)
             sink.done("")
             return None
         if self.explicit:  # what came before BEGIN in the block is undone too
@@ -401,6 +406,8 @@ class Session:
         assert self.txn is not None
         await self.space.manager.finish(self.space.manager.undo(self.txn, mark))
         del self.savepoints[savepoints:]
+        self.temporary.roll_back_to(UNIT)
+        self.temporary.release(UNIT)
         return ""
 
     def begin(self) -> None:
@@ -418,11 +425,21 @@ class Session:
         async def end() -> str:
             if txn is not None and not done:
                 self.outcome_is_open = True
-                await self.space.manager.finish(self.space.manager.commit(txn))
+                await self.commit_txn(txn)
+            self.temporary.commit()
             await self.committed(sink)
             return tag
 
         return end()
+
+    async def commit_txn(self, txn: Transaction) -> None:
+        """Commit a transaction of this session, with what it did to temporary tables."""
+        try:
+            await self.space.manager.finish(self.space.manager.commit(txn))
+        except BaseException:
+            self.temporary.roll_back()
+            raise
+        self.temporary.commit()
 
     @property
     def wants_epoch(self) -> bool:
@@ -448,6 +465,7 @@ class Session:
         txn = self._leave()
 
         async def end() -> str:
+            self.temporary.roll_back()
             if txn is not None:
                 await self.space.manager.roll_back(txn)
             return tag
@@ -477,6 +495,7 @@ class Session:
         for task in list(self.running):
             task.cancel()
         txn = self._leave()
+        self.temporary.close()
         if txn is not None:
             self._closing = asyncio.get_running_loop().create_task(
                 self.space.manager.roll_back(txn)

@@ -123,6 +123,7 @@ def _savepoint(session: Session, name: str) -> None:
         raise NoTransactionError("SAVEPOINT can only be used in a transaction")
     mark = session.txn.mark() if session.txn is not None else {}
     session.savepoints.append((name, mark))
+    session.temporary.savepoint(name)
 
 
 def _call(session: Session, text: str) -> None:
@@ -151,6 +152,7 @@ def _find(session: Session, name: str) -> int:
 
 def _release(session: Session, name: str) -> None:
     del session.savepoints[_find(session, name) :]
+    session.temporary.release(name)
 
 
 async def _roll_back_to(session: Session, name: str) -> str:
@@ -161,6 +163,7 @@ async def _roll_back_to(session: Session, name: str) -> str:
             raise failed_transaction(session.txn.failed)
         manager = session.space.manager
         await manager.finish(manager.undo(session.txn, mark))
+    session.temporary.roll_back_to(name)
     session.aborted = None
     del session.savepoints[at + 1 :]
     return "ROLLBACK"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from data.distribution.route import Special
+from data.exec.temporary import TemporaryTables
 from protocol.clock import wall_us
 from protocol.errors import InternalError, SequenceError
 from protocol.sqltypes import StorageValue
@@ -21,6 +22,7 @@ class Facts(Protocol):
     session_id: int
     element: int
     current_values: dict[int, int]
+    temporary: TemporaryTables
 
     @property
     def replica_set(self) -> int: ...

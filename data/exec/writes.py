@@ -44,6 +44,7 @@ from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
+from data.exec.temporary import TemporaryTables
 from data.sql.plan_types import (
     DeletePlan,
     InsertPlan,
@@ -149,6 +150,8 @@ class Writer:
         else:
             made = [await self._maker.make(row, values) for row in plan.rows]
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
+            if table.temporary:
+                raise NotSupportedError("ON CONFLICT DO UPDATE of a temporary table")
             return await self._upsert(table, plan, made, values)
         count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
         return Written(count, self.returning(plan.returning, table, rows, values))
@@ -160,6 +163,8 @@ class Writer:
 
         on_conflict (DO NOTHING): rows whose key exists are left out.
         """
+        if table.temporary:
+            return await self._insert_temporary(table, made, on_conflict is not None)
         ignore = on_conflict is not None
         target: Index | None = None  # None: any
         if on_conflict is not None:
@@ -176,6 +181,16 @@ class Writer:
                 inserted.update(map(tuple, ran.rows))
         rows = [full for _, full in placed]
         return count, rows if not ignore else _those_of(rows, inserted)
+
+    async def _insert_temporary(
+        self, table: Table, made: Sequence[StorageRow], ignore: bool
+    ) -> tuple[int, list[StorageRow]]:
+        rows = await self._temporary.insert(self._space.catalog, table, made, ignore=ignore)
+        return len(rows), rows
+
+    @property
+    def _temporary(self) -> TemporaryTables:
+        return self._queries.specials.facts.temporary
 
     async def _insert_placed(
         self,
@@ -454,6 +469,8 @@ class Writer:
         values: Values,
         change: Callable[[list[StorageRow]], Awaitable[Written]],
     ) -> Written:
+        if table.temporary:  # nobody else changes its rows
+            return await change(await self._queries.all_rows(query, values))
         found = FoundRows(self._txn, self._queries, table, query, values)
         return await found.change(self._space.manager, change, self.set_of, self.run)
 
@@ -482,6 +499,9 @@ class Writer:
         moves: bool,
     ) -> list[StorageRow]:
         """Full old rows become full new ones, which may belong elsewhere; gives the new rows."""
+        if table.temporary:
+            await self._temporary.change(self._space.catalog, table, changes)
+            return [new for _, new in changes]
         if not moves:
             await self._change_rows(table, assigned, changes)
             return [new for _, new in changes]
@@ -513,6 +533,9 @@ class Writer:
         self, table: Table, rows: Iterable[StorageRow], *, moving: bool = False
     ) -> None:
         """Delete single rows, each only if it still is what the query saw."""
+        if table.temporary:
+            await self._temporary.delete(self._space.catalog, table, list(rows))
+            return
         columns = full_row_columns(table)
         where = " AND ".join(f"{quoted(c)} IS ?{n}" for n, c in enumerate(columns, 1))
         sql = f"DELETE FROM {quoted(table_name(table))} WHERE {where}"

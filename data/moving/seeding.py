@@ -17,8 +17,10 @@ from data.catalog.objects import Distribution, Table
 from data.distribution.places import Places
 from data.exec.coordination import Coordination
 from data.exec.queries import QueryRunner, Target
+from data.exec.temporary import TemporaryTables
 from data.exec.values import Specials
 from data.moving.publisher import Publisher
+from data.storage.sqlite import connect_memory
 from data.txn.facts import is_local
 from data.txn.lead import LeadWriter
 from data.txn.locks import Mode
@@ -245,6 +247,7 @@ class _Nobody:
 
     def __init__(self) -> None:
         self.current_values: dict[int, int] = {}
+        self.temporary = TemporaryTables(connect_memory)
 
 
 def _is_duplicate(table: Table) -> bool:
@@ -261,5 +264,7 @@ def _whole(catalog: Catalog) -> CatalogChange:
         deletes=tuple(
             (row[0], row[1]) for row in before.rows() if row[1] not in catalog.by_id and row[1]
         ),
-        actions=tuple(CreateTable(t) for t in catalog.tables() if t.id not in known),
+        actions=tuple(
+            CreateTable(t) for t in catalog.tables() if t.id not in known and not t.temporary
+        ),
     )

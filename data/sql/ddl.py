@@ -50,6 +50,7 @@ from data.sql.ddl_build import (
     check_name,
     dotted,
     refuse_detail,
+    refuse_temporary,
     refuse_view,
     relation_kind,
 )
@@ -365,8 +366,9 @@ def _drop_relations(
     for relation in relations:
         if isinstance(relation, Table):
             current = builder.catalog.table_by_id(relation.id)
-            builder.lock(current.id)
-            builder.act(DropTable(current, builder.new_id()))
+            if not current.temporary:
+                builder.lock(current.id)
+                builder.act(DropTable(current, builder.new_id()))
         for grant in list(builder.catalog.grants()):
             if grant.object_id == relation.id:
                 builder.delete(grant)
@@ -451,6 +453,7 @@ def _rename(builder: Builder, statement: RenameStatement) -> None:
     builder.need(f"ALTER ANY {kind}", relation.schema, name.position)
     if isinstance(relation, Table):
         refuse_view(relation, "RENAME of", name)
+        refuse_temporary(relation, "RENAME of", name.position)
         builder.lock(relation.id)
         builder.put(rename_table(builder, relation, new, name.position))
         return
@@ -466,6 +469,7 @@ def _truncate(builder: Builder, statement: TruncateStatement) -> None:
     tables = [builder.table(name) for name in statement.names]
     for table, name in zip(tables, statement.names, strict=True):
         refuse_view(table, "TRUNCATE of", name)
+        refuse_temporary(table, "TRUNCATE of", name.position)
         refuse_detail(builder, table, "TRUNCATE", name.position)
     going = {t.id for t in tables}
     waiting = list(tables)

@@ -17,7 +17,14 @@ from data.catalog.element_ddl import full_row_columns, global_index_table, quote
 from data.catalog.materialized import views_of
 from data.catalog.objects import Check, Column, Distribution, ForeignKey, Index, Table
 from data.sql.ddl_ast import AlterAction, AlterTableStatement, ConstraintDef
-from data.sql.ddl_build import Builder, check_name, refuse_detail, refuse_view, sql_name
+from data.sql.ddl_build import (
+    Builder,
+    check_name,
+    refuse_detail,
+    refuse_temporary,
+    refuse_view,
+    sql_name,
+)
 from data.sql.ddl_distribute import plan_distribute
 from data.sql.ddl_lexer import TokenKind, tokenize
 from data.sql.ddl_tables import (
@@ -66,6 +73,7 @@ def plan_alter_table(builder: Builder, statement: AlterTableStatement) -> None:
     ):
         builder.need("ALTER ANY TABLE", table.schema, statement.name.position)
     refuse_view(table, "ALTER TABLE of", statement.name)
+    refuse_temporary(table, "ALTER TABLE of", statement.name.position)
     builder.lock(table.id)
     for action in statement.actions:
         after = _STEPS[action.kind](builder, table, action)
@@ -468,6 +476,8 @@ def drop_index(
             builder.put(after)
             if child.id == table.id:
                 table = after
+    if table.temporary:
+        return replace(table, indexes=tuple(i for i in table.indexes if i.id != index.id))
     builder.lock(table.id)
     return _without_index(builder, table, index)
 

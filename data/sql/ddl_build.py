@@ -341,3 +341,10 @@ def refuse_view(table: Table, what: str, name: Name) -> None:
     if table.materialized is not None:
         message = f'{what} materialized view "{shown(table.name)}" is not supported'
         raise NotSupportedError(message, position=name.position)
+
+
+def refuse_temporary(table: Table, what: str, position: int) -> None:
+    """Raises NotSupportedError for a temporary table."""
+    if table.temporary:
+        message = f'{what} temporary table "{shown(table.name)}" is not supported'
+        raise NotSupportedError(message, hint="drop and create it", position=position)

@@ -25,6 +25,7 @@ from data.sql.ddl_ast import (
 from data.sql.ddl_lexer import Cursor, TokenKind
 from data.sql.ddl_materialized import parse_materialized
 from data.sql.ddl_table_parse import parse_alter_table, parse_create_table, parse_name
+from data.sql.ddl_temporary import take_temporary
 from protocol.errors import NotSupportedError
 
 _FIRST_WORDS = frozenset(
@@ -128,10 +129,9 @@ def _create(cursor: Cursor) -> Statement:
         return parse_user(cursor, create=True)
     if cursor.take_word("PROFILE"):
         return parse_profile(cursor, "CREATE")
-    if cursor.at_word("GLOBAL", "TEMPORARY") or cursor.at_word("LOCAL", "TEMPORARY"):
-        raise NotSupportedError("temporary tables are not supported", position=at)
-    if cursor.token.value in ("TEMP", "TEMPORARY") and cursor.token.kind is TokenKind.WORD:
-        raise NotSupportedError("temporary objects are not supported", position=at)
+    if take_temporary(cursor):
+        cursor.need_word("TABLE")
+        return parse_create_table(cursor, temporary=True)
     cursor.take_word("UNLOGGED")
     if cursor.take_word("TABLE"):
         return parse_create_table(cursor)

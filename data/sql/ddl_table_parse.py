@@ -303,8 +303,8 @@ def _table_elements(cursor: Cursor) -> tuple[list[ColumnDef], list[ConstraintDef
     return columns, constraints
 
 
-def parse_create_table(cursor: Cursor) -> CreateTableStatement:
-    """After CREATE TABLE."""
+def parse_create_table(cursor: Cursor, *, temporary: bool = False) -> CreateTableStatement:
+    """After CREATE [GLOBAL TEMPORARY] TABLE."""
     if_not_exists = cursor.take_word("IF", "NOT", "EXISTS")
     name = parse_name(cursor)
     columns: list[ColumnDef] = []
@@ -314,8 +314,11 @@ def parse_create_table(cursor: Cursor) -> CreateTableStatement:
     distribution: DistributionDef | None = None
     hash_columns: tuple[str, ...] = ()
     query, query_position, with_data = "", 0, True
+    on_commit = ""
     while not query:
         position = cursor.position
+        if temporary and not on_commit:
+            on_commit = _on_commit(cursor)
         found = parse_distribution(cursor)
         if found is not None:
             if distribution is not None:
@@ -336,8 +339,19 @@ def parse_create_table(cursor: Cursor) -> CreateTableStatement:
         raise cursor.error("columns")
     return CreateTableStatement(
         name, tuple(columns), tuple(constraints), distribution, if_not_exists, hash_columns,
-        query, query_position, with_data,
+        query, query_position, with_data, temporary, on_commit,
     )  # fmt: skip
+
+
+def _on_commit(cursor: Cursor) -> str:
+    """ON COMMIT DELETE | PRESERVE ROWS; "" if it does not stand ahead."""
+    if not cursor.take_word("ON", "COMMIT"):
+        return ""
+    what = cursor.take_any("DELETE", "PRESERVE")
+    if not what:
+        raise cursor.error("DELETE ROWS or PRESERVE ROWS")
+    cursor.need_word("ROWS")
+    return what.lower()
 
 
 def _query(cursor: Cursor) -> tuple[str, bool]:
@@ -372,7 +386,8 @@ def _table_tail(cursor: Cursor) -> bool:
     if cursor.at_word("INHERITS"):
         raise NotSupportedError("INHERITS is not supported", position=position)
     if cursor.at_word("ON", "COMMIT"):
-        raise NotSupportedError("temporary tables are not supported", position=position)
+        message = "ON COMMIT is a clause of CREATE GLOBAL TEMPORARY TABLE"
+        raise DefinitionError(message, position=position)
     return False
 
 

@@ -28,6 +28,7 @@ from data.sql.ddl_build import (
     Backfill,
     Builder,
     check_name,
+    refuse_temporary,
     refuse_view,
     sql_name,
 )
@@ -195,6 +196,7 @@ def _parent_key(
     if not own:
         builder.need_object("REFERENCES", parent, made.parent.position)
     refuse_view(parent, "a foreign key to", made.parent)
+    refuse_temporary(parent, "a foreign key to", made.parent.position)
     columns = made.parent_columns or parent.primary_key
     if not columns:
         message = f'table "{shown(parent.name)}" has no primary key to refer to'
@@ -379,6 +381,13 @@ def plan_create_table(builder: Builder, statement: CreateTableStatement) -> None
             message = f'column "{shown(definition.name)}" specified more than once'
             raise DefinitionError(message, position=definition.position)
         columns.append(make_column(builder, definition))
+    if statement.temporary:
+        from data.sql.ddl_temporary import temporary_table  # which builds on this module
+
+        builder.put(temporary_table(builder, schema, name, tuple(columns), statement))
+        if statement.query and statement.with_data:
+            builder.fill = f"INSERT INTO {sql_name(schema, name)} {statement.query}"
+        return
     table = Table(builder.new_id(), schema, name, tuple(columns), Distribution.HASH)
     table = _add_constraints(builder, table, statement)
     builder.put(table)
@@ -476,6 +485,8 @@ def plan_create_index(builder: Builder, statement: CreateIndexStatement) -> None
             builder.notice(message, sqlstate="42P07")
             return
         builder.must_be_free(table.schema, name, position)
+    if statement.is_global and table.temporary:
+        raise DefinitionError("a temporary table takes no global index", position=position)
     if statement.is_global and table.distribution is Distribution.DUPLICATE:
         message = f'a DUPLICATE table like "{shown(table.name)}" takes no global index'
         raise DefinitionError(message, position=position)
@@ -497,6 +508,8 @@ def plan_create_index(builder: Builder, statement: CreateIndexStatement) -> None
 
 def build_index(builder: Builder, table: Table, index: Index) -> None:
     """What an index on a filled table takes. `table` holds `index` already."""
+    if table.temporary:
+        return  # sessions make it when they use the table next
     builder.lock(table.id)
     if index.unique:
         check_unique(builder, table, index)

@@ -40,6 +40,7 @@ def route_text(route: Route) -> str:
         "all": "every replica set",
         "local": "any one element",
         "here": "this element only (hint)",
+        "session": "the session's temporary tables",
         "everywhere": "every element, all copies (hint)",
     }[route.kind]
 

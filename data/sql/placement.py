@@ -200,6 +200,8 @@ class Placement:
             return Place(ok=True, one=True)
         if source.kind == "table":
             assert source.table is not None
+            if source.table.temporary:
+                return Place.no("a temporary table is with its session")
             if source.table.distribution is Distribution.DUPLICATE:
                 return Place(ok=True, one=True)
             locators: dict[LocatorId, tuple[Member, ...]] = {
@@ -451,7 +453,8 @@ class _Groups:
 def reads_no_parts(query: Query) -> bool:
     """Only DUPLICATE tables or none, however deep."""
     return all(
-        s.table is None or s.table.distribution is Distribution.DUPLICATE
+        s.table is None
+        or (s.table.distribution is Distribution.DUPLICATE and not s.table.temporary)
         for s in all_sources(query)
     )
 

@@ -51,6 +51,7 @@ from data.sql.plan_types import (
     ROUTE_EVERYWHERE,
     ROUTE_HERE,
     ROUTE_LOCAL,
+    ROUTE_SESSION,
     Fragment,
     Gather,
     Locking,
@@ -84,6 +85,8 @@ class Planner:
         """The plan of a top-level query. Raises NotSupportedError."""
         self._check_sequences(query)
         self._cut = _take_cut(query)
+        if any(s.table is not None and s.table.temporary for s in all_sources(query)):
+            return self._general(query)
         hint = self.statement.hints.get("TT_GRIDQUERYEXEC")
         if hint == "LOCAL":
             return self._whole(query, ROUTE_HERE)
@@ -395,7 +398,9 @@ class Planner:
         classes = Classes()
         for condition in conditions:
             classes.add(condition)
-        if table.distribution is Distribution.DUPLICATE:
+        if table.temporary:
+            route = ROUTE_SESSION
+        elif table.distribution is Distribution.DUPLICATE:
             route = ROUTE_LOCAL
         else:
             own = self.placement.source_place(source)
@@ -409,6 +414,8 @@ class Planner:
             raise refuse("FOR UPDATE with grouping, DISTINCT or set operations")
         assert query.lock is not None
         tables = [s for s in query.sources if s.kind == "table"]
+        if any(s.table is not None and s.table.temporary for s in tables):
+            raise refuse("FOR UPDATE of a temporary table")
         if query.lock.names:
             tables = [s for s in tables if s.name in query.lock.names]
         if not tables:

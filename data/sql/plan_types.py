@@ -16,6 +16,7 @@ from data.distribution.route import ROUTE_ALL as ROUTE_ALL
 from data.distribution.route import ROUTE_EVERYWHERE as ROUTE_EVERYWHERE
 from data.distribution.route import ROUTE_HERE as ROUTE_HERE
 from data.distribution.route import ROUTE_LOCAL as ROUTE_LOCAL
+from data.distribution.route import ROUTE_SESSION as ROUTE_SESSION
 from data.distribution.route import Const as Const
 from data.distribution.route import Fragment as Fragment
 from data.distribution.route import Param as Param

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from decimal import Decimal
 
 import apsw
@@ -143,7 +144,8 @@ def _key_of(
 
 def _split_column(text: str, catalog: Catalog) -> tuple[Table, str] | None:
     """SQLite's "SCHEMA.TABLE.COLUMN" taken apart; names may hold dots themselves."""
-    for table in element_tables(catalog):
+    temporary = (table for table in catalog.tables() if table.temporary)
+    for table in itertools.chain(element_tables(catalog), temporary):
         prefix = table_name(table) + "."
         if text.startswith(prefix):
             column = text[len(prefix) :]

@@ -44,7 +44,8 @@ _idle: dict[tuple[Path | None, int, int], list[apsw.Connection]] = {}
 _numbers = itertools.count(1)
 
 
-def _connect(folder: Path | None, cache_mb: int, size_mb: int) -> apsw.Connection:
+def connect_scratch(folder: Path | None, cache_mb: int, size_mb: int) -> apsw.Connection:
+    """A private database that spills into `folder` (None: never) beyond its cache."""
     if folder is None:
         return connect_memory()
     file = folder / f"scratch-{os.getpid()}-{next(_numbers)}"
@@ -61,7 +62,7 @@ class Scratch:
         """`folder` None: it stays in memory, whatever its size. size_mb: TempSize."""
         self._home = (folder, cache_mb, size_mb)
         idle = _idle.setdefault(self._home, [])
-        self._connection = idle.pop() if idle else _connect(*self._home)
+        self._connection = idle.pop() if idle else connect_scratch(*self._home)
         self._tables: dict[str, str] = {}  # name → INSERT text
         self._lock = asyncio.Lock()
         self._closed = False
@@ -90,7 +91,7 @@ class Scratch:
                     f"({', '.join(quoted(column) for column in index)})"
                 )
         except apsw.Error as error:
-            raise _problem(error) from error
+            raise scratch_problem(error) from error
 
     async def insert(self, name: str, rows: Sequence[StorageRow]) -> None:
         """Add rows; several inserts may wait for one another."""
@@ -113,14 +114,14 @@ class Scratch:
         except apsw.Error as error:
             if self._connection.in_transaction:  # SQLite ends it itself when there is no room
                 self._connection.execute("ROLLBACK")
-            raise _problem(error) from error
+            raise scratch_problem(error) from error
 
     def query(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query, inline."""
         try:
             return self._connection.execute(sql, params).fetchall()
         except apsw.Error as error:
-            raise _problem(error) from error
+            raise scratch_problem(error) from error
 
     def execute(self, sql: str, params: Params = ()) -> None:
         """Any short statement, inline."""
@@ -153,7 +154,8 @@ class Scratch:
                 connection.close(True)
 
 
-def _problem(error: apsw.Error) -> GridError:
+def scratch_problem(error: apsw.Error) -> GridError:
+    """What an error of a private database means to the user."""
     if isinstance(error, apsw.FullError):
         return OutOfTempSizeError(
             "the query gathers more than TempSize allows, or the file system is full",
@@ -210,7 +212,7 @@ class ScratchScan:
             self._cursor = None
             return None
         except apsw.Error as error:
-            raise _problem(error) from error
+            raise scratch_problem(error) from error
         finally:
             self._connection.set_progress_handler(None)
 
@@ -218,7 +220,7 @@ class ScratchScan:
         try:
             return self._take(rows_max)
         except apsw.Error as error:
-            raise _problem(error) from error
+            raise scratch_problem(error) from error
 
     def _take(self, rows_max: int) -> list[StorageRow]:
         if self._interrupted:

@@ -149,7 +149,7 @@ def test_grants_of_system_and_object_privileges() -> None:
     [
         "create bitmap index i on t (a)",
         "create procedure p as begin null; end",
-        "create global temporary table t (a int)",
+        "create temporary table t (a int)",
         "create table t (a rowid)",
         "create table t (a serial)",
         "create table t (a int[])",
