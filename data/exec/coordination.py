@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import apsw
-
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
 from data.exec.catalog_answers import CatalogAnswers
@@ -35,6 +33,7 @@ from data.sql.plan_types import DdlText
 from data.storage.element import Element
 from data.storage.scratch import SIZE_MB_MAX, Scratch, connect_scratch
 from data.storage.spool import PieceFile
+from data.storage.temporary import TemporaryTables
 from data.txn.facts import FactsCache
 from data.txn.isolation import Isolation
 from data.txn.manager import TransactionManager
@@ -117,9 +116,10 @@ class Coordination:
         """Temporary tables for one statement; the caller closes it."""
         return Scratch(self._scratch_dir, SCRATCH_CACHE_MB, self.temp_size_mb)
 
-    def new_private(self) -> apsw.Connection:
-        """A database for the temporary tables of one session; the caller closes it."""
-        return connect_scratch(self._scratch_dir, SCRATCH_CACHE_MB, self.temp_size_mb)
+    def new_temporary(self) -> TemporaryTables:
+        """The temporary tables of one session; the caller closes them."""
+        folder, size_mb = self._scratch_dir, self.temp_size_mb
+        return TemporaryTables(lambda: connect_scratch(folder, SCRATCH_CACHE_MB, size_mb))
 
     def new_pieces(self) -> PieceFile:
         """Room for what one statement finds, beyond what memory should hold."""

@@ -14,7 +14,6 @@ from data.exec.ddl import run_ddl
 from data.exec.prepared import PreparedStatement
 from data.exec.reads import close_snapshots
 from data.exec.running import Running, failed_transaction
-from data.exec.temporary import TemporaryTables
 from data.exec.utility import run_utility
 from data.session.engine import (
     FAILED,
@@ -96,7 +95,7 @@ class Session:
         self.implicit = False  # several statements until the next Sync
         self.savepoints: list[tuple[str, dict[int, int]]] = []
         self.current_values: dict[int, int] = {}
-        self.temporary = TemporaryTables(space.new_private)
+        self.temporary = space.new_temporary()
         self.running: set[asyncio.Task[None]] = set()
         self.settings: dict[str, str] = {
             **REPORTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from data.distribution.route import Special
-from data.exec.temporary import TemporaryTables
+from data.storage.temporary import TemporaryTables
 from protocol.clock import wall_us
 from protocol.errors import InternalError, SequenceError
 from protocol.sqltypes import StorageValue

@@ -44,7 +44,6 @@ from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
-from data.exec.temporary import TemporaryTables
 from data.sql.plan_types import (
     DeletePlan,
     InsertPlan,
@@ -55,6 +54,7 @@ from data.sql.plan_types import (
 )
 from data.storage.scratch import Scratch
 from data.storage.spool import PieceFile
+from data.storage.temporary import TemporaryTables
 from data.txn.facts import FactsCache
 from data.txn.manager import Transaction, TransactionManager
 from data.txn.read_atomic import Opened, ReadPoint

@@ -17,10 +17,10 @@ from data.catalog.objects import Distribution, Table
 from data.distribution.places import Places
 from data.exec.coordination import Coordination
 from data.exec.queries import QueryRunner, Target
-from data.exec.temporary import TemporaryTables
 from data.exec.values import Specials
 from data.moving.publisher import Publisher
 from data.storage.sqlite import connect_memory
+from data.storage.temporary import TemporaryTables
 from data.txn.facts import is_local
 from data.txn.lead import LeadWriter
 from data.txn.locks import Mode

@@ -1,6 +1,6 @@
 """CREATE GLOBAL TEMPORARY TABLE: a definition for everybody, rows for each session alone. Pure.
 
-Elements hold nothing of such a table: its rows are with the session (data/exec/temporary.py).
+Elements hold nothing of such a table: its rows are with the session (data/storage/temporary.py).
 """
 
 from __future__ import annotations

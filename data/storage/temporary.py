@@ -80,7 +80,7 @@ class TemporaryTables:
     ) -> AsyncIterator[list[StorageRow]]:
         """A query over these tables, some rows at a time."""
         if trace.listener is not None:
-            trace.step("data/exec/temporary.py")
+            trace.step("data/storage/temporary.py")
         try:
             for table in tables:
                 self._ready(table)
@@ -146,7 +146,7 @@ class TemporaryTables:
     def _statement(self, catalog: Catalog, table: Table) -> Iterator[None]:
         """Changes of one statement, in the session's transaction: all of them or none."""
         if trace.listener is not None:
-            trace.step("data/exec/temporary.py")
+            trace.step("data/storage/temporary.py")
         self._ready(table)
         connection = self._open()
         if not connection.in_transaction:
