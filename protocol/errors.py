@@ -391,6 +391,10 @@ class ReferenceParentKeyError(
     """DISTRIBUTE BY REFERENCE needs a parent key that includes the parent's distribution key."""
 
 
+class GeneratedAlwaysError(GridError, code="GENERATED_ALWAYS", sqlstate="428C9"):
+    """A value for a column that is GENERATED ALWAYS AS IDENTITY."""
+
+
 class TypeMismatchError(GridError, code="TYPE_MISMATCH", sqlstate="42804"):
     """Types that cannot be compared, assigned or combined."""
 

@@ -32,6 +32,8 @@ class Column(msgspec.Struct, frozen=True):
     default_sql: str = ""
     inline: bool = True
     comment: str = ""
+    identity: str = ""  # GENERATED "always" or by "default" AS IDENTITY
+    sequence_id: int = 0  # whose values an identity column takes
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -154,6 +156,7 @@ class Sequence(msgspec.Struct, frozen=True):
     cycle: bool = False
     cache: int = 20
     batch: int = 10_000_000
+    owned_by: int = 0  # the table whose identity column it serves
 
 
 class Synonym(msgspec.Struct, frozen=True):

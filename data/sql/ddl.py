@@ -38,7 +38,6 @@ from data.sql.ddl_ast import (
     Name,
     ProfileStatement,
     RenameStatement,
-    SequenceOptions,
     Statement,
     TruncateStatement,
     UserStatement,
@@ -53,9 +52,16 @@ from data.sql.ddl_build import (
     refuse_temporary,
     refuse_view,
     relation_kind,
+    sql_name,
 )
 from data.sql.ddl_materialized import plan_create_materialized
 from data.sql.ddl_parse import parse_ddl
+from data.sql.ddl_sequences import (
+    draws_from,
+    plan_alter_sequence,
+    plan_create_sequence,
+    sequences_of,
+)
 from data.sql.ddl_tables import plan_create_index, plan_create_table
 from protocol.errors import (
     DefinitionError,
@@ -66,8 +72,6 @@ from protocol.errors import (
     UnknownObjectError,
     UnknownTableError,
 )
-
-_BIGINT_MAX = 2**63 - 1
 
 
 def plan_ddl(
@@ -108,10 +112,12 @@ def _plan(builder: Builder, statement: Statement) -> str:
             plan_create_materialized(builder, statement)
             return "CREATE MATERIALIZED VIEW"
         case CreateSequenceStatement():
-            _create_sequence(builder, statement)
+            plan_create_sequence(builder, statement)
             return "CREATE SEQUENCE"
         case AlterSequenceStatement():
-            _alter_sequence(builder, statement)
+            found = _of_kind(builder, statement.name, "SEQUENCE")
+            assert isinstance(found, Sequence)
+            plan_alter_sequence(builder, statement, found)
             return "ALTER SEQUENCE"
         case CreateSynonymStatement():
             _create_synonym(builder, statement)
@@ -167,67 +173,6 @@ def _create_view(builder: Builder, statement: CreateViewStatement) -> None:
     if number in used:
         raise DefinitionError("a view cannot use itself", position=statement.name.position)
     builder.put(View(number, schema, name, statement.query, columns, depends_on=used))
-
-
-# -- sequences -------------------------------------------------------------------------------------
-def _sequence(old: Sequence, options: SequenceOptions, position: int, *, fresh: bool) -> Sequence:
-    """The sequence with the options. Raises DefinitionError."""
-    increment = options.increment if options.increment is not None else old.increment
-    if increment == 0:
-        raise DefinitionError("INCREMENT must not be zero", position=position)
-    up = increment > 0
-    minimum = options.minimum if options.minimum is not None else (None if fresh else old.minimum)
-    maximum = options.maximum if options.maximum is not None else (None if fresh else old.maximum)
-    low = minimum if isinstance(minimum, int) else (1 if up else -_BIGINT_MAX - 1)
-    high = maximum if isinstance(maximum, int) else (_BIGINT_MAX if up else -1)
-    start = options.start
-    if start is None:
-        start = (low if up else high) if fresh else old.start
-    if not -_BIGINT_MAX - 1 <= low < high <= _BIGINT_MAX:
-        raise DefinitionError("MINVALUE must be less than MAXVALUE", position=position)
-    if not low <= start <= high:
-        message = "START must be between MINVALUE and MAXVALUE"
-        raise DefinitionError(message, position=position)
-    cache = options.cache if options.cache is not None else old.cache
-    batch = options.batch if options.batch is not None else old.batch
-    if cache < 1 or batch < 1:
-        raise DefinitionError("CACHE and BATCH must be at least 1", position=position)
-    if options.batch is not None and options.cache is not None and cache > batch:
-        raise DefinitionError("CACHE must not be larger than BATCH", position=position)
-    return replace(
-        old,
-        start=start,
-        increment=increment,
-        minimum=low,
-        maximum=high,
-        cycle=options.cycle if options.cycle is not None else old.cycle,
-        cache=min(cache, batch),
-        batch=batch,
-    )
-
-
-def _create_sequence(builder: Builder, statement: CreateSequenceStatement) -> None:
-    schema, name = builder.new_name(statement.name)
-    position = statement.name.position
-    builder.need("CREATE SEQUENCE", schema, position)
-    if statement.if_not_exists and not builder.free(schema, name):
-        message = f'relation "{shown(name)}" already exists, skipping'
-        builder.notice(message, sqlstate="42P07")
-        return
-    builder.must_be_free(schema, name, position)
-    empty = Sequence(builder.new_id(), schema, name)
-    builder.put(_sequence(empty, statement.options, position, fresh=True))
-
-
-def _alter_sequence(builder: Builder, statement: AlterSequenceStatement) -> None:
-    found = _of_kind(builder, statement.name, "SEQUENCE")
-    assert isinstance(found, Sequence)
-    builder.need("ALTER ANY SEQUENCE", found.schema, statement.name.position)
-    if statement.options.start is not None:
-        raise NotSupportedError(
-            "START of a sequence cannot change", position=statement.name.position
-        )
-    builder.put(_sequence(found, statement.options, statement.name.position, fresh=False))
 
 
 # -- synonyms --------------------------------------------------------------------------------------
@@ -310,9 +255,23 @@ def _drop(builder: Builder, statement: DropStatement) -> None:
             _missing(builder, statement, name, statement.kind.lower())
             continue
         builder.need(f"DROP ANY {statement.kind}", relation.schema, name.position)
+        if isinstance(relation, Sequence):
+            _refuse_used_sequence(builder, relation, name)
         found.append(relation)
     position = statement.names[0].position
     _drop_relations(builder, found, cascade=statement.cascade, position=position)
+
+
+def _refuse_used_sequence(builder: Builder, sequence: Sequence, name: Name) -> None:
+    """A sequence that a DEFAULT draws from stays."""
+    for table in builder.catalog.tables():
+        for column in table.columns:
+            if column.sequence_id == sequence.id or draws_from(column, table, sequence):
+                raise DependentObjectsError(
+                    f'column "{shown(column.name)}" of "{shown(table.name)}" draws from it',
+                    hint="ALTER TABLE … MODIFY (column DEFAULT NULL), or drop the table",
+                    position=name.position,
+                )
 
 
 def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
@@ -366,6 +325,8 @@ def _drop_relations(
     for relation in relations:
         if isinstance(relation, Table):
             current = builder.catalog.table_by_id(relation.id)
+            for sequence in sequences_of(builder, current):
+                builder.delete(sequence)
             if not current.temporary:
                 builder.lock(current.id)
                 builder.act(DropTable(current, builder.new_id()))
@@ -479,11 +440,16 @@ def _truncate(builder: Builder, statement: TruncateStatement) -> None:
             if child.id in going:
                 continue
             if not statement.cascade:
-                raise DependentObjectsError(
-                    f'table "{shown(child.name)}" refers to "{shown(table.name)}"',
-                    hint=f"truncate {shown(child.name)} in the same statement, or CASCADE",
-                    position=statement.names[0].position,
+                builder.lock(child.id)
+                builder.check(
+                    f"SELECT 1 FROM {sql_name(child.schema, child.name)} FETCH FIRST 1 ROWS ONLY",
+                    DependentObjectsError(
+                        f'rows of table "{shown(child.name)}" refer to "{shown(table.name)}"',
+                        hint=f"truncate {shown(child.name)} in the same statement, or CASCADE",
+                        position=statement.names[0].position,
+                    ),
                 )
+                continue
             going.add(child.id)
             tables.append(child)
             waiting.append(child)

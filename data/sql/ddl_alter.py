@@ -13,7 +13,7 @@ from data.catalog.catalog import (
     RenameTable,
     shown,
 )
-from data.catalog.element_ddl import full_row_columns, global_index_table, quoted, storage_class
+from data.catalog.element_ddl import full_row_columns, global_index_table, quoted
 from data.catalog.materialized import views_of
 from data.catalog.objects import Check, Column, Distribution, ForeignKey, Index, Table
 from data.sql.ddl_ast import AlterAction, AlterTableStatement, ConstraintDef
@@ -27,7 +27,9 @@ from data.sql.ddl_build import (
 )
 from data.sql.ddl_distribute import plan_distribute
 from data.sql.ddl_lexer import TokenKind, tokenize
+from data.sql.ddl_retype import plan_retype, widens
 from data.sql.ddl_tables import (
+    COLUMNS_MAX,
     Names,
     add_check,
     add_foreign_key,
@@ -39,9 +41,9 @@ from data.sql.ddl_tables import (
     make_column,
     need_columns,
     needs_global,
+    rows_of,
     with_columns,
 )
-from data.sql.type_names import type_text
 from protocol.errors import (
     CheckViolationError,
     DefinitionError,
@@ -53,7 +55,7 @@ from protocol.errors import (
     UnknownObjectError,
     UnknownTableError,
 )
-from protocol.sqltypes import Kind, SqlType, StorageValue
+from protocol.sqltypes import StorageValue
 
 _Step = Callable[[Builder, Table, AlterAction], Table]
 
@@ -141,6 +143,12 @@ def _add_column(builder: Builder, table: Table, action: AlterAction) -> Table:
             builder.notice(message + ", skipping", sqlstate="42701")
             return table
         raise DuplicateObjectError(message, position=action.position)
+    if definition.identity:
+        message = "an identity column is made with its table"
+        raise NotSupportedError(message, position=action.position)
+    if len(table.columns) >= COLUMNS_MAX:
+        message = f"a table has at most {COLUMNS_MAX} columns"
+        raise DefinitionError(message, position=action.position)
     column = make_column(builder, definition)
     value: StorageValue = None
     if column.default_sql:
@@ -243,7 +251,7 @@ def _set_nullable(builder: Builder, table: Table, action: AlterAction) -> Table:
 
 def _check_not_null(builder: Builder, table: Table, name: str) -> None:
     builder.check(
-        f"SELECT 1 FROM {sql_name(table.schema, table.name)} WHERE {sql_name(name)} IS NULL "
+        f"SELECT 1 FROM {rows_of(builder, table)} WHERE {sql_name(name)} IS NULL "
         "FETCH FIRST 1 ROWS ONLY",
         NotNullError(f'column "{shown(name)}" of "{shown(table.name)}" contains NULLs'),
     )
@@ -254,34 +262,18 @@ def _set_type(builder: Builder, table: Table, action: AlterAction) -> Table:
     assert action.column.type is not None
     column = _need_column(table, action.names[0], action.position)
     wanted = action.column.type
-    if wanted == column.type:
+    if wanted == column.type and not action.text:
         return table
+    unique = {i.name for i in table.indexes if i.unique}
+    uses = [
+        f"{kind} {shown(of)}"
+        for kind, of in _uses(builder, table, column.name)
+        if kind != "index" or of in unique
+    ]
+    if not (action.text or widens(column.type, wanted)):
+        _refuse_views(builder, table, action.position)
     _refuse_in_views(builder, table, column.name, action.position)
-    if not _widens(column.type, wanted):
-        raise NotSupportedError(
-            f'column "{shown(column.name)}" cannot change from {type_text(column.type)} '
-            f"to {type_text(wanted)}: only to hold more of the same",
-            position=action.position,
-        )
-    return _with_column(table, replace(column, type=wanted))
-
-
-def _widens(old: SqlType, new: SqlType) -> bool:
-    """Is every stored value of `old` the same stored value of `new`?"""
-    if storage_class(old) != storage_class(new):
-        return False
-    if old.kind is Kind.NUMBER and new.kind is Kind.NUMBER:
-        if not (old.is_scaled and new.is_scaled):
-            return new.precision == 0
-        return old.scale == new.scale and new.precision >= old.precision
-    if old.kind is not new.kind:
-        integers = [Kind.TINYINT, Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT]
-        if old.kind in integers and new.kind in integers:
-            return integers.index(new.kind) > integers.index(old.kind)
-        return {old.kind, new.kind} <= {Kind.CHAR, Kind.VARCHAR} and new.kind is Kind.VARCHAR
-    if old.byte_length != new.byte_length and not old.byte_length:
-        return False
-    return new.length == 0 or 0 < old.length <= new.length
+    return plan_retype(builder, table, column, wanted, action.text, uses, action.position)
 
 
 def _rename_column(builder: Builder, table: Table, action: AlterAction) -> Table:
@@ -359,7 +351,7 @@ def _add_one(builder: Builder, table: Table, made: ConstraintDef) -> Table:
     if made.kind == "check":
         after = add_check(builder, table, made, names)
         builder.check(
-            f"SELECT 1 FROM {sql_name(table.schema, table.name)} WHERE NOT ({made.check_sql}) "
+            f"SELECT 1 FROM {rows_of(builder, table)} WHERE NOT ({made.check_sql}) "
             "FETCH FIRST 1 ROWS ONLY",
             CheckViolationError(
                 f'rows of "{shown(table.name)}" violate check "{shown(after.checks[-1].name)}"'
@@ -527,6 +519,15 @@ def rename_table(builder: Builder, table: Table, new: str, position: int) -> Tab
     return after
 
 
+def _use_index(builder: Builder, table: Table, action: AlterAction) -> Table:
+    """USE HASH INDEX, USE RANGE INDEX: the primary key is stored in one way, and shown so."""
+    if not table.primary_key:
+        message = f'table "{shown(table.name)}" has no primary key'
+        raise DefinitionError(message, position=action.position)
+    indexes = tuple(replace(i, hash=action.flag) if i.primary else i for i in table.indexes)
+    return replace(table, indexes=indexes)
+
+
 def _nothing(builder: Builder, table: Table, action: AlterAction) -> Table:
     return table
 
@@ -544,5 +545,6 @@ _STEPS: dict[str, _Step] = {
     "rename_constraint": _rename_constraint,
     "rename": _rename,
     "distribute": plan_distribute,
+    "use_index": _use_index,
     "nothing": _nothing,
 }

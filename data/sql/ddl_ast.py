@@ -17,6 +17,19 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceOptions:
+    """What was written; None: nothing. minimum, maximum: "no" for NOMINVALUE, NOMAXVALUE."""
+
+    start: int | None = None
+    increment: int | None = None
+    minimum: int | str | None = None
+    maximum: int | str | None = None
+    cycle: bool | None = None
+    cache: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDef:
     """A column of CREATE TABLE or ALTER TABLE ADD; constraints written with it are separate."""
 
@@ -26,6 +39,8 @@ class ColumnDef:
     default_sql: str = ""
     inline: bool | None = None
     position: int = 0
+    identity: str = ""  # "always" or "default": GENERATED … AS IDENTITY, SERIAL
+    identity_options: SequenceOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +126,6 @@ class CreateMaterializedStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceOptions:
-    """What was written; None: nothing. minimum, maximum: "no" for NOMINVALUE, NOMAXVALUE."""
-
-    start: int | None = None
-    increment: int | None = None
-    minimum: int | str | None = None
-    maximum: int | str | None = None
-    cycle: bool | None = None
-    cache: int | None = None
-    batch: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CreateSequenceStatement:
     """CREATE SEQUENCE."""
 
@@ -203,7 +205,7 @@ class AlterAction:
     "drop_column" (names, if_exists, cascade), "drop_constraint" (names…), "set_default" (names,
     text: "" drops it), "set_nullable" (names, flag), "set_type" (names, column), "rename"
     (names[0]), "rename_column" (names: old, new), "rename_constraint" (names), "distribute"
-    (distribution), "nothing", "drop_primary".
+    (distribution), "nothing", "drop_primary", "use_index" (flag: HASH).
     """
 
     kind: str

@@ -119,6 +119,9 @@ class DdlHooks(Protocol):
     def compile_check(self, table: Table, condition: str) -> str:
         """A CHECK condition over the table's columns as SQLite text."""
 
+    def compile_conversion(self, table: Table, text: str, sql_type: SqlType) -> str:
+        """An expression over the table's columns, assigned to a type, as SQLite text."""
+
     def describe_query(
         self, text: str, schema: str, user: str, catalog: Catalog
     ) -> tuple[tuple[Column, ...], tuple[int, ...]]:

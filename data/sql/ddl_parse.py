@@ -18,12 +18,12 @@ from data.sql.ddl_ast import (
     DropStatement,
     ProfileStatement,
     RenameStatement,
-    SequenceOptions,
     Statement,
     TruncateStatement,
 )
 from data.sql.ddl_lexer import Cursor, TokenKind
 from data.sql.ddl_materialized import parse_materialized
+from data.sql.ddl_sequences import parse_sequence_options
 from data.sql.ddl_table_parse import parse_alter_table, parse_create_table, parse_name
 from data.sql.ddl_temporary import take_temporary
 from protocol.errors import NotSupportedError
@@ -51,6 +51,12 @@ _REFUSED_OBJECTS: dict[str, str] = {
     "STATISTICS": "",
     "TABLESPACE": "",
     "CACHE": "cache groups are not part of a grid",
+    "SYNCHRONOUS": "cache groups are not part of a grid",
+    "HYBRID": "cache groups are not part of a grid",
+    "CLUSTER": "",
+    "OUTLINE": "",
+    "JAVA": "",
+    "DIMENSION": "",
     "ASYNCHRONOUS": "",
     "READONLY": "",
     "USERMANAGED": "",
@@ -75,6 +81,22 @@ _REFUSED_OBJECTS: dict[str, str] = {
     "LIBRARY": "",
     "CONTEXT": "",
     "DIRECTORY": "",
+}
+
+
+_CACHE_HINT = "cache groups are not part of a grid"
+_REFUSED_PHRASES: dict[tuple[str, ...], str] = {
+    ("DATABASE", "LINK"): "a grid holds its data itself",
+    ("CACHE", "GROUP"): _CACHE_HINT,
+    ("READONLY", "CACHE", "GROUP"): _CACHE_HINT,
+    ("USERMANAGED", "CACHE", "GROUP"): _CACHE_HINT,
+    ("ASYNCHRONOUS", "WRITETHROUGH", "CACHE", "GROUP"): _CACHE_HINT,
+    ("SYNCHRONOUS", "WRITETHROUGH", "CACHE", "GROUP"): _CACHE_HINT,
+    ("DYNAMIC", "READONLY", "CACHE", "GROUP"): _CACHE_HINT,
+    ("HYBRID", "READONLY", "CACHE", "GROUP"): _CACHE_HINT,
+    ("ACTIVE", "STANDBY", "PAIR"): "replication schemes are replaced by K-safety",
+    ("PACKAGE", "BODY"): "",
+    ("TYPE", "BODY"): "",
 }
 
 
@@ -117,6 +139,10 @@ def _refuse(cursor: Cursor, verb: str) -> NotSupportedError:
     if word not in _REFUSED_OBJECTS:
         raise cursor.error("a kind of object")
     hint = _REFUSED_OBJECTS[word]
+    for words, why in _REFUSED_PHRASES.items():
+        if cursor.at_word(*words):
+            word, hint = " ".join(words), why
+            break
     return NotSupportedError(f"{verb} {word} is not supported", hint=hint, position=cursor.position)
 
 
@@ -144,7 +170,7 @@ def _create(cursor: Cursor) -> Statement:
     if cursor.take_word("SEQUENCE"):
         if_not_exists = cursor.take_word("IF", "NOT", "EXISTS")
         name = parse_name(cursor)
-        return CreateSequenceStatement(name, _sequence_options(cursor), if_not_exists)
+        return CreateSequenceStatement(name, parse_sequence_options(cursor), if_not_exists)
     if cursor.take_word("PUBLIC", "SYNONYM"):
         return _synonym(cursor, replace, public=True)
     if cursor.take_word("SYNONYM"):
@@ -165,54 +191,6 @@ def _view(cursor: Cursor, replace: bool) -> CreateViewStatement:
     if not query:
         raise cursor.error("a query")
     return CreateViewStatement(name, columns, query, position, replace)
-
-
-def _sequence_options(cursor: Cursor) -> SequenceOptions:
-    found: dict[str, int | str | bool | None] = {}
-    while cursor.token.kind is TokenKind.WORD:
-        word = cursor.next().value
-        match word:
-            case "START":
-                cursor.take_word("WITH")
-                found["start"] = cursor.integer()
-            case "INCREMENT":
-                cursor.take_word("BY")
-                found["increment"] = cursor.integer()
-            case "MINVALUE" | "MAXVALUE":
-                found[word[:3].lower() + "imum"] = cursor.integer()
-            case "NOMINVALUE" | "NOMAXVALUE":
-                found[word[2:5].lower() + "imum"] = "no"
-            case "NO":
-                what = cursor.take_any("MINVALUE", "MAXVALUE", "CYCLE", "CACHE")
-                if not what:
-                    raise cursor.error("MINVALUE, MAXVALUE, CYCLE or CACHE")
-                if what in ("MINVALUE", "MAXVALUE"):
-                    found[what[:3].lower() + "imum"] = "no"
-                elif what == "CYCLE":
-                    found["cycle"] = False
-                else:
-                    found["cache"] = 1
-            case "CYCLE":
-                found["cycle"] = True
-            case "NOCYCLE":
-                found["cycle"] = False
-            case "CACHE":
-                found["cache"] = cursor.integer()
-            case "NOCACHE":
-                found["cache"] = 1
-            case "BATCH":
-                found["batch"] = cursor.integer()
-            case "ORDER" | "NOORDER":
-                pass
-            case "AS":
-                cursor.name()
-            case "OWNED":
-                cursor.need_word("BY")
-                cursor.name_parts()
-            case _:
-                cursor.at -= 1
-                raise cursor.error()
-    return SequenceOptions(**found)  # type: ignore[arg-type]
 
 
 def _synonym(cursor: Cursor, replace: bool, *, public: bool) -> CreateSynonymStatement:
@@ -315,7 +293,7 @@ def _alter(cursor: Cursor) -> Statement:
         cursor.need_word("TO")
         return RenameStatement(kind, name, cursor.name())
     if kind == "SEQUENCE":
-        return AlterSequenceStatement(name, _sequence_options(cursor))
+        return AlterSequenceStatement(name, parse_sequence_options(cursor))
     raise NotSupportedError(
         f"ALTER {kind} can only RENAME here", hint="drop and create it", position=cursor.position
     )

@@ -15,6 +15,7 @@ from data.sql.ddl_ast import (
     Name,
 )
 from data.sql.ddl_lexer import Cursor, TokenKind
+from data.sql.ddl_sequences import parse_identity, take_serial
 from data.sql.type_names import TypeArg, type_from_name
 from protocol.errors import DefinitionError, NotSupportedError
 from protocol.sqltypes import SqlType
@@ -221,7 +222,25 @@ def parse_column(cursor: Cursor) -> tuple[ColumnDef, list[ConstraintDef]]:
     name = cursor.name()
     if cursor.at_op(",") or cursor.at_op(")"):
         return ColumnDef(name, None, position=position), []  # CREATE TABLE t (a, b) AS SELECT
-    column = ColumnDef(name, parse_type(cursor), position=position)
+    if _is_column_clause(cursor):
+        return _column_clauses(cursor, ColumnDef(name, None, position=position))
+    serial = take_serial(cursor)
+    column = ColumnDef(name, serial or parse_type(cursor), position=position)
+    if serial is not None:
+        column = replace(column, nullable=False, identity="default")
+    return _column_clauses(cursor, column)
+
+
+def _is_column_clause(cursor: Cursor) -> bool:
+    """A column without a type, as CREATE TABLE … AS SELECT takes: does a clause of it follow?"""
+    words: list[tuple[str, ...]] = [("NOT", "NULL"), ("PRIMARY", "KEY")]
+    words += [(w,) for w in ("NULL", "UNIQUE", "DEFAULT", "CONSTRAINT", "CHECK", "REFERENCES")]
+    return any(cursor.at_word(*some) for some in words)
+
+
+def _column_clauses(cursor: Cursor, column: ColumnDef) -> tuple[ColumnDef, list[ConstraintDef]]:
+    """What follows name and type."""
+    name = column.name
     constraints: list[ConstraintDef] = []
     while True:
         at = cursor.position
@@ -247,7 +266,8 @@ def parse_column(cursor: Cursor) -> tuple[ColumnDef, list[ConstraintDef]]:
             check = cursor.skip_parens()
             constraints.append(replace(made, kind="check", columns=(name,), check_sql=check))
         elif cursor.at_word("GENERATED"):
-            raise NotSupportedError("generated columns are not supported", position=at)
+            identity, options = parse_identity(cursor)
+            column = replace(column, nullable=False, identity=identity, identity_options=options)
         elif cursor.take_word("COLLATE"):
             _collation(cursor)
         elif constraint_name:
@@ -416,6 +436,7 @@ def _alter_actions(cursor: Cursor) -> list[AlterAction]:
         case "DROP":
             return _alter_drop(cursor)
         case "ALTER":
+            _refuse_aging(cursor)
             cursor.take_word("COLUMN")
             return [_alter_column(cursor)]
         case "MODIFY":
@@ -425,16 +446,40 @@ def _alter_actions(cursor: Cursor) -> list[AlterAction]:
         case "SET" | "RESET" if cursor.at_op("("):
             cursor.skip_parens()
             return [AlterAction("nothing")]
+        case "SET" if cursor.take_word("PAGES"):
+            cursor.take_op("=")
+            if not cursor.take_word("CURRENT"):
+                cursor.integer()
+            return [AlterAction("nothing")]
         case "SET" | "RESET" | "OWNER":
             raise NotSupportedError("this ALTER TABLE action is not supported", position=position)
+    if cursor.take_word("USE"):
+        return [_use_index(cursor, position)]
     for word in ("ENABLE", "DISABLE", "CLUSTER", "INHERIT", "ATTACH", "VALIDATE", "REPLICA"):
         if cursor.at_word(word):
             raise NotSupportedError(f"ALTER TABLE {word} is not supported", position=position)
     raise cursor.error("an action of ALTER TABLE")
 
 
+def _use_index(cursor: Cursor, position: int) -> AlterAction:
+    """USE {HASH | RANGE} INDEX [PAGES = n | CURRENT]: how the primary key is shown."""
+    kind = cursor.take_any("HASH", "RANGE")
+    cursor.need_word("INDEX")
+    if cursor.take_word("PAGES"):
+        cursor.take_op("=")
+        if not cursor.take_word("CURRENT"):
+            cursor.integer()
+    return AlterAction("use_index", flag=kind == "HASH", position=position)
+
+
+def _refuse_aging(cursor: Cursor) -> None:
+    if cursor.at_word("AGING"):
+        raise NotSupportedError("AGING is not supported in a grid", position=cursor.position)
+
+
 def _alter_add(cursor: Cursor) -> list[AlterAction]:
     position = cursor.position
+    _refuse_aging(cursor)
     if cursor.at_op("("):  # TimesTen: ADD (a NUMBER, b DATE)
         columns, constraints = _table_elements(cursor)
         actions = [AlterAction("add_column", column=c, position=c.position) for c in columns]
@@ -459,6 +504,7 @@ def _alter_add(cursor: Cursor) -> list[AlterAction]:
 
 def _alter_drop(cursor: Cursor) -> list[AlterAction]:
     position = cursor.position
+    _refuse_aging(cursor)
     if cursor.take_word("PRIMARY", "KEY"):
         return [AlterAction("drop_primary", position=position)]
     if cursor.at_op("("):
@@ -487,9 +533,8 @@ def _alter_column(cursor: Cursor) -> AlterAction:
         return AlterAction("set_nullable", names=name, flag=True, position=position)
     if cursor.take_word("SET", "DATA", "TYPE") or cursor.take_word("TYPE"):
         column = ColumnDef(name[0], parse_type(cursor), position=position)
-        if cursor.at_word("USING"):
-            raise NotSupportedError("ALTER COLUMN … USING is not supported", position=position)
-        return AlterAction("set_type", column=column, names=name, position=position)
+        using = _default(cursor) if cursor.take_word("USING") else ""
+        return AlterAction("set_type", column=column, names=name, text=using, position=position)
     raise cursor.error("SET or DROP")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 
 from msgspec.structs import replace
 
@@ -33,6 +34,7 @@ from data.sql.ddl_build import (
     sql_name,
 )
 from data.sql.ddl_lexer import tokenize
+from data.sql.ddl_sequences import add_identities
 from data.sql.type_names import INLINE_LENGTH_MAX, type_text
 from protocol.errors import (
     DefinitionError,
@@ -389,6 +391,7 @@ def plan_create_table(builder: Builder, statement: CreateTableStatement) -> None
             builder.fill = f"INSERT INTO {sql_name(schema, name)} {statement.query}"
         return
     table = Table(builder.new_id(), schema, name, tuple(columns), Distribution.HASH)
+    table = add_identities(builder, table, definitions)
     table = _add_constraints(builder, table, statement)
     builder.put(table)
     builder.act(CreateTable(table))
@@ -434,6 +437,15 @@ def _hash_on(table: Table, statement: CreateTableStatement) -> Table:
     return replace(table, indexes=indexes)
 
 
+def stored_type(sql_type: SqlType) -> SqlType:
+    """The type of a column that takes an expression of that type."""
+    if sql_type.kind is Kind.UNKNOWN:
+        return SqlType(Kind.VARCHAR)
+    if sql_type.kind is Kind.NUMBER and not sql_type.precision:
+        return SqlType(Kind.NUMBER, 0, ANY_SCALE)
+    return sql_type
+
+
 def _columns_of_query(builder: Builder, statement: CreateTableStatement) -> tuple[ColumnDef, ...]:
     """CREATE TABLE … AS SELECT: types come from the query, names may be given."""
     try:
@@ -452,13 +464,13 @@ def _columns_of_query(builder: Builder, statement: CreateTableStatement) -> tupl
         raise DefinitionError(message, position=statement.name.position)
     made = []
     for number, column in enumerate(found):
-        sql_type = column.type
-        if sql_type.kind is Kind.UNKNOWN:
-            sql_type = SqlType(Kind.VARCHAR)
-        elif sql_type.kind is Kind.NUMBER and not sql_type.precision:
-            sql_type = SqlType(Kind.NUMBER, 0, ANY_SCALE)
-        name = given[number].name if given else column.name
-        made.append(ColumnDef(name, sql_type, column.nullable))
+        sql_type = stored_type(column.type)
+        if given:
+            own = given[number]
+            nullable = own.nullable and column.nullable
+            made.append(dataclass_replace(own, type=sql_type, nullable=nullable))
+        else:
+            made.append(ColumnDef(column.name, sql_type, column.nullable))
     return tuple(made)
 
 
@@ -515,7 +527,37 @@ def build_index(builder: Builder, table: Table, index: Index) -> None:
         check_unique(builder, table, index)
     builder.act(CreateIndex(table, index))
     if index.is_global:
-        builder.backfills.append(backfill(table, index))
+        fresh = [
+            c for c in new_columns(builder, table) if c.name in (*index.columns, *index.include)
+        ]
+        if any(column.default_sql for column in fresh):
+            raise NotSupportedError(
+                "a column with a DEFAULT and a global index on it in one statement",
+                hint="add the column first, then the constraint",
+            )
+        if not fresh:  # of a column without values there are no entries
+            builder.backfills.append(backfill(table, index))
+
+
+def new_columns(builder: Builder, table: Table) -> list[Column]:
+    """Columns that the statement itself adds: no element has them while its checks run."""
+    before = builder.before.by_id.get(table.id)
+    if not isinstance(before, Table):
+        return []
+    return [c for c in table.columns if before.column(c.name) is None]
+
+
+def rows_of(builder: Builder, table: Table) -> str:
+    """What a check reads: the table, with the columns that the statement adds."""
+    name = sql_name(table.schema, table.name)
+    fresh = new_columns(builder, table)
+    if not fresh:
+        return name
+    items = ", ".join(
+        f"CAST({c.default_sql or 'NULL'} AS {type_text(c.type)}) AS {sql_name(c.name)}"
+        for c in fresh
+    )
+    return f"(SELECT t.*, {items} FROM {name} t)"
 
 
 def check_unique(builder: Builder, table: Table, index: Index) -> None:
@@ -523,7 +565,7 @@ def check_unique(builder: Builder, table: Table, index: Index) -> None:
     columns = ", ".join(sql_name(c) for c in index.columns)
     not_null = " AND ".join(f"{sql_name(c)} IS NOT NULL" for c in index.columns)
     builder.check(
-        f"SELECT {columns} FROM {sql_name(table.schema, table.name)} WHERE {not_null} "
+        f"SELECT {columns} FROM {rows_of(builder, table)} WHERE {not_null} "
         f"GROUP BY {columns} HAVING COUNT(*) > 1 FETCH FIRST 1 ROWS ONLY",
         UniqueViolationError(
             f'could not create unique index "{shown(index.name)}"',
@@ -555,7 +597,7 @@ def check_references(builder: Builder, table: Table, foreign_key: ForeignKey) ->
     builder.lock(table.id)
     builder.lock(parent.id)
     builder.check(
-        f"SELECT 1 FROM {sql_name(table.schema, table.name)} c WHERE {not_null} AND NOT EXISTS "
+        f"SELECT 1 FROM {rows_of(builder, table)} c WHERE {not_null} AND NOT EXISTS "
         f"(SELECT 1 FROM {sql_name(parent.schema, parent.name)} p WHERE {equal}) "
         "FETCH FIRST 1 ROWS ONLY",
         ForeignKeyError(

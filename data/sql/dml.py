@@ -15,6 +15,7 @@ from data.sql.bind_from import table_source
 from data.sql.bind_query import QueryBinder, bind_query, settle_items
 from data.sql.convert import converter, int_scale
 from data.sql.drawn import Drawn, draws
+from data.sql.identity import refuse_given
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -158,6 +159,8 @@ class Dml:
 
     def default(self, column: Column) -> ValueSource:
         """The DEFAULT of a column."""
+        if column.sequence_id:
+            return NextVal(column.sequence_id, converter(BIGINT, column.type))
         if not column.default_sql:
             return Const(None)
         binder = ExpressionBinder(self.statement, Scope())
@@ -178,6 +181,7 @@ class Dml:
             for position, value in zip(positions, values, strict=True):
                 if is_default(value):
                     continue
+                refuse_given(table.columns[position])
                 expr = binder.bind(value)
                 if any(isinstance(e, SubqueryExpr) for e in walk(expr)):
                     return None
@@ -211,6 +215,8 @@ class Dml:
         queries = QueryBinder(self.statement, None)
         queries.read_ctes(self.tree)
         query = queries.bind(body)
+        for position in positions:
+            refuse_given(table.columns[position])
         if len(query.items) != len(positions):
             more = "more" if len(query.items) > len(positions) else "fewer"
             raise SqlSyntaxError(f"INSERT has {more} expressions than target columns")
@@ -449,6 +455,7 @@ class Dml:
                 parse_expression(column.default_sql)
             )
             return cast(bound, column.type)
+        refuse_given(column)
         expr = binder.bind(node)
         if is_unknown(expr) and isinstance(expr, ParamExpr):
             expr = settle(expr, parameter_type(column.type))

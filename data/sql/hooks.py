@@ -10,6 +10,7 @@ from data.sql.bind_expr import ExpressionBinder
 from data.sql.bind_from import table_source
 from data.sql.bind_query import bind_query, settle_items
 from data.sql.compiler import Compiler
+from data.sql.ddl_tables import stored_type
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -28,7 +29,7 @@ from data.sql.plan_types import Special
 from data.sql.printer import Printer, literal
 from data.sql.scope import Scope, Statement, shown
 from protocol.errors import DefinitionError, GridError, NotSupportedError
-from protocol.sqltypes import ANY_SCALE, VARCHAR, Kind, SqlType, StorageValue
+from protocol.sqltypes import SqlType, StorageValue
 
 Evaluate = Callable[[str, tuple[StorageValue, ...]], StorageValue]
 
@@ -58,6 +59,19 @@ class CompilerHooks:
         for node in walk(expr):
             if isinstance(node, SubqueryExpr | SpecialExpr):
                 raise refuse("a CHECK with a subquery or the time or user")
+        printer = _CheckPrinter()
+        printer.names[id(source)] = ""
+        return printer.expr(expr)
+
+    def compile_conversion(self, table: Table, text: str, sql_type: SqlType) -> str:
+        """An expression over a table's columns as a value of a type, as SQLite text."""
+        statement = Statement(self._catalog, table.schema, "", ())
+        source = table_source(statement, table, table.name)
+        binder = ExpressionBinder(statement, Scope(sources=[source]))
+        expr = cast(binder.bind(parse_expression(text)), sql_type)
+        for node in walk(expr):
+            if isinstance(node, SubqueryExpr | SpecialExpr):
+                raise refuse("a conversion with a subquery or the time or user")
         printer = _CheckPrinter()
         printer.names[id(source)] = ""
         return printer.expr(expr)
@@ -168,15 +182,6 @@ def _only_table(query: Query, statement: Statement) -> Table:
     table = query.sources[0].table
     assert table is not None
     return table
-
-
-def stored_type(sql_type: SqlType) -> SqlType:
-    """The type of a column that takes an expression of that type."""
-    if sql_type.kind is Kind.UNKNOWN:
-        return VARCHAR
-    if sql_type.kind is Kind.NUMBER and not sql_type.precision:
-        return SqlType(Kind.NUMBER, 0, ANY_SCALE)
-    return sql_type
 
 
 class _CheckPrinter(Printer):

@@ -30,7 +30,7 @@ _NOTHING = frozenset(
     ]
 )
 _REFUSED = {
-    "REFRESH": "REFRESH (materialized views are kept current)",
+    "REFRESH": "REFRESH (materialized views are always kept up; there are no cache groups)",
     "LOAD": "LOAD CACHE GROUP",
     "UNLOAD": "UNLOAD CACHE GROUP",
     "FLUSH": "FLUSH CACHE GROUP",

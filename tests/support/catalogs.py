@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data.catalog.catalog import Catalog
-from data.catalog.objects import Column, Table, User
+from data.catalog.objects import Column, Materialized, Table, User
 from data.sql.ddl import plan_ddl
 from data.sql.ddl_build import DdlPlan
 from protocol.sqltypes import NUMBER, Kind, SqlType, StorageValue
@@ -47,6 +47,19 @@ class Hooks:
     def compile_check(self, table: Table, condition: str) -> str:
         """The condition itself."""
         return condition
+
+    def compile_conversion(self, table: Table, text: str, sql_type: SqlType) -> str:
+        """The expression itself."""
+        return text
+
+    def describe_materialized(
+        self, text: str, schema: str, user: str, catalog: Catalog
+    ) -> tuple[Table, tuple[Column, ...], Materialized]:
+        """All columns of the table whose name ends the text."""
+        table = catalog.table(schema, text.split()[-1].upper())
+        names = tuple(c.name for c in table.columns)
+        items = tuple(f'"{name}"' for name in names)
+        return table, table.columns, Materialized(table.id, text, names, items)
 
     def describe_query(
         self, text: str, schema: str, user: str, catalog: Catalog
