@@ -18,8 +18,10 @@ from data.exec.epochs import EpochKeeper
 from data.exec.recovery import Recovery
 from data.exec.snapshots import Snapshots
 from data.storage.element import Element, HeldSnapshot
+from data.storage.own import OwnPiece, OwnView, part_at
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
+from data.txn.workspace import OwnChanges
 from protocol import trace
 from protocol.errors import (
     GridError,
@@ -130,6 +132,7 @@ class Shard:
         self._lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._snapshots = Snapshots()
+        self._own: dict[TxnId, OwnView] = {}  # what large transactions read
         writer.held_snapshot = self._snapshots.held
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -214,7 +217,39 @@ class Shard:
                 raise self._not_lead()
             self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
 
-        self.writer.read_in_txn(txn, message.term, message.schema, message.sql, read, reply)
+        def own(changes: OwnChanges) -> None:
+            self._spawn(self._read_own(changes, txn, message, reply, owner))
+
+        self.writer.read_in_txn(txn, message.term, message.schema, message.sql, read, own, reply)
+
+    async def _read_own(
+        self, changes: OwnChanges, txn: TxnId, message: ReadRows, reply: Reply, owner: str
+    ) -> None:
+        """A read of a large transaction: on a reader's thread, its own changes on top."""
+        view = self._own.pop(txn, None)
+        try:
+            if view is not None and not view.is_of_use(changes.cuts, self.element.reader_views):
+                unwanted, view = view, None
+                await unwanted.drop()
+            if view is None:
+                view = await self.element.own_view(changes.cuts)
+            view.renew()
+            seen = self._view(message.back_ms)
+            self._check_read(message)
+            pieces: list[OwnPiece] = [(p.length, part_at(p.lsn)) for p in changes.parts]
+            pieces.append((len(changes.changes), lambda _: changes.changes))
+            await view.lay_pieces(pieces)
+            cursor = _Cursor(view.scan(message.sql, message.params), message.encoding, owner)
+            data, count, more = await self._batch(cursor)
+            if not self._lease.lead_ok():
+                raise self._not_lead()
+        except BaseException as error:
+            if view is not None:
+                await view.close()
+            _fail(reply, error)
+            return
+        self._own[txn] = view
+        await self._answer_first(cursor, data, count, more, reply, seen)
 
     def _view(self, back_ms: int) -> ReadView | None:
         """About the state that was read or opened in this turn of the loop."""
@@ -355,6 +390,8 @@ class Shard:
 
     def drop_old_snapshots(self) -> None:
         """Now and then: those that keep the SQLite WAL from being folded in for too long."""
+        for txn in [txn for txn in self._own if not self.writer.is_open(txn)]:
+            self._spawn(self._own.pop(txn).drop())
         self.close_snapshots(self._snapshots.older_than(SNAPSHOT_AGE_MAX_S))
         if len(self._snapshots) and self.element.wal_bytes > SNAPSHOT_WAL_BYTES_MAX:
             log.warning("snapshot.dropped", wal_bytes=self.element.wal_bytes)
@@ -405,6 +442,9 @@ class Shard:
         for number in list(self._cursors):
             self.close_cursor(CloseCursor(number))
         self.close_snapshots(self._snapshots.all())
+        for view in self._own.values():
+            self._spawn(view.close())
+        self._own.clear()
         tasks = list(self._tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -25,6 +25,7 @@ from data.storage import changes as row_changes
 from data.storage.entry import Decision, EntryKind, LogEntry, PreparedTxn, decode_payload
 from data.storage.faults import grid_error
 from data.storage.held import HeldSnapshot
+from data.storage.own import OwnView
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
@@ -547,6 +548,17 @@ class Element(BatchWriter):
     def checkpoints(self) -> Checkpoints:
         """Of the SQLite WAL, since the element was opened."""
         return self._keeper.checkpoints
+
+    async def own_view(self, cuts: int) -> OwnView:
+        """For the reads of one large transaction, which has gone back so often."""
+        if trace.listener is not None:
+            trace.step("data/storage/element.py")
+        return OwnView(await self._pool.snapshot(), cuts)
+
+    @property
+    def reader_views(self) -> Mapping[str, str]:
+        """Views through which new snapshots see tables (data/storage/before.py)."""
+        return self._views
 
     @property
     def wal_bytes(self) -> int:

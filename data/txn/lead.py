@@ -31,7 +31,7 @@ from data.txn.ports import (
 )
 from data.txn.steps import NotSeenError, StepRunner
 from data.txn.waiting import LockWaits
-from data.txn.workspace import Part, Workspace
+from data.txn.workspace import OwnChanges, Part, Workspace
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -452,6 +452,10 @@ class LeadWriter(Deciding):
     def _lose(self, workspace: Workspace) -> None:
         self._forget(workspace)
 
+    def is_open(self, txn: TxnId) -> bool:
+        """Something of it may be asked for here."""
+        return txn in self._workspaces
+
     def read_in_txn(
         self,
         txn: TxnId,
@@ -459,9 +463,10 @@ class LeadWriter(Deciding):
         schema: int,
         sql: str,
         read: Callable[[Element], None],
+        own: Callable[[OwnChanges], None],
         reply: Reply,
     ) -> None:
-        """Call `read` with the transaction's changes in place.
+        """Call `read` with the transaction's changes in place, or `own` with very many of them.
 
         `term` is the one that its statements here were answered with; `sql` what `read` runs.
         Fails the reply with WorkspaceLostError if they are gone, with what `read` raises, or
@@ -477,10 +482,12 @@ class LeadWriter(Deciding):
             if workspace is None or workspace.prepared or workspace.term != term:
                 raise workspace_lost(txn)
             workspace.used_s = boottime_s()
-            if self._reads_later(sql, work, reply):
+            if is_large(workspace):
+                if not self._wait_until_small(workspace, work, reply):
+                    parts, changes = tuple(workspace.parts), tuple(workspace.changes)
+                    own(OwnChanges(parts, changes, workspace.cuts))
                 return
-            if is_large(workspace) and not self._is_in(workspace):
-                self._all_in(workspace, lambda: read(self._element), reply)
+            if self._reads_later(sql, work, reply):
                 return
             self._bring_in(workspace)
             read(self._element)

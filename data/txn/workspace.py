@@ -29,6 +29,14 @@ class Part(NamedTuple):
     length: int  # how many
 
 
+class OwnChanges(NamedTuple):
+    """Everything a large transaction has changed here, when it is in the log but for a little."""
+
+    parts: tuple[Part, ...]
+    changes: tuple[RowChange, ...]  # after those
+    cuts: int  # how often it has gone back
+
+
 @dataclass(slots=True)
 class Workspace:
     """The uncommitted changes of one transaction here, as long as it is open or prepared.
@@ -45,6 +53,7 @@ class Workspace:
     parts: list[Part] = field(default_factory=list)
     queue: deque[Piece] = field(default_factory=deque)  # after those in `parts`
     changes: list[RowChange] = field(default_factory=list)  # the newest
+    cuts: int = 0  # how often some of them were taken back
     statements: int = 0
     marks: list[int] = field(default_factory=list)  # marks[n]: changes before statement n + 1
     last_answer: Ran | None = None
@@ -108,6 +117,7 @@ class Workspace:
     def cut_to(self, at: int, read: Callable[[int], list[RowChange]]) -> int:
         """Forget all but the oldest `at` changes; returns how many. `read`: as above."""
         before = self.rows
+        self.cuts += at < before
         left = before - len(self.changes)
         if at >= left:
             del self.changes[at - left :]

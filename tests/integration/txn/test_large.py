@@ -9,7 +9,7 @@ import pytest
 from data.storage.element import Element
 from data.storage.entry import EntryKind
 from data.txn.parts import PART_CHANGES
-from data.txn.workspace import Workspace
+from data.txn.workspace import OwnChanges, Workspace
 from protocol.errors import (
     CorruptElementError,
     DeadlockError,
@@ -127,17 +127,17 @@ async def test_statements_see_what_is_in_the_log(lead: Lead) -> None:
     select = SelectRows('SELECT COUNT(*), SUM(V) FROM "U.T"', (), ())
     ran = await lead.run(txn(1), statements + 2, select)
     assert ran.rows == [(len(ROWS), sum(v + 10 for _, v in ROWS))]
-    read: list[int] = []
+    read: list[OwnChanges] = []
 
     def count(element: Element) -> None:
-        ((rows,),) = element.read_in_batch('SELECT COUNT(*) FROM "U.T"')
-        read.append(int(rows or 0))
+        raise AssertionError("it would keep others from writing")
 
     await at_rest(lead)
-    lead.writer.read_in_txn(txn(1), 1, lead.element.schema_version, "", count, _Nobody())
+    version = lead.element.schema_version
+    lead.writer.read_in_txn(txn(1), 1, version, "", count, read.append, _Nobody())
     while not read:
         await asyncio.sleep(0)
-    assert read == [len(ROWS)]
+    assert sum(p.length for p in read[0].parts) + len(read[0].changes) == 2 * len(ROWS)
     delete = RunSql(T, 'DELETE FROM "U.T" WHERE ID >= 10', ())
     await lead.run(txn(1), statements + 3, delete)
     await lead.commit(txn(1), statements + 3)
