@@ -23,6 +23,7 @@ from data.catalog.objects import (
     Sequence,
     Synonym,
     Table,
+    TableStats,
     User,
     View,
 )
@@ -45,6 +46,7 @@ _KINDS: Mapping[str, type[CatalogObject]] = {
     "user": User,
     "profile": Profile,
     "grant": Grant,
+    "stats": TableStats,
 }
 _KIND_OF = {kind: name for name, kind in _KINDS.items()}
 _COUNTER = "counter"  # row ("counter", 0): the next free object id
@@ -173,6 +175,7 @@ class Catalog:
         "next_id",
         "profiles",
         "relations",
+        "stats",
         "synonyms",
         "users",
         "version",
@@ -182,6 +185,7 @@ class Catalog:
     next_id: int
     by_id: Mapping[int, CatalogObject]
     relations: Mapping[tuple[str, str], Relation]  # (schema, name) → table, view, sequence
+    stats: Mapping[int, TableStats]  # by the table's id
     synonyms: Mapping[tuple[str, str], Synonym]
     users: Mapping[str, User]
     profiles: Mapping[str, Profile]  # DEFAULT only if it was altered
@@ -191,6 +195,7 @@ class Catalog:
         self.next_id = next_id
         by_id: dict[int, CatalogObject] = {}
         relations: dict[tuple[str, str], Relation] = {}
+        stats: dict[int, TableStats] = {}
         synonyms: dict[tuple[str, str], Synonym] = {}
         users: dict[str, User] = {}
         made_profiles: dict[str, Profile] = {}
@@ -205,6 +210,8 @@ class Catalog:
                 made_profiles[item.name] = item
             elif isinstance(item, Grant):
                 grants.setdefault((item.object_id, item.grantee), set()).add(item.privilege)
+            elif isinstance(item, TableStats):
+                stats[item.table_id] = item
             elif isinstance(item, Synonym):
                 synonyms[item.schema, item.name] = item
             else:
@@ -216,6 +223,7 @@ class Catalog:
                     children.setdefault(parent_id, []).append(item)
         self.by_id = by_id
         self.relations = relations
+        self.stats = stats
         self.synonyms = synonyms
         self.users = users
         self.profiles = made_profiles

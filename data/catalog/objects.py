@@ -131,6 +131,33 @@ class Table(msgspec.Struct, frozen=True):
         return next((c for c in self.columns if c.name == name), None)
 
 
+class ColumnStats(msgspec.Struct, frozen=True):
+    """Of one column: different values (estimated over replica sets), share of NULL, the extremes.
+
+    `low` and `high` are storage values, texts cut; None: no value, or not kept.
+    """
+
+    name: str
+    distinct: int
+    null_share: float
+    low: int | float | str | None = None
+    high: int | float | str | None = None
+
+
+class TableStats(msgspec.Struct, frozen=True):
+    """What ttOptUpdateStats found of a table, for the planner."""
+
+    id: int
+    table_id: int
+    rows: int  # in the whole grid
+    taken_us: int  # when
+    columns: tuple[ColumnStats, ...] = ()
+
+    def column(self, name: str) -> ColumnStats | None:
+        """Of the column of that name."""
+        return next((c for c in self.columns if c.name == name), None)
+
+
 class View(msgspec.Struct, frozen=True):
     """A view: its text is expanded by the binder."""
 
@@ -214,4 +241,4 @@ class Grant(msgspec.Struct, frozen=True):
     privilege: str
 
 
-CatalogObject = Table | View | Sequence | Synonym | User | Profile | Grant
+CatalogObject = Table | View | Sequence | Synonym | User | Profile | Grant | TableStats

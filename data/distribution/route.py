@@ -36,7 +36,8 @@ class Special:
     "user", "schema", "element", "replica_set", "data_space" (of the connection's element, int),
     "database", "session_id", "element_map" (the lead's element id of
     each bucket, 4096 numbers separated by commas), "nextval" and "currval" (argument: sequence
-    id; drawn once per statement), "scalar" (argument: position in `QueryPlan.scalars`).
+    id; drawn once per statement), "scalar" (the value of the plan's `First` of that number), "rows"
+    (JSON: the rows of a `First`, or the keys of a `KeyFilter`, of that number).
     """
 
     name: str

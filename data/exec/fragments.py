@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from data.exec.shard import Shard
+from data.exec.shard import ReadReply, Shard
 from data.txn.deadlock_watch import answer_waits, end_wait
 from data.txn.ports import Reply
 from protocol import trace
@@ -24,10 +24,17 @@ OnReply = Callable[[Any, GridError | None], None]
 class LocalReply:
     """Answers a caller in this process. Answers once; later ones go nowhere."""
 
-    __slots__ = ("_on_reply",)
+    __slots__ = ("_on_reply", "on_cancel")
 
     def __init__(self, on_reply: OnReply) -> None:
         self._on_reply: OnReply | None = on_reply
+        self.on_cancel: Callable[[], object] | None = None  # as Request has it
+
+    def cancel(self) -> None:
+        """The caller gives up."""
+        on_cancel, self.on_cancel = self.on_cancel, None
+        if on_cancel is not None:
+            on_cancel()
 
     def reply(self, message: Any) -> None:
         """Hand the answer over."""
@@ -42,7 +49,7 @@ class LocalReply:
             on_reply(None, error)
 
 
-def _read(shard: Shard, message: sql.ReadRows, reply: Reply, owner: str) -> None:
+def _read(shard: Shard, message: sql.ReadRows, reply: ReadReply, owner: str) -> None:
     shard.read(message, reply, owner)
 
 
@@ -64,7 +71,7 @@ def _ask_open(shard: Shard, message: txn.AskOpen, reply: Reply, _owner: str) -> 
     reply.reply(txn.StillOpen(tuple(t for t in message.txns if shard.open_here(t))))
 
 
-_BY_DATABASE: dict[type, Callable[[Shard, Any, Reply, str], None]] = {
+_BY_DATABASE: dict[type, Callable[[Shard, Any, Any, str], None]] = {
     sql.ReadRows: _read,
     sql.RunStatement: _run,
     sql.OpenSnapshot: lambda s, m, r, owner: s.open_snapshot(m, r, owner),
@@ -118,8 +125,8 @@ class FragmentServer:
     def _from_peer(self, message: Any, request: Request) -> None:
         self._dispatch(message, request, request.peer_name)
 
-    def serve_local(self, message: Any, on_reply: OnReply) -> None:
-        """The same for a caller in this process."""
+    def serve_local(self, message: Any, on_reply: OnReply) -> Callable[[], None]:
+        """The same for a caller in this process; gives what stops a long read."""
         reply = LocalReply(on_reply)
         try:
             if type(message) is sql.FetchRows:
@@ -133,6 +140,7 @@ class FragmentServer:
         except Exception as error:
             log.exception("fragment.failed", message=type(message).__name__)
             reply.fail(InternalError(f"{type(error).__name__}: {error}"))
+        return reply.cancel
 
     def _dispatch(self, message: Any, reply: Any, owner: str) -> None:
         if trace.listener is not None:

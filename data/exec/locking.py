@@ -55,7 +55,7 @@ async def locked_rows(
         wanted = -1 if limit is None or int(limit) < 0 else int(limit) + left_out
     rows: list[StorageRow] | None = None
     if plan.final is None:
-        await runner.read_scalars(plan, values)
+        await runner.read_firsts(plan, values)
         try:
             rows = await _lock_where_read(runner, plan.gathers[0], locking, values, wanted)
         except TooLargeError:  # for one answer; a read that only reads comes in parts
@@ -130,7 +130,7 @@ class _LockAfter:
     ) -> None:
         self._runner = runner
         self._query = QueryPlan(
-            plan.kind, plan.gathers, plan.final, plan.columns, scalars=plan.scalars
+            plan.kind, plan.gathers, plan.final, plan.columns, firsts=plan.firsts
         )
         self._locking = locking
         self._values = values

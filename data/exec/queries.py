@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from data.distribution.route import Fragment
 from data.exec import encoders
 from data.exec.locking import locked_rows
+from data.exec.observed import Observed
 from data.exec.reads import Reader, Target, Values
-from data.sql.plan_types import Gather, QueryPlan
+from data.exec.shipping import SHIP_BYTES_MAX, SHIP_KEYS_MAX, encoded_rows
+from data.sql.plan_types import First, Gather, QueryPlan
 from data.storage.scratch import Scratch
 from protocol.errors import CardinalityError
 from protocol.sqltypes import StorageRow
@@ -23,20 +26,52 @@ class QueryRunner(Reader):
     """Runs the queries of one statement, inside its transaction if there is one."""
 
     # -- whole queries -----------------------------------------------------------------------------
-    async def prepare(self, plan: QueryPlan, values: Values) -> None:
-        """Open snapshots if need be; run the scalar subqueries that the fragments ask for."""
-        await self.hold(plan, values)
-        await self.read_scalars(plan, values)
+    observed: Observed | None = None  # EXPLAIN ANALYZE
 
-    async def read_scalars(self, plan: QueryPlan, values: Values) -> None:
-        """Run the scalar subqueries of a plan."""
-        if plan.scalars:
-            self.specials.scalars.clear()
-        for scalar in plan.scalars:
-            rows = await self.all_rows(scalar, values)
-            if len(rows) > 1:
-                raise CardinalityError("a scalar subquery gave more than one row")
-            self.specials.scalars.append(rows[0][0] if rows else None)
+    async def prepare(self, plan: QueryPlan, values: Values) -> QueryPlan:
+        """Open snapshots if need be, run what comes first; the plan to go on with."""
+        await self.hold(plan, values)
+        return await self._chosen(plan, values)
+
+    async def _chosen(self, plan: QueryPlan, values: Values) -> QueryPlan:
+        """The plan itself when all that comes first has been run, else what it falls back to."""
+        while not await self.read_firsts(plan, values):
+            assert plan.otherwise is not None
+            if self.observed is not None:
+                self.observed.of(plan).note = "the rows to send are too many"
+            plan = plan.otherwise
+        return plan
+
+    async def read_firsts(self, plan: QueryPlan, values: Values) -> bool:
+        """Run the queries that come first; False if the rows of one are too many to send."""
+        for first in plan.firsts:
+            if first.kind == "scalar":
+                rows = await self.all_rows(first.plan, values)
+                self._saw(first, len(rows))
+                if len(rows) > 1:
+                    raise CardinalityError("a scalar subquery gave more than one row")
+                self.specials.scalars[first.number] = rows[0][0] if rows else None
+                continue
+            shipped = await self._shipped(first, values)
+            if shipped is None:
+                return False
+            self.specials.rows[first.number] = shipped
+        return True
+
+    async def _shipped(self, first: First, values: Values) -> str | None:
+        """The rows as JSON; None: too many."""
+        parts: list[str] = []
+        size = 0
+        async for rows in self.batches(first.plan, values):
+            part = encoded_rows(rows)
+            if part is None:
+                return None
+            parts += [part] if part else []
+            size += len(part)
+            self._saw(first, len(rows), len(part))
+            if size > SHIP_BYTES_MAX:
+                return None
+        return f"[{','.join(parts)}]"
 
     async def rows_now(self, plan: QueryPlan, values: Values) -> list[StorageRow]:
         """The whole result on what is committed now, whatever the transaction's snapshot shows."""
@@ -61,7 +96,7 @@ class QueryRunner(Reader):
             return
         outermost = self._held is None
         try:
-            await self.prepare(plan, values)
+            plan = await self.prepare(plan, values)
             async for rows in self._batches(plan, values):
                 yield rows
         finally:
@@ -70,36 +105,76 @@ class QueryRunner(Reader):
 
     async def _batches(self, plan: QueryPlan, values: Values) -> AsyncIterator[list[StorageRow]]:
         if plan.final is None:
-            async for rows in self.stream(plan.gathers[0], values, encoders.STORAGE_ROWS):
+            gather = plan.gathers[0]
+            async for rows in self.stream(gather, values, encoders.STORAGE_ROWS):
+                self._saw(gather, rows.count, len(rows.data))
                 yield encoders.decode_storage_rows(rows.data)
             return
         scratch = self._space.new_scratch()
         try:
             await self._fill(scratch, plan, values)
             async for batch in self._final(scratch, plan.final, values):
+                self._saw(plan, len(batch))
                 yield batch
         finally:
             await scratch.close()
 
+    def _saw(self, step: QueryPlan | First | Gather, rows: int, size: int = 0) -> None:
+        if self.observed is not None:
+            self.observed.add(step, rows, size)
+
     async def _fill(self, scratch: Scratch, plan: QueryPlan, values: Values) -> None:
+        """All gathers at the same time, but those that wait for keys of others."""
         for gather in plan.gathers:
             scratch.create_table(gather.name, gather.columns, gather.indexes)
-        streams = [self._fill_one(scratch, g, values) for g in plan.gathers]
-        for result in await asyncio.gather(*streams, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        left = list(plan.gathers)
+        filled: set[str] = set()
+        while left:
+            ready = [g for g in left if all(k.gather in filled for k in g.keys)]
+            streams = [self._fill_one(scratch, g, values) for g in ready]
+            for result in await asyncio.gather(*streams, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+            filled.update(g.name for g in ready)
+            left = [g for g in left if g.name not in filled]
+        await scratch.analyze()
 
     async def _fill_one(self, scratch: Scratch, gather: Gather, values: Values) -> None:
+        if gather.plan is not None:
+            plan = await self._chosen(gather.plan, values)
+            async for batch in self._batches(plan, values):
+                self._saw(gather, len(batch))
+                await scratch.insert(gather.name, batch)
+            return
+        asked = gather
+        if gather.keyed is not None and await self._read_keys(scratch, gather):
+            asked = replace(gather, fragment=gather.keyed)
+        elif gather.keyed is not None and self.observed is not None:
+            self.observed.of(gather).note = "too many, all rows were asked for"
         if gather.route.kind == "session":
-            tables = [self._space.catalog.table_by_id(number) for number in gather.tables]
-            params = gather.fragment.bind(values, self.specials)
-            async for some in self.specials.facts.temporary.rows(
-                tables, gather.fragment.sql, params
-            ):
+            async for some in self._session_rows(asked, values):
+                self._saw(gather, len(some))
                 await scratch.insert(gather.name, some)
             return
-        async for rows in self.stream(gather, values, encoders.STORAGE_ROWS):
+        async for rows in self.stream(asked, values, encoders.STORAGE_ROWS):
+            self._saw(gather, rows.count, len(rows.data))
             await scratch.insert(gather.name, encoders.decode_storage_rows(rows.data))
+
+    def _session_rows(self, gather: Gather, values: Values) -> AsyncIterator[list[StorageRow]]:
+        """Of the session's own temporary tables."""
+        tables = [self._space.catalog.table_by_id(number) for number in gather.tables]
+        params = gather.fragment.bind(values, self.specials)
+        return self.specials.facts.temporary.rows(tables, gather.fragment.sql, params)
+
+    async def _read_keys(self, scratch: Scratch, gather: Gather) -> bool:
+        """Have the keys ready that a gather is restricted to; False: too many."""
+        for keys in gather.keys:
+            found = await scratch.different(keys.gather, keys.column, SHIP_KEYS_MAX)
+            shipped = None if found is None else encoded_rows(found)
+            if shipped is None or len(shipped) > SHIP_BYTES_MAX:
+                return False
+            self.specials.rows[keys.number] = f"[{shipped}]"
+        return True
 
     async def _final(
         self, scratch: Scratch, final: Fragment, values: Values

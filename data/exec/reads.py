@@ -10,7 +10,7 @@ a REPEATABLE READ transaction, for all that follow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -22,7 +22,7 @@ from data.exec.agreement import Agreement
 from data.exec.partial import Partial
 from data.exec.router import Router
 from data.exec.values import Specials
-from data.sql.plan_types import Gather, QueryPlan
+from data.sql.plan_types import Gather, QueryPlan, inner_plans
 from data.storage.scratch import Scratch
 from data.txn.isolation import Isolation
 from data.txn.manager import Held, Snapshots, Transaction, TransactionManager
@@ -99,6 +99,7 @@ class Asked:
     target: Target
     holder: str  # the instance that has its cursor
     first: asyncio.Future[Rows]
+    stop: Callable[[], None]  # tell it to look no further
     sent_s: float = field(default_factory=boottime_s)
 
 
@@ -237,12 +238,10 @@ class Reader:
             back_ms,
             held.number if held is not None else 0,
         )
-        holder = held.instance if held is not None else router.holder(target.rs, target.instance)
-        if held is None and not target.instance:
-            first = router.call(target.rs, message, READ_TIMEOUT_S)
-        else:
-            first = router.call_instance(holder, message, READ_TIMEOUT_S)
-        return Asked(target, holder, first)
+        instance = held.instance if held is not None else target.instance
+        holder = router.holder(target.rs, instance)
+        first, stop = router.read(target.rs, instance, message, READ_TIMEOUT_S)
+        return Asked(target, holder, first, stop)
 
     async def read_rows(
         self, target: Target, sql: str, params: Values, *, short: bool = False
@@ -301,8 +300,10 @@ class Reader:
         return self._txn.failed
 
     def _abandon(self, asked: Asked) -> None:
-        """A first batch that nobody will look at: close its cursor when it comes."""
+        """A first batch that nobody will look at: close its cursor if it comes nevertheless."""
         router = self._space.router
+        if not asked.first.done():
+            asked.stop()
 
         def close(done: asyncio.Future[Rows]) -> None:
             if not done.cancelled() and done.exception() is None and done.result().cursor:
@@ -415,7 +416,12 @@ class Reader:
         try:
             for target in targets:
                 some.append(self._ask(target, sql, params, encoding, short, back_ms))
-            await asyncio.gather(*(asked.first for asked in some))
+            firsts = [asked.first for asked in some]
+            if firsts:  # not gather(): when this statement is cancelled they are still to be heard
+                await asyncio.wait(firsts, return_when=asyncio.FIRST_EXCEPTION)
+            for first in firsts:
+                if first.done():
+                    first.result()
         except _HOLDER_LOST as error:
             self._drop(some)
             raise self._holder_lost(error) from error
@@ -479,7 +485,7 @@ class Reader:
             elif route.kind == "keys":
                 try:
                     buckets = buckets_of(route, values, self.specials)
-                except IndexError:  # by the value of a scalar subquery, which is still to be read
+                except KeyError:  # by the value of a scalar subquery, which is still to be read
                     return places.replica_sets
                 sets.update(places.buckets[b] for b in buckets)
             elif route.kind in ("all", "global_index"):
@@ -558,7 +564,9 @@ NO_SNAPSHOT = ("here", "everywhere", "session")
 
 def _routes(plan: QueryPlan) -> list[Route]:
     """Of the reads a plan makes that have to agree; a lookup and what follows it count as one."""
-    routes = [g.route for g in plan.gathers if g.route.kind not in NO_SNAPSHOT]
-    for scalar in plan.scalars:
-        routes += _routes(scalar)
-    return routes
+    return [
+        gather.route
+        for part in inner_plans(plan)
+        for gather in part.gathers
+        if gather.plan is None and gather.route.kind not in NO_SNAPSHOT
+    ]

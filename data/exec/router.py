@@ -39,7 +39,7 @@ MAYBE_DONE = (PeerLostError, DeadlineError)
 class LocalServer(Protocol):
     """The handlers of this process, called without a socket."""
 
-    def serve_local(self, message: Any, on_reply: OnReply) -> None: ...
+    def serve_local(self, message: Any, on_reply: OnReply) -> Callable[[], None]: ...
 
 
 class Router:
@@ -216,6 +216,30 @@ class Router:
         self.send(rs, message, _settle(future), timeout_s)
         return future
 
+    def read(
+        self, rs: int, instance: str, message: Any, timeout_s: float
+    ) -> tuple[asyncio.Future[Any], Callable[[], None]]:
+        """A request that may take long, to one instance or ("") the lead of a replica set.
+
+        Gives the answer to come, and what makes the other side stop.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        on_reply = _settle(future)
+        where = self.holder(rs, instance)
+        if not instance and self._reach.stranded:
+            on_reply = self._without_hope(on_reply)
+        if where == self.instance:
+            return future, self._server.serve_local(message, on_reply)
+        if not where:
+            on_reply(None, PeerUnreachableError(f"replica set {rs} of {self._db} has no lead now"))
+            return future, _nothing
+        if self._reach.relays and self._reach.peer(where) is not None:
+            self._send(where, message, on_reply, timeout_s)
+            return future, _nothing
+        peer = self._rpc.peer(where)
+        number = peer.send(message, on_reply, timeout_s)
+        return future, lambda: peer.cancel(number)
+
     def holder(self, rs: int, instance: str) -> str:
         """The instance that a message for this target goes to now."""
         return instance or self.leads.get(rs, "")
@@ -277,6 +301,10 @@ class Router:
                 "this instance has no session with the membership servers",
                 hint="Retry at another data instance, or wait until the servers are back.",
             )
+
+
+def _nothing() -> None:
+    """There is nothing to stop."""
 
 
 def _settle(future: asyncio.Future[Any]) -> OnReply:

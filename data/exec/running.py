@@ -378,7 +378,7 @@ class Running:
         runner = self.queries(specials, txn)
         await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
-        if plan.final is None and encoder is not None and not self._quota:
+        if plan.final is None and encoder is not None and not self._quota and not plan.otherwise:
             try:
                 await runner.prepare(plan, self.values)
                 key = encoders.key_of(encoder.types, encoder.formats)

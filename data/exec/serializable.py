@@ -22,7 +22,14 @@ from data.distribution.route import (
     key_bucket,
     source_value,
 )
-from data.sql.plan_types import DeletePlan, InsertPlan, MergePlan, QueryPlan, UpdatePlan
+from data.sql.plan_types import (
+    DeletePlan,
+    InsertPlan,
+    MergePlan,
+    QueryPlan,
+    UpdatePlan,
+    inner_plans,
+)
 from data.txn.isolation import Isolation
 from data.txn.locks import Mode
 from data.txn.manager import Transaction
@@ -44,7 +51,7 @@ def locks_reads(txn: Transaction | None) -> bool:
 
 def is_one_read(plan: QueryPlan) -> bool:
     """True if the query reads once at one place: serializable without any lock."""
-    return plan.kind == "single" and plan.final is None and not plan.scalars
+    return plan.kind == "single" and plan.final is None and not plan.firsts
 
 
 class ReadLocks:
@@ -62,10 +69,10 @@ class ReadLocks:
     # -- what a plan reads -------------------------------------------------------------------------
     async def query(self, plan: QueryPlan) -> None:
         """Lock what a query reads."""
-        for scalar in plan.scalars:
-            await self.query(scalar)
-        for gather in plan.gathers:
-            await self._read(gather.route, gather.tables or plan.tables)
+        for part in inner_plans(plan):
+            for gather in part.gathers:
+                if gather.plan is None:
+                    await self._read(gather.route, gather.tables or part.tables)
 
     async def insert(self, plan: InsertPlan) -> None:
         """Lock what an INSERT reads: its source, and the rows that may be in the way."""

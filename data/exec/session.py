@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from data.exec import fast, settings
+from data.exec import fast, optimizer_calls, settings
 from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.ddl import run_ddl
+from data.exec.observed import explained
 from data.exec.prepared import PreparedStatement
 from data.exec.reads import close_snapshots
 from data.exec.running import Running, failed_transaction
@@ -24,7 +25,6 @@ from data.session.engine import (
     Prepared,
     ResultSink,
 )
-from data.sql.explain import lines as explain_lines
 from data.sql.parse import with_hints
 from data.sql.plan_types import (
     CHANGES,
@@ -109,6 +109,7 @@ class Session:
         self.outcome_is_open = False  # a commit is on its way, whatever statement it is of
         self.partial_results = False  # SET tt_partialresult
         self.optimizer_hint = space.optimizer_hint
+        self.transaction_hints: dict[str, str] = {}  # by ttOptSetFlag and others, until it ends
         self.aborted: GridError | None = None  # the error that made it so: only then
         self.unit: tuple[dict[int, int], int] | None = None  # where a unit of it began
         self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others
@@ -199,9 +200,14 @@ class Session:
 
     def prepare(self, sql: str, param_types: tuple[SqlType | None, ...]) -> PreparedStatement:
         """Compile a statement, or find it compiled."""
-        if self.optimizer_hint:
-            sql = with_hints(sql, self.optimizer_hint)
+        sql = self._hinted(sql)
         return self.space.prepare(sql, param_types, self.schema, self.user)
+
+    def _hinted(self, sql: str) -> str:
+        """With the hints of transaction and connection: a statement's own count first."""
+        if self.transaction_hints:
+            sql = with_hints(sql, optimizer_calls.as_text(self.transaction_hints))
+        return with_hints(sql, self.optimizer_hint) if self.optimizer_hint else sql
 
     def prepare_later(
         self,
@@ -210,8 +216,7 @@ class Session:
         done: Callable[[Prepared | GridError], None],
     ) -> Execution | None:
         """Compile a long statement elsewhere; None: it is not long."""
-        if self.optimizer_hint:
-            sql = with_hints(sql, self.optimizer_hint)
+        sql = self._hinted(sql)
         if not self.space.is_long(sql, param_types, self.schema, self.user):
             return None
         return Later(self.space.prepare_elsewhere(sql, param_types, self.schema, self.user), done)
@@ -329,8 +334,7 @@ class Session:
         if isinstance(plan, CatalogQuery):
             return running.start(lambda: self._catalog_query(running, plan, values))
         if isinstance(plan, ExplainPlan):
-            shown = explain_lines(plan.plan, self.space.catalog)
-            return running.start(lambda: self._show(running, [(line,) for line in shown]))
+            return running.start(lambda: self._explain(running, plan, values))
         if isinstance(plan, DdlText):
             return running.start(lambda: run_ddl(self, running, plan))
         self.check_serving()
@@ -345,6 +349,9 @@ class Session:
             running.sink.notice("WARNING", warning, "01000")
         rows = await queries.run(plan.text, values, self)
         return await self._show(running, rows)
+
+    async def _explain(self, running: Running, plan: ExplainPlan, values: Values) -> str:
+        return await self._show(running, await explained(self, running, plan, values))
 
     async def _show(self, running: Running, rows: list[StorageRow]) -> str:
         async def one() -> Any:
@@ -477,6 +484,7 @@ class Session:
         self._chosen = None
         self.aborted = self.unit = None
         self.savepoints.clear()
+        self.transaction_hints.clear()
         if self.local_settings:
             settings.end_local(self)
         if txn is not None and txn.snapshots is not None:

@@ -66,6 +66,12 @@ class Lease(Protocol):
         ...
 
 
+class ReadReply(Reply, Protocol):
+    """Where rows go: `on_cancel` is called when nobody waits for them any more."""
+
+    on_cancel: Callable[[], object] | None
+
+
 class LongReadError(Exception):
     """A read that was thought to be short is not: it has to be a scan. Never leaves data/exec."""
 
@@ -183,12 +189,12 @@ class Shard:
         else:
             self.check(message.schema, message.map_version, message.bucket)
 
-    def read(self, message: ReadRows, reply: Reply, owner: str) -> None:
+    def read(self, message: ReadRows, reply: ReadReply, owner: str) -> None:
         """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
         if trace.listener is not None:
             trace.step("data/exec/shard.py", message)
         if message.snapshot:
-            self._spawn(self._read_held(message, reply, owner))
+            reply.on_cancel = self._spawn(self._read_held(message, reply, owner)).cancel
             return
         if message.txn is not None:  # it has written here: without its changes no answer is right
             self._check_read(message)
@@ -207,7 +213,7 @@ class Shard:
             raise self._not_lead()
         if len(self._cursors) >= CURSORS_MAX:
             raise InternalError(f"more than {CURSORS_MAX} open cursors at one element")
-        self._spawn(self._open(message, reply, owner))
+        reply.on_cancel = self._spawn(self._open(message, reply, owner)).cancel
 
     def _read_in_txn(self, txn: TxnId, message: ReadRows, reply: Reply, owner: str) -> None:
         def read(element: Element) -> None:
@@ -448,10 +454,11 @@ class Shard:
         tasks = list(self._tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _not_lead(self) -> NotLeadError:
         return NotLeadError("this element does not lead its replica set now")

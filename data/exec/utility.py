@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from data.exec import settings
+from data.exec import optimizer_calls, settings
 from data.exec.prepared import PreparedStatement
 from data.exec.running import RETRY_PAUSE_S, Running, failed_transaction
 from data.session.engine import Execution, ResultSink
@@ -28,7 +28,7 @@ from protocol.pgwire.values import RowEncoder
 if TYPE_CHECKING:
     from data.exec.session import Session
 
-_NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "analyze", "do_nothing", "close"})
+_NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "do_nothing", "close"})
 
 
 _TABLE_MODES = {  # PostgreSQL's; readers wait for none of them
@@ -74,7 +74,13 @@ def run_utility(
     elif kind == "lock_table":
         return _later(session, prepared, sink, lambda: _lock_table(session, arguments))
     elif kind == "call":
+        work = optimizer_calls.find(session, str(arguments["text"]))
+        if work is not None:
+            return _later(session, prepared, sink, work)
         _call(session, str(arguments["text"]))
+    elif kind == "analyze" and "tables" in arguments:
+        names = str(arguments["tables"]).split()
+        return _later(session, prepared, sink, optimizer_calls.analyze(session, names))
     elif kind in ("set", "set_schema", "reset", "discard"):
         _set(session, kind, arguments, sink)
     elif kind == "show":

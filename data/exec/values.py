@@ -35,13 +35,14 @@ class Facts(Protocol):
 class Specials:
     """The special values of one statement: each is the same wherever the statement runs."""
 
-    __slots__ = ("_now_us", "facts", "next_values", "scalars")
+    __slots__ = ("_now_us", "facts", "next_values", "rows", "scalars")
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._now_us = 0
         self.next_values: dict[int, int] = {}
-        self.scalars: list[StorageValue] = []
+        self.scalars: dict[int, StorageValue] = {}  # values of queries that ran before, by number
+        self.rows: dict[int, str] = {}  # rows of queries that ran before, as JSON
 
     def __call__(self, special: Special) -> StorageValue:
         """The value of a Special. Raises SequenceError for CURRVAL before NEXTVAL."""
@@ -58,6 +59,8 @@ class Specials:
             return self.next_values[special.argument]
         if name == "scalar":
             return self.scalars[special.argument]
+        if name == "rows":
+            return self.rows[special.argument]
         value: Any = getattr(self.facts, _FACTS.get(name, ""), None)
         if value is None:
             raise InternalError(f"unknown special value {name}")

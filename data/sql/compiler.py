@@ -9,10 +9,13 @@ from data.sql.bind_query import bind_query, settle_items
 from data.sql.catalog_refs import asks_catalog
 from data.sql.copying import plan_copy
 from data.sql.dml import Dml
+from data.sql.explain import explain_options
+from data.sql.ir import Query
 from data.sql.lacking import lacks
 from data.sql.merge import MergeBinder
 from data.sql.parse import Parsed, parse_statement, refuse
 from data.sql.plan import Planner
+from data.sql.plan_hints import apply_hints
 from data.sql.plan_types import (
     CatalogQuery,
     CompiledStatement,
@@ -35,7 +38,8 @@ from protocol.limits import STATEMENT_CHARS_MAX
 from protocol.sqltypes import VARCHAR, Kind, SqlType
 
 _EXPLAIN = re.compile(
-    r"\s*explain\s+(?:\((?P<options>[^)]*)\)|(?P<words>(?:(?:analyze|verbose|plan\s+for)\b\s*)*))\s*",
+    r"\s*explain\s+(?:\((?P<options>[^)]*)\)|"
+    r"(?P<words>(?:(?:analy[sz]e|verbose|plan\s+for)\b\s*)*))\s*",
     re.IGNORECASE,
 )
 _DDL_TAG = re.compile(
@@ -159,7 +163,8 @@ class Compiler:
     def _query(self, parsed: Parsed, statement: Statement) -> QueryPlan:
         query = bind_query(statement, parsed.tree)
         settle_items(query)
-        return Planner(self.catalog, statement).plan(query)
+        statement.notes = apply_hints(query, statement.hints)
+        return Planner(self.catalog, statement).plan(query, ships=True)
 
     def _ddl(self, parsed: Parsed, statement: Statement) -> tuple[Plan, str, bool]:
         if re.match(r"\s*alter\s+session\b", parsed.text, re.IGNORECASE):
@@ -175,15 +180,21 @@ class Compiler:
         match = _EXPLAIN.match(parsed.text)
         if match is None:
             raise SqlSyntaxError("EXPLAIN of what?", position=1)
-        inner = parsed.text[match.end() :]
-        plan, _, _ = self._plan(_shifted(inner), statement)
+        options = explain_options(match["options"] or "", match["words"] or "")
+        inner = parse_statement(parsed.text[match.end() :])
+        statement.hints = inner.hints
+        plan, _, read_only = self._plan(inner, statement)
         if plan is None:
             raise SqlSyntaxError("EXPLAIN of what?", position=len(parsed.text))
-        return ExplainPlan(plan)
-
-
-def _shifted(text: str) -> Parsed:
-    return parse_statement(text)
+        analyze = "ANALYZE" in options
+        if analyze and not (isinstance(plan, QueryPlan) and read_only):
+            raise refuse("EXPLAIN ANALYZE of statements that change something")
+        notes = list(statement.notes)
+        if not isinstance(plan, QueryPlan):
+            notes = apply_hints(Query(), statement.hints)
+        return ExplainPlan(
+            plan, analyze, "VERBOSE" in options, options.get("FORMAT") == "JSON", tuple(notes)
+        )
 
 
 def _declared(types: tuple[SqlType | None, ...]) -> tuple[SqlType | None, ...]:

@@ -233,7 +233,8 @@ class Source:
     """One item of a FROM clause. `alias` is its name in the printed text, unique in a statement.
 
     kind: "table", "query" (derived table, view, CTE), "cte" (a recursive CTE's reference),
-    "dual" (one row), "gather" (rows brought to the coordinator).
+    "dual" (one row), "gather" (rows brought to the coordinator), "shipped" (rows sent along with
+    the fragment as JSON, Special("rows", shipped)).
     join: "" (first), "inner", "left", "right", "full"; `on`: conjuncts.
     """
 
@@ -250,6 +251,9 @@ class Source:
     lateral: bool = False
     used: set[str] = field(default_factory=set)  # names of columns that are referred to
     hidden: set[str] = field(default_factory=set)  # merged away by USING: not part of *
+    shipped: int = -1
+    index_hint: str = ""  # SQLite's INDEXED BY or NOT INDEXED
+    in_order: bool = False  # joined after the one before it, by a hint
 
     def type_of(self, name: str) -> SqlType | None:
         for column, type_ in self.columns:

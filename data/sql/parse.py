@@ -27,7 +27,9 @@ _DIALECT = Oracle()
 _HINTS = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL
 )
-_TAKES_HINTS = re.compile(r"\s*(select|insert|update|delete|merge|with|values)\b", re.IGNORECASE)
+_TAKES_HINTS = re.compile(
+    r"\s*(select|insert|update|delete|merge|with|values|explain)\b", re.IGNORECASE
+)
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
 # calls with a grammar of their own, left to sqlglot

@@ -196,7 +196,7 @@ class Placement:
         return place
 
     def _source_place(self, source: Source) -> Place:
-        if source.kind == "dual":
+        if source.kind in ("dual", "shipped"):
             return Place(ok=True, one=True)
         if source.kind == "table":
             assert source.table is not None
@@ -325,7 +325,7 @@ class Placement:
             return Place(ok=True, one=True, classes=base)
         if any(s.join in ("right", "full") for s in query.sources):
             return Place.no("a RIGHT or FULL join")
-        groups = _Groups(places, outer)
+        groups = Groups(places, outer)
         groups.link_all(parts, base)
         for number, source in enumerate(query.sources):
             if source.join != "left" or places[id(source)].one:
@@ -394,7 +394,7 @@ def _not_together(source: Source, others: list[Source]) -> str:
     return f"the rows of {shown(source.name)} are not placed with those of {names}"
 
 
-class _Groups:
+class Groups:
     """Which sources of a block are co-located."""
 
     def __init__(self, places: dict[int, Place], outer: Place | None) -> None:
@@ -550,6 +550,7 @@ def _plain_text(expr: Expr) -> str:
 
 __all__ = [
     "Classes",
+    "Groups",
     "Place",
     "Placement",
     "block_route",

@@ -8,7 +8,7 @@ scratch database (the temporary tables named by `Gather.name`); placeholders are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,12 +41,24 @@ class ResultColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Special("rows", number): the different values of a column of a table gathered before."""
+
+    number: int
+    gather: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gather:
     """Rows brought to the coordinator, into temporary table `name` if there is a final.
 
     `columns` name and type the fragment's result columns in order, all of them.
     `indexes`: column name tuples worth an index on the temporary table.
     `ordered_limit`: the fragment's own rows are ordered and cut already (for EXPLAIN).
+    `keys`: semi-join: `keyed` asks only for rows whose keys are among those of tables gathered
+    before; `fragment` is run instead if these keys are too many to send.
+    `plan`: the rows are those of this query; then `fragment` and `route` mean nothing.
     """
 
     name: str
@@ -56,6 +68,10 @@ class Gather:
     indexes: tuple[tuple[str, ...], ...] = ()
     tables: tuple[int, ...] = ()  # ids of the tables it reads
     ordered_limit: bool = False
+    keys: tuple[KeyFilter, ...] = ()
+    keyed: Fragment | None = None
+    plan: QueryPlan | None = None
+    rows: float = -1.0  # how many are expected; -1: nobody knows
 
 
 LockStrength = Literal["update", "no key update", "share", "key share"]
@@ -98,8 +114,8 @@ class QueryPlan:
 
     `final` None: exactly one gather; its rows, concatenated in any order, are the answer (columns
     as in `columns`, then the hidden ones of `locking`). Otherwise all gathers are filled into the
-    scratch database and `final` runs there. `scalars`: one-row one-column queries to run first,
-    for Special("scalar", i) (a query giving more than one row: CardinalityError).
+    scratch database and `final` runs there. `firsts`: queries to run before.
+    `otherwise`: the plan to take when the rows of one of `firsts` are too many to send.
     """
 
     kind: PlanKind
@@ -109,7 +125,34 @@ class QueryPlan:
     locking: Locking | None = None
     tables: tuple[int, ...] = ()  # ids of all tables read
     reasons: tuple[str, ...] = ()  # for EXPLAIN: why not more local
-    scalars: tuple[QueryPlan, ...] = ()
+    firsts: tuple[First, ...] = ()
+    otherwise: QueryPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """A query that runs before the plan it belongs to.
+
+    kind "scalar": its one value is Special("scalar", number), NULL if there is no row (more than
+    one row: CardinalityError). kind "rows": its rows, as JSON, are Special("rows", number).
+    """
+
+    number: int
+    plan: QueryPlan
+    kind: Literal["scalar", "rows"]
+    tables: str = ""  # their names, for EXPLAIN
+
+
+def inner_plans(plan: QueryPlan) -> Iterator[QueryPlan]:
+    """The plan and all plans in it, those it may fall back to too."""
+    yield plan
+    for first in plan.firsts:
+        yield from inner_plans(first.plan)
+    for gather in plan.gathers:
+        if gather.plan is not None:
+            yield from inner_plans(gather.plan)
+    if plan.otherwise is not None:
+        yield from inner_plans(plan.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +362,16 @@ class UtilityPlan:
 
 @dataclass(frozen=True, slots=True)
 class ExplainPlan:
-    """EXPLAIN: `plan` is shown by `data.sql.explain.lines`, not run."""
+    """EXPLAIN: `plan` is shown (data/sql/explain.py), not run, but for ANALYZE of a query.
+
+    `notes`: further lines; what became of hints.
+    """
 
     plan: Plan
+    analyze: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from data.sql.ir import (
     query_exprs,
     walk,
 )
-from data.sql.plan_types import Const, Fragment, Param, ParamSource, make_fragment
+from data.sql.plan_types import Const, Fragment, Param, ParamSource, Special, make_fragment
 from data.sql.scope import PSEUDO_COLUMNS
 from protocol.errors import InternalError
 from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, TEXT_KINDS, Kind, SqlType, StorageValue
@@ -300,7 +300,8 @@ class Printer:
         if sources and not (len(sources) == 1 and _is_plain_dual(sources[0])):
             text = " FROM " + self.source(sources[0])
             for source in sources[1:]:
-                text += f" {_JOINS[source.join or 'inner']} {self.source(source)}"
+                word = "CROSS JOIN" if source.in_order else _JOINS[source.join or "inner"]
+                text += f" {word} {self.source(source)}"
                 if source.on:
                     text += " ON " + " AND ".join(self.expr(e) for e in source.on)
                 elif source.join in ("left", "right", "full"):
@@ -326,6 +327,8 @@ class Printer:
         if source.kind == "cte":
             assert source.cte is not None
             return f"{source.cte.alias} AS {source.alias}"
+        if source.kind == "shipped":
+            return self._shipped(source)
         gathered = (self.gathered or {}).get(id(source))
         if gathered is not None:
             return f"{quoted(gathered)} AS {source.alias}"
@@ -334,7 +337,24 @@ class Printer:
             names = [n for n, _ in source.columns]
             return f"({self.query(source.query, names)}) AS {source.alias}"
         assert source.table is not None
-        return f"{quoted(table_name(source.table))} AS {source.alias}"
+        return f"{quoted(table_name(source.table))} AS {source.alias}{source.index_hint}"
+
+    def _shipped(self, source: Source) -> str:
+        """Rows as JSON. MATERIALIZED: read once, and SQLite may make an index for itself."""
+        texts = []
+        for number, (name, type_) in enumerate(source.columns):
+            text = f"value ->> {number}"
+            if type_.kind in BYTES_KINDS:
+                text = f"unhex({text})"
+            elif is_decimal_text(type_):
+                text = f"({text}) COLLATE decimal"
+            texts.append(f"{text} AS {quoted(name)}")
+        rows = f"SELECT {', '.join(texts) or '1'} FROM json_each({self.parameter_of(source)})"
+        return f"(WITH r AS MATERIALIZED ({rows}) SELECT * FROM r) AS {source.alias}"
+
+    def parameter_of(self, source: Source) -> str:
+        """The parameter that holds the rows of a shipped source."""
+        return self.parameter(Special("rows", source.shipped))
 
 
 def _is_plain_dual(source: Source) -> bool:

@@ -117,6 +117,7 @@ class Statement:
         self.views_used: dict[int, None] = {}
         self.bind_query: Callable[[Any, Scope | None], Query] | None = None
         self.draws_sequence = False
+        self.notes: list[str] = []  # for EXPLAIN: hints that are ignored
 
     @property
     def everywhere(self) -> bool:

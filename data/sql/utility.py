@@ -22,7 +22,6 @@ _NOTHING = frozenset(
         "UNLISTEN",
         "NOTIFY",
         "VACUUM",
-        "ANALYZE",
         "CHECKPOINT",
         "CLUSTER",
         "REINDEX",
@@ -132,6 +131,8 @@ def plan_utility(text: str, catalog: Catalog, schema: str) -> tuple[UtilityPlan,
     """The plan and its command tag. Raises SqlSyntaxError, NotSupportedError."""
     words = Words(text)
     first = words.name()
+    if first == "ANALYZE":
+        return _analyze(words), first
     if first in _NOTHING:
         return UtilityPlan(first.lower() if first in _KNOWN_NOTHING else "do_nothing"), first
     if first in _REFUSED:
@@ -167,7 +168,28 @@ def plan_utility(text: str, catalog: Catalog, schema: str) -> tuple[UtilityPlan,
     return _cursor_or_call(words, first)
 
 
-_KNOWN_NOTHING = frozenset({"LISTEN", "UNLISTEN", "NOTIFY", "VACUUM", "ANALYZE"})
+_KNOWN_NOTHING = frozenset({"LISTEN", "UNLISTEN", "NOTIFY", "VACUUM"})
+
+
+def _analyze(words: Words) -> UtilityPlan:
+    """ANALYZE [(options)] [VERBOSE] [table [(columns)], …]: the columns are all taken anyway."""
+    _skip_brackets(words)
+    words.take("VERBOSE")
+    tables: list[str] = []
+    while words.at < len(words.items):
+        tables.append(words.name())
+        _skip_brackets(words)
+        if not words.take(","):
+            break
+    words.end()
+    return UtilityPlan("analyze", {"tables": " ".join(tables)})
+
+
+def _skip_brackets(words: Words) -> None:
+    if words.take("("):
+        while words.peek() not in (")", ""):
+            words.at += 1
+        words.expect(")")
 
 
 def _modes(words: Words) -> dict[str, object]:

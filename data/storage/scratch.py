@@ -35,6 +35,8 @@ from protocol.sqltypes import SqlType, StorageRow
 
 INLINE_ROWS_MAX = 500  # more rows are inserted on a thread
 INLINE_STEPS = 20_000  # of SQLite's machine, a few milliseconds: a query that needs more moves over
+ANALYZE_ROWS_MIN = 1000  # below it any order of joins will do
+ANALYSIS_LIMIT = 400  # rows looked at per index
 IDLE_MAX = 8  # connections kept for reuse, per folder and cache size
 IDLE_PAGES_MAX = 64  # a larger one is given back to the system
 
@@ -51,6 +53,7 @@ def connect_scratch(folder: Path | None, cache_mb: int, size_mb: int) -> apsw.Co
     file = folder / f"scratch-{os.getpid()}-{next(_numbers)}"
     connection = connect_memory(file=file, cache_bytes=cache_mb * MIB)
     file.unlink()  # it goes with its connection, whatever happens to us
+    connection.pragma("analysis_limit", ANALYSIS_LIMIT)
     connection.pragma("max_page_count", size_mb * MIB // int(connection.pragma("page_size")))
     return connection
 
@@ -64,6 +67,7 @@ class Scratch:
         idle = _idle.setdefault(self._home, [])
         self._connection = idle.pop() if idle else connect_scratch(*self._home)
         self._tables: dict[str, str] = {}  # name → INSERT text
+        self._rows = 0  # inserted so far
         self._lock = asyncio.Lock()
         self._closed = False
 
@@ -98,6 +102,7 @@ class Scratch:
         if trace.listener is not None:
             trace.step("data/storage/scratch.py")
         text = self._tables[name]
+        self._rows += len(rows)
         async with self._lock:
             if len(rows) <= INLINE_ROWS_MAX:
                 self._insert(text, rows)
@@ -126,6 +131,26 @@ class Scratch:
     def execute(self, sql: str, params: Params = ()) -> None:
         """Any short statement, inline."""
         self.query(sql, params)
+
+    async def different(self, name: str, column: str, most: int) -> list[StorageRow] | None:
+        """The values of a column of a table without NULL, each once; None: more than `most`."""
+        sql = (
+            f"SELECT DISTINCT {quoted(column)} FROM {quoted(name)} "
+            f"WHERE {quoted(column)} IS NOT NULL LIMIT {most + 1}"
+        )
+        rows = await self._on_thread(self.query, sql)
+        return rows if len(rows) <= most else None
+
+    async def analyze(self) -> None:
+        """Tell SQLite how many rows there are, when all tables are filled."""
+        if self._rows > ANALYZE_ROWS_MIN:
+            await self._on_thread(self.execute, "ANALYZE")
+
+    async def _on_thread(self, work: Any, *args: Any) -> Any:
+        async with self._lock:
+            loop = asyncio.get_running_loop()
+            future = loop.run_in_executor(scratch_threads(), work, *args)
+            return await _until_done(future, self._connection)
 
     async def scan(self, sql: str, params: Params = ()) -> ScratchScan:
         """A query of any length; one at a time."""

@@ -31,6 +31,7 @@ from data.catalog.objects import Distribution, Table
 from data.distribution.hashing import bucket_of
 from data.distribution.keys import key_bytes
 from data.distribution.route import Fragment, Route, Special, buckets_of
+from data.exec.shipping import SHIP_BYTES_MAX, encoded_rows
 from data.sql import functions
 from data.sql.compiler import Compiler
 from data.sql.convert import adapt
@@ -41,6 +42,7 @@ from data.sql.plan_types import (
     Const,
     DdlText,
     DeletePlan,
+    Gather,
     InsertPlan,
     NextVal,
     ParamValue,
@@ -85,6 +87,9 @@ class MiniGrid:
         self.sequences: dict[int, int] = {}
         self.row_key = 0
         self.kinds: dict[str, int] = {}
+        self.known: dict[tuple[str, int], Any] = {}  # values and rows of what runs first
+        self.ship_bytes_max = SHIP_BYTES_MAX
+        self.shipped = 0  # lists that were sent along
 
     # -- DDL ---------------------------------------------------------------------------------------
     def script(self, text: str) -> None:
@@ -143,6 +148,8 @@ class MiniGrid:
             number = self.sequences.get(special.argument, 0) + 1
             self.sequences[special.argument] = number
             return number
+        if special.name in ("scalar", "rows"):
+            return self.known[special.name, special.argument]
         day = 86_400_000_000
         known: dict[str, Any] = {
             "sysdate": NOW_US - NOW_US % 1_000_000,
@@ -180,14 +187,16 @@ class MiniGrid:
         return list(self.connections[number].execute(fragment.sql, bound))
 
     def query(self, plan: QueryPlan, values: Row = ()) -> list[Row]:
+        while not self._firsts(plan, values):
+            assert plan.otherwise is not None
+            plan = plan.otherwise
         scratch = connect()
         gathered: list[Row] = []
-        for gather in plan.gathers:
+        for gather in sorted(plan.gathers, key=lambda g: max([-1, *[k.number for k in g.keys]])):
             names = ", ".join(quoted(n) for n, _ in gather.columns)
             if plan.final is not None:
                 scratch.execute(f"CREATE TEMP TABLE {quoted(gather.name)} ({names})")
-            for number in self.targets(gather.route, values):
-                rows = self.rows(number, gather.fragment, values)
+            for rows in self._gathered(scratch, gather, values):
                 gathered += rows
                 if plan.final is not None and rows:
                     marks = ", ".join("?" * len(gather.columns))
@@ -195,6 +204,45 @@ class MiniGrid:
         if plan.final is None:
             return gathered
         return list(scratch.execute(plan.final.sql, plan.final.bind(values, self.special)))
+
+    def _firsts(self, plan: QueryPlan, values: Row) -> bool:
+        for first in plan.firsts:
+            rows = self.query(first.plan, values)
+            if first.kind == "scalar":
+                if len(rows) > 1:
+                    raise CardinalityError("a scalar subquery gave more than one row")
+                self.known["scalar", first.number] = rows[0][0] if rows else None
+            elif not self._ship(first.number, rows):
+                return False
+        return True
+
+    def _ship(self, number: int, rows: list[Row]) -> bool:
+        text = encoded_rows(rows)
+        if text is None or len(text) > self.ship_bytes_max:
+            return False
+        self.shipped += 1
+        self.known["rows", number] = f"[{text}]"
+        return True
+
+    def _gathered(
+        self, scratch: apsw.Connection, gather: Gather, values: Row
+    ) -> Iterable[list[Row]]:
+        if gather.plan is not None:
+            yield self.query(gather.plan, values)
+            return
+        fragment = gather.fragment
+        if gather.keyed is not None and all(
+            self._ship(
+                k.number,
+                list(
+                    scratch.execute(f"SELECT DISTINCT {quoted(k.column)} FROM {quoted(k.gather)}")
+                ),
+            )
+            for k in gather.keys
+        ):
+            fragment = gather.keyed
+        for number in self.targets(gather.route, values):
+            yield self.rows(number, fragment, values)
 
     # -- changes -----------------------------------------------------------------------------------
     def insert(self, plan: InsertPlan, values: Row) -> Any:
