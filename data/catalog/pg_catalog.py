@@ -54,6 +54,8 @@ _LIVE_TOO: dict[str, tuple[str, ...]] = {  # besides V$ and GV$; named by any of
     "monitor": ("monitor",),
     "systemstats": ("systemstats",),
     "dba_users": ("dba_users", "user_users"),
+    "sequences": ("sequences",),
+    "dba_sequences": ("dba_sequences", "all_sequences", "user_sequences"),
 }
 _ROWS_MAX = 1_000_000
 QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops

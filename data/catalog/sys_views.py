@@ -7,6 +7,7 @@ live contents; they come from the instance (pg_catalog.py, `live`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from data.access.profiles import DEFAULT, DEFAULT_LIMITS, Age, password_age
 from data.catalog.catalog import PUBLIC, SYS, Catalog
@@ -84,7 +85,8 @@ def _object(add: Add, owner: str, name: str, number: int, kind: str) -> None:
 
 
 def _sys_table(add: Add, table: Table) -> None:
-    _object(add, table.schema, table.name, table.id, "TABLE")
+    kind = "TABLE" if table.materialized is None else "MATERIALIZED VIEW"
+    _object(add, table.schema, table.name, table.id, kind)
     key = ",".join(table.distribution_key) or table.reference_key
     add(
         "tables",
@@ -97,7 +99,7 @@ def _sys_table(add: Add, table: Table) -> None:
         tblid=table.id,
         primcnt=len(table.primary_key),
         temporary=int(table.temporary),
-        isview=0,
+        isview=int(table.materialized is not None),
         distribution=distribution_text(table),
     )
     add(
@@ -252,33 +254,57 @@ def _sys_constraint(
         )
 
 
+class Drawn(NamedTuple):
+    """How far a sequence is; None: nothing was drawn, or it is not known."""
+
+    last: int | None = None  # given out by this element
+    batch: int | None = None  # the end of this element's batch
+    everywhere: int | None = None  # the end of the last batch that any element took
+
+
+NOT_DRAWN = Drawn()
+
+
+def sequence_row(sequence: Sequence, drawn: Drawn = NOT_DRAWN) -> dict[str, StorageValue]:
+    """A row of SYS.SEQUENCES."""
+    return {
+        "name": sequence.name,
+        "owner": sequence.schema,
+        "minval": sequence.minimum,
+        "maxval": sequence.maximum,
+        "increment": sequence.increment,
+        "cachesize": sequence.cache,
+        "lastnumber": drawn.last,
+        "seqid": sequence.id,
+        "cycle": int(sequence.cycle),
+        "batchsize": sequence.batch,
+        "lastbatchnumber": drawn.batch,
+        "globallastbatchnumber": drawn.everywhere,
+        "seed": sequence.start,
+    }
+
+
+def dba_sequence_row(sequence: Sequence, drawn: Drawn = NOT_DRAWN) -> dict[str, StorageValue]:
+    """A row of DBA_SEQUENCES."""
+    return {
+        "sequence_owner": sequence.schema,
+        "sequence_name": sequence.name,
+        "min_value": sequence.minimum,
+        "max_value": sequence.maximum,
+        "increment_by": sequence.increment,
+        "cycle_flag": "Y" if sequence.cycle else "N",
+        "order_flag": "N",
+        "cache_size": sequence.cache,
+        "last_number": drawn.everywhere,
+        "batch_size": sequence.batch,
+    }
+
+
 def _sys_sequences(add: Add, catalog: Catalog) -> None:
     for sequence in catalog.sequences():
         _object(add, sequence.schema, sequence.name, sequence.id, "SEQUENCE")
-        add(
-            "sequences",
-            name=sequence.name,
-            owner=sequence.schema,
-            minval=sequence.minimum,
-            maxval=sequence.maximum,
-            increment=sequence.increment,
-            cachesize=sequence.cache,
-            seed=sequence.start,
-            cycle=int(sequence.cycle),
-            batchsize=sequence.batch,
-        )
-        add(
-            "dba_sequences",
-            sequence_owner=sequence.schema,
-            sequence_name=sequence.name,
-            min_value=sequence.minimum,
-            max_value=sequence.maximum,
-            increment_by=sequence.increment,
-            cycle_flag="Y" if sequence.cycle else "N",
-            order_flag="N",
-            cache_size=sequence.cache,
-            batch_size=sequence.batch,
-        )
+        add("sequences", **sequence_row(sequence))
+        add("dba_sequences", **dba_sequence_row(sequence))
 
 
 def _sys_users(add: Add, catalog: Catalog) -> None:

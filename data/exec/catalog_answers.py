@@ -93,7 +93,7 @@ class CatalogAnswers:
             rows = self.transactions.rows(view, mine)
         return rows if rows is not None else self.instance.rows(view)
 
-    async def refresh(self, text: str) -> str:
+    async def refresh(self, text: str, session: Session) -> str:
         """Ask other elements what the views named in a query want to know; returns a warning."""
         if self.distribution.is_named_in(text):
             await self.distribution.refresh()
@@ -102,6 +102,8 @@ class CatalogAnswers:
             warnings.append(await self.transactions.refresh(text))
         if self.instance.is_named_in(text):
             warnings.append(await self.instance.refresh(text))
+        if self.instance.names_sequences(text):
+            warnings.append(await self.instance.ask_sequences(session))
         return "; ".join(warning for warning in warnings if warning)
 
     def close(self) -> None:

@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from data.catalog.catalog import SYS
 from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.settings import VERSION_TEXT
-from data.catalog.sys_views import user_row
+from data.catalog.sys_views import Drawn, dba_sequence_row, sequence_row, user_row
+from data.exec.sequences import number_of
+from data.sql.plan_types import QueryPlan
 from protocol.clock import wall_us
+from protocol.errors import GridError
 from protocol.messages.views import AskViews, ViewsTold
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
@@ -24,11 +28,14 @@ from protocol.sqltypes import StorageRow, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
+    from data.exec.session import Session
 
 ANSWER_TIMEOUT_S = 2.0
 KIB = 1024
 TEXT_CHARS_MAX = 32_768  # of a statement in V$SQL_CMD_CACHE
 _COLUMNS = {r.name: tuple(name for name, _ in r.columns) for r in SYS_RELATIONS}
+_TAKEN = "SELECT id, next_value FROM sys.sequence_state"
+_SEQUENCES = re.compile(r"\bsys\.sequences\b|(?:all|user|dba)_sequences\b", re.IGNORECASE)
 _GLOBAL = re.compile(r"\bg(v\$\w+)", re.IGNORECASE)
 RUNNING, DONE, FAILED = 1, 2, 3  # V$BACKUP_STATUS
 
@@ -73,6 +80,7 @@ class InstanceViews:
         self._space = space
         self.instance: Instance | None = None  # set when the database is assembled
         self._told: dict[str, list[StorageRow]] = {}
+        self._taken: dict[int, int] = {}  # sequence → what the next batch begins with
         self._makers: dict[str, Callable[[], list[StorageRow]]] = {
             "v$monitor": self._monitor,
             "v$systemstats": lambda: self._numbers(self._statistics()),
@@ -102,6 +110,8 @@ class InstanceViews:
             return [row[:-1] for row in self.rows(f"v${view}") or []]
         if view == "dba_users":
             return self._users()
+        if view in ("sequences", "dba_sequences"):
+            return self._sequence_rows(view)
         if view.startswith("gv$"):
             return self._told.get(view[1:]) if view[1:] in self._makers else None
         maker = self._makers.get(view)
@@ -111,8 +121,42 @@ class InstanceViews:
         """True: the query needs `refresh`."""
         return bool(self._wanted(text))
 
+    @staticmethod
+    def names_sequences(text: str) -> bool:
+        """True: the query needs `ask_sequences`."""
+        return _SEQUENCES.search(text) is not None
+
     def _wanted(self, text: str) -> list[str]:
         return sorted({v.lower() for v in _GLOBAL.findall(text)} & self._makers.keys())
+
+    async def ask_sequences(self, session: Session) -> str:
+        """What all elements have taken of the sequences; a warning, or ""."""
+        from data.exec.queries import QueryRunner  # here, because they import this
+        from data.exec.values import Specials
+
+        compiled = self._space.compiler.compile(_TAKEN, (), SYS, "")
+        assert isinstance(compiled.plan, QueryPlan)
+        runner = QueryRunner(self._space, Specials(session), None)
+        self._taken = {}
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                rows = await runner.all_rows(compiled.plan, ())
+        except (GridError, TimeoutError):
+            return "how far sequences are is not known: the replica set that keeps them is away"
+        self._taken = {int(number or 0): int(following or 0) for number, following in rows}
+        return ""
+
+    def _sequence_rows(self, view: str) -> list[StorageRow]:
+        made = []
+        for sequence in self._space.catalog.sequences():
+            following = self._taken.get(sequence.id)
+            everywhere = None
+            if following is not None:
+                everywhere = number_of(sequence, following - sequence.increment)
+            drawn = Drawn(*self._space.sequences.drawn(sequence), everywhere)
+            row = (sequence_row if view == "sequences" else dba_sequence_row)(sequence, drawn)
+            made.append(tuple(row[name] for name in _COLUMNS[view]))
+        return made
 
     async def refresh(self, text: str) -> str:
         """Ask all elements of the map what their V$ views show; a warning, or "".

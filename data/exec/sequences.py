@@ -70,6 +70,15 @@ class Sequences:
             )
         return value
 
+    def drawn(self, sequence: Sequence) -> tuple[int | None, int | None]:
+        """The last number given out here, and the last one of this instance's batch."""
+        owned = self._ranges.get(sequence.id)
+        if owned is None:
+            return None, None
+        last = number_of(sequence, owned.following - sequence.increment)
+        end = owned.following + (owned.left - 1) * sequence.increment
+        return last, number_of(sequence, end)
+
     async def _refill(self, sequence: Sequence) -> None:
         batch = max(1, min(sequence.batch, STEPS_MAX // abs(sequence.increment)))
         first = await self._take(sequence, batch)

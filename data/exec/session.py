@@ -344,7 +344,7 @@ class Session:
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
         queries = self.space.catalog_queries
-        warning = await queries.refresh(plan.text)
+        warning = await queries.refresh(plan.text, self)
         if warning:
             running.sink.notice("WARNING", warning, "01000")
         rows = await queries.run(plan.text, values, self)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from data.access import profiles
 from data.access.privileges import (
     CREATE_SESSION,
+    MATERIALIZED_PRIVILEGES,
     SEQUENCE_PRIVILEGES,
     SYSTEM_PRIVILEGES,
     TABLE_PRIVILEGES,
@@ -255,6 +256,8 @@ def _grant_object(
         fitting = SEQUENCE_PRIVILEGES
     elif isinstance(relation, View):
         fitting = VIEW_PRIVILEGES
+    elif relation.materialized is not None:
+        fitting = MATERIALIZED_PRIVILEGES
     wanted = set(statement.privileges)
     if "ALL" in wanted:
         wanted = set(fitting)

@@ -61,8 +61,13 @@ ROWS = (
     Row("SQL-10", "Named and numbered parameters",
         WORKS, "`:name`, `?` and `$1`",
         "tests/unit/sql/test_semantics.py::test_named_parameters_are_numbered_by_name"),
-    Row("SQL-11", "Synonyms, views, profiles", TODO, ""),
-    Row("SQL-12", "Password profiles", TODO, ""),
+    Row("SQL-11", "Synonyms, views, profiles",
+        WORKS, "synonyms stand for names and grant nothing; views read with their owner's rights",
+        "tests/unit/sql/test_ddl_access.py::test_synonyms_resolve_and_do_not_grant"),
+    Row("SQL-12", "Password profiles",
+        WORKS, "all seven limits, ALTER and DROP PROFILE; enforced over all data instances",
+        "tests/integration/access/test_logins.py::"
+        "test_an_account_locks_on_all_elements_and_is_unlocked"),
     Row("SQL-13", "DUAL", TODO, ""),
     Row("SQL-14", "Limits of names, columns, indexes",
         DIFFERS, "names have up to 63 bytes; 1,000 columns; 32 columns of an index",
@@ -147,16 +152,47 @@ ROWS = (
     Row("IDX-19", "EXPLAIN", TODO, ""),
     Row("IDX-20", "Statistics", TODO, ""),
     # -- SEC
-    Row("SEC-01", "CREATE, ALTER, DROP USER", TODO, ""),
-    Row("SEC-02", "Who may make users", TODO, ""),
-    Row("SEC-03", "System privileges", TODO, ""),
-    Row("SEC-04", "Object privileges", TODO, ""),
-    Row("SEC-05", "Hierarchy of privileges, PUBLIC", TODO, ""),
-    Row("SEC-06", "An owner keeps all on his objects", TODO, ""),
-    Row("SEC-07", "The usual application user", TODO, ""),
-    Row("SEC-08", "Views of privileges", TODO, ""),
-    Row("SEC-09", "A schema for each user", TODO, ""),
-    Row("SEC-10", "Passwords", TODO, ""),
+    Row("SEC-01", "CREATE, ALTER, DROP USER",
+        WORKS, "also EXTERNALLY, PROFILE, ACCOUNT, PASSWORD EXPIRE; DROP ... CASCADE besides; "
+        "names up to 63 bytes",
+        "tests/integration/access/test_logins.py::"
+        "test_accounts_and_passwords_are_locked_and_expire"),
+    Row("SEC-02", "Who may make users",
+        WORKS, "the instance administrator over the local socket, and ADMIN",
+        "tests/unit/sql/test_ddl_access.py::test_each_gate_opens_for_its_privilege"),
+    Row("SEC-03", "System privileges",
+        WORKS, "TimesTen's list; each gate is tested; those of cache groups and PL/SQL are "
+        "known and of no use",
+        "tests/unit/sql/test_ddl_access.py::test_each_gate_opens_for_its_privilege"),
+    Row("SEC-04", "Object privileges",
+        WORKS, "SELECT, INSERT, UPDATE, DELETE, REFERENCES, INDEX, and ALTER besides",
+        "tests/integration/access/test_privileges.py::"
+        "test_a_statement_needs_its_privilege_and_loses_it_again"),
+    Row("SEC-05", "Hierarchy of privileges, PUBLIC",
+        WORKS, "ADMIN contains all, ANY the object level; PUBLIC may be granted all but "
+        "ADMIN; no roles",
+        "tests/integration/access/test_privileges.py::test_any_privileges_and_admin"),
+    Row("SEC-06", "An owner keeps all on his objects",
+        WORKS, "REVOKE from the owner has no effect",
+        "tests/unit/sql/test_ddl_access.py::test_the_owner_keeps_all"),
+    Row("SEC-07", "The usual application user",
+        WORKS, "`CREATE PROCEDURE` is granted without there being any",
+        "tests/integration/access/test_privileges.py::"
+        "test_a_plan_of_the_owner_is_not_lent_to_others"),
+    Row("SEC-08", "Views of privileges",
+        WORKS, "`USER_`, `DBA_SYS_PRIVS`, `USER_`, `ALL_`, `DBA_TAB_PRIVS`, `USERS`, "
+        "`DBA_PROFILES`",
+        "tests/integration/access/test_system_views.py::"
+        "test_grants_and_users_are_shown_as_they_are"),
+    Row("SEC-09", "A schema for each user",
+        WORKS, "made and dropped with the user; `SET SCHEMA` changes names, not rights",
+        "tests/integration/access/test_privileges.py::"
+        "test_a_plan_of_the_owner_is_not_lent_to_others"),
+    Row("SEC-10", "Passwords",
+        DIFFERS, "SCRAM-SHA-256 verifiers; PostgreSQL's clients ask for it or take it from a "
+        "passfile, there is no wallet",
+        "tests/integration/access/test_privileges.py::"
+        "test_no_password_is_kept_with_the_statements"),
     Row("SEC-11", "TLS of clients",
         WORKS, "server certificates of the grid, an archive for clients (docs/operations.md)",
         "tests/cluster/test_encrypted_grid.py::test_psycopg_and_psql_check_the_server_by_name"),
@@ -166,17 +202,51 @@ ROWS = (
     Row("SEC-13", "Data at rest", TODO, ""),
     Row("SEC-14", "Audit", TODO, ""),
     # -- SYS
-    Row("SYS-01", "V$ and GV$ views", TODO, ""),
-    Row("SYS-02", "V$DISTRIBUTION_CURRENT", TODO, ""),
-    Row("SYS-03", "V$DISTRIBUTION_MAP", TODO, ""),
-    Row("SYS-04", "V$DISTRIBUTION_VERSION", TODO, ""),
-    Row("SYS-05", "V$DISTRIBUTION_STATE", TODO, ""),
-    Row("SYS-06", "V$GRIDSTATS", TODO, ""),
-    Row("SYS-07", "V$XACT_ID", TODO, ""),
-    Row("SYS-08", "V$ twins of built-in procedures", TODO, ""),
-    Row("SYS-09", "SYS.MONITOR, SYS.SYSTEMSTATS", TODO, ""),
-    Row("SYS-10", "SYS catalog, ALL_, DBA_, USER_ views", TODO, ""),
-    Row("SYS-11", "System tables are read-only", TODO, ""),
-    Row("SYS-12", "The management's own tables", TODO, ""),
+    Row("SYS-01", "V$ and GV$ views",
+        WORKS, "of the connected element; of all, with ELEMENTID",
+        "tests/integration/access/test_system_views.py::test_gv_views_tell_of_all_elements"),
+    Row("SYS-02", "V$DISTRIBUTION_CURRENT",
+        WORKS, "with the addresses a routing client needs; for everybody",
+        "tests/integration/access/test_system_views.py::"
+        "test_the_distribution_as_a_routing_client_asks_for_it"),
+    Row("SYS-03", "V$DISTRIBUTION_MAP",
+        DIFFERS, "STATUS says current, previous, next; with the buckets of each",
+        "tests/integration/access/test_system_views.py::"
+        "test_the_distribution_as_a_routing_client_asks_for_it"),
+    Row("SYS-04", "V$DISTRIBUTION_VERSION",
+        WORKS, "counts up with each change of the map",
+        "tests/integration/access/test_system_views.py::"
+        "test_the_distribution_as_a_routing_client_asks_for_it"),
+    Row("SYS-05", "V$DISTRIBUTION_STATE",
+        DIFFERS, "Active, Recovering, Recovering LBCU, Down",
+        "tests/integration/access/test_system_views.py::"
+        "test_the_distribution_as_a_routing_client_asks_for_it"),
+    Row("SYS-06", "V$GRIDSTATS",
+        DIFFERS, "name and value: the map, epochs, replication; our own names",
+        "tests/integration/access/test_system_views.py::"
+        "test_every_view_can_be_read_and_the_restricted_ones_not_by_all"),
+    Row("SYS-07", "V$XACT_ID",
+        WORKS, "element, connection, counter",
+        "tests/integration/exec/test_transaction_views.py::test_open_and_waiting"),
+    Row("SYS-08", "V$ twins of built-in procedures",
+        DIFFERS, "CONFIGURATION (`TTGrid` = 1) and most others with what is known here; the "
+        "rest is NULL",
+        "tests/integration/access/test_system_views.py::test_values_are_real_and_move"),
+    Row("SYS-09", "SYS.MONITOR, SYS.SYSTEMSTATS",
+        DIFFERS, "space, connections, checkpoints, lock waits, plans; what nobody counts is "
+        "NULL; names of SYSTEMSTATS are ours",
+        "tests/integration/access/test_system_views.py::test_values_are_real_and_move"),
+    Row("SYS-10", "SYS catalog, ALL_, DBA_, USER_ views",
+        WORKS, "each user sees what it has a privilege on; sequences with their batches; "
+        "PL/SQL's are empty",
+        "tests/integration/access/test_system_views.py::"
+        "test_users_see_what_they_have_a_privilege_on"),
+    Row("SYS-11", "System tables are read-only",
+        WORKS, "`42501`",
+        "tests/integration/access/test_system_views.py::test_system_views_are_read_only"),
+    Row("SYS-12", "The management's own tables",
+        REFUSED, "they are no part of a database: `42P01`",
+        "tests/integration/access/test_system_views.py::"
+        "test_tables_of_the_management_are_not_here"),
 )
 # fmt: on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -162,20 +161,31 @@ async def test_accounts_and_passwords_are_locked_and_expire(
         await log_in(grid, 1)
 
 
-async def test_an_external_user_is_who_the_system_says(
-    grid: MemoryGrid, admin: asyncpg.Connection
-) -> None:
-    """The administrator's own name is taken; so the test is that others get no further."""
-    await admin.execute("CREATE PROFILE p LIMIT")
-    await admin.execute("ALTER USER bob IDENTIFIED EXTERNALLY")
-    with pytest.raises(WRONG):
-        await log_in(grid, 0, "")
-    with pytest.raises((WRONG, asyncpg.InterfaceError)):
-        await asyncpg.connect(
-            host=str(grid.nodes[0].home / "info"),
-            port=grid.nodes[0].settings.cs_port,
-            user="bob",
-            password="bob",
-            database=DATABASE,
-        )
-    assert getpass.getuser() != "bob"
+@pytest.mark.asyncio(loop_scope="function")
+async def test_users_locks_and_profiles_outlive_a_restart(tmp_path: Path) -> None:
+    grid = MemoryGrid(tmp_path, k=2, sets=1, session_timeout_s=5.0)
+    await grid.start()
+    try:
+        admin = await grid.connect_admin(0)
+        for text in (
+            "CREATE USER bob IDENTIFIED BY 'bob' ACCOUNT LOCK",
+            "GRANT CREATE SESSION TO bob, PUBLIC",
+            "CREATE PROFILE p LIMIT FAILED_LOGIN_ATTEMPTS 3",
+            "ALTER USER bob PROFILE p",
+        ):
+            await admin.execute(text)
+        await grid.stop_node(grid.nodes[1])
+        await grid.start_node(grid.nodes[1])
+        await grid.ready(grid.nodes[1])
+        with pytest.raises(LOCKED, match="locked"):
+            await log_in(grid, 1)
+        await admin.execute("ALTER USER bob ACCOUNT UNLOCK")
+        await admin.execute("REVOKE CREATE SESSION FROM bob")
+        await fits(grid, 1)
+        there = await grid.connect_admin(1)
+        row = await there.fetchrow("SELECT * FROM dba_users WHERE username = 'BOB'")
+        assert (row["profile"], row["account_status"]) == ("P", "OPEN")
+        await there.close()
+        await admin.close()
+    finally:
+        await grid.stop()

@@ -114,6 +114,42 @@ async def test_gv_views_tell_of_all_elements(clients: Clients) -> None:
         assert {row[0] for row in mine} == {2}, name
 
 
+async def test_the_distribution_as_a_routing_client_asks_for_it(clients: Clients) -> None:
+    """The query of TimesTen's sample TPTBM, as an ordinary user."""
+    rows = await clients.bob.fetch(
+        "SELECT hostexternaladdress, serverport, mappedelementid, repset, dataspace"
+        " FROM sys.v$distribution_current ORDER BY repset, dataspace"
+    )
+    nodes = {node.spec.element: node for node in clients.grid.nodes}
+    assert [(row[2], row[3], row[4]) for row in rows] == [
+        (1, 1, 1),
+        (2, 1, 2),
+        (3, 2, 1),
+        (4, 2, 2),
+    ]
+    assert [row[1] for row in rows] == [nodes[row[2]].settings.cs_port for row in rows]
+    assert {row[0] for row in rows} == {"127.0.0.1"}
+    for text, expected in (
+        ("SELECT ptversion, elementid FROM v$distribution_version", {(1, 2)}),
+        ("SELECT ptversion, elementid FROM gv$distribution_version", {(1, n) for n in nodes}),
+        (
+            "SELECT stateelementid, state FROM gv$distribution_state WHERE elementid = 3",
+            {(number, "Active") for number in nodes},
+        ),
+        (
+            "SELECT mappedelementid, status, buckets FROM v$distribution_map",
+            {(number, "current", 2048) for number in nodes},
+        ),
+    ):
+        assert {tuple(row) for row in await clients.bob.fetch(text)} == expected, text
+
+
+async def test_tables_of_the_management_are_not_here(clients: Clients) -> None:
+    for text in ("SELECT * FROM ttgridadmin.hosts", "SELECT * FROM sys.hosts"):
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await clients.admin.fetch(text)
+
+
 async def test_values_are_real_and_move(clients: Clients) -> None:
     bob, terry, admin = clients.bob, clients.terry, clients.admin
     text = "SELECT paramvalue FROM v$configuration WHERE paramname = 'TTGrid'"
@@ -149,6 +185,27 @@ async def test_values_are_real_and_move(clients: Clients) -> None:
     holds = await bob.fetch("SELECT holdlfo, type FROM v$log_holds")
     assert holds[0]["type"] == "Log"
     await terry.execute("DROP TABLE filled")
+
+
+async def test_how_far_sequences_are(clients: Clients) -> None:
+    terry = clients.terry
+    await terry.execute("CREATE SEQUENCE counted START WITH 5 INCREMENT BY 2 CACHE 5 BATCH 10")
+    text = (
+        "SELECT lastnumber, lastbatchnumber, globallastbatchnumber FROM sys.sequences"
+        " WHERE name = 'COUNTED'"
+    )
+    assert tuple(await terry.fetchrow(text)) == (None, None, None)
+    for number in (5, 7):
+        assert await terry.fetchval("SELECT counted.NEXTVAL FROM dual") == number
+    assert tuple(await terry.fetchrow(text)) == (7, 23, 23)
+    other = await clients.grid.connect(2)
+    assert await other.fetchval("SELECT counted.NEXTVAL FROM dual") == 25
+    assert tuple(await other.fetchrow(text)) == (25, 43, 43)
+    assert tuple(await terry.fetchrow(text)) == (7, 23, 43)
+    last = "SELECT last_number FROM user_sequences WHERE sequence_name = 'COUNTED'"
+    assert await terry.fetchval(last) == 43
+    await other.close()
+    await terry.execute("DROP SEQUENCE counted")
 
 
 async def test_checkpoints_are_told(clients: Clients) -> None:
