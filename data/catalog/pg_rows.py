@@ -80,7 +80,7 @@ def pg_rows(catalog: Catalog, databases: Sequence[str]) -> Rows:
     _databases(add, databases)
     owners = {user.name: user.id for user in catalog.users.values()}
     for user in catalog.users.values():
-        _user(add, user)
+        _user(add, catalog, user)
         if user.name != "SYS":
             add("pg_namespace", oid=user.id, nspname=shown(user.name), nspowner=user.id)
     for table in user_tables(catalog):
@@ -189,9 +189,10 @@ def _own_relations(add: Add) -> None:
         )
 
 
-def _user(add: Add, user: User) -> None:
+def _user(add: Add, catalog: Catalog, user: User) -> None:
     admin = user.admin or "ADMIN" in user.privileges
-    login = int(bool(user.verifier) or admin)
+    may = catalog.has_system_privilege(user.name, "CREATE SESSION") and not user.locked
+    login = int(may and (admin or user.external or bool(user.verifier)))
     name = shown(user.name)
     role: dict[str, StorageValue] = {
         "oid": user.id,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 SERVER_VERSION = "15.8"
 SERVER_VERSION_NUM = "150008"
-VERSION_TEXT = f"PostgreSQL {SERVER_VERSION} (TenGrid 0.1.0)"
+RELEASE = "TenGrid 0.1.0"
+VERSION_TEXT = f"PostgreSQL {SERVER_VERSION} ({RELEASE})"
 
 
 class Setting(NamedTuple):

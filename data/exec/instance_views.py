@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from data.catalog.catalog import SYS
 from data.catalog.pg_schema import SYS_RELATIONS
-from data.catalog.settings import VERSION_TEXT
+from data.catalog.settings import RELEASE
 from data.catalog.sys_views import Drawn, dba_sequence_row, sequence_row, user_row
 from data.exec.sequences import number_of
 from data.sql.plan_types import QueryPlan
@@ -87,7 +87,7 @@ class InstanceViews:
             "v$gridstats": lambda: self._numbers(self._grid_statistics()),
             "v$configuration": self._configuration,
             "v$db_config": self._db_config,
-            "v$version": lambda: [("ttVersion", VERSION_TEXT, self._element)],
+            "v$version": lambda: [("ttVersion", RELEASE, self._element)],
             "v$host_name": lambda: [(socket.gethostname(), self._element)],
             "v$datastore_status": self._datastore_status,
             "v$sql_cmd_cache": self._commands,

@@ -17,6 +17,7 @@ from data.access.logins import FOR_EVER, LoginGuard
 from data.access.profiles import password_age
 from data.catalog.catalog import SYS
 from data.catalog.objects import User
+from data.sql.ddl_build import NAME_BYTES_MAX
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import GridError, LoginRefusedError
 from protocol.messages.logins import LoginNews
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NEWS_AFTER_S = 0.1
 NAMES_PER_NEWS = 200  # more of them wait for the next news
+NAMES_WAITING_MAX = 2000  # those of users are never left out
 _DAY_S = 86_400
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,10 @@ class Logins:
 
     def failed(self, name: str) -> None:
         """A wrong password."""
+        if len(name) > NAME_BYTES_MAX or (
+            len(self._failed) >= NAMES_WAITING_MAX and self._space.catalog.user(name) is None
+        ):
+            return  # nobody's, and more than there is time to tell of
         self._count(name, 1)
         self._failed[name] = self._failed.get(name, 0) + 1
         self._tell_soon()

@@ -272,6 +272,7 @@ class Dml:
             return None
         if clause.args.get("into"):
             raise refuse("RETURNING … INTO outside PL/SQL")
+        self.statement.check_privilege(table, "SELECT")  # it shows what is in the table
         source = table_source(self.statement, table, alias)
         scope = Scope(sources=[source])
         select = exp.select(*[e.copy() for e in clause.expressions])
@@ -327,6 +328,7 @@ class Dml:
     def _conflict_update(
         self, table: Table, alias: str, clause: Any, ids: tuple[int, ...]
     ) -> OnConflict:
+        self.statement.check_privilege(table, "UPDATE")
         old = table_source(self.statement, table, alias)
         new = table_source(self.statement, table, "EXCLUDED")
         both = Scope(sources=[old, new])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.access.privileges import ADMIN
 from data.catalog.catalog import Relation
 from protocol.errors import PrivilegeError
 
@@ -16,9 +17,10 @@ def lacks(
 ) -> PrivilegeError:
     """TimesTen's words: error 15100, user X lacks privilege Y."""
     if relation is None:
+        grant = f"GRANT {privilege} TO {user}"
         return PrivilegeError(
             f"user {user} lacks privilege {privilege}{' to ' if used_for else ''}{used_for}",
-            hint=f"A user with ADMIN can GRANT {privilege} TO {user}.",
+            hint=f"A user with ADMIN can {'do it' if privilege == ADMIN else grant}.",
             position=position,
         )
     name = f"{relation.schema}.{relation.name}"

@@ -525,6 +525,7 @@ class WalKeeper:
         if pages < self._pages:  # SQLite started the WAL over
             self._next_at = self._pages_checkpoint
             self._help_at = self._pages_max
+            self._folded = 0
         self._pages = pages
         if pages >= self._next_at and not self._running.is_set():
             self._running.set()
@@ -559,9 +560,8 @@ class WalKeeper:
                     self._file, cache_bytes=1 << 20, mmap_bytes=0, read_only=False
                 )
             _, folded = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            before = self._folded if folded >= self._folded else 0  # the WAL was started over
-            self._folded = max(0, folded)
-            self.checkpoints.ended(start_us, self._folded - before)
+            before, self._folded = self._folded, max(folded, 0)
+            self.checkpoints.ended(start_us, max(0, folded - before))
         except (apsw.Error, GridError):  # e.g. disk full: commits will say so
             self.checkpoints.ended(start_us, 0, failed=True)
         finally:

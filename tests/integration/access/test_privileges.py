@@ -169,6 +169,37 @@ async def test_rows_are_locked_by_those_who_may_update_them(clients: Clients) ->
     await terry.execute("REVOKE ALL ON items FROM bob, PUBLIC")
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "more"),
+    [
+        (
+            "INSERT INTO terry.items VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n",
+            "INSERT",
+            "UPDATE",
+        ),
+        ("INSERT INTO terry.items VALUES (100, 1) RETURNING n", "INSERT", "SELECT"),
+        ("UPDATE terry.items SET n = n WHERE id = 1 RETURNING n", "UPDATE", "SELECT"),
+        ("DELETE FROM terry.items WHERE id = 100 RETURNING n", "DELETE", "SELECT"),
+        (
+            "MERGE INTO terry.items t USING (SELECT 1 AS i FROM dual) s ON (t.id = s.i)"
+            " WHEN MATCHED THEN UPDATE SET n = t.n",
+            "SELECT",
+            "UPDATE",
+        ),
+    ],
+)
+async def test_a_statement_that_does_two_things_needs_both(
+    clients: Clients, text: str, first: str, more: str
+) -> None:
+    await clients.terry.execute(f"GRANT {first} ON items TO bob")
+    with pytest.raises(DENIED, match=f"lacks privilege {more} on"):
+        await clients.bob.execute(text)
+    await clients.terry.execute(f"GRANT {more} ON items TO bob")
+    await clients.bob.execute(text)
+    await clients.terry.execute("REVOKE ALL ON items FROM bob")
+    await clients.terry.execute("DELETE FROM items WHERE id >= 100")
+
+
 async def test_copy_needs_what_select_and_insert_need(clients: Clients) -> None:
     bob, terry = clients.bob, clients.terry
     for text in ("COPY terry.items TO STDOUT", "COPY terry.items FROM STDIN"):
