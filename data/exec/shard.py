@@ -18,7 +18,7 @@ from data.exec.epochs import EpochKeeper
 from data.exec.recovery import Recovery
 from data.exec.snapshots import Snapshots
 from data.storage.element import Element, HeldSnapshot
-from data.storage.own import OwnPiece, OwnView, part_at
+from data.storage.own import OwnView
 from data.txn.lead import LeadWriter
 from data.txn.ports import Reply
 from data.txn.workspace import OwnChanges
@@ -242,9 +242,7 @@ class Shard:
             view.renew()
             seen = self._view(message.back_ms)
             self._check_read(message)
-            pieces: list[OwnPiece] = [(p.length, part_at(p.lsn)) for p in changes.parts]
-            pieces.append((len(changes.changes), lambda _: changes.changes))
-            await view.lay_pieces(pieces)
+            await view.lay_pieces(changes.pieces())
             cursor = _Cursor(view.scan(message.sql, message.params), message.encoding, owner)
             data, count, more = await self._batch(cursor)
             if not self._lease.lead_ok():

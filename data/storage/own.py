@@ -132,6 +132,19 @@ class OwnView(HeldSnapshot):
         gone.clear()
         fresh.clear()
 
+    async def own_rows(self, table: str, keys: Sequence[StorageRow]) -> list[StorageRow]:
+        """Of the rows with these keys, those that the transaction made or changed. Full rows."""
+        rows: list[StorageRow] = await self.on_thread(self._own_rows, table, keys)
+        return rows
+
+    def _own_rows(self, table: str, keys: Sequence[StorageRow]) -> list[StorageRow]:
+        if table not in self._laid:
+            return []
+        texts = self._tables[table]
+        where = " AND ".join(f"{quoted(texts.columns[at])} = ?" for at in texts.key)
+        sql = f"SELECT * FROM temp.{quoted('_new ' + table)} WHERE {where}"
+        return self._snapshot.connection.executemany(sql, keys).fetchall()
+
     # -- reads -------------------------------------------------------------------------------------
     def scan(self, sql: str, params: Params = ()) -> OwnScan:
         """A query of any length; one at a time."""

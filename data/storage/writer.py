@@ -283,6 +283,24 @@ class BatchWriter(LaterEffects):
             self._done.append(captured)
         return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
 
+    def put_rows(self, table: str, rows: Sequence[StorageRow]) -> None:
+        """Have these full rows under their keys, whatever is there. For what is not to last."""
+        self._need_batch()
+        self._open_reserve()
+        texts = self._tables[table]
+        where = " AND ".join(f"{quoted(texts.columns[at])} = ?" for at in texts.key)
+        keys = [tuple([row[at] for at in texts.key]) for row in rows]
+
+        def work() -> None:
+            self._cursor.executemany(f"DELETE FROM {quoted(table)} WHERE {where}", keys)
+            self._cursor.executemany(texts.insert, rows)
+
+        try:
+            work()
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        self._done.append(work)
+
     def run_spooled(self, sql: str, params: Params, spool: Spool) -> int:
         """`run` for very many rows: its changes go to the spool. Returns how many there were."""
         self._need_batch()

@@ -484,8 +484,7 @@ class LeadWriter(Deciding):
             workspace.used_s = boottime_s()
             if is_large(workspace):
                 if not self._wait_until_small(workspace, work, reply):
-                    parts, changes = tuple(workspace.parts), tuple(workspace.changes)
-                    own(OwnChanges(parts, changes, workspace.cuts))
+                    own(workspace.own_changes())
                 return
             if self._reads_later(sql, work, reply):
                 return

@@ -7,8 +7,10 @@ any more (as READ COMMITTED of PostgreSQL does it, "EvalPlanQual" in its executo
 are locked slice by slice; a slice that meets a lock is undone and waits, those before it stay.
 What is changed goes to the log between slices (data/txn/parts.py).
 
-Only for statements whose rows have nothing to do with each other (`RunSql.keyed`), on tables that
-the transaction has not written before: all that a slice must see is committed.
+Only for statements whose rows have nothing to do with each other (`RunSql.keyed`). If the
+transaction has written the table before, its rows are found in what is committed with its changes
+laid over (data/storage/own.py), and a slice begins with what the transaction made of its rows. Not
+if the table has several unique keys: those rows might be in the way of others' that it changed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ import structlog
 from msgspec.structs import replace
 
 from data.storage.changes import RowChange
+from data.storage.held import HeldScan
 from data.storage.spool import PieceFile
+from data.storage.sqlite import Scan
 from data.txn.batches import Failing, Slices
 from data.txn.facts import is_row_of
 from data.txn.later import LaterCommits
@@ -58,10 +62,13 @@ class SlicedRun:
     step: RunSql
     keyed: Keyed
     workspace: Workspace
+    table: str  # in SQLite
     before: int  # changes of the transaction before it
     ends: Reply  # its failures
     reply: Reply | None = None  # None: the coordinator was told that it still runs, and asks again
+    own: bool = False  # the transaction has written the table before
     keys: PieceFile | None = None  # of its rows, when they are found
+    rows: PieceFile | None = None  # for each piece of keys what the transaction has made of them
     at: int = 0  # the slice that is next
     count: int = 0  # rows changed
     until_s: float = 0.0  # end of the wait for a lock that is on
@@ -93,7 +100,12 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             return False
         if self._element.is_short(step.sql, step.params):
             return False
-        return self.locks.mode_of(message.txn, (step.table_id,)) not in _WRITTEN
+        if not self._has_written(message.txn, step.table_id):
+            return True
+        return len(runner.facts_of(step.table_id).unique_keys) == 1
+
+    def _has_written(self, txn: TxnId, table_id: int) -> bool:
+        return self.locks.mode_of(txn, (table_id,)) in _WRITTEN
 
     def _run_sliced(self, message: RunStatement, workspace: Workspace, reply: Reply) -> None:
         step = message.steps[0]
@@ -104,10 +116,19 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             self._statement_failed(txn)
             raise workspace_lost(txn)
         ends = Failing(lambda error: self._sliced_failed(run, error or workspace_lost(txn)))
-        run = SlicedRun(message, step, step.keyed, workspace, workspace.rows, ends)
+        table = self._runner(message.schema).facts_of(step.table_id).name
+        run = SlicedRun(message, step, step.keyed, workspace, table, workspace.rows, ends)
         self._sliced[txn] = run
         self._attach(run, reply)
-        self._begin_sliced(run)
+        run.own = self._has_written(txn, step.table_id)
+        if not (run.own and self._wait_until_small(workspace, lambda: self._begin(run), ends)):
+            self._begin_sliced(run)
+
+    def _begin(self, run: SlicedRun) -> None:
+        if self._batch:
+            self._after_batch(lambda: self._begin(run), run.ends)
+        else:
+            self._begin_sliced(run)
 
     def _begin_sliced(self, run: SlicedRun) -> None:
         """Lock the table as a writer of rows does: it stays as it is. Then find the rows."""
@@ -128,21 +149,14 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
         run.finding.add_done_callback(self._finding.discard)
 
     async def _find(self, run: SlicedRun) -> None:
-        message, find = run.message, run.keyed.find
+        find = run.keyed.find
         try:
-            snapshot = await self._element.snapshot()
-            if message.back_ms:  # nothing has run since it was opened
-                ran_ms = int((boottime_s() - run.workspace.used_s) * 1000)
-                run.view = self.view(message.back_ms + message.lock_wait_ms + ran_ms)
-            scan = snapshot.scan(find.sql, find.params, owned=True)
-            try:
-                run.keys = PieceFile(self._element.path)
-                while not scan.ended:
-                    rows = await scan.fetch(SLICE)
-                    if rows:
-                        run.keys.put(_encode(rows), len(rows))
-            finally:
-                await scan.close()
+            if run.own:
+                await self._find_own(run)
+            else:
+                snapshot = await self._element.snapshot()
+                self._note_view(run)
+                await self._keep_keys(run, snapshot.scan(find.sql, find.params, owned=True))
         except GridError as error:
             self._sliced_failed(run, error)
         except Exception as error:
@@ -150,6 +164,39 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             self._sliced_failed(run, InternalError(f"{type(error).__name__}: {error}"))
         else:
             self._submit(lambda: self._next_slice(run), run.ends)
+
+    def _note_view(self, run: SlicedRun) -> None:
+        """The state in which its rows are looked for was opened, and nothing has run since."""
+        message = run.message
+        if message.back_ms:
+            ran_ms = int((boottime_s() - run.workspace.used_s) * 1000)
+            run.view = self.view(message.back_ms + message.lock_wait_ms + ran_ms)
+
+    async def _keep_keys(self, run: SlicedRun, scan: Scan | HeldScan) -> None:
+        try:
+            run.keys = PieceFile(self._element.path)
+            while not scan.ended:
+                rows = await scan.fetch(SLICE)
+                if rows:
+                    run.keys.put(_encode(rows), len(rows))
+        finally:
+            await scan.close()
+
+    async def _find_own(self, run: SlicedRun) -> None:
+        own, find = run.workspace.own_changes(), run.keyed.find
+        view = await self._element.own_view(own.cuts)
+        try:
+            view.renew()
+            self._note_view(run)
+            await view.lay_pieces(own.pieces())
+            await self._keep_keys(run, view.scan(find.sql, find.params))
+            assert run.keys is not None
+            run.rows = PieceFile(self._element.path)
+            for number in range(len(run.keys)):
+                rows = await view.own_rows(run.table, _decode(run.keys.piece(number)))
+                run.rows.put(_encode(rows), len(rows))
+        finally:
+            await view.close()
 
     def _has_found(self, txn: TxnId) -> bool:
         return txn in self._sliced
@@ -177,8 +224,11 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
         element, workspace, txn = self._element, run.workspace, run.message.txn
         runner = self._runner(element.schema_version)  # its own table is locked against DDL
         step, sql = run.step, run.keyed.sql
+        own = _decode(run.rows.piece(run.at)) if run.rows is not None else []
 
         def work() -> tuple[list[RowChange], list[Lock]]:
+            if own:
+                element.put_rows(run.table, own)
             changes = element.run_by_key(sql, step.params, keys).changes
             return changes, runner.row_locks(changes)
 

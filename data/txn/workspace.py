@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
+from data.storage.own import OwnPiece, part_at
 from protocol.errors import GridError
 from protocol.ids import TxnId
 from protocol.messages.sql import Ran
@@ -35,6 +36,11 @@ class OwnChanges(NamedTuple):
     parts: tuple[Part, ...]
     changes: tuple[RowChange, ...]  # after those
     cuts: int  # how often it has gone back
+
+    def pieces(self) -> list[OwnPiece]:
+        """For OwnView.lay_pieces."""
+        made: list[OwnPiece] = [(part.length, part_at(part.lsn)) for part in self.parts]
+        return [*made, (len(self.changes), lambda _: self.changes)]
 
 
 @dataclass(slots=True)
@@ -69,6 +75,11 @@ class Workspace:
     anchor_decides: bool = False  # the log went back to an epoch since: its coordinator is too late
     adds: bool = False  # some of the changes are to tables that its DDL makes: never brought in
     whole: set[int] = field(default_factory=set)  # tables it has locked: their rows need no locks
+
+    def own_changes(self) -> OwnChanges:
+        """Everything so far; nothing may be on its way to the log."""
+        assert not self.queue
+        return OwnChanges(tuple(self.parts), tuple(self.changes), self.cuts)
 
     def __post_init__(self) -> None:
         self.used_s = self.used_s or self.started_s

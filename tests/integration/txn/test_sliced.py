@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from data.catalog.objects import Column, Distribution, Index, Table
 from data.storage.entry import EntryKind
+from data.txn.facts import UniqueKey
 from data.txn.manager import TransactionManager
 from protocol.errors import (
     DeadlockError,
@@ -423,17 +425,47 @@ async def test_locks_of_few_rows_outlive_the_lead_with_their_prepare(lead: Lead)
     await lead.run(txn(2), 1, update(8, 1), commit=True, wait_ms=0)
 
 
-async def test_a_table_that_was_written_before_is_done_in_one_go(
+async def test_what_was_written_before_is_found_and_changed_again(
     lead: Lead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the transaction did itself is not in the committed state."""
+    """What the transaction did itself is not in the committed state; others commit in between."""
     await fill(lead)
+    others: list[asyncio.Future[Ran]] = []
+
+    def other() -> None:
+        others.append(lead.run(txn(50), 1, insert((2000, 5)), commit=True))
+
+    seen = at_slice(lead, 3, monkeypatch, other)
+    await lead.run(txn(1), 1, insert((1000, 1), (1001, 1)))
+    await lead.run(txn(1), 2, update(7, 700))
+    await lead.run(txn(1), 3, RunSql(T, 'DELETE FROM "U.T" WHERE ID = ?1', (1001,)))
+    await lead.run(txn(1), 4, RunSql(T, 'DELETE FROM "U.T" WHERE ID = ?1', (8,)))
+    assert (await lead.run(txn(1), 5, add_all(1))).counts == (N,)
+    assert len(seen) == N // SLICE
+    assert (await others[0]).counts == (1,)
+    ran = await lead.run(txn(1), 6, sliced('UPDATE "U.T" SET V = -V', "V > ?1", 600))
+    assert ran.counts == (1,)
+    assert (await lead.run(txn(1), 7, sliced('DELETE FROM "U.T"', "V < 10"))).counts == (10,)
+    await lead.commit(txn(1), 7)
+    expected = {n: n + 1 for n in range(9, N)}
+    assert dict(lead.rows()) == expected
+
+
+async def test_a_table_with_several_unique_keys_that_was_written_before_is_done_in_one_go(
+    lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other key of a row may be one that the transaction took from a row of another slice."""
+    unique = Index(T + 2, "U_V", ("V",), unique=True, primary=False, constraint=True)
+    await fill(lead)
+    runner = lead.writer._runner(lead.element.schema_version)
+    facts = runner.facts_of(T)
+    more = (*facts.unique_keys, UniqueKey(unique.id, (1,)))
+    monkeypatch.setitem(runner._facts._by_id, T, replace(facts, unique_keys=more))
     seen = at_slice(lead, 99, monkeypatch, lambda: None)
-    await lead.run(txn(1), 1, insert((1000, 1)))
-    assert (await lead.run(txn(1), 2, add_all(1))).counts == (N + 1,)
+    await lead.run(txn(1), 1, insert((1000, 1000)))
+    step = sliced('UPDATE "U.T" SET V = V + 0')
+    assert (await lead.run(txn(1), 2, step)).counts == (N + 1,)
     assert not seen
-    await lead.commit(txn(1), 2)
-    assert (1000, 2) in lead.rows()
 
 
 async def test_ddl_elsewhere_does_not_end_it(lead: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
