@@ -107,33 +107,44 @@ class Merger:
     async def _some(self, rows: list[StorageRow], written: Written) -> None:
         """Deletes first, then updates, then inserts."""
         gone: list[StorageRow] = []
-        updated: dict[int, list[tuple[StorageRow, StorageRow]]] = {}
+        updated: dict[int, list[StorageRow]] = {}
         new: list[StorageRow] = []
         for row in rows:
             number = int(row[self._width] or 0) - 1
-            action, old = self._plan.actions[number], row[: self._width]
-            if action.kind == "insert":
-                new.append(await self._maker.make(action.row, self._values, row))
-            elif action.kind == "delete" or (action.delete_at >= 0 and row[action.delete_at]):
-                gone.append(old)
-            elif action.kind == "update":
-                updated.setdefault(number, []).append((old, self._updated(action, row)))
-        writer, table = self._writer, self._table
-        returned: list[StorageRow] = []
-        if gone:
-            await writer.delete_rows(table, gone)
-            returned += gone
-        for number, changes in sorted(updated.items()):
             action = self._plan.actions[number]
-            moves = action.moves_rows
-            returned += await writer.apply_changes(table, action.assigned, changes, moves=moves)
-        count = len(returned)
+            if action.kind == "insert":
+                new.append(row)
+            elif action.kind == "delete" or (action.delete_at >= 0 and row[action.delete_at]):
+                gone.append(row)
+            elif action.kind == "update":
+                updated.setdefault(number, []).append(row)
+        writer, table = self._writer, self._table
+        if gone:
+            old = [row[: self._width] for row in gone]
+            await writer.delete_rows(table, old)
+            self._note(written, old, gone)
+        for number, some in sorted(updated.items()):
+            action = self._plan.actions[number]
+            changes = [(row[: self._width], self._updated(action, row)) for row in some]
+            changed = await writer.apply_changes(
+                table, action.assigned, changes, moves=action.moves_rows
+            )
+            self._note(written, changed, some)
         if new:
-            inserted, full_rows = await writer.insert_rows(table, new)
-            count += inserted
-            returned += full_rows
-        written.count += count
-        written.rows += writer.returning(self._plan.returning, table, returned, self._values)
+            made = [
+                await self._maker.make(
+                    self._plan.actions[int(row[self._width] or 0) - 1].row, self._values, row
+                )
+                for row in new
+            ]
+            _, inserted = await writer.insert_rows(table, made)
+            self._note(written, inserted, new)
+
+    def _note(self, written: Written, full_rows: list[StorageRow], found: list[StorageRow]) -> None:
+        written.count += len(full_rows)
+        written.rows += self._writer.returning(
+            self._plan.returning, self._table, full_rows, self._values, found
+        )
 
     def _updated(self, action: MergeAction, row: StorageRow) -> StorageRow:
         new = list(row[: self._width])

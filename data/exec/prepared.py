@@ -186,7 +186,8 @@ def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None
     if wants_table_lock(statement.compiled.hints):
         return
     if isinstance(plan, QueryPlan):
-        if plan.final is None and plan.locking is None and not plan.firsts:
+        plain = plan.final is None and plan.locking is None
+        if plain and not plan.firsts and not plan.made:
             gather = plan.gathers[0]
             if gather.fragment.plain is not None:
                 statement.bucket = _bucket(gather.route)

@@ -49,14 +49,14 @@ class RowMaker:
 
     def __init__(
         self,
-        table: Table,
+        table: Table | None,
         specials: Specials,
         sequences: Sequences,
         sequence_of: Callable[[int], Sequence],
         scratch: Scratch,
         row_keys: RowKeys,
     ) -> None:
-        self._table = table
+        self._table = table  # None: rows of no table
         self._specials = specials
         self._sequences = sequences
         self._sequence_of = sequence_of
@@ -67,7 +67,8 @@ class RowMaker:
         self, sources: tuple[ValueSource, ...], values: Values, source_row: StorageRow = ()
     ) -> StorageRow:
         """One full row without its bucket (and with a row key first, if the table has one)."""
-        out: list[StorageValue] = [self._row_keys.next()] if self._table.row_key else []
+        keyed = self._table is not None and self._table.row_key
+        out: list[StorageValue] = [self._row_keys.next()] if keyed else []
         drawn: dict[int, int] = {}
         for source in sources:
             kind = type(source)
@@ -84,6 +85,12 @@ class RowMaker:
             else:
                 out.append(await self._odd(source, values, drawn, source_row))
         return tuple(out)
+
+    async def make_all(
+        self, sources: tuple[ValueSource, ...], values: Values, rows: list[StorageRow]
+    ) -> list[StorageRow]:
+        """Rows made of the rows of a query."""
+        return [await self.make(sources, values, row) for row in rows]
 
     async def _odd(
         self,

@@ -327,6 +327,8 @@ class Running:
         if isinstance(plan, QueryPlan):
             await draw_sequences(self.session, plan, specials)
             locked = [row async for batch in queries.batches(plan, self.values) for row in batch]
+            if plan.made:
+                locked = await self._maker(specials, None).make_all(plan.made, self.values, locked)
             return f"SELECT {len(locked)}", locked
         written: Written
         if isinstance(plan, InsertPlan):
@@ -336,7 +338,8 @@ class Running:
             maker = self._maker(specials, plan.table_id)
             written = await Merger(space, txn, queries, maker, plan, self.values).run()
         elif isinstance(plan, UpdatePlan):
-            written = await Writer(space, txn, queries, None).update(plan, self.values)
+            drawer = self._maker(specials, None) if plan.made else None
+            written = await Writer(space, txn, queries, drawer).update(plan, self.values)
         elif isinstance(plan, DeletePlan):
             written = await Writer(space, txn, queries, None).delete(plan, self.values)
         else:
@@ -344,10 +347,10 @@ class Running:
         rows = written.rows if self.prepared.columns is not None else []
         return tag_of(self.prepared.tag_kind, written.count), rows
 
-    def _maker(self, specials: Specials, table_id: int) -> RowMaker:
+    def _maker(self, specials: Specials, table_id: int | None) -> RowMaker:
         space = self.session.space
         return RowMaker(
-            space.catalog.table_by_id(table_id),
+            None if table_id is None else space.catalog.table_by_id(table_id),
             specials,
             space.sequences,
             space.sequence,
@@ -378,7 +381,8 @@ class Running:
         runner = self.queries(specials, txn)
         await lock_reads(runner, space.catalog, plan, self.values)
         encoder = self.encoder
-        if plan.final is None and encoder is not None and not self._quota and not plan.otherwise:
+        streams = plan.final is None and not plan.otherwise and not plan.made
+        if streams and encoder is not None and not self._quota:
             try:
                 await runner.prepare(plan, self.values)
                 key = encoders.key_of(encoder.types, encoder.formats)
@@ -391,8 +395,11 @@ class Running:
             finally:
                 runner.close()
         else:
+            maker = self._maker(specials, None) if plan.made else None
             async for batch in runner.batches(plan, self.values):
                 self.tell_missing(runner)
+                if maker is not None:
+                    batch = await maker.make_all(plan.made, self.values, batch)
                 await self._emit(batch)
         self.tell_missing(runner)
         return f"SELECT {self.emitted}"

@@ -30,7 +30,6 @@ from data.catalog.element_ddl import (
     global_index_table,
     has_bucket,
     key_columns,
-    key_positions,
     quoted,
     table_name,
 )
@@ -44,6 +43,7 @@ from data.exec.placement import HashRule, ParentRule, PlacementCache
 from data.exec.queries import QueryRunner, Target
 from data.exec.router import Router
 from data.exec.rows import RowMaker
+from data.exec.upserts import Upserts
 from data.sql.plan_types import (
     DeletePlan,
     InsertPlan,
@@ -84,7 +84,6 @@ from protocol.messages.sql import (
 from protocol.sqltypes import StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
-UPSERT_TRIES = 50  # for a row that others insert and delete all the time
 BYTES_PER_STEP = 2 * MIB
 ROWS_PER_STEP = 1000  # so that no message comes near the frame limit and others get their turn
 
@@ -121,11 +120,24 @@ class Writer:
         self, space: WriteSpace, txn: Transaction, queries: QueryRunner, maker: RowMaker | None
     ) -> None:
         self._space = space
-        self._txn = txn
-        self._queries = queries
+        self.txn = txn
+        self.queries = queries
         self._maker = maker
         self._schema = space.schema_version
-        self._places = queries.places
+        self.places = queries.places
+
+    @property
+    def manager(self) -> TransactionManager:
+        """The transactions of this instance."""
+        return self._space.manager
+
+    def hasher(self, table: Table) -> Callable[[Sequence[StorageValue]], int]:
+        """The bucket of a distribution key of `table`."""
+        return self._space.placement.hasher(table, table.distribution_key)
+
+    def evaluate(self, sql: str, params: Values) -> StorageRow:
+        """The row of a SELECT without tables."""
+        return self._space.expressions.query(sql, params)[0]
 
     def _table(self, table_id: int) -> Table:
         return self._space.catalog.table_by_id(table_id)
@@ -133,9 +145,9 @@ class Writer:
     async def run(self, rs: int, *steps: Step, back_ms: int = 0, snapshot: int = 0) -> Ran:
         if trace.listener is not None:
             trace.step("data/exec/writes.py")
-        return await self._space.manager.run(
-            self._txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot,
-            places=self._places,
+        return await self.manager.run(
+            self.txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot,
+            places=self.places,
         )  # fmt: skip
 
     # -- INSERT ------------------------------------------------------------------------------------
@@ -145,14 +157,14 @@ class Writer:
         table = self._table(plan.table_id)
         made: list[StorageRow] = []
         if plan.source is not None:
-            async for batch in self._queries.batches(plan.source, values):
+            async for batch in self.queries.batches(plan.source, values):
                 made += [await self._maker.make(plan.rows[0], values, row) for row in batch]
         else:
             made = [await self._maker.make(row, values) for row in plan.rows]
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
             if table.temporary:
                 raise NotSupportedError("ON CONFLICT DO UPDATE of a temporary table")
-            return await self._upsert(table, plan, made, values)
+            return await Upserts(self, table, plan, values).run(made)
         count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
         return Written(count, self.returning(plan.returning, table, rows, values))
 
@@ -171,7 +183,7 @@ class Writer:
             target = next((i for i in table.indexes if i.id in on_conflict.index_ids), None)
             if any(index.is_global and index.unique for index in table.indexes):
                 return await self._insert_new(table, made, target)
-        placed = await self._place(table, made)
+        placed = await self.place(table, made)
         inserted: Counter[StorageRow] = Counter()
         count = 0
         columns = target.columns if target is not None else ()
@@ -190,7 +202,7 @@ class Writer:
 
     @property
     def _temporary(self) -> TemporaryTables:
-        return self._queries.specials.facts.temporary
+        return self.queries.specials.facts.temporary
 
     async def _insert_placed(
         self,
@@ -219,13 +231,13 @@ class Writer:
         self, table: Table, made: Sequence[StorageRow], target: Index | None
     ) -> tuple[int, list[StorageRow]]:
         """Leave out rows whose key exists anywhere: halve the rows until none is in the way."""
-        mark = self._txn.mark()
+        mark = self.txn.mark()
         try:
-            placed = await self._place(table, made)
+            placed = await self.place(table, made)
             async for _ in self._insert_placed(table, placed):
                 pass
         except UniqueViolationError as error:
-            await self._space.manager.finish(self._space.manager.undo(self._txn, mark))
+            await self.manager.finish(self.manager.undo(self.txn, mark))
             if len(made) == 1:
                 if not await self._is_forgiven(table, made[0], target, error):
                     raise
@@ -249,19 +261,16 @@ class Writer:
         key = tuple([row[columns.index(c)] for c in entries.distribution_key])
         if None in key:
             return False
-        hasher = self._space.placement.hasher(entries, entries.distribution_key)
         where = " AND ".join(
             f"{quoted(c)} = ?{n}" for n, c in enumerate(entries.distribution_key, 1)
         )
         sql = f"SELECT 1 FROM {quoted(table_name(entries))} WHERE {where}"
-        ran = await self.run(self._places.buckets[hasher(key)], SelectRows(sql, key))
+        ran = await self.run(self.places.buckets[self.hasher(entries)(key)], SelectRows(sql, key))
         return bool(ran.rows)
 
-    async def _place(
-        self, table: Table, made: Sequence[StorageRow]
-    ) -> list[tuple[int, StorageRow]]:
+    async def place(self, table: Table, made: Sequence[StorageRow]) -> list[tuple[int, StorageRow]]:
         """Replica set and full row of each. Raises ForeignKeyError when a parent is missing."""
-        places = self._places
+        places = self.places
         rule = self._space.placement.rule(table)
         if rule is None:
             return [(_home_set(places), row) for row in made]
@@ -284,7 +293,7 @@ class Writer:
     ) -> dict[StorageRow, int]:
         """The bucket of each distinct parent key of the rows."""
         keys = dict.fromkeys(tuple([row[i] for i in rule.positions]) for row in made)
-        places = self._places
+        places = self.places
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for key in keys:
             if None in key:
@@ -312,12 +321,12 @@ class Writer:
         self, rs: int, rule: ParentRule, keys: list[StorageRow], found: dict[StorageRow, int]
     ) -> None:
         if len(keys) == 1:
-            rows = await self._queries.read_rows(Target(rs), rule.lookup_sql, keys[0], short=True)
+            rows = await self.queries.read_rows(Target(rs), rule.lookup_sql, keys[0], short=True)
             if rows:
                 found[keys[0]] = int(rows[0][0] or 0)
             return
         sql, params = _lookup_many(rule, keys)
-        for row in await self._queries.read_rows(Target(rs), sql, params, short=True):
+        for row in await self.queries.read_rows(Target(rs), sql, params, short=True):
             found[tuple(row[1:])] = int(row[0] or 0)
 
     # -- UPDATE and DELETE -------------------------------------------------------------------------
@@ -338,8 +347,10 @@ class Writer:
             returning = plan.returning
 
             async def delete(rows: list[StorageRow]) -> Written:
-                await self.delete_rows(table, rows)
-                return Written(len(rows), self.returning(returning, table, rows, values))
+                width = len(full_row_columns(table))
+                old = [row[:width] for row in rows]
+                await self.delete_rows(table, old)
+                return Written(len(rows), self.returning(returning, table, old, values, rows))
 
             return await self._change_found(table, plan.rows_query, values, delete)
         assert plan.fragment is not None
@@ -356,7 +367,7 @@ class Writer:
         sql = plan.fragment.sql
         if returning is not None:
             sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
-        snapshots = await self._queries.snapshots()
+        snapshots = await self.queries.snapshots()
         match: Match | None = None
         keyed: Keyed | None = None
         if snapshots is not None:
@@ -371,12 +382,12 @@ class Writer:
                 {rs: self.run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
             )
         else:
-            mark = self._txn.mark()
+            mark = self.txn.mark()
             try:
                 answers = await self._run_agreed(table, plan, values, step)
             except LargeStatementError:
-                manager = self._space.manager
-                await manager.finish(manager.undo(self._txn, mark))
+                manager = self.manager
+                await manager.finish(manager.undo(self.txn, mark))
                 return await self._run_by_key(table, plan, values, returning)
         effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
         await self._carry_out(effects)
@@ -398,12 +409,12 @@ class Writer:
         if returning is not None:
             sql += f" RETURNING {', '.join(quoted(c) for c in full_row_columns(table))}"
         params = self.bind(plan, values)
-        wrote = {rs for rs, enlisted in self._txn.participants.items() if enlisted.wrote}
+        wrote = {rs for rs, enlisted in self.txn.participants.items() if enlisted.wrote}
         written = Written()
         keys = FoundKeys()
         try:
-            home = only_set_of(table, _home_set(self._places))
-            await keys.find(self._space, self._queries, plan, values, home)
+            home = only_set_of(table, _home_set(self.places))
+            await keys.find(self._space, self.queries, plan, values, home)
             for some in keys.rounds():
                 steps = {
                     rs: RunKeyed(table.id, sql, params, rows, returning is not None, not wrote)
@@ -422,7 +433,7 @@ class Writer:
 
     def _match(self, table: Table, plan: UpdatePlan | DeletePlan, values: Values) -> Match:
         assert plan.match is not None
-        params = plan.match.bind(values, self._queries.specials)
+        params = plan.match.bind(values, self.queries.specials)
         return Match(plan.match.sql, params, key_columns(table))
 
     async def _sets_of(
@@ -430,22 +441,22 @@ class Writer:
     ) -> list[int]:
         """Where the fragment runs."""
         if table.distribution is Distribution.DUPLICATE:
-            return [_home_set(self._places)]
-        targets = await self._queries.targets_seen(plan.route, values)
-        return [t.rs or _home_set(self._places) for t in targets]
+            return [_home_set(self.places)]
+        targets = await self.queries.targets_seen(plan.route, values)
+        return [t.rs or _home_set(self.places) for t in targets]
 
     async def _run_agreed(
         self, table: Table, plan: UpdatePlan | DeletePlan, values: Values, step: Step
     ) -> dict[int, Ran]:
         """Run the fragment on states that show whole transactions only; if they did not, again."""
-        manager = self._space.manager
-        agreement = Agreement(self._queries.space.name, self._space.router)
+        manager = self.manager
+        agreement = Agreement(self.queries.space.name, self._space.router)
         point: ReadPoint | None = None
         while True:
-            mark = self._txn.mark()
-            point = self._queries.note_lookups(plan.route, point)
+            mark = self.txn.mark()
+            point = self.queries.note_lookups(plan.route, point)
             sets = await self._sets_of(table, plan, values)
-            self._queries.note_lookups(None)
+            self.queries.note_lookups(None)
             back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0
             sent_s = boottime_s()
             answers = await _gather({rs: self.run(rs, step, back_ms=back_ms) for rs in sets})
@@ -455,12 +466,12 @@ class Writer:
                     point.add(rs, Opened(rs, ran.view, sent_s, now_s))
             if not await agreement.missing(point):
                 return answers
-            await manager.finish(manager.undo(self._txn, mark))
+            await manager.finish(manager.undo(self.txn, mark))
 
     def bind(self, plan: UpdatePlan | DeletePlan, values: Values) -> Values:
         """The fragment's parameters."""
         assert plan.fragment is not None
-        return plan.fragment.bind(values, self._queries.specials)
+        return plan.fragment.bind(values, self.queries.specials)
 
     async def _change_found(
         self,
@@ -470,9 +481,9 @@ class Writer:
         change: Callable[[list[StorageRow]], Awaitable[Written]],
     ) -> Written:
         if table.temporary:  # nobody else changes its rows
-            return await change(await self._queries.all_rows(query, values))
-        found = FoundRows(self._txn, self._queries, table, query, values)
-        return await found.change(self._space.manager, change, self.set_of, self.run)
+            return await change(await self.queries.all_rows(query, values))
+        found = FoundRows(self.txn, self.queries, table, query, values)
+        return await found.change(self.manager, change, self.set_of, self.run)
 
     async def _update_rows(
         self, table: Table, plan: UpdatePlan, values: Values, rows: list[StorageRow]
@@ -483,12 +494,17 @@ class Writer:
         changes: list[tuple[StorageRow, StorageRow]] = []
         for row in rows:
             new = list(row[:width])
-            for at, value in zip(plan.assigned, row[width:], strict=True):
+            given = row[width : width + len(plan.assigned)]
+            if plan.made:
+                assert self._maker is not None
+                given = await self._maker.make(plan.made, values, row)
+            for at, value in zip(plan.assigned, given, strict=True):
                 new[offset + at] = value
             changes.append((row[:width], tuple(new)))
         moves = plan.moves_rows
         new_rows = await self.apply_changes(table, plan.assigned, changes, moves=moves)
-        return Written(len(changes), self.returning(plan.returning, table, new_rows, values))
+        returned = self.returning(plan.returning, table, new_rows, values, rows)
+        return Written(len(changes), returned)
 
     async def apply_changes(
         self,
@@ -552,7 +568,7 @@ class Writer:
             for start in range(0, len(some), ROWS_PER_STEP):
                 ran = await self.run(rs, *some[start : start + ROWS_PER_STEP])
                 if any(count != 1 for count in ran.counts):
-                    if self._txn.snapshots is not None:
+                    if self.txn.snapshots is not None:
                         raise SerializationError(
                             "could not serialize access due to concurrent update",
                             hint="Roll back and run the transaction again.",
@@ -567,102 +583,14 @@ class Writer:
     def set_of(self, table: Table, full_row: StorageRow) -> int:
         """The replica set where a row is written."""
         if not has_bucket(table):
-            return _home_set(self._places)
-        return self._places.buckets[int(full_row[-1] or 0)]
-
-    # -- INSERT … ON CONFLICT DO UPDATE ------------------------------------------------------------
-    async def _upsert(
-        self, table: Table, plan: InsertPlan, made: Sequence[StorageRow], values: Values
-    ) -> Written:
-        """Row by row: lock and look at the row in the way, then update it, or insert."""
-        written = Written()
-        assert plan.on_conflict is not None
-        wanted = plan.on_conflict.index_ids
-        if any(index.is_global for index in table.indexes if index.id in wanted):
-            raise NotSupportedError("ON CONFLICT (columns of a global index) DO UPDATE")
-        for row in made:
-            ((rs, full),) = await self._place(table, [row])
-            for attempt in range(UPSERT_TRIES):
-                old = await self._row_in_the_way(table, plan, rs, full)
-                if old is not None:
-                    new = self._conflict_update(table, plan, old, full, values)
-                    if new is not None:
-                        assigned = plan.on_conflict.assigned
-                        await self._change_rows(table, assigned, [(old, new)])
-                        written.count += 1
-                        written.rows += self.returning(plan.returning, table, [new], values)
-                    break
-                mark = self._txn.mark()
-                try:
-                    count, rows = await self.insert_rows(table, [row])
-                except UniqueViolationError:  # somebody's row came since we looked
-                    if attempt == UPSERT_TRIES - 1:
-                        raise
-                    manager = self._space.manager
-                    await manager.finish(manager.undo(self._txn, mark))
-                    continue
-                written.count += count
-                written.rows += self.returning(plan.returning, table, rows, values)
-                break
-        return written
-
-    async def _row_in_the_way(
-        self, table: Table, plan: InsertPlan, rs: int, full: StorageRow
-    ) -> StorageRow | None:
-        assert plan.on_conflict is not None
-        columns = full_row_columns(table)
-        key_width = len(key_columns(table))
-        first = key_positions(table)
-        for index in table.indexes:
-            if not index.unique or (
-                plan.on_conflict.index_ids and index.id not in plan.on_conflict.index_ids
-            ):
-                continue
-            at = [columns.index(c) for c in index.columns]
-            where = " AND ".join(f"{quoted(columns[i])} = ?{n}" for n, i in enumerate(at, 1))
-            names = [columns[i] for i in first] + list(columns)
-            sql = (
-                f"SELECT {', '.join(quoted(c) for c in names)} "
-                f"FROM {quoted(table_name(table))} WHERE {where}"
-            )
-            snapshots = await self._queries.snapshots()
-            step = SelectRows(
-                sql,
-                tuple([full[i] for i in at]),
-                ((table.id, 0, key_width),),
-                as_seen=snapshots is not None,
-            )
-            number = snapshots.at(rs).number if snapshots is not None else 0
-            ran = await self.run(rs, step, snapshot=number)
-            if ran.rows:
-                return tuple(ran.rows[0][key_width:])
-        return None
-
-    def _conflict_update(
-        self, table: Table, plan: InsertPlan, old: StorageRow, new: StorageRow, values: Values
-    ) -> StorageRow | None:
-        conflict = plan.on_conflict
-        assert conflict is not None
-        assert conflict.fragment is not None
-        offset, width = full_row_offset(table), len(table.columns)
-        params = (
-            *old[offset : offset + width],
-            *new[offset : offset + width],
-            *conflict.fragment.bind(values, self._queries.specials),
-        )
-        row = self._space.expressions.query(conflict.fragment.sql, params)[0]
-        if not row[-1]:
-            return None
-        changed = list(old)
-        for at, value in zip(conflict.assigned, row[:-1], strict=True):
-            changed[offset + at] = value
-        return tuple(changed)
+            return _home_set(self.places)
+        return self.places.buckets[int(full_row[-1] or 0)]
 
     # -- effects -----------------------------------------------------------------------------------
     async def _carry_out(self, effects: list[tuple[int, Effect]]) -> None:
         """Carry effects out until none are left (cascades have effects of their own)."""
         while effects:
-            steps = steps_of(self._space, self._places, effects)
+            steps = steps_of(self._space, self.places, effects)
             answers = await _gather({rs: self.run(rs, *some) for rs, some in sorted(steps.items())})
             effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
 
@@ -673,7 +601,9 @@ class Writer:
         table: Table,
         full_rows: Iterable[StorageRow],
         values: Values,
+        found: Sequence[StorageRow] = (),
     ) -> list[StorageRow]:
+        """What RETURNING gives; `found`: the rows of the query that found them, if one did."""
         if returning is None:
             return []
         full_rows = list(full_rows)
@@ -681,16 +611,18 @@ class Writer:
         rows = [row[offset : offset + width] for row in full_rows]
         if returning.positions is not None:
             return [tuple([row[i] for i in returning.positions]) for row in rows]
-        more = returning.fragment.bind(values, self._queries.specials)
-        places = (self._place_of(table, full) for full in full_rows)
-        return [
-            self._space.expressions.query(returning.fragment.sql, (*row, *place, *more))[0]
-            for row, place in zip(rows, places, strict=True)
-        ]
+        more = returning.fragment.bind(values, self.queries.specials)
+        sql, extras = returning.fragment.sql, returning.extras
+        out: list[StorageRow] = []
+        for number, (row, full) in enumerate(zip(rows, full_rows, strict=True)):
+            brought = [found[number][at] for at in extras]
+            place = self._place_of(table, full)
+            out.append(self.evaluate(sql, (*row, *place, *brought, *more)))
+        return out
 
     def _place_of(self, table: Table, full_row: StorageRow) -> tuple[int, int, int]:
         """Element, replica set and data space of the lead that holds a row; of a copy: here."""
-        facts = self._queries.specials.facts
+        facts = self.queries.specials.facts
         if not has_bucket(table):
             return facts.element, facts.replica_set, facts.data_space
         router, rs = self._space.router, self.set_of(table, full_row)

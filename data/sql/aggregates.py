@@ -10,7 +10,12 @@ from data.sql.convert import int_digits, int_scale
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
 from data.sql.operators import call, is_moment, settle, to_dec, to_float, to_number, to_text
 from data.sql.single import NAN
-from protocol.errors import NotSupportedError, TypeMismatchError, UnknownFunctionError
+from protocol.errors import (
+    NotSupportedError,
+    SqlSyntaxError,
+    TypeMismatchError,
+    UnknownFunctionError,
+)
 from protocol.sqltypes import (
     BIGINT,
     DOUBLE,
@@ -47,6 +52,24 @@ AGGREGATES = frozenset(
         "ANY_VALUE",
     ]
 )
+WINDOW_ONLY = frozenset(
+    [
+        "ROW_NUMBER",
+        "RANK",
+        "DENSE_RANK",
+        "PERCENT_RANK",
+        "CUME_DIST",
+        "NTILE",
+        "LAG",
+        "LEAD",
+        "FIRST_VALUE",
+        "LAST_VALUE",
+        "NTH_VALUE",
+        "NTH_VALUE_LAST",
+        "RATIO_TO_REPORT",
+    ]
+)
+ORDERED_SETS = frozenset({"PERCENTILE_CONT", "PERCENTILE_DISC"})
 _SPREADS = frozenset({"VARIANCE", "VAR_SAMP", "VAR_POP", "STDDEV", "STDDEV_SAMP", "STDDEV_POP"})
 
 
@@ -90,6 +113,8 @@ class Aggregate:
 
     def build(self, name: str) -> Expr:
         """The expression over primitives. Raises UnknownFunctionError, TypeMismatchError."""
+        if name in ORDERED_SETS:
+            return self._percentile(name)
         if name == "COUNT":
             return self._count()
         if self.star or not self.args:
@@ -184,6 +209,20 @@ class Aggregate:
             raise NotSupportedError("MEDIAN of dates is not supported")
         return self.primitive("tg_median", (to_dec(to_number(value)),), NUMBER)
 
+    def _percentile(self, name: str) -> Expr:
+        """PERCENTILE_CONT (p) WITHIN GROUP (ORDER BY value), and _DISC."""
+        if len(self.order) != 1 or self.distinct:
+            raise SqlSyntaxError(f"{name.lower()} needs WITHIN GROUP (ORDER BY one expression)")
+        item = self.order[0]
+        share = to_dec(to_number(settle(self.args[0], NUMBER)))
+        value = item.expr
+        if name == "PERCENTILE_CONT" or value.type.kind is Kind.NUMBER:
+            value = to_dec(to_number(value))
+        self.order = (OrderItem(value, item.descending),)
+        kind = value.type if name == "PERCENTILE_DISC" else NUMBER
+        which = "tg_percentile_disc" if name == "PERCENTILE_DISC" else "tg_percentile"
+        return self.primitive(which, (value, share), kind, ordered=True)
+
     def _list(self, name: str) -> Expr:
         separator: Expr = ConstExpr("" if name == "LISTAGG" else ",", VARCHAR)
         if len(self.args) > 1:
@@ -192,7 +231,9 @@ class Aggregate:
                 separator = ConstExpr("", VARCHAR)
         value = to_text(settle(self.args[0], VARCHAR))
         if self.distinct:
-            raise NotSupportedError(f"{name} with DISTINCT is not supported")
+            agg = self.primitive("tg_listagg", (value, separator), VARCHAR, ordered=True)
+            agg.distinct = False  # it looks for equal values itself
+            return agg
         return self.primitive("group_concat", (value, separator), VARCHAR, ordered=True)
 
 

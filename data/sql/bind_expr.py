@@ -8,10 +8,9 @@ from typing import Any
 from sqlglot import exp
 
 from data.sql import calls
-from data.sql.aggregates import AGGREGATES, Aggregate
+from data.sql.aggregates import AGGREGATES, ORDERED_SETS, WINDOW_ONLY, Aggregate
 from data.sql.bind_operators import OperatorBinding, is_pattern
 from data.sql.ir import (
-    Agg,
     Call,
     ColumnExpr,
     ConstExpr,
@@ -24,7 +23,6 @@ from data.sql.ir import (
     SpecialExpr,
     SubqueryExpr,
     WindowExpr,
-    transform,
     walk,
 )
 from data.sql.operators import (
@@ -72,21 +70,6 @@ from protocol.sqltypes import (
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
 _ARITHMETIC = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/"}
-_WINDOW_ONLY = frozenset(
-    [
-        "ROW_NUMBER",
-        "RANK",
-        "DENSE_RANK",
-        "PERCENT_RANK",
-        "CUME_DIST",
-        "NTILE",
-        "LAG",
-        "LEAD",
-        "FIRST_VALUE",
-        "LAST_VALUE",
-        "NTH_VALUE",
-    ]
-)
 DEPTH_MAX = 200
 
 
@@ -473,8 +456,8 @@ class ExpressionBinder(OperatorBinding):
     def _function(self, name: str, node: Any) -> Expr:
         arguments = list(node.expressions)
         if name in AGGREGATES:
-            return self._aggregate(name, arguments)
-        if name in _WINDOW_ONLY:
+            return self.aggregate(name, arguments)
+        if name in WINDOW_ONLY:
             raise GroupingError(f"{name.lower()} needs an OVER clause", position=position_of(node))
         if name in ("NEXTVAL", "CURRVAL"):
             return self._pg_sequence(name, arguments)
@@ -518,7 +501,7 @@ class ExpressionBinder(OperatorBinding):
         text = f"tg_element_of({{0}}, '{codes}'{marks})"
         return Call(text, (elements, *args), SqlType(Kind.INTEGER))
 
-    def _aggregate(
+    def aggregate(
         self,
         name: str,
         arguments: list[Any],
@@ -527,6 +510,7 @@ class ExpressionBinder(OperatorBinding):
         order: tuple[OrderItem, ...] = (),
         inside_window: bool = False,
     ) -> Expr:
+        """COUNT, SUM, …; `order`: WITHIN GROUP (ORDER BY …)."""
         if not self.allow_aggregates and not inside_window:
             raise GroupingError(f"aggregate {name.lower()} is not allowed here")
         distinct = star = False
@@ -560,14 +544,14 @@ class ExpressionBinder(OperatorBinding):
         name = str(node.this.this).upper().removeprefix(PREFIX)
         if name not in AGGREGATES:
             raise refuse("FILTER here", position_of(node))
-        return self._aggregate(name, list(node.this.expressions), filter_=condition)
+        return self.aggregate(name, list(node.this.expressions), filter_=condition)
 
     def _withingroup(self, node: Any) -> Expr:
         name = str(node.this.this).upper().removeprefix(PREFIX)
-        if name not in AGGREGATES:
+        if name not in AGGREGATES | ORDERED_SETS:
             raise refuse(f"{name} WITHIN GROUP", position_of(node))
         order = self.order_items(node.expression)
-        return self._aggregate(name, list(node.this.expressions), order=order)
+        return self.aggregate(name, list(node.this.expressions), order=order)
 
     def order_items(self, node: Any) -> tuple[OrderItem, ...]:
         """ORDER BY of an aggregate or window: plain expressions."""
@@ -581,96 +565,10 @@ class ExpressionBinder(OperatorBinding):
             for o in node.expressions
         )
 
-    # -- windows -----------------------------------------------------------------------------------
     def _window(self, node: Any) -> Expr:
-        if not self.allow_windows:
-            raise GroupingError("window functions are not allowed here", position=position_of(node))
-        partition, order, frame = self._window_parts(node)
-        function = node.this
-        if isinstance(function, exp.IgnoreNulls):
-            raise refuse("IGNORE NULLS", position_of(node))
-        if isinstance(function, exp.RespectNulls):
-            function = function.this
-        filter_ = None
-        if isinstance(function, exp.Filter):
-            inner = ExpressionBinder(self.statement, self.scope)
-            filter_ = inner.condition(function.expression.this)
-            function = function.this
-        if not isinstance(function, exp.Anonymous):
-            raise refuse(f"{type(function).__name__} OVER", position_of(node))
-        name = str(function.this).upper().removeprefix(PREFIX)
-        if name in AGGREGATES:
-            built = self._aggregate(
-                name, list(function.expressions), filter_=filter_, inside_window=True
-            )
-            return transform(
-                built,
-                lambda e: WindowExpr(e, partition, order, frame) if isinstance(e, Agg) else None,
-            )
-        if name not in _WINDOW_ONLY:
-            raise refuse(f"{name} OVER", position_of(node))
-        return WindowExpr(
-            self._window_function(name, function.expressions), partition, order, frame
-        )
+        from data.sql.bind_window import bind_window
 
-    def _window_parts(self, node: Any) -> tuple[tuple[Expr, ...], tuple[OrderItem, ...], str]:
-        alias = node.args.get("alias")
-        if alias is not None and not node.args.get("partition_by") and not node.args.get("order"):
-            named = self.scope.windows.get(folded(alias))
-            if named is None:
-                raise SqlSyntaxError(f'window "{alias.name}" does not exist')
-            node = named
-        inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
-        partition = tuple(
-            settle(inner.bind(p), VARCHAR) for p in node.args.get("partition_by") or []
-        )
-        ordered = node.args.get("order")
-        order = self.order_items(ordered) if ordered is not None else ()
-        spec = node.args.get("spec")
-        return partition, order, self._frame(spec) if spec is not None else ""
-
-    def _frame(self, spec: Any) -> str:
-        def bound(edge: str) -> str:
-            value, side = spec.args.get(edge), spec.args.get(f"{edge}_side") or ""
-            if value is None:
-                return "CURRENT ROW"
-            if isinstance(value, str):
-                return f"{value} {side}".strip().upper()
-            if not isinstance(value, exp.Literal) or value.is_string:
-                raise refuse("a window frame bound that is not a number")
-            return f"{value.this} {side}".upper()
-
-        kind = str(spec.args.get("kind") or "RANGE").upper()
-        text = f"{kind} BETWEEN {bound('start')} AND {bound('end')}"
-        exclude = spec.args.get("exclude")
-        if exclude is not None:
-            text += f" EXCLUDE {str(getattr(exclude, 'name', exclude)).upper()}"
-        return text
-
-    def _window_function(self, name: str, arguments: list[Any]) -> Expr:
-        inner = ExpressionBinder(self.statement, self.scope, aggregates=self.allow_aggregates)
-        args = [inner.bind(a) for a in arguments]
-        lower = name.lower()
-        if name in ("ROW_NUMBER", "RANK", "DENSE_RANK"):
-            return Call(f"{lower}()", (), BIGINT)
-        if name in ("PERCENT_RANK", "CUME_DIST"):
-            return Call(f"{lower}()", (), SqlType(Kind.BINARY_DOUBLE))
-        if name == "NTILE":
-            return Call("ntile({0})", (settle(args[0], BIGINT),), BIGINT)
-        value = settle(args[0], VARCHAR)
-        if name in ("LAG", "LEAD"):
-            typed: list[Expr] = [value]
-            if len(args) > 1:
-                typed.append(settle(args[1], BIGINT))
-            type_ = value.type
-            if len(args) > 2:
-                (typed[0], default), type_ = unify([value, args[2]])
-                typed.append(default)
-            marks = ", ".join(f"{{{i}}}" for i in range(len(typed)))
-            return Call(f"{lower}({marks})", tuple(typed), type_)
-        if name == "NTH_VALUE":
-            return Call("nth_value({0}, {1})", (value, settle(args[1], BIGINT)), value.type)
-        return Call(f"{lower}({{0}})", (value,), value.type)
+        return bind_window(self, node)
 
     # -- subqueries --------------------------------------------------------------------------------
     def _exists(self, node: Any) -> Expr:

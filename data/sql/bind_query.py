@@ -40,6 +40,7 @@ from data.sql.ir import (
 from data.sql.operators import call, common_type, is_unknown, number_const, settle
 from data.sql.parse import PREFIX, refuse
 from data.sql.plan_types import LockStrength
+from data.sql.ranked import all_of, distinct_on, fetch
 from data.sql.retype import retype_query
 from data.sql.scope import (
     CteDefinition,
@@ -87,6 +88,10 @@ class QueryBinder(FromBinder):
             query = self._select(exp.select("*").from_(tree))
         else:
             raise refuse(f"{type(tree).__name__} as a query", position_of(tree))
+        options = _fetch_options(tree)
+        if options is not None:
+            percent, ties = bool(options.args.get("percent")), bool(options.args.get("with_ties"))
+            query = fetch(self.statement, query, percent=percent, ties=ties)
         query.ctes = self.recursive + query.ctes
         return query
 
@@ -97,6 +102,8 @@ class QueryBinder(FromBinder):
         if clause is None:
             return
         for cte in clause.expressions:
+            if isinstance(cte.this, exp.Insert | exp.Update | exp.Delete | exp.Merge):
+                raise refuse(f"{type(cte.this).__name__.upper()} inside WITH", position_of(cte))
             name = folded(cte.args["alias"].this)
             columns = [folded(c) for c in cte.args["alias"].args.get("columns") or []]
             definition = CteDefinition(name, cte.this, columns, dict(self.ctes))
@@ -176,7 +183,9 @@ class QueryBinder(FromBinder):
         op = _SET_OPS[type(tree)]
         if not tree.args.get("distinct"):
             if op != "UNION":
-                raise refuse(f"{op} ALL")
+                counted = all_of(self.statement, op, left, right)
+                self._set_order(tree, counted)
+                return counted
             op = "UNION ALL"
         query = SetOp(op=op, left=left, right=right)
         query.items = [
@@ -211,7 +220,9 @@ class QueryBinder(FromBinder):
                 place = names.index(folded(node.this))
             if not 0 <= place < len(names):
                 raise refuse("ORDER BY of a set operation by anything but its columns")
-            column = SetColumn(place, query.items[place].expr.type)
+            column: Expr = SetColumn(place, query.items[place].expr.type)
+            if isinstance(query, Select):
+                column = query.items[place].expr
             query.order.append(
                 OrderItem(column, bool(part.args.get("desc")), bool(part.args.get("nulls_first")))
             )
@@ -234,7 +245,7 @@ class QueryBinder(FromBinder):
         having = tree.args.get("having")
         if having is not None:
             select.having = binder.conditions(having.this)
-        self._distinct(tree, select)
+        distinct_by = self._distinct(tree, select, binder)
         self._order_and_limit(tree, select, binder)
         self._lock(tree, select)
         tops = [i.expr for i in select.items] + [o.expr for o in select.order] + select.having
@@ -247,6 +258,11 @@ class QueryBinder(FromBinder):
             check_grouping(select)
         if select.group:
             check_grouping_marks(select)
+        if distinct_by:
+            if group_sets is not None:
+                raise refuse("DISTINCT ON over grouping sets")
+            settle_grouping_marks(select)
+            return distinct_on(self.statement, select, distinct_by)
         if group_sets is not None:
             return expand_group_sets(self.statement, select, group_sets)
         settle_grouping_marks(select)
@@ -334,13 +350,17 @@ class QueryBinder(FromBinder):
                     items.append(_item(name, column_of(source, name)))
         return items
 
-    def _distinct(self, tree: Any, select: Select) -> None:
+    def _distinct(self, tree: Any, select: Select, binder: ExpressionBinder) -> list[Expr]:
+        """DISTINCT; the expressions of DISTINCT ON (…)."""
         clause = tree.args.get("distinct")
         if clause is None:
-            return
-        if clause.args.get("on") is not None:
-            raise refuse("DISTINCT ON")
-        select.distinct = True
+            return []
+        on = clause.args.get("on")
+        if on is None:
+            select.distinct = True
+            return []
+        nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
+        return [self._order_expr(node, select, binder) for node in nodes]
 
     # -- ORDER BY, LIMIT, FOR UPDATE ---------------------------------------------------------------
     def _order_and_limit(self, tree: Any, select: Select, binder: ExpressionBinder) -> None:
@@ -372,11 +392,6 @@ class QueryBinder(FromBinder):
         limit = tree.args.get("limit")
         inner = ExpressionBinder(self.statement, Scope(parent=None))
         if isinstance(limit, exp.Fetch):
-            options = limit.args.get("limit_options")
-            if options is not None and (
-                options.args.get("percent") or options.args.get("with_ties")
-            ):
-                raise refuse("FETCH FIRST … PERCENT or WITH TIES")
             count = limit.args.get("count")
             query.limit = (
                 settle(inner.bind(count), BIGINT) if count is not None else number_const("1")
@@ -487,6 +502,15 @@ def _name_of(node: Any) -> str:
     if isinstance(node, exp.Extract | exp.Trim | exp.Substring):
         return type(node).__name__.upper().replace("TRIM", "BTRIM")
     return "?COLUMN?"
+
+
+def _fetch_options(tree: Any) -> Any:
+    """PERCENT or WITH TIES of FETCH FIRST; None: neither."""
+    limit = tree.args.get("limit")
+    options = limit.args.get("limit_options") if isinstance(limit, exp.Fetch) else None
+    if options is None or not (options.args.get("percent") or options.args.get("with_ties")):
+        return None
+    return options
 
 
 def _names_table(node: Any, name: str) -> bool:

@@ -9,8 +9,9 @@ from data.sql.bind_query import bind_query, settle_items
 from data.sql.catalog_refs import asks_catalog
 from data.sql.copying import plan_copy
 from data.sql.dml import Dml
+from data.sql.drawn import plan_drawn
 from data.sql.explain import explain_options
-from data.sql.ir import Query
+from data.sql.ir import Query, Select
 from data.sql.lacking import lacks
 from data.sql.merge import MergeBinder
 from data.sql.parse import Parsed, parse_statement, refuse
@@ -164,7 +165,10 @@ class Compiler:
         query = bind_query(statement, parsed.tree)
         settle_items(query)
         statement.notes = apply_hints(query, statement.hints)
-        return Planner(self.catalog, statement).plan(query, ships=True)
+        planner = Planner(self.catalog, statement)
+        if statement.draws_sequence and isinstance(query, Select):
+            return plan_drawn(planner, query)
+        return planner.plan(query, ships=True)
 
     def _ddl(self, parsed: Parsed, statement: Statement) -> tuple[Plan, str, bool]:
         if re.match(r"\s*alter\s+session\b", parsed.text, re.IGNORECASE):

@@ -10,12 +10,14 @@ from sqlglot import exp
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
 from data.catalog.objects import Column, Distribution, Table
-from data.sql.bind_expr import ExpressionBinder, derived_source
+from data.sql.bind_expr import ExpressionBinder, conjuncts, derived_source
 from data.sql.bind_from import table_source
 from data.sql.bind_query import QueryBinder, bind_query, settle_items
-from data.sql.convert import converter, int_scale
-from data.sql.drawn import Drawn, draws
+from data.sql.bind_where import both_limits, row_limit
+from data.sql.convert import converter
+from data.sql.drawn import Drawn, draws, same_numbers
 from data.sql.identity import refuse_given
+from data.sql.in_place import key_values, keyed, one_place, rows_are_apart, where_text
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -32,7 +34,7 @@ from data.sql.ir import (
 )
 from data.sql.operators import call, cast, is_unknown, null, number_const, settle
 from data.sql.parse import Parsed, parse_expression, refuse
-from data.sql.placement import block_route, route_value
+from data.sql.placement import block_route
 from data.sql.plan import Planner, table_ids
 from data.sql.plan_types import (
     ROUTE_ALL,
@@ -49,17 +51,15 @@ from data.sql.plan_types import (
     ResultColumn,
     Returning,
     Route,
-    RouteValue,
     SourceColumn,
     SpecialValue,
     SqlValue,
     UpdatePlan,
     ValueSource,
-    make_fragment,
 )
 from data.sql.printer import Printer
+from data.sql.row_printer import RowPrinter
 from data.sql.scope import (
-    PSEUDO_COLUMNS,
     Scope,
     Statement,
     column_of,
@@ -102,6 +102,8 @@ class Dml:
     def target(self, node: Any, privilege: str) -> tuple[Table, str]:
         """The table to change and the name by which the statement calls it."""
         if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+            if isinstance(node, exp.Subquery):
+                raise refuse("a query as the target of a change", position_of(node))
             raise refuse("this target of a change", position_of(node))
         parts = tuple(
             folded(p) for p in (node.args.get("catalog"), node.args.get("db"), node.this) if p
@@ -126,6 +128,7 @@ class Dml:
         if isinstance(node, exp.Schema):
             node, names = node.this, list(node.expressions)
         table, alias = self.target(node, "INSERT")
+        alias = self.parsed.alias or alias
         positions = [position_in(table, folded(n), n) for n in names]
         if len(set(positions)) != len(positions):
             raise DuplicateObjectError("a column is named twice")
@@ -133,7 +136,7 @@ class Dml:
         body = self.tree.expression
         source: QueryPlan | None = None
         rows: list[tuple[ValueSource, ...]] | None
-        if self.tree.args.get("default") or body is None:
+        if self.tree.args.get("default") or body is None or self.parsed.default_values:
             rows = [self._row(table, {})]
         elif isinstance(body, exp.Values) and not body.args.get("order"):
             rows = self._value_rows(table, positions, body)
@@ -248,9 +251,10 @@ class Dml:
         if not isinstance(query, Select) or query.distinct or query.grouped:
             raise refuse("NEXTVAL with DISTINCT, GROUP BY or set operations")
         drawn = Drawn([])
+        exprs = same_numbers([item.expr for item in query.items])
         given = {
-            position: drawn.source(item.expr, table.columns[position].type)
-            for position, item in zip(positions, query.items, strict=True)
+            position: drawn.source(expr, table.columns[position].type)
+            for position, expr in zip(positions, exprs, strict=True)
         }
         query.items = drawn.kept or [Item("1", number_const("1"))]
         return self.planner.plan(query), [self._row(table, given)]
@@ -266,7 +270,15 @@ class Dml:
         return outer
 
     # -- RETURNING, ON CONFLICT --------------------------------------------------------------------
-    def _returning(self, table: Table, alias: str) -> Returning | None:
+    def _returning(
+        self,
+        table: Table,
+        alias: str,
+        query: Select | None = None,
+        *,
+        others: Sequence[Source] = (),
+    ) -> Returning | None:
+        """RETURNING; columns of `others` are brought along by the query that finds the rows."""
         clause = self.tree.args.get("returning")
         if clause is None:
             return None
@@ -274,18 +286,25 @@ class Dml:
             raise refuse("RETURNING … INTO outside PL/SQL")
         self.statement.check_privilege(table, "SELECT")  # it shows what is in the table
         source = table_source(self.statement, table, alias)
-        scope = Scope(sources=[source])
+        scope = Scope(sources=[source, *others], preferred=source)
         select = exp.select(*[e.copy() for e in clause.expressions])
         items = self._returning_items(select, scope)
-        positions = [_plain_position(table, i.expr) for i in items]
+        positions = [_plain_position(table, i.expr, source) for i in items]
         columns = tuple(
             ResultColumn(shown(i.name), i.expr.type, i.table_id, i.column_number) for i in items
         )
         printer = RowPrinter([(source, table)])
         printer.add_pseudo_columns(source)
+        extras: list[int] = []
+        for found in [e for i in items for e in walk(i.expr)]:
+            if isinstance(found, ColumnExpr) and found.source in others:
+                assert query is not None
+                if printer.add(found):
+                    extras.append(len(query.items))
+                    query.items.append(Item(f"EXTRA{len(extras)}", found))
         fragment = printer.row_fragment([i.expr for i in items])
         known = None if None in positions else tuple(p for p in positions if p is not None)
-        return Returning(columns, known, fragment)
+        return Returning(columns, known, fragment, tuple(extras))
 
     def _returning_items(self, tree: Any, scope: Scope) -> list[Item]:
         select = Select(sources=scope.sources)
@@ -331,7 +350,6 @@ class Dml:
         self.statement.check_privilege(table, "UPDATE")
         old = table_source(self.statement, table, alias)
         new = table_source(self.statement, table, "EXCLUDED")
-        both = Scope(sources=[old, new])
         unqualified = Scope(sources=[old], parent=Scope(sources=[new]))
         binder = ExpressionBinder(self.statement, unqualified)
         assigned, exprs = self._assignments(table, clause.expressions, binder)
@@ -344,12 +362,11 @@ class Dml:
             tuple(tests),
             BIGINT,
         )
-        del both
-        if moves(table, assigned):
-            raise refuse("ON CONFLICT DO UPDATE of distribution or reference key columns")
+        if any(isinstance(e, SubqueryExpr) for x in (*exprs, flag) for e in walk(x)):
+            raise refuse("a subquery in ON CONFLICT DO UPDATE")
         printer = RowPrinter([(old, table), (new, table)])
         fragment = printer.row_fragment([*exprs, flag])
-        return OnConflict("update", ids, tuple(assigned), fragment)
+        return OnConflict("update", ids, tuple(assigned), fragment, moves(table, assigned))
 
     # -- UPDATE ------------------------------------------------------------------------------------
     def update(self) -> UpdatePlan:
@@ -358,18 +375,21 @@ class Dml:
         scope, select, source = self._block(table, alias, self.tree.args.get("from_"))
         binder = ExpressionBinder(self.statement, scope)
         assigned, exprs = self._assignments(table, self.tree.expressions, binder)
-        where = self.tree.args.get("where")
-        if where is not None:
-            select.where += binder.conditions(where.this)
-        returning = self._returning(table, alias)
+        limit = self._conditions(select, binder)
+        drawn = Drawn([], len(full_row_columns(table)))
+        made: tuple[ValueSource, ...] = ()
+        if any(draws(expr) for expr in exprs):
+            types = [table.columns[p].type for p in assigned]
+            pairs = zip(same_numbers(exprs), types, strict=True)
+            made = tuple(drawn.source(expr, type_) for expr, type_ in pairs)
+            exprs = [item.expr for item in drawn.kept]
         moving = moves(table, assigned)
-        for expr in exprs:
-            self._no_sequences(expr)
-        plain = len(select.sources) == 1 and not moving and self._first() is None
+        plain = len(select.sources) == 1 and not moving and limit is None and not made
         select.items = [Item("", e) for e in exprs] or [Item("", number_const("1"))]
         route = self._route(select) if plain else None
         if route is None:
-            query = self._rows_query(table, source, select, exprs)
+            query = self._rows_query(table, source, select, exprs, limit)
+            returning = self._returning(table, alias, query, others=select.sources[1:])
             plan = self.planner.plan(query)
             return UpdatePlan(
                 table.id,
@@ -383,19 +403,21 @@ class Dml:
                 rows_query=plan,
                 tables=tuple(dict.fromkeys((table.id, *plan.tables))),
                 reasons=plan.reasons,
+                made=made,
             )
+        returning = self._returning(table, alias)
         printer = Printer()
         sets = ", ".join(
             f"{quoted(table.columns[p].name)} = {printer.expr(e)}"
             for p, e in zip(assigned, exprs, strict=True)
         )
         text = f"UPDATE {quoted(table_name(table))} AS {source.alias} SET {sets}"
-        fragment = printer.fragment(text + _where_text(printer, select))
-        key = _key_values(table, source, select)
-        apart = key is None and _rows_are_apart(table, select, assigned)
+        fragment = printer.fragment(text + where_text(printer, select))
+        key = key_values(table, source, select)
+        apart = key is None and rows_are_apart(table, select, assigned)
         return UpdatePlan(
             table.id,
-            "single" if _one_place(route) else "co-located",
+            "single" if one_place(route) else "co-located",
             route,
             fragment,
             self._match(table, source, select),
@@ -404,7 +426,7 @@ class Dml:
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
-            keyed=_keyed(fragment, table, source, select) if apart else "",
+            keyed=keyed(fragment, table, source, select) if apart else "",
         )
 
     def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:
@@ -501,15 +523,14 @@ class Dml:
         table, alias = self.target(self.tree.this, "DELETE")
         using = self.tree.args.get("using") or None
         scope, select, source = self._block(table, alias, using)
-        where = self.tree.args.get("where")
-        if where is not None:
-            select.where += ExpressionBinder(self.statement, scope).conditions(where.this)
-        returning = self._returning(table, alias)
-        plain = len(select.sources) == 1 and self._first() is None
+        limit = self._conditions(select, ExpressionBinder(self.statement, scope))
+        plain = len(select.sources) == 1 and limit is None
         select.items = [Item("", number_const("1"))]
         route = self._route(select) if plain else None
         if route is None:
-            plan = self.planner.plan(self._rows_query(table, source, select, []))
+            query = self._rows_query(table, source, select, [], limit)
+            returning = self._returning(table, alias, query, others=select.sources[1:])
+            plan = self.planner.plan(query)
             return DeletePlan(
                 table.id,
                 "general",
@@ -521,14 +542,15 @@ class Dml:
                 tables=tuple(dict.fromkeys((table.id, *plan.tables))),
                 reasons=plan.reasons,
             )
+        returning = self._returning(table, alias)
         printer = Printer()
         text = f"DELETE FROM {quoted(table_name(table))} AS {source.alias}"
-        fragment = printer.fragment(text + _where_text(printer, select))
-        key = _key_values(table, source, select)
-        apart = key is None and _rows_are_apart(table, select, ())
+        fragment = printer.fragment(text + where_text(printer, select))
+        key = key_values(table, source, select)
+        apart = key is None and rows_are_apart(table, select, ())
         return DeletePlan(
             table.id,
-            "single" if _one_place(route) else "co-located",
+            "single" if one_place(route) else "co-located",
             route,
             fragment,
             self._match(table, source, select),
@@ -536,13 +558,25 @@ class Dml:
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
-            keyed=_keyed(fragment, table, source, select) if apart else "",
+            keyed=keyed(fragment, table, source, select) if apart else "",
         )
 
     # -- shared by UPDATE and DELETE ---------------------------------------------------------------
     def _no_sequences(self, expr: Expr) -> None:
-        if any(isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(expr)):
-            raise refuse("NEXTVAL in UPDATE")
+        if draws(expr):
+            raise refuse("NEXTVAL in UPDATE of MERGE")
+
+    def _conditions(self, select: Select, binder: ExpressionBinder) -> Expr | None:
+        """WHERE into the block; how many rows at most: FIRST n, LIMIT n, ROWNUM <= n."""
+        limit = self._first()
+        where = self.tree.args.get("where")
+        for part in conjuncts(where.this) if where is not None else []:
+            rows = row_limit(part, binder)
+            if rows is not None:
+                limit = both_limits(limit, rows)
+            else:
+                select.where.append(binder.condition(part))
+        return limit
 
     def _first(self) -> Expr | None:
         """How many rows at most: DELETE FIRST n, LIMIT n."""
@@ -577,10 +611,15 @@ class Dml:
         printer = Printer()
         keys = ", ".join(f"{source.alias}.{quoted(k)}" for k in key_columns(table))
         text = f"SELECT {keys} FROM {quoted(table_name(table))} AS {source.alias}"
-        return printer.fragment(text + _where_text(printer, select))
+        return printer.fragment(text + where_text(printer, select))
 
     def _rows_query(
-        self, table: Table, source: Source, select: Select, exprs: list[Expr]
+        self,
+        table: Table,
+        source: Source,
+        select: Select,
+        exprs: list[Expr],
+        limit: Expr | None,
     ) -> Select:
         """SELECT full old row, new values."""
         types = {c.name: c.type for c in table.columns}
@@ -598,39 +637,12 @@ class Dml:
             group=group,
             grouped=bool(group),
             items=items,
-            row_limit=self._first(),
+            row_limit=limit,
             ctes=select.ctes,
         )
 
 
 # -- helpers ---------------------------------------------------------------------------------------
-class RowPrinter(Printer):
-    """Prints expressions over given rows: their columns are ?1..?n, other parameters follow."""
-
-    def __init__(self, rows: list[tuple[Source, Table]]) -> None:
-        super().__init__()
-        number = 0
-        for source, table in rows:
-            for column in table.columns:
-                number += 1
-                self._columns[id(source), column.name] = f"?{number}"
-        self.reserved = number
-        self.sources = [Const(None)] * number
-
-    def add_pseudo_columns(self, source: Source) -> None:
-        """Where the row is, in the order of PSEUDO_COLUMNS: further values after its columns."""
-        for name in PSEUDO_COLUMNS:
-            self.reserved += 1
-            self._columns[id(source), name] = f"?{self.reserved}"
-            self.sources.append(Const(None))
-
-    def row_fragment(self, exprs: list[Expr]) -> Fragment:
-        """SELECT of the expressions; `params` are those after the rows' columns."""
-        sql = "SELECT " + ", ".join(self.expr(e) for e in exprs)
-        sql += f" WHERE ?{self.reserved} IS ?{self.reserved}"  # so that all are parameters
-        return make_fragment(sql, tuple(self.sources[self.reserved :]))
-
-
 def parameter_type(column: SqlType) -> SqlType:
     """The type an untyped parameter takes when it is stored in a column: checked on conversion."""
     if column.kind in INTEGER_KINDS:
@@ -674,8 +686,8 @@ def position_in(table: Table, name: str, node: Any) -> int:
     )
 
 
-def _plain_position(table: Table, expr: Expr) -> int | None:
-    if not isinstance(expr, ColumnExpr):
+def _plain_position(table: Table, expr: Expr, source: Source) -> int | None:
+    if not isinstance(expr, ColumnExpr) or expr.source is not source:
         return None
     return next((n for n, c in enumerate(table.columns) if c.name == expr.name), None)
 
@@ -690,82 +702,6 @@ def moves(table: Table, assigned: list[int]) -> bool:
             if key.name == table.reference_key:
                 return bool(names & set(key.columns))
     return False
-
-
-def _one_place(route: Route) -> bool:
-    return route.kind in ("local", "global_index") or (
-        route.kind == "keys" and len(route.keys) == 1
-    )
-
-
-def _where_text(printer: Printer, select: Select) -> str:
-    if not select.where:
-        return ""
-    return " WHERE " + " AND ".join(printer.expr(w) for w in select.where)
-
-
-def _rows_are_apart(table: Table, select: Select, assigned: Sequence[int]) -> bool:
-    """What becomes of a row does not depend on other rows, nor on what was done to them before.
-
-    And looking at it twice gives the same.
-    """
-    unique = {*key_columns(table)}
-    unique.update(c for index in table.indexes if index.unique for c in index.columns)
-    if any(table.columns[at].name in unique for at in assigned):
-        return False
-    exprs = [item.expr for item in select.items] + select.where
-    return not any(
-        isinstance(e, SubqueryExpr) or (isinstance(e, Call) and "random(" in e.template)
-        for expr in exprs
-        for e in walk(expr)
-    )
-
-
-def _keyed(fragment: Fragment, table: Table, source: Source, select: Select) -> str:
-    """The text of an UPDATE or DELETE for one row: its key follows the parameters."""
-    tests = " AND ".join(
-        f"{source.alias}.{quoted(column)} = ?{number}"
-        for number, column in enumerate(key_columns(table), len(fragment.params) + 1)
-    )
-    return f"{fragment.sql}{' AND ' if select.where else ' WHERE '}{tests}"
-
-
-def _key_values(table: Table, source: Source, select: Select) -> tuple[RouteValue, ...] | None:
-    """The values of the primary key if the conditions are just these equalities."""
-    if table.row_key or not table.primary_key or len(select.where) != len(table.primary_key):
-        return None
-    types = {c.name: c.type for c in table.columns}
-    found: dict[str, RouteValue] = {}
-    for condition in select.where:
-        if not isinstance(condition, Call) or condition.template not in (
-            "({0} = {1})",
-            "({0} = {1} COLLATE decimal)",
-        ):
-            return None
-        left, right = condition.args
-        if not isinstance(left, ColumnExpr):
-            left, right = right, left
-        if not isinstance(left, ColumnExpr) or left.source is not source:
-            return None
-        if left.name not in types:  # a pseudo-column
-            return None
-        value = route_value(right) if not isinstance(right, Call) else None
-        if value is None or not _same_storage(value.type, types[left.name]):
-            return None
-        found[left.name] = value
-    if set(found) != set(table.primary_key):
-        return None
-    return tuple(found[name] for name in table.primary_key)
-
-
-def _same_storage(a: SqlType, b: SqlType) -> bool:
-    if int_scale(a) is not None or int_scale(b) is not None:
-        return int_scale(a) == int_scale(b)
-    if a.kind in TEXT_KINDS and b.kind in TEXT_KINDS:
-        return a.kind is b.kind or b.kind in (Kind.VARCHAR, Kind.NVARCHAR)
-    if a.kind in MICROSECOND_KINDS and b.kind in MICROSECOND_KINDS:
-        return True
-    return a.kind is b.kind
 
 
 __all__ = ["Dml", "RowPrinter", "call", "is_default", "parameter_type"]

@@ -6,12 +6,15 @@ expression is made of, and the expression itself is computed for each row where 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from data.sql.convert import converter
 from data.sql.ir import (
     Agg,
     ColumnExpr,
     Expr,
     Item,
+    Select,
     Source,
     SpecialExpr,
     SubqueryExpr,
@@ -19,13 +22,17 @@ from data.sql.ir import (
     transform,
     walk,
 )
-from data.sql.operators import cast
+from data.sql.operators import cast, number_const
+from data.sql.parse import refuse
+from data.sql.plan import Planner
 from data.sql.plan_types import (
     Const,
     Fragment,
     NextVal,
+    QueryPlan,
     RowValue,
     SourceColumn,
+    Special,
     ValueSource,
     make_fragment,
 )
@@ -36,6 +43,25 @@ from protocol.sqltypes import BIGINT, SqlType
 def draws(expr: Expr) -> bool:
     """Does it name NEXTVAL?"""
     return any(isinstance(e, SpecialExpr) and e.special.name == "nextval" for e in walk(expr))
+
+
+def same_numbers(exprs: list[Expr]) -> list[Expr]:
+    """CURRVAL beside NEXTVAL of a sequence is the number the row draws, wherever it stands."""
+    drawn = {
+        e.special.argument
+        for expr in exprs
+        for e in walk(expr)
+        if isinstance(e, SpecialExpr) and e.special.name == "nextval"
+    }
+
+    def change(expr: Expr) -> Expr | None:
+        if not isinstance(expr, SpecialExpr) or expr.special.name != "currval":
+            return None
+        if expr.special.argument not in drawn:
+            return None
+        return SpecialExpr(Special("nextval", expr.special.argument), expr.type)
+
+    return [transform(expr, change) if drawn else expr for expr in exprs]
 
 
 class Drawn:
@@ -70,6 +96,21 @@ class Drawn:
 
         made = transform(cast(expr, target), leaf)
         return RowValue(_RowPrinter(row, len(positions)).value(made), tuple(positions))
+
+
+def plan_drawn(planner: Planner, query: Select) -> QueryPlan:
+    """The plan of a query whose select list may name NEXTVAL. Raises NotSupportedError."""
+    over_rows = any(s.kind != "dual" for s in query.sources)
+    if not over_rows or not any(draws(i.expr) for i in query.items):
+        return planner.plan(query, ships=True)
+    if query.distinct or query.grouped or any(draws(o.expr) for o in query.order):
+        raise refuse("NEXTVAL with DISTINCT, GROUP BY or ORDER BY of it")
+    columns = planner.result_columns(query)
+    drawn = Drawn([])
+    exprs = same_numbers([item.expr for item in query.items])
+    made = tuple(drawn.source(expr, expr.type) for expr in exprs)
+    query.items = drawn.kept or [Item("1", number_const("1"))]
+    return replace(planner.plan(query, ships=True), columns=columns, made=made)
 
 
 class _RowPrinter(Printer):

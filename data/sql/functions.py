@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from data.sql import datetimes, formats, number_formats, numbers
+from data.sql import datetimes, formats, number_formats, numbers, window_functions
 from data.sql.array_functions import ARRAY_NULLABLE, ARRAY_RUNTIME
 from data.sql.convert import converter, text_of
 from data.sql.date_functions import DATE_RUNTIME
@@ -364,7 +364,11 @@ class Median:
         if value is not None:
             self.seen.append(to_decimal(value))
 
-    def final(self) -> str | None:
+    def inverse(self, value: Any) -> None:
+        if value is not None:
+            self.seen.remove(to_decimal(value))
+
+    def value(self) -> str | None:
         if not self.seen:
             return None
         self.seen.sort()
@@ -374,6 +378,8 @@ class Median:
         return canonical(
             EXACT.divide(EXACT.add(self.seen[middle - 1], self.seen[middle]), Decimal(2))
         )
+
+    final = value
 
 
 class SingleValue:
@@ -426,8 +432,9 @@ def register(connection: Any) -> None:
     connection.create_window_function("tg_dsum", DecimalSum, 1)
     for mode in SPREADS:
         connection.create_window_function(f"tg_{mode}", lambda mode=mode: Spread(mode), 1)
-    connection.create_aggregate_function("tg_median", Median, 1)
+    connection.create_window_function("tg_median", Median, 1)
     connection.create_aggregate_function("tg_only", SingleValue, 1)
+    window_functions.register(connection)
     connection.execute("PRAGMA case_sensitive_like = ON")
     if not any("decimal" in row for row in connection.execute("PRAGMA collation_list")):
         connection.create_collation("decimal", compare_decimals)

@@ -71,12 +71,14 @@ class MergeBinder(Dml):
             select.items.append(Item(name, column))
         select.items += [Item("WHICH", which), *merge.items]
         select.where = [call("({0} > 0)", which, type_=BOOLEAN)]
+        source = merge.both.sources[0]
+        returning = self._returning(table, alias, select, others=[source])
         plan = self.planner.plan(select)
         return MergePlan(
             table.id,
             plan,
             actions,
-            returning=self._returning(table, alias),
+            returning=returning,
             tables=tuple(dict.fromkeys((table.id, *plan.tables))),
             reasons=plan.reasons,
         )

@@ -21,6 +21,7 @@ from data.sql.merge_tokens import merge_tokens
 from data.sql.parse_json import JSON_CALLS_WITH_CLAUSES, rewrite_json_call
 from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
+from protocol.names import folded_quoted
 
 PREFIX = "TG_F_"
 _DIALECT = Oracle()
@@ -212,6 +213,8 @@ class Parsed:
     param_count: int = 0
     param_names: dict[str, int] = field(default_factory=dict)
     hints: dict[str, str] = field(default_factory=dict)
+    alias: str = ""  # INSERT INTO t AS alias
+    default_values: bool = False  # INSERT INTO t DEFAULT VALUES
     first: Any = None  # of DELETE FIRST n / UPDATE FIRST n: a number token's text or "$k"
 
 
@@ -256,6 +259,9 @@ def parse_statement(text: str) -> Parsed:
             raise SqlSyntaxError(f'syntax error at or near "{text.strip()[:20]}"', position=1)
         return Parsed("empty", text)
     word = match.group(1).upper()
+    if word == "TABLE":  # TABLE t
+        start = match.start(1)
+        return _parse_tree("query", "SELECT", f"{text[:start]}SELECT * FROM {text[start + 5 :]}")
     if word in ("SELECT", "WITH", "VALUES"):
         return _parse_tree("query", word, text)
     if word in ("INSERT", "UPDATE", "DELETE", "MERGE"):
@@ -345,11 +351,14 @@ class _Rewriter:
         self.out: list[Token] = []
         self.at = 0
         self.question_marks = 0
+        self.returning = False
 
     def run(self) -> list[Token]:
         """The rewritten tokens."""
         if self.parsed.kind in ("delete", "update"):
             self._rewrite_dml_head()
+        elif self.parsed.kind == "insert":
+            self._rewrite_insert_head()
         while self.at < len(self.tokens):
             self._step()
         self.parsed.param_count = max(
@@ -390,8 +399,34 @@ class _Rewriter:
             self.at = 2
             count = self._read_count()
             self.parsed.first = count
+        if self._is(0, "("):
+            raise refuse("a query as the target of a change")
         if self.parsed.kind == "delete" and not self._is(0, "FROM"):
             self._emit(TokenType.FROM, "FROM", head)
+
+    def _rewrite_insert_head(self) -> None:
+        """INSERT INTO t [AS alias] [DEFAULT VALUES]: what sqlglot does not read."""
+        if not self._is(1, "INTO"):
+            return
+        if self._is(2, "(") or self._is(2, "SELECT"):
+            raise refuse("INSERT into a query")
+        at = 3
+        while self._is(at, "."):
+            at += 2
+        if self._is(at, "AS") and at + 1 < len(self.tokens):
+            token = self.tokens[at + 1]
+            quoted = token.token_type is TokenType.IDENTIFIER
+            self.parsed.alias = folded_quoted(token.text) if quoted else token.text.upper()
+            del self.tokens[at : at + 2]
+        if self._is(at, "DEFAULT") and self._is(at + 1, "VALUES"):
+            self.parsed.default_values = True
+            like = self.tokens[at]
+            words = [(TokenType.VALUES, "VALUES"), (TokenType.L_PAREN, "(")]
+            words += [(TokenType.NULL, "NULL"), (TokenType.R_PAREN, ")")]
+            self.tokens[at : at + 2] = [
+                Token(kind, text, like.line, like.col, like.start, like.end, [])
+                for kind, text in words
+            ]
 
     def _read_count(self) -> str:
         """A number or parameter at the current place."""
@@ -408,6 +443,8 @@ class _Rewriter:
     def _step(self) -> None:
         token = self.tokens[self.at]
         kind = token.token_type
+        if kind in (TokenType.FROM, TokenType.ON, TokenType.INTO) and self._inside_call():
+            return
         if kind is TokenType.SELECT:
             self._select_head(token)
         elif kind in (TokenType.PLACEHOLDER, TokenType.COLON) or token.text.startswith("$"):
@@ -420,6 +457,8 @@ class _Rewriter:
             self.out.append(token)
             self.at += 1
         elif token.text[:1].isalpha():
+            if self._is(0, "CURRENT") and self._is(1, "OF"):
+                raise refuse("WHERE CURRENT OF", token.start + 1)
             self._word(token)
         elif kind is TokenType.TILDE and self.out and self.out[-1].token_type in _OPERANDS:
             self._emit(TokenType.RLIKE, "RLIKE", token)
@@ -434,6 +473,42 @@ class _Rewriter:
         else:
             self.out.append(token)
             self.at += 1
+
+    def _inside_call(self) -> bool:
+        """NTH_VALUE (…) FROM FIRST | LAST; LISTAGG (… ON OVERFLOW …); RETURNING … INTO :a."""
+        if self._is(0, "FROM") and self._is(1, "FIRST", "LAST"):
+            if not self._is(2, "OVER", "IGNORE", "RESPECT"):
+                return False
+            if self._is(1, "LAST"):
+                self._rename_call("_LAST")
+            self.at += 2
+            return True
+        if self._is(0, "ON") and self._is(1, "OVERFLOW"):  # no list is too long here
+            depth = 0
+            while self.at < len(self.tokens) and (depth or not self._is(0, ")")):
+                depth += self._is(0, "(") - self._is(0, ")")
+                self.at += 1
+            return True
+        if self._is(0, "INTO") and self.returning:  # output parameters: their values are a row
+            while self.at < len(self.tokens) and not self._is(0, ";"):
+                self.at += 1
+            return True
+        return False
+
+    def _rename_call(self, suffix: str) -> None:
+        """The call that has just ended gets another name."""
+        depth = 0
+        for at in range(len(self.out) - 1, 0, -1):
+            kind = self.out[at].token_type
+            depth += (kind is TokenType.R_PAREN) - (kind is TokenType.L_PAREN)
+            if depth == 0:
+                token = self.out[at - 1]
+                self.out[at - 1 :] = [
+                    Token(token.token_type, token.text + suffix, token.line, token.col,
+                          token.start, token.end, []),
+                    *self.out[at:],
+                ]  # fmt: skip
+                return
 
     def _select_head(self, token: Token) -> None:
         """SELECT [FIRST n | ROWS m TO n] [ALL | DISTINCT] → SELECT [DISTINCT] TG_F_ROWS(m, n),"""
@@ -520,6 +595,7 @@ class _Rewriter:
     def _word(self, token: Token) -> None:
         word = token.text.upper()
         following = self._peek(1)
+        self.returning = self.returning or word == "RETURNING"
         before = self.out[-1] if self.out else None
         after_dot = before is not None and before.token_type is TokenType.DOT
         if following is not None and following.token_type is TokenType.STRING and not after_dot:

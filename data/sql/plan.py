@@ -351,7 +351,10 @@ class Planner:
         if any(s.table is not None and s.table.temporary for s in tables):
             raise refuse("FOR UPDATE of a temporary table")
         if query.lock.names:
-            tables = [s for s in tables if s.name in query.lock.names]
+            names = query.lock.names  # of tables, or of columns as in Oracle
+            tables = [
+                s for s in tables if s.name in names or any(s.type_of(n) is not None for n in names)
+            ]
         if not tables:
             raise refuse("FOR UPDATE of anything but tables")
         for source in tables:

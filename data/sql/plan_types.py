@@ -116,6 +116,7 @@ class QueryPlan:
     as in `columns`, then the hidden ones of `locking`). Otherwise all gathers are filled into the
     scratch database and `final` runs there. `firsts`: queries to run before.
     `otherwise`: the plan to take when the rows of one of `firsts` are too many to send.
+    `made`: if not (), the result's rows are made of the query's, as those of INSERT … SELECT are.
     """
 
     kind: PlanKind
@@ -127,6 +128,7 @@ class QueryPlan:
     reasons: tuple[str, ...] = ()  # for EXPLAIN: why not more local
     firsts: tuple[First, ...] = ()
     otherwise: QueryPlan | None = None
+    made: tuple[ValueSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +226,14 @@ class Returning:
 
     `positions` (row positions) when every item is a plain column, else None; then `fragment` is a
     SELECT giving the items of one row: ?1..?n are the row's catalog columns, the next three where
-    the row is (scope.PSEUDO_COLUMNS), further ones `params`.
+    the row is (scope.PSEUDO_COLUMNS), then what stands at `extras` in the row of the query that
+    found it (columns of other tables), further ones `params`.
     """
 
     columns: tuple[ResultColumn, ...]
     positions: tuple[int, ...] | None
     fragment: Fragment
+    extras: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,7 @@ class OnConflict:
     index_ids: tuple[int, ...] = ()
     assigned: tuple[int, ...] = ()
     fragment: Fragment | None = None
+    moves_rows: bool = False  # the distribution or reference key is assigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +279,8 @@ class UpdatePlan:
     `rows_query` not None ("general", or `moves_rows`): its rows are the full old row of each row to
     change, then the new values of row positions `assigned`. DUPLICATE tables: route "local".
     `keyed`: `fragment` for one of those rows, whose key follows the parameters; "" if the rows can
-    not be changed one after the other, or are few.
+    not be changed one after the other, or are few. `made`: if not (), the new values are made of
+    the query's rows (numbers of sequences).
     """
 
     table_id: int
@@ -290,6 +296,7 @@ class UpdatePlan:
     tables: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
     keyed: str = ""
+    made: tuple[ValueSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class Scope:
     windows: dict[str, Any] = field(default_factory=dict)
     # ( a JOIN b ) behind an outer join: name of a part → its columns in the derived table
     parts: dict[str, dict[str, tuple[Source, str]]] = field(default_factory=dict)
+    preferred: Source | None = None  # whose column a bare name means, if several have it
     row_order: list[OrderItem] = field(default_factory=list)  # in which ROWNUM counts
 
     def find(self, name: str) -> list[Source]:
@@ -182,6 +183,8 @@ def _unqualified(name: str, scope: Scope, node: Any) -> Expr | None:
         if name in level.merged:
             return level.merged[name]
         found = level.find(name)
+        if len(found) > 1 and level.preferred in found:
+            found = [s for s in found if s is level.preferred]
         if len(found) > 1:
             raise AmbiguousColumnError(
                 f'column reference "{shown(name)}" is ambiguous', position=position_of(node)

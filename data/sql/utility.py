@@ -33,7 +33,7 @@ _REFUSED = {
     "LOAD": "LOAD CACHE GROUP",
     "UNLOAD": "UNLOAD CACHE GROUP",
     "FLUSH": "FLUSH CACHE GROUP",
-    "DO": "DO",
+    "DO": "DO (a PL/SQL block)",
     "USE": "USE",
     "MOVE": "MOVE",
 }
@@ -269,6 +269,9 @@ def _set(words: Words) -> tuple[UtilityPlan, str]:
     name = words.name(fold=False)
     if not (words.take("=") or words.take("TO")):
         raise words.error()
+    if name.upper() == "ISOLATION_LEVEL":  # ALTER SESSION
+        value = " ".join(words.rest().split()).lower()
+        return _setting("default_transaction_isolation", value, local=local)
     values = [words.value()]
     while words.take(","):
         values.append(words.value())

@@ -167,7 +167,7 @@ def test_inserts_draw_sequences_and_convert() -> None:
     assert grid.run("select v, s from p where k = 700") == [(235, "42")]
     grid.run("insert into h select txn_seq.nextval, b from h where rownum <= 2")
     with pytest.raises(NotSupportedError):
-        grid.compile("update p set v = txn_seq.nextval")
+        grid.run("insert into h select distinct txn_seq.nextval, b from h")
 
 
 def test_duplicates_are_refused() -> None:
