@@ -20,6 +20,16 @@ from sqlglot.tokens import Token, TokenType
 from data.sql.merge_tokens import merge_tokens
 from data.sql.parse_json import JSON_CALLS_WITH_CLAUSES, rewrite_json_call
 from data.sql.shape import check_shape
+from data.sql.words import (
+    DATE_LITERALS,
+    DDL,
+    KEYWORD_CALLS,
+    NILADIC,
+    OTHER_CALLS,
+    SYNTAX_CALLS,
+    UTILITY,
+    WORDS_BEFORE_CALLS,
+)
 from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
 from protocol.names import folded_quoted
 
@@ -33,88 +43,6 @@ _TAKES_HINTS = re.compile(
 )
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
-# calls with a grammar of their own, left to sqlglot
-_SYNTAX_CALLS = frozenset(
-    [
-        "CAST",
-        "TRY_CAST",
-        "EXTRACT",
-        "TRIM",
-        "POSITION",
-        "SUBSTRING",
-        "OVERLAY",
-        "EXISTS",
-        "VALUES",
-        "ROLLUP",
-        "CUBE",
-        "GROUPING",
-        "ANY",
-        "SOME",
-        "ALL",
-        "ARRAY",
-        "ROW",
-        "OVER",
-        "FILTER",
-        "WITHIN",
-        "KEEP",
-        "USING",
-        "ON",
-        "IN",
-        "AND",
-        "OR",
-        "NOT",
-        "SETS",
-        "AS",
-        "GROUP",
-        "BY",
-        "WHEN",
-        "THEN",
-        "ELSE",
-        "LATERAL",
-        "CONFLICT",
-        "TABLE",
-        "SELECT",
-        "UNION",
-        "MINUS",
-        "WITH",
-        "PARTITION",
-        "XMLTABLE",
-        "JSON_TABLE",
-        "UNNEST",
-        "PIVOT",
-        "UNPIVOT",
-    ]
-)
-_NILADIC = frozenset(
-    [
-        "SYSDATE",
-        "SYSTIMESTAMP",
-        "TT_SYSDATE",
-        "ORA_SYSDATE",
-        "CURRENT_TIMESTAMP",
-        "CURRENT_DATE",
-        "CURRENT_TIME",
-        "LOCALTIMESTAMP",
-        "LOCALTIME",
-        "USER",
-        "CURRENT_USER",
-        "SESSION_USER",
-        "CURRENT_SCHEMA",
-        "CURRENT_CATALOG",
-        "UID",
-        "CURRENT_ROLE",
-        "BINARY_DOUBLE_NAN",
-        "BINARY_DOUBLE_INFINITY",
-        "BINARY_FLOAT_NAN",
-        "BINARY_FLOAT_INFINITY",
-        "SESSIONTIMEZONE",
-        "DBTIMEZONE",
-    ]
-)
-_KEYWORD_CALLS = frozenset({"LEFT", "RIGHT", "REPLACE", "TRUNCATE", "CHAR", "DATE", "TIMESTAMP"})
-_DATE_LITERALS = frozenset(
-    {"DATE", "TIMESTAMP", "TIME", "TT_DATE", "TT_TIMESTAMP", "TT_TIME", "TIMESTAMPTZ"}
-)
 _NO_CALL_AFTER = frozenset(
     {
         TokenType.INTO,
@@ -129,76 +57,6 @@ _NO_CALL_AFTER = frozenset(
         TokenType.R_PAREN,
         TokenType.WITH,
     }
-)
-_WORDS_BEFORE_CALLS = frozenset(
-    [
-        "PRIOR",
-        "BOTH",
-        "LEADING",
-        "TRAILING",
-        "DISTINCT",
-        "UNIQUE",
-        "RETURNING",
-        "BY",
-        "CONNECT_BY_ROOT",
-        "SET",
-        "LIKE",
-    ]
-)
-_DDL = frozenset(
-    [
-        "CREATE",
-        "ALTER",
-        "DROP",
-        "GRANT",
-        "REVOKE",
-        "TRUNCATE",
-        "COMMENT",
-        "RENAME",
-        "ANALYZE_TABLE",
-        "PURGE",
-    ]
-)
-_UTILITY = frozenset(
-    [
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "ABORT",
-        "SAVEPOINT",
-        "RELEASE",
-        "SET",
-        "SHOW",
-        "RESET",
-        "DISCARD",
-        "DEALLOCATE",
-        "LOCK",
-        "CALL",
-        "PREPARE",
-        "EXECUTE",
-        "EXEC",
-        "DECLARE",
-        "FETCH",
-        "MOVE",
-        "CLOSE",
-        "LISTEN",
-        "UNLISTEN",
-        "NOTIFY",
-        "VACUUM",
-        "ANALYZE",
-        "CHECKPOINT",
-        "CLUSTER",
-        "REINDEX",
-        "REFRESH",
-        "LOAD",
-        "UNLOAD",
-        "FLUSH",
-        "SECURITY",
-        "DO",
-        "USE",
-    ]
 )
 
 
@@ -270,7 +128,7 @@ def parse_statement(text: str) -> Parsed:
         return Parsed("explain", text, word)
     if word == "COPY":
         return Parsed("copy", text, word)
-    if word in _DDL:
+    if word in DDL:
         return Parsed("ddl", text, word)
     if word == "DECLARE" and not re.match(r"\s*declare\s+\S+\s+(\w+\s+)*?cursor\b", text, re.I):
         return Parsed("block", text, word)
@@ -278,7 +136,7 @@ def parse_statement(text: str) -> Parsed:
         r"\s*begin\s*(;|$|work\b|transaction\b|isolation\b|read\b|not\b|deferrable\b)", text, re.I
     ):
         return Parsed("block", text, word)
-    if word in _UTILITY:
+    if word in UTILITY:
         return Parsed("utility", text, word)
     raise SqlSyntaxError(f'syntax error at or near "{match.group(1)}"', position=match.start(1) + 1)
 
@@ -601,7 +459,7 @@ class _Rewriter:
         if following is not None and following.token_type is TokenType.STRING and not after_dot:
             if self._literal(word, token, following):
                 return
-        elif word in _NILADIC and self._niladic(word, token, after_dot=after_dot):
+        elif word in NILADIC and self._niladic(word, token, after_dot=after_dot):
             return
         is_call = following is not None and following.token_type is TokenType.L_PAREN
         if is_call and self._scale(word):
@@ -621,14 +479,14 @@ class _Rewriter:
         self.at += 1
 
     def _is_function(self, word: str, token: Token, before: Token | None) -> bool:
-        if word in _SYNTAX_CALLS or (
+        if word in SYNTAX_CALLS or (
             word == "INSERT" and before is not None and before.text.upper() == "THEN"
         ):
             return False
         may_be = (
             token.token_type is TokenType.VAR
-            or word in _KEYWORD_CALLS
-            or word in _OTHER_CALLS
+            or word in KEYWORD_CALLS
+            or word in OTHER_CALLS
             or token.token_type.name.startswith("CURRENT")
         )
         if not may_be:
@@ -637,7 +495,7 @@ class _Rewriter:
             return False
         if before.token_type in _NO_CALL_AFTER:
             is_word = before.token_type is TokenType.VAR
-            if not (is_word and before.text.upper() in _WORDS_BEFORE_CALLS):
+            if not (is_word and before.text.upper() in WORDS_BEFORE_CALLS):
                 return False
         return not self._is_cte_name()
 
@@ -663,7 +521,7 @@ class _Rewriter:
     def _literal(self, word: str, token: Token, string: Token) -> bool:
         """DATE '…', INTERVAL '…' DAY TO SECOND, E'…', X'…' → calls or plain strings."""
         adjacent = string.start == token.end + 1
-        if word in _DATE_LITERALS:
+        if word in DATE_LITERALS:
             self._emit_call("LITERAL_" + word, [string.text], token)
             self.at += 2
             return True
@@ -745,31 +603,6 @@ class _Rewriter:
         return True
 
 
-_OTHER_CALLS = frozenset(
-    [
-        "RANK",
-        "DENSE_RANK",
-        "ROW_NUMBER",
-        "FIRST",
-        "LAST",
-        "FORMAT",
-        "IF",
-        "CONVERT",
-        "COLLATE",
-        "INTERVAL",
-        "TIME",
-        "RANGE",
-        "MAP",
-        "LIST",
-        "INSERT",
-        "MOD",
-        "DIV",
-        "XOR",
-        "GLOB",
-        "RLIKE",
-        "LOCALTIME",
-    ]
-)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
