@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from data.exec.coordination import Coordination
+from data.moving.adoption import Adoption
 from data.moving.mover import Mover
 from data.moving.publisher import Publisher
 from data.moving.seeding import Seeding
@@ -42,6 +43,7 @@ class Moving:
         )
         self.mover = Mover(space, space.element, writer, self.publisher)
         self.seeding = Seeding(space, writer, self.publisher)
+        self.adoption = Adoption(space, writer, self.publisher)
         self._look: asyncio.Task[None] | None = None
 
     def look(self) -> None:
@@ -107,6 +109,10 @@ def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
         moving.check_lead(message.rs)
         return m.Adopted(await moving.run(moving.publisher.adopt(message.buckets)))
 
+    async def take_over(message: m.TakeOver, _request: Request) -> m.TakenOver:
+        moving = find(message.db).moving
+        return await moving.run(moving.adoption.take_over(dict(message.owners)))
+
     async def plan(message: m.PlanMove, _request: Request) -> m.Planned:
         moving = find(message.db).moving
         moving.check_lead(message.source)
@@ -124,6 +130,7 @@ def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
         m.SeedReplicaSet: seed,
         m.RetireReplicaSet: retire,
         m.AdoptBuckets: adopt,
+        m.TakeOver: take_over,
         m.PlanMove: plan,
         m.MoveBuckets: move,
         m.OwnedBuckets: owned,

@@ -176,7 +176,7 @@ class Seeding:
         self, txn: Transaction, places: Places, catalog: Catalog
     ) -> AsyncIterator[tuple[AddRows, ...]]:
         """All rows of DUPLICATE tables, as they are at the set where writers of them begin."""
-        runner = QueryRunner(self._space, Specials(_Nobody()), None)
+        runner = QueryRunner(self._space, Specials(Nobody()), None)
         home = places.replica_sets[0]
         for table in catalog.tables():
             if not _is_duplicate(table):
@@ -238,7 +238,7 @@ class Seeding:
             )
 
 
-class _Nobody:
+class Nobody:
     """Whose statement it is: nobody's."""
 
     user = schema = database = ""

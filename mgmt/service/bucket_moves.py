@@ -142,6 +142,7 @@ class BucketMoves:
         """Buckets of sets that are gone get owners: the sets that have the fewest."""
         name, after = str(body["name"]), tuple(int(n) for n in body["after"])
         patience = Patience()
+        said: list[str] = []
         while True:
             known = self._map(name)
             there = known.replica_sets()
@@ -149,7 +150,13 @@ class BucketMoves:
             target = rebalance.balanced(owners, after)
             todo = [m for m in rebalance.moves(owners, target) if m.source == 0]
             if not todo:
-                return "OK"
+                return f"OK ({'; '.join(said)})" if said else "OK"
+            asked = tuple((m.target, m.buckets) for m in todo)
+            taken = await self._ask(
+                name, self._someone(name, 0), moving.TakeOver(name, asked), SEED_S, context
+            )
+            assert isinstance(taken, moving.TakenOver)
+            said += _said_of(taken)
             for move in todo:
                 request = moving.AdoptBuckets(name, move.target, move.buckets)
                 await self._ask(name, move.target, request, ANSWER_S, context)
@@ -212,3 +219,16 @@ class BucketMoves:
         request = moving.RetireReplicaSet(name, rs)
         await self._ask(name, self._someone(name, rs), request, ANSWER_S, context)
         return "OK"
+
+
+def _said_of(taken: moving.TakenOver) -> list[str]:
+    """What the administrator should know."""
+    said = []
+    if taken.entries_made or taken.entries_removed:
+        said.append(
+            f"global indexes: {taken.entries_made} entries made anew,"
+            f" {taken.entries_removed} of lost rows removed"
+        )
+    if taken.sequences:
+        said.append(f"sequences begin anew: {', '.join(taken.sequences)}")
+    return said

@@ -70,6 +70,28 @@ class Adopted(msgspec.Struct, frozen=True, array_like=True, tag="moving.adopted"
     map_version: int
 
 
+class TakeOver(msgspec.Struct, frozen=True, array_like=True, tag="moving.take_over"):
+    """To the lead of any replica set in use: buckets of sets that were evicted get these owners.
+
+    Entries of global indexes that were in those buckets are made anew, and entries of rows that
+    were in them go, in the same transaction. Writers of tables with global indexes wait meanwhile.
+    What has an owner keeps it. Reply: TakenOver; then AdoptBuckets asks each owner to say so in the
+    map.
+    """
+
+    db: str
+    owners: tuple[tuple[int, tuple[int, ...]], ...]  # replica set, its new buckets
+
+
+class TakenOver(msgspec.Struct, frozen=True, array_like=True, tag="moving.taken_over"):
+    """It is committed; entries of global indexes made and removed."""
+
+    map_version: int
+    entries_made: int = 0
+    entries_removed: int = 0
+    sequences: tuple[str, ...] = ()  # whose counters are lost: they begin anew
+
+
 class PlanMove(msgspec.Struct, frozen=True, array_like=True, tag="moving.plan"):
     """To the lead of the source: how much is in these buckets? For progress. Reply: Planned."""
 

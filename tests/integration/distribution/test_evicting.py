@@ -1,0 +1,67 @@
+"""A replica set is lost and evicted: what the others know of its rows is put right."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from mgmt.api.schema_databases import Going
+from tests.support.growing_grid import GrowingGrid, growing_grid
+
+ROWS = 1200
+
+
+async def fill(grid: GrowingGrid) -> None:
+    client = await grid.connect(3)
+    await client.execute(
+        "CREATE TABLE t (a NUMBER(9) PRIMARY KEY, u VARCHAR2(20) UNIQUE, v NUMBER(9), w NUMBER)"
+    )
+    await client.execute("CREATE GLOBAL INDEX tv ON t (v)")
+    await client.execute("CREATE SEQUENCE s")
+    rows = [(n, f"u{n}", n % 40, n) for n in range(ROWS)]
+    await client.copy_records_to_table("t", records=rows)
+    await client.execute("INSERT INTO t VALUES (-1, NULL, NULL, NULL)")  # has no entries
+    await client.close()
+
+
+def entries(grid: GrowingGrid, host: int) -> dict[str, list[tuple[object, ...]]]:
+    """Of all global indexes in one element: table -> rows."""
+    element = grid.nodes[host].database().element
+    names = element.read("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'GI.*'")
+    return {str(name): grid.nodes[host].rows(str(name)) for (name,) in names}
+
+
+async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> None:
+    async with growing_grid(tmp_path, 1, 2, 1, 2) as grid:
+        await fill(grid)
+        lost = {int(str(row[0])) for row in grid.nodes[3].rows("TERRY.T")} - {-1}
+        left = set(range(ROWS)) - lost
+        assert lost
+        assert all(entries(grid, 3).values())
+        await asyncio.gather(grid.nodes[3].stop(), grid.nodes[4].stop())
+        events: list[str] = []
+        evicted = (Going("host3"), Going("host4"))
+        await grid.distribute(events, evict=evicted, apply=True)
+        told = [e for e in events if "entries made anew" in e]
+        assert len(told) == 1, events
+        assert "sequences begin anew: TERRY.S" in told[0]
+
+        client = await grid.connect(5)
+        for n in sorted(left):
+            assert await client.fetchval("SELECT a FROM t WHERE u = $1", f"u{n}") == n
+        for v in range(40):
+            found = await client.fetch("SELECT a FROM t WHERE v = $1", v)
+            assert {int(row["a"]) for row in found} == {n for n in left if n % 40 == v}
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await client.execute("INSERT INTO t VALUES (-2, $1, 0, 0)", f"u{min(left)}")
+        rows = [(n, f"u{n}", n % 40) for n in sorted(lost)]
+        await client.executemany("INSERT INTO t VALUES ($1, $2, $3, 0)", rows)
+        await client.execute("DELETE FROM t WHERE a = $1", min(left))
+        await client.execute("INSERT INTO t VALUES ($1, $2, 0, 0)", min(left), f"u{min(left)}")
+        await client.close()
+        for one in entries(grid, 5).values():
+            assert len(one) == ROWS
+        assert entries(grid, 5) == entries(grid, 6)
