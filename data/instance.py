@@ -87,7 +87,7 @@ class DataInstance:
         self._backups = BackupServer(str(info.name), self._find, self.keeper, storage_settings)
         self._backups.register(rpc)
         moving.register(rpc, self.database)
-        distribution_views.register(rpc, self.database)
+        distribution_views.register(rpc, self.database, self.keeper.reports)
         logins.register(rpc, self.database)
         instance_views.register(rpc, self.database)
         mode = settings.server_encryption

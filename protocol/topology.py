@@ -56,6 +56,7 @@ class DistributionMap(msgspec.Struct, frozen=True):
     # While buckets move: where they shall be in the end, and where they were at the beginning.
     next_ranges: tuple[BucketRange, ...] = ()
     previous_ranges: tuple[BucketRange, ...] = ()
+    evicted: tuple[ElementPlace, ...] = ()  # elements that were; their replica set as it was
 
     def encode(self) -> bytes:
         """JSON, as stored in membership."""

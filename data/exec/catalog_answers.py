@@ -96,7 +96,7 @@ class CatalogAnswers:
     async def refresh(self, text: str, session: Session) -> str:
         """Ask other elements what the views named in a query want to know; returns a warning."""
         if self.distribution.is_named_in(text):
-            await self.distribution.refresh()
+            await self.distribution.refresh(text)
         warnings = []
         if self.transactions.is_named_in(text):
             warnings.append(await self.transactions.refresh(text))

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from membership.port import ClusterView, SetState
-from protocol.messages.distribution import AskDistribution, DistributionTold
+from protocol.messages.admin import ElementReport
+from protocol.messages.distribution import (
+    AskDistribution,
+    AskElementState,
+    DistributionTold,
+    ElementStateTold,
+)
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 from protocol.sqltypes import StorageRow
@@ -17,9 +23,13 @@ if TYPE_CHECKING:
     from data.exec.coordination import Coordination
 
 ANSWER_TIMEOUT_S = 2.0
+STATE_TIMEOUT_S = 1.0  # shorter: who is asked for its picture asks others for their state
 PREFIX = "v$distribution_"
 # states of an element, as TimesTen words them
 ACTIVE, RECOVERING, BY_LOG, DOWN = "Active", "Recovering", "Recovering LBCU", "Down"
+FAILED, UNLOADED, EVICTED = "Failed", "Unloaded", "Evicted"
+_NOT_LOADED = ("creating", "created", "unloading", "unloaded", "destroying")
+STATE_VIEW = f"{PREFIX}state"
 
 
 class DistributionViews:
@@ -28,13 +38,39 @@ class DistributionViews:
     def __init__(self, space: Coordination) -> None:
         self._space = space
         self._told: list[DistributionTold] = []
+        self._states: dict[int, str] = {}  # what elements said of themselves
 
     def is_named_in(self, text: str) -> bool:
         """True: the query needs `refresh`."""
-        return f"g{PREFIX}" in text.lower()
+        lowered = text.lower()
+        return f"g{PREFIX}" in lowered or STATE_VIEW in lowered
 
-    async def refresh(self) -> None:
+    async def refresh(self, text: str) -> None:
         """Ask all elements of the map. Never fails: who does not answer in time has no rows."""
+        lowered = text.lower()
+        if STATE_VIEW in lowered:
+            await self.look()
+        if f"g{PREFIX}" in lowered:
+            await self._ask_pictures()
+
+    async def look(self) -> None:
+        """Ask every element for its state; of who does not answer membership tells."""
+        router, me = self._space.router, self._space.element.identity.element
+        alive = self._space.membership.view().instances
+        ask = AskElementState(self._space.name)
+        answers = await asyncio.gather(
+            *(
+                router.call_instance(name, ask, STATE_TIMEOUT_S)
+                for element, name in router.instances().items()
+                if name in alive and element != me
+            ),
+            return_exceptions=True,
+        )
+        told = [a for a in answers if isinstance(a, ElementStateTold)]
+        self._states = {a.element: a.state for a in told if a.state}
+        self._states[me] = self.own_state()
+
+    async def _ask_pictures(self) -> None:
         router, me = self._space.router, self._space.element.identity.element
         ask = AskDistribution(self._space.name)
         others = {e: i for e, i in router.instances().items() if e != me}
@@ -51,19 +87,31 @@ class DistributionViews:
         return DistributionTold(
             self._space.element.identity.element,
             known.version,
-            tuple(
-                (place.element, self._state(place, view))
-                for place in known.elements
-                if place.replica_set
+            (
+                *(
+                    (place.element, self._state(place, view))
+                    for place in known.elements
+                    if place.replica_set
+                ),
+                *((place.element, EVICTED) for place in known.evicted),
             ),
         )
+
+    def own_state(self) -> str:
+        """Of this element, which is loaded."""
+        me, view = self._space.element.identity.element, self._space.membership.view()
+        place = next((p for p in self._space.router.map.elements if p.element == me), None)
+        if place is None:
+            return EVICTED
+        state = state_of(place, view, view.sets.get((self._space.name, place.replica_set)))
+        if state == RECOVERING and not self._space.element.needs_recovery:
+            return BY_LOG
+        return state
 
     def _state(self, place: ElementPlace, view: ClusterView) -> str:
         agreed = view.sets.get((self._space.name, place.replica_set))
         state = state_of(place, view, agreed)
-        if state == RECOVERING and place.element == self._space.element.identity.element:
-            return RECOVERING if self._space.element.needs_recovery else BY_LOG
-        return state
+        return state if state == DOWN else self._states.get(place.element, state)
 
     def rows(self, view: str) -> list[StorageRow] | None:
         """Of one of the views, None if it is another one."""
@@ -163,10 +211,33 @@ class Loaded(Protocol):
     space: Coordination
 
 
-def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
-    """Answer AskDistribution; `find` raises UnknownDatabaseError."""
+def register(
+    rpc: RpcNode,
+    find: Callable[[str], Loaded],
+    reports: Callable[[str], tuple[ElementReport, ...]],
+) -> None:
+    """Answer AskDistribution and AskElementState; `find` raises UnknownDatabaseError."""
 
     async def ask(message: AskDistribution, _request: Request) -> DistributionTold:
-        return find(message.db).space.catalog_queries.distribution.told()
+        views = find(message.db).space.catalog_queries.distribution
+        await views.look()
+        return views.told()
+
+    async def ask_state(message: AskElementState, _request: Request) -> ElementStateTold:
+        found = reports(message.db)
+        if not found:
+            return ElementStateTold(0, "")
+        word = word_of(found[0].state)
+        if not word:
+            word = find(message.db).space.catalog_queries.distribution.own_state()
+        return ElementStateTold(found[0].element, word)
 
     rpc.handle_async(AskDistribution, ask)
+    rpc.handle_async(AskElementState, ask_state)
+
+
+def word_of(state: str) -> str:
+    """What the keeper's state of an element means here; "": it is loaded, so ask it. Pure."""
+    if state.endswith(" failed") and not state.startswith(("open", "close", "unload")):
+        return FAILED
+    return UNLOADED if state in _NOT_LOADED else ""

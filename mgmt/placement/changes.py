@@ -318,13 +318,24 @@ def with_sets(current: DistributionMap, wanted: Mapping[int, int]) -> Distributi
     return changed(current, elements)
 
 
-def without(current: DistributionMap, gone: Iterable[int]) -> DistributionMap:
-    """These elements are not listed any more; nor are their sets idle, when they were the last."""
-    numbers = frozenset(gone)
+def without(
+    current: DistributionMap, gone: Iterable[int], evicted: Iterable[int] = ()
+) -> DistributionMap:
+    """These elements are not listed any more; nor are their sets idle, when they were the last.
+
+    Those of them that were evicted are remembered until their instance has another element.
+    """
+    numbers, lost = frozenset(gone), frozenset(evicted)
     kept = tuple(e for e in current.elements if e.element not in numbers)
     new = changed(current, kept)
     left = {e.replica_set for e in kept}
-    return msgspec.structs.replace(new, idle=tuple(n for n in new.idle if n in left))
+    used = {e.instance for e in kept}
+    places = (*current.evicted, *(e for e in current.elements if e.element in lost))
+    return msgspec.structs.replace(
+        new,
+        idle=tuple(n for n in new.idle if n in left),
+        evicted=tuple(e for e in places if e.instance not in used),
+    )
 
 
 def entered(current: DistributionMap, new: NewSet) -> DistributionMap:

@@ -152,7 +152,7 @@ class Redistribution:
                     hint=f"Repeat ttGridAdmin dbDistribute {name} -apply.",
                 )
         olds = {p.old: EVICTED if p.evicted else REMOVED for p in pairs}
-        new = await self._reach.change_map(name, lambda m: changes.without(m, olds))
+        new = await self._reach.change_map(name, lambda m: changes.without(m, olds, _evicted(olds)))
         self._reach.remember(new, olds)
         return await self._until_left(name, frozenset(olds), context)
 
@@ -188,7 +188,7 @@ class Redistribution:
         gone = {int(number): str(body["gone"]) for number in body["elements"]}
         if body.get("spare"):
             await self._check_spare(name, frozenset(gone))
-        new = await self._reach.change_map(name, lambda m: changes.without(m, gone))
+        new = await self._reach.change_map(name, lambda m: changes.without(m, gone, _evicted(gone)))
         self._reach.remember(new, gone)
         return await self._until_left(name, frozenset(gone), context)
 
@@ -222,6 +222,10 @@ class Redistribution:
 
 def _pairs(body: dict[str, Any]) -> tuple[Replacement, ...]:
     return msgspec.convert(body["pairs"], tuple[Replacement, ...])
+
+
+def _evicted(gone: Mapping[int, str]) -> list[int]:
+    return [number for number, word in gone.items() if word == EVICTED]
 
 
 def _instance(record: DatabaseRecord, number: int) -> str:

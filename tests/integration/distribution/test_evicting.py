@@ -8,6 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from data.admin.element_state import Verb
+from data.exec.distribution_views import word_of
 from mgmt.api.schema_databases import Going
 from tests.support.growing_grid import GrowingGrid, growing_grid
 
@@ -34,6 +36,15 @@ def entries(grid: GrowingGrid, host: int) -> dict[str, list[tuple[object, ...]]]
     return {str(name): grid.nodes[host].rows(str(name)) for (name,) in names}
 
 
+async def states(client: asyncpg.Connection) -> dict[int, str]:
+    """What this element sees, after all elements see the same."""
+    rows = await client.fetch("SELECT stateelementid, state, elementid FROM gv$distribution_state")
+    here = await client.fetch("SELECT stateelementid, state FROM v$distribution_state")
+    seen = {int(number): str(state) for number, state in here}
+    assert {(int(number), str(state)) for number, state, _ in rows} == set(seen.items())
+    return seen
+
+
 async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> None:
     async with growing_grid(tmp_path, 1, 2, 1, 2) as grid:
         await fill(grid)
@@ -42,6 +53,9 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         assert lost
         assert all(entries(grid, 3).values())
         await asyncio.gather(grid.nodes[3].stop(), grid.nodes[4].stop())
+        client = await grid.connect(5)
+        assert await states(client) == {1: "Down", 2: "Down", 3: "Active", 4: "Active"}
+        await client.close()
         events: list[str] = []
         evicted = (Going("host3"), Going("host4"))
         await grid.distribute(events, evict=evicted, apply=True)
@@ -50,6 +64,7 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         assert "sequences begin anew: TERRY.S" in told[0]
 
         client = await grid.connect(5)
+        assert await states(client) == {1: "Evicted", 2: "Evicted", 3: "Active", 4: "Active"}
         for n in sorted(left):
             assert await client.fetchval("SELECT a FROM t WHERE u = $1", f"u{n}") == n
         for v in range(40):
@@ -65,3 +80,25 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         for one in entries(grid, 5).values():
             assert len(one) == ROWS
         assert entries(grid, 5) == entries(grid, 6)
+
+
+async def test_the_view_of_states_knows_what_elements_say_of_themselves(tmp_path: Path) -> None:
+    async with growing_grid(tmp_path, 1, 2) as grid:
+        client = await grid.connect(3)
+        other = grid.nodes[4].instance
+        assert other is not None
+        spec = other.keeper.reports()[0]
+        await other.keeper.perform("database1", spec.database_id, Verb.CLOSE)
+        await other.keeper.perform("database1", spec.database_id, Verb.UNLOAD)
+        assert await states(client) == {1: "Active", 2: "Unloaded"}
+        await other.keeper.perform("database1", spec.database_id, Verb.LOAD)
+        await grid.until(lambda: grid.nodes[4].database().member.in_sync)
+        assert await states(client) == {1: "Active", 2: "Active"}
+        await client.close()
+
+
+def test_words_of_the_keeper() -> None:
+    assert [word_of(s) for s in ("load failed", "create failed", "unloaded", "created")] == [
+        "Failed", "Failed", "Unloaded", "Unloaded",
+    ]  # fmt: skip
+    assert [word_of(s) for s in ("opened", "loaded", "open failed", "loading")] == [""] * 4
