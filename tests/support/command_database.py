@@ -23,9 +23,12 @@ LIKE_HOST3 = ("-like", "host3", "-cascade")
 
 @contextmanager
 def command_grid(
-    groups: dict[int, int], *, perm_mb: int = 128, database: bool = True
+    groups: dict[int, int], *, perm_mb: int = 128, database: bool = True, standby: bool = False
 ) -> Iterator[CommandGrid]:
-    """host3 in data space group 1 and these (host number -> group), K=2, an open database1."""
+    """host3 in data space group 1 and these (host number -> group), K=2, an open database1.
+
+    `standby`: a second management instance on host2.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tg-"))  # pytest's own folders have too long paths
     zookeeper = ZooKeeperProcess(folder / "zookeeper")
     zookeeper.start()
@@ -34,6 +37,9 @@ def command_grid(
         asyncio.run(zookeeper.ready())
         assert grid.create_instance().code == 0
         grid.create_grid(2)
+        if standby:
+            addresses = ("-internalAddress", "127.0.0.12", "-externalAddress", "127.0.1.12")
+            grid.admin("hostCreate", *addresses, "-like", "host1", "-cascade")
         grid.add_first_data_host()
         for number, group in groups.items():
             grid.add_host(number, group, *LIKE_HOST3)
