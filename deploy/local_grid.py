@@ -29,6 +29,7 @@ from mgmt.api.schema import EXIT_UNREACHABLE
 from mgmt.cli import daemon_control
 from mgmt.transport.installation import create_installation
 from protocol.errors import GridError, ModelError, OperationError, ParameterError
+from protocol.instance_file import INSTANCE_FILE
 
 PLAN_FILE = "grid.json"
 USER = "terry"
@@ -174,8 +175,9 @@ def start(plan: GridPlan) -> int:
     with _step("Management"):
         _start_daemons(plan.management_homes())
         _await_active(plan)
-    with _step(f"{plan.data} data instances"):
-        _start_daemons(plan.data_homes())
+    homes_of_data = _data_homes(plan)
+    with _step(f"{len(homes_of_data)} data instances"):
+        _start_daemons(homes_of_data)
     with _step("Loading and opening the database") as show:
         if _words_of(plan)[1] == "unloaded":
             _admin(plan, "dbLoad", DATABASE)
@@ -189,7 +191,7 @@ def start(plan: GridPlan) -> int:
 
 def status(plan: GridPlan) -> int:
     """What runs, and how the database is."""
-    homes = (*plan.membership_homes(), *plan.management_homes(), *plan.data_homes())
+    homes = (*plan.membership_homes(), *plan.management_homes(), *_data_homes(plan))
     for home in homes:
         pid = daemon_control.read_pid(home, daemon_control.PID_FILE)
         place = home.relative_to(plan.folder)
@@ -203,7 +205,7 @@ def status(plan: GridPlan) -> int:
 
 def logs(plan: GridPlan) -> int:
     """Follow the logs of all processes."""
-    homes = (*plan.membership_homes(), *plan.management_homes(), *plan.data_homes())
+    homes = (*plan.membership_homes(), *plan.management_homes(), *_data_homes(plan))
     files = [str(home / "diag" / "ttmesg.log") for home in homes]
     return subprocess.call(["tail", "-n", "20", "-F", *[f for f in files if Path(f).exists()]])
 
@@ -218,6 +220,13 @@ def destroy(plan: GridPlan) -> int:
 
 
 # -- parts ----------------------------------------------------------------------------------------
+def _data_homes(plan: GridPlan) -> tuple[Path, ...]:
+    """Of the data instances, those too that were added later (hostCreate -like host3 -cascade)."""
+    known = plan.data_homes()
+    others = {f.parents[1] for f in plan.folder.glob(f"host*/*/{INSTANCE_FILE}")}
+    return (*known, *sorted(others - {*known, *plan.management_homes()}))
+
+
 def _put_to_rest(plan: GridPlan) -> None:
     wait = ("-wait", "60")
     words = _words_of(plan)
@@ -281,7 +290,7 @@ def _start_daemons(homes: Sequence[Path]) -> None:
 def _stop_processes(plan: GridPlan, *, force: bool) -> None:
     """Data instances first, then management, membership servers last."""
     words = ("-stop", "-force") if force else ("-stop",)
-    _control([home for home in plan.data_homes() if _runs(home)], *words)
+    _control([home for home in _data_homes(plan) if _runs(home)], *words)
     for home in reversed(plan.management_homes()):  # one after the other: the active may change
         _control([home] if _runs(home) else [], *words)
     running = [str(home) for home in plan.membership_homes() if _runs(home)]
@@ -385,8 +394,9 @@ def _write(plan: GridPlan, *, ready: bool) -> None:
 
 
 def _remove(plan: GridPlan) -> None:
-    """Only what `up` made: GRID_DIR may be a folder with other things in it."""
-    for name in (*plan.entries(), PLAN_FILE):
+    """Only what `up` made, and hosts added since: GRID_DIR may have other things in it."""
+    added = {home.relative_to(plan.folder).parts[0] for home in _data_homes(plan)}
+    for name in {*plan.entries(), PLAN_FILE, *added}:
         path = plan.folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

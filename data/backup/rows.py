@@ -189,11 +189,13 @@ def fill(
     folder: Path,
     files: tuple[FileFacts, ...],
     buckets: frozenset[int],
+    batch_rows: int,
     read: Written,
 ) -> int:
     """Insert the rows of these buckets, and those of duplicate tables; how many. Raises GridError.
 
-    `read` is told of the bytes of each batch's share of its file; it may raise to stop the work.
+    `batch_rows` at once; `read` is told of the bytes of each batch's share of its file; it may
+    raise to stop the work.
     """
     tables = {table_name(t): t for t in element_tables(builder.catalog)}
     count = 0
@@ -205,8 +207,8 @@ def fill(
         share = facts.size // max(1, facts.rows)
         for rows in batches(folder, facts):
             mine = rows if at < 0 else [row for row in rows if row[at] in buckets]
-            if mine:
-                builder.insert(facts.table, facts.columns, mine)
+            for first in range(0, len(mine), batch_rows):
+                builder.insert(facts.table, facts.columns, mine[first : first + batch_rows])
             count += len(mine)
             read(share * len(rows))
     return count

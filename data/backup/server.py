@@ -238,7 +238,7 @@ class BackupServer:
             catalog = rows.read_catalog(folder, message.catalog)
             builder = ElementBuilder(path / BUILD_FOLDER, identity, settings, catalog)
             try:
-                rows.fill(builder, folder, message.files, buckets, written)
+                rows.fill(builder, folder, message.files, buckets, message.batch_rows, written)
                 return builder.finish()
             finally:
                 builder.close()

@@ -126,8 +126,8 @@ class DbImport(DbTransfer, frozen=True, kw_only=True):
 
     PATH: ClassVar[str] = "databases/import"
     export: str
-    threads: int = 4
-    batch_size: int = 256
+    threads: int = 0  # elements filled at once; 0: all
+    batch_size: int = 256  # rows inserted at once
     error_tolerance: int = 0
 
 

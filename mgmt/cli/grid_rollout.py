@@ -154,11 +154,14 @@ def _add_instance(plan: Rollout, instance: RolloutInstance, *more: str) -> None:
 
 
 def _location(plan: Rollout, instance: RolloutInstance) -> str:
-    """Hosts of one machine share its file system: each has a folder of its own then."""
+    """Hosts of one machine share its file system: each has a folder of its own then.
+
+    It is named by a mark, not by the host, so that hostCreate -like -cascade can copy it.
+    """
     shared = instance.internal_address.startswith("127.")
     marked = "!!HOST_NAME!!" in plan.instance_location
     if shared and not marked:
-        return f"{plan.instance_location}/{instance.host}"
+        return f"{plan.instance_location}/!!HOST_NAME!!"
     return plan.instance_location
 
 

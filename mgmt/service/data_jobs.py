@@ -65,18 +65,23 @@ class DataJobs:
             raise type(error)(f"{instance} does not answer: {error.message}") from error
 
     async def run(
-        self, jobs: Mapping[int, tuple[str, Any]], watch: Watcher
+        self, jobs: Mapping[int, tuple[str, Any]], watch: Watcher, at_once: int = 0
     ) -> dict[int, m.JobReport]:
         """Start a job each (instance, message), wait until all are done; their last reports.
+
+        No more than `at_once` at a time; 0: all.
 
         Raises the error of the first one that fails, naming its instance; the others go on then:
         `stop` them.
         """
+        room = asyncio.Semaphore(at_once or len(jobs) or 1)
+
+        async def one(key: int, instance: str, message: Any) -> m.JobReport:
+            async with room:
+                return await self._one(key, instance, message, watch)
+
         return await together(
-            {
-                key: self._one(key, instance, message, watch)
-                for key, (instance, message) in jobs.items()
-            }
+            {key: one(key, instance, message) for key, (instance, message) in jobs.items()}
         )
 
     async def _one(self, key: int, instance: str, message: Any, watch: Watcher) -> m.JobReport:

@@ -76,10 +76,14 @@ class RestoreService:
 
     async def import_(self, request: requests.DbImport, progress: Progress) -> schema.Done:
         """dbImport: the database must not exist, or be empty and closed."""
-        if not 1 <= request.threads <= 32:
+        if not 0 <= request.threads <= 32:
             raise ParameterError(f"-numThreads {request.threads}: 1 to 32")
-        if request.error_tolerance not in (0, 3):
-            raise ParameterError(f"-errorTolerance {request.error_tolerance}: 0 or 3")
+        if request.error_tolerance:
+            raise ParameterError(
+                f"-errorTolerance {request.error_tolerance} is not supported: no row is left out",
+                hint="The rows of an export fit its tables. One that does not means damage: the"
+                " import ends, and nothing of the database stays.",
+            )
         if request.batch_size < 1:
             raise ParameterError(f"-batchSize {request.batch_size}: at least 1")
         definition = databases.definition_in_force(self._management, request.name)
@@ -146,6 +150,8 @@ class RestoreService:
             "repository": self._repositories.get(request.repository).name,
             "name": manifest.name,
         }
+        if isinstance(request, requests.DbImport):
+            body |= {"at_once": request.threads, "batch_rows": request.batch_size}
         title = f"{'Restoring' if kind == RESTORE else 'Importing'} {manifest.name}"
         steps = [
             Step("Making the database", MAKE, body),
@@ -216,7 +222,7 @@ class RestoreService:
         instances = [e.instance for e in record.elements if e.instance in self._reach.alive()]
         try:
             await self._jobs.stop(prefix, instances)
-            new = await self._fill(record, book, prefix)
+            new = await self._fill(record, book, prefix, body)
             await self._put_in_force(record, new, book.transfer)
         except BaseException as error:
             if not self._management.acting():
@@ -231,7 +237,7 @@ class RestoreService:
         return "OK"
 
     async def _fill(
-        self, record: DatabaseRecord, book: ProgressBook, prefix: str
+        self, record: DatabaseRecord, book: ProgressBook, prefix: str, body: dict[str, Any]
     ) -> tuple[DistributionMap, dict[int, m.SetFacts]]:
         transfer = book.transfer
         kind = BACKUP if transfer.kind == RESTORE else EXPORT
@@ -263,7 +269,12 @@ class RestoreService:
             p.element: (p.instance, _message(record, p, map_, manifest, folders, prefix))
             for p in places
         }
-        reports = await self._jobs.run(messages, book.watch)
+        if "batch_rows" in body:
+            messages = {
+                e: (i, msgspec.structs.replace(message, batch_rows=int(body["batch_rows"])))
+                for e, (i, message) in messages.items()
+            }
+        reports = await self._jobs.run(messages, book.watch, int(body.get("at_once", 0)))
         return map_, {e: report.facts for e, report in reports.items() if report.facts}
 
     async def _fetched(

@@ -138,6 +138,7 @@ class ImportElement(msgspec.Struct, frozen=True, array_like=True, tag="backup.im
     files: tuple[FileFacts, ...]
     buckets: tuple[tuple[int, int], ...]  # first..last
     epoch: int  # its log begins with it
+    batch_rows: int = 256  # inserted at once
 
 
 class Stage(msgspec.Struct, frozen=True, array_like=True, tag="backup.stage"):

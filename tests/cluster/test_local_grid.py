@@ -126,6 +126,13 @@ def test_all_data_instances_killed_at_once_come_back_with_all_rows(grid: LocalGr
     assert [counts(grid, index) for index in range(4)] == [COUNTS] * 4
 
 
+def test_a_host_added_like_another_belongs_to_the_grid(grid: LocalGrid) -> None:
+    addresses = ("-internalAddress", "127.0.0.17", "-externalAddress", "127.0.1.17")
+    grid.admin("hostCreate", *addresses, "-dataSpaceGroup", "1", "-like", "host3", "-cascade")
+    grid.admin("modelApply")
+    assert "host7/instance1              runs" in grid.tried("status").stdout
+
+
 def test_no_process_of_the_grid_is_left_after_stop(grid: LocalGrid) -> None:
     grid.make("stop")
     left = []

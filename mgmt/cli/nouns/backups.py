@@ -122,7 +122,7 @@ def _import(arguments: Arguments) -> requests.DbImport:
         name=arguments.word("DATABASE"),
         repository=_needed(arguments, "repository"),
         export=_needed(arguments, "name"),
-        threads=arguments.integer("numThreads", 4),
+        threads=arguments.integer("numThreads", 0),
         batch_size=arguments.integer("batchSize", 256),
         error_tolerance=arguments.integer("errorTolerance", 0),
         wait_s=_wait(arguments),
@@ -296,9 +296,13 @@ COMMANDS = (
         "Make a database from an export; an empty one that exists is replaced",
         (
             Option("name", "NAME", "the export"),
-            Option("numThreads", "N", "1 to 32; accepted, each element reads for itself"),
-            Option("batchSize", "N", "accepted: rows come as they were written, 1000 at a time"),
-            Option("errorTolerance", "0|3", "accepted: a row that does not fit ends the import"),
+            Option(
+                "numThreads", "N", "so many elements are filled at once, 1 to 32 (default: all)"
+            ),
+            Option("batchSize", "N", "rows inserted at once (default 256)"),
+            Option(
+                "errorTolerance", "0", "the first row that does not fit ends the import (default)"
+            ),
         ),
         _import,
     ),
