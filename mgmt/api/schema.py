@@ -698,6 +698,7 @@ class MgmtStatusReply(Reply, frozen=True, kw_only=True):
     instances: tuple[MgmtRow, ...]
     msgs: tuple[str, ...] = ()
     cmds: tuple[str, ...] = ()
+    warning: str = ""  # that nothing is encrypted
     status: int = 0
 
 

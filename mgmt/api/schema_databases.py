@@ -312,3 +312,4 @@ class DbStatusReply(Reply, frozen=True, kw_only=True, rename="camel"):
     databases: tuple[DatabaseStatus, ...]
     k: int
     space_warn: int
+    warning: str = ""  # that nothing is encrypted

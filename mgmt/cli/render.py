@@ -46,3 +46,8 @@ def long_moment(time_us: int) -> str:
 def dotted(title: str) -> str:
     """The beginning of a progress line."""
     return title.ljust(PROGRESS_COLUMN, ".")
+
+
+def with_warning(warning: str, text: str) -> str:
+    """The warning, which main.py shows where errors go, before the text."""
+    return f"{warning}\n{text}" if warning else text

@@ -66,11 +66,17 @@ class StepFailed(msgspec.Struct, frozen=True):
     error: tuple[str, str, str, str, int]
 
 
+class StepCancelled(msgspec.Struct, frozen=True):
+    """The step in hand was interrupted because somebody cancelled the operation."""
+
+    error: tuple[str, str, str, str, int]
+
+
 class CancelAsked(msgspec.Struct, frozen=True):
     """Somebody wants it to end after the step in hand."""
 
 
-Event = Begun | StepDone | StepFailed | CancelAsked
+Event = Begun | StepDone | StepFailed | StepCancelled | CancelAsked
 
 
 # -- actions
@@ -109,6 +115,9 @@ def handle(record: Record, event: Event) -> tuple[Record, list[Action]]:
             if failed.failures < step.attempts and not record.cancel_asked:
                 return _next(failed)
             return replace(failed, state=State.FAILED), [Finish(State.FAILED)]
+        case StepCancelled(error):
+            ended = replace(record, error=error, state=State.CANCELLED)
+            return ended, [Finish(State.CANCELLED)]
         case CancelAsked():
             return replace(record, cancel_asked=True), []
 

@@ -139,11 +139,10 @@ class Runner:
     ) -> Record:
         """Start an operation, wait until it ended, and raise its error if it failed."""
         record = await self.start(kind, subject, steps, progress).wait()
+        if record.state is not State.DONE and record.error is not None:
+            raise GridError.from_wire(record.error)
         if record.state is State.CANCELLED:
             raise OperationError(f"{kind} was cancelled before step {record.at + 1}")
-        if record.state is State.FAILED:
-            assert record.error is not None
-            raise GridError.from_wire(record.error)
         return record
 
     def resume(self) -> list[Running]:
@@ -241,7 +240,8 @@ class Runner:
             if number not in self._running or not running.record.cancel_asked:
                 raise  # the process stops: the journal still says "running"
             await running.tell("failed", "cancelled")
-            failure = OperationError(f"{running.record.kind} was cancelled")
+            interrupted = OperationError(f"{running.record.kind} was cancelled")
+            return operation.StepCancelled(interrupted.to_wire())
         except Exception as error:
             log.exception("operation.step_crashed", operation=number, action=step.action)
             failure = InternalError(f"{step.title}: {type(error).__name__}: {error}")

@@ -44,6 +44,14 @@ OFF_WARNING = (
 )
 
 
+def cleartext_warning(internal: str, server: str) -> str:
+    """What every status says of a grid whose internal network is not encrypted; "" if it is."""
+    if internal != "off":
+        return ""
+    clients = ", nor are SQL clients (-serverEncryption rejected)" if server == "rejected" else ""
+    return f"Warning: the internal network is not encrypted (-internalEncryption off){clients}"
+
+
 class Wanted(NamedTuple):
     """One certificate that belongs into an instance home."""
 

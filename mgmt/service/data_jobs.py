@@ -85,6 +85,7 @@ class DataJobs:
         )
 
     async def _one(self, key: int, instance: str, message: Any, watch: Watcher) -> m.JobReport:
+        await self._management.secured()  # what it is done for must outlive this instance
         life = self._life(instance)
         report: m.JobReport = await self.call(instance, message)
         heard_s = boottime_s()

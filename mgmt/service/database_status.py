@@ -10,6 +10,7 @@ from mgmt.health.collector import collect
 from mgmt.health.rollup import ElementHealth
 from mgmt.model.types import Host, Instance
 from mgmt.service import move_progress
+from mgmt.service.certificates import cleartext_warning
 from mgmt.service.connections import connections_of
 from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
@@ -67,7 +68,10 @@ async def status(
             databases[at] = msgspec.structs.replace(databases[at], connections=rows, silent=silent)
     grid = management.models.grid
     return schema.DbStatusReply(
-        databases=tuple(databases), k=grid.k, space_warn=grid.warn_threshold_pct
+        databases=tuple(databases),
+        k=grid.k,
+        space_warn=grid.warn_threshold_pct,
+        warning=cleartext_warning(grid.internal_encryption, grid.server_encryption),
     )
 
 

@@ -35,10 +35,15 @@ async def status(management: Management, role: Role) -> schema.MgmtStatusReply:
         renew = advice.command(mine.seen, "ttGridAdmin certificateRenew")
         advised = advice.Advice((*advised.msgs, *near), (*advised.cmds, renew))
     rows = [one.row for one in (mine, other) if one is not None]
+    warning = ""
+    if management.models.exists:
+        grid = management.models.grid
+        warning = certificates.cleartext_warning(grid.internal_encryption, grid.server_encryption)
     return schema.MgmtStatusReply(
         instances=tuple(sorted(rows, key=lambda row: (row.host, row.instance))),
         msgs=advised.msgs,
         cmds=advised.cmds,
+        warning=warning,
         status=0 if advised.ok else 1,
     )
 

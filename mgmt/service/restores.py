@@ -313,6 +313,7 @@ class RestoreService:
         membership = self._management.membership
         if membership is None:
             raise MembershipLostError("this management instance has no session with membership")
+        await self._management.secured()
         for rs, places in map_.replica_sets().items():
             filled = {p.element: facts[p.element] for p in places if p.element in facts}
             tails = {(f.term, f.lsn) for f in filled.values()}

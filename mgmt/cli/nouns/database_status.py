@@ -11,7 +11,7 @@ from mgmt.api.schema_databases import (
     InstanceOfDatabase,
 )
 from mgmt.cli.command import Arguments
-from mgmt.cli.render import long_moment, moment, table
+from mgmt.cli.render import long_moment, moment, table, with_warning
 
 Pair = tuple[InstanceOfDatabase, ElementStatus]
 PARTS = (
@@ -31,7 +31,7 @@ def status_text(reply: DbStatusReply, arguments: Arguments) -> str:
     texts = [
         _RENDERERS[part](database) for database in reply.databases for part in wanted or ["summary"]
     ]
-    return "\n\n".join(texts)
+    return with_warning(reply.warning, "\n\n".join(texts))
 
 
 def summary(database: DatabaseStatus) -> str:

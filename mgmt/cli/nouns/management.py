@@ -11,7 +11,7 @@ from mgmt.api.schema_management import MgmtActiveSwitch, MgmtStandbyStart, MgmtS
 from mgmt.cli import daemon_control
 from mgmt.cli.client import Client
 from mgmt.cli.command import Arguments, Command, Option
-from mgmt.cli.render import table
+from mgmt.cli.render import table, with_warning
 from mgmt.ha.advice import NO_ANSWER, Seen, advise
 from mgmt.model import document
 from protocol import instance_file
@@ -41,7 +41,7 @@ def _rows(reply: schema.MgmtStatusReply, *, message: bool) -> str:
 
 
 def _status(reply: schema.MgmtStatusReply, arguments: Arguments) -> str:
-    return _rows(reply, message=True)
+    return with_warning(reply.warning, _rows(reply, message=True))
 
 
 def _examine(reply: schema.MgmtStatusReply, arguments: Arguments) -> str:
@@ -49,7 +49,7 @@ def _examine(reply: schema.MgmtStatusReply, arguments: Arguments) -> str:
     lines = [*reply.msgs, "", _rows(reply, message=needs_message)]
     if reply.cmds:
         lines += ["", "Recommended commands:", *reply.cmds]
-    return "\n".join(lines)
+    return with_warning(reply.warning, "\n".join(lines))
 
 
 def _examine_here(arguments: Arguments, client: Client) -> schema.MgmtStatusReply:

@@ -76,7 +76,7 @@ async def test_transactional_then_immediate(tmp_path: Path) -> None:
         assert lines[3] == ["host3", "instance1", "Disconnected"]
         listed = await grid.call(schema.OperationList(), schema.OperationListReply)
         kinds = [(o.state, o.message) for o in listed.operations if o.kind == "dbDisconnect"]
-        assert kinds == [*2 * [("failed", "dbDisconnect was cancelled")], ("done", "")]
+        assert kinds == [*2 * [("cancelled", "dbDisconnect was cancelled")], ("done", "")]
 
 
 async def test_an_instance_that_is_down_has_no_connections(tmp_path: Path) -> None:

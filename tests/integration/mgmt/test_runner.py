@@ -127,7 +127,7 @@ async def test_cancelling_interrupts_a_waiting_step(store: Store) -> None:
     await work.begun.wait()
     runner.cancel(running.record.id)
     record = await running.wait()
-    assert record.state is State.FAILED
+    assert record.state is State.CANCELLED
     assert record.error is not None
     assert "cancelled" in record.error[1]
     assert work.done == []

@@ -13,6 +13,7 @@ from mgmt.ops.operation import (
     Record,
     State,
     Step,
+    StepCancelled,
     StepDone,
     StepFailed,
 )
@@ -45,6 +46,14 @@ def test_a_failed_step_is_tried_again_as_often_as_it_may() -> None:
     state, actions = operation.handle(state, StepFailed(ERROR))
     assert actions == [Finish(State.FAILED)]
     assert state.error == ERROR
+
+
+def test_a_step_that_was_interrupted_by_a_cancel_makes_the_operation_cancelled() -> None:
+    state, _ = operation.handle(record(3), Begun())
+    state, _ = operation.handle(state, CancelAsked())
+    state, actions = operation.handle(state, StepCancelled(ERROR))
+    assert actions == [Finish(State.CANCELLED)]
+    assert (state.state, state.error) == (State.CANCELLED, ERROR)
 
 
 def test_a_success_after_a_failure_leaves_no_error() -> None:
