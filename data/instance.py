@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from data.admin import handlers
+from data.admin.fence import ManagementFence
 from data.admin.keeper import ElementKeeper
 from data.admin.port import ElementFacts
 from data.backup import image
@@ -83,10 +84,11 @@ class DataInstance:
         self.keeper = ElementKeeper(
             home, info.name, info.incarnation, self, membership, self._clock
         )
-        handlers.register(rpc, self.keeper)
+        self._fence = ManagementFence()
+        handlers.register(rpc, self.keeper, self._fence)
         self._backups = BackupServer(str(info.name), self._find, self.keeper, storage_settings)
-        self._backups.register(rpc)
-        moving.register(rpc, self.database)
+        self._backups.register(rpc, self._fence)
+        moving.register(rpc, self.database, self._fence)
         distribution_views.register(rpc, self.database, self.keeper.reports)
         logins.register(rpc, self.database)
         instance_views.register(rpc, self.database)
@@ -99,7 +101,7 @@ class DataInstance:
             tls=None if mode == "rejected" else ServerTls(settings.path(tls.SERVER_FILE)),
             requires_tls=mode == "required",
         )
-        Roster(self.frontend, self._other_connections).register(rpc)
+        Roster(self.frontend, self._other_connections).register(rpc, self._fence)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
         self._reach = reach_of(rpc)
@@ -131,6 +133,7 @@ class DataInstance:
         await self._rpc.close()
 
     def _view_changed(self, view: ClusterView) -> None:
+        self._fence.seen(view)
         present = set()
         for info in view.instances.values():
             if info.name != self._info.name:

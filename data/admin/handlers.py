@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data.admin.element_state import Verb
+from data.admin.fence import ManagementFence
 from data.admin.keeper import ElementKeeper
 from protocol import trace
 from protocol.messages import admin
@@ -10,7 +11,7 @@ from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request, from_management
 
 
-def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
+def register(rpc: RpcNode, keeper: ElementKeeper, fence: ManagementFence) -> None:
     """Answer the administration messages from now on."""
 
     async def create(message: admin.CreateElement, request: Request) -> admin.ElementDone:
@@ -52,11 +53,11 @@ def register(rpc: RpcNode, keeper: ElementKeeper) -> None:
         elements = keeper.reports(message.database)
         return admin.InstanceReport(keeper.me, keeper.incarnation, elements)
 
-    rpc.handle_async(admin.CreateElement, from_management(create))
-    rpc.handle_async(admin.LoadElement, from_management(load))
-    rpc.handle_async(admin.SetAttributes, from_management(keep_attributes))
-    rpc.handle_async(admin.OpenElement, from_management(open_))
-    rpc.handle_async(admin.CloseElement, from_management(close))
-    rpc.handle_async(admin.UnloadElement, from_management(unload))
-    rpc.handle_async(admin.DestroyElement, from_management(destroy))
+    rpc.handle_async(admin.CreateElement, fence.for_active(create))
+    rpc.handle_async(admin.LoadElement, fence.for_active(load))
+    rpc.handle_async(admin.SetAttributes, fence.for_active(keep_attributes))
+    rpc.handle_async(admin.OpenElement, fence.for_active(open_))
+    rpc.handle_async(admin.CloseElement, fence.for_active(close))
+    rpc.handle_async(admin.UnloadElement, fence.for_active(unload))
+    rpc.handle_async(admin.DestroyElement, fence.for_active(destroy))
     rpc.handle_async(admin.InstanceStatus, from_management(status))

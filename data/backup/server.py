@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import structlog
 from msgspec.structs import replace
 
+from data.admin.fence import ManagementFence
 from data.backup import files, image, rows
 from data.backup.jobs import JobBook, Result, Told, Work
 from data.catalog.objects import Table
@@ -27,7 +28,7 @@ from protocol.errors import CollectionError, ShuttingDownError, UnknownDatabaseE
 from protocol.messages import backup as m
 from protocol.messages.admin import ElementSpec
 from protocol.rpc.node import RpcNode
-from protocol.rpc.server import Request, from_management
+from protocol.rpc.server import Request
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ class BackupServer:
         self._images: dict[str, Path] = {}  # job -> folder
         self._staged: dict[str, Path] = {}  # the same, of files on their way
 
-    def register(self, rpc: RpcNode) -> None:
+    def register(self, rpc: RpcNode, fence: ManagementFence) -> None:
         """Answer the messages from now on."""
         handlers: dict[Any, Callable[[Any, Request], Awaitable[Any]]] = {
             m.MakeEpoch: self._make_epoch,
@@ -96,7 +97,7 @@ class BackupServer:
             m.AskContent: self._content,
         }
         for message, handler in handlers.items():
-            rpc.handle_async(message, from_management(handler))
+            rpc.handle_async(message, fence.for_active(handler))
 
     async def close(self) -> None:
         """The instance stops: end all jobs."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from data.admin.fence import ManagementFence
 from data.exec.coordination import Coordination
 from data.moving.adoption import Adoption
 from data.moving.mover import Mover
@@ -93,7 +94,7 @@ class Loaded(Protocol):
     moving: Moving
 
 
-def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
+def register(rpc: RpcNode, find: Callable[[str], Loaded], fence: ManagementFence) -> None:
     """Answer the messages of protocol/messages/moving.py; `find` raises UnknownDatabaseError."""
 
     async def seed(message: m.SeedReplicaSet, _request: Request) -> m.Seeded:
@@ -136,4 +137,4 @@ def register(rpc: RpcNode, find: Callable[[str], Loaded]) -> None:
         m.OwnedBuckets: owned,
     }
     for message_type, handler in handlers.items():
-        rpc.handle_async(message_type, handler)
+        rpc.handle_async(message_type, fence.not_for_deposed(handler))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from data.admin.fence import ManagementFence
 from data.session.frontend import Client, Frontend
 from protocol.errors import DisconnectedError
 from protocol.messages import sessions as m
@@ -20,7 +21,7 @@ class Roster:
         self._frontend = frontend
         self._others = others
 
-    def register(self, rpc: RpcNode) -> None:
+    def register(self, rpc: RpcNode, fence: ManagementFence) -> None:
         """Answer management from now on."""
 
         async def listed(message: m.ListSessions, request: Request) -> m.SessionList:
@@ -30,7 +31,7 @@ class Roster:
             return self.disconnect(message.database, message.mode)
 
         rpc.handle_async(m.ListSessions, from_management(listed))
-        rpc.handle_async(m.Disconnect, from_management(disconnect))
+        rpc.handle_async(m.Disconnect, fence.for_active(disconnect))
 
     def sessions(self, database: str) -> tuple[m.SessionInfo, ...]:
         """All connections of a database."""

@@ -26,6 +26,7 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlineError,
     GridError,
+    NotActiveManagementError,
     NotLeadError,
     OperationError,
     PeerLostError,
@@ -70,6 +71,8 @@ class BucketMoves:
         while True:
             try:
                 return await self._ask_once(name, rs, message, timeout_s)
+            except NotActiveManagementError:
+                raise  # this instance may not go on; whoever is active does
             except GridError as error:
                 if not (error.retriable or isinstance(error, AGAIN)):
                     raise

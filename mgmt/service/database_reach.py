@@ -29,6 +29,7 @@ from protocol.errors import (
     DeadlineError,
     GridError,
     MembershipLostError,
+    NotActiveManagementError,
     OperationError,
     PeerLostError,
     PeerUnreachableError,
@@ -91,6 +92,8 @@ class Reach:
         for element, outcome in zip(chosen, outcomes, strict=True):
             if isinstance(outcome, AWAY):
                 log.warning("element.away", instance=element.instance, verb=verb)
+            elif isinstance(outcome, NotActiveManagementError):
+                raise outcome  # this instance may not go on
             elif isinstance(outcome, GridError):
                 failures.append(f"{element.instance}: {outcome.message}")
             elif isinstance(outcome, BaseException):

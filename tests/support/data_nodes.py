@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from data.admin import handlers
+from data.admin.fence import ManagementFence
 from data.admin.keeper import ElementKeeper
 from data.admin.port import ElementFacts
 from membership.memory import MemoryEnsemble, MemoryMembership
@@ -113,7 +114,7 @@ class DataNode:
         self.keeper = ElementKeeper(
             self.home, self.name, incarnation, self.host, self._membership, SystemClock()
         )
-        handlers.register(self._rpc, self.keeper)
+        handlers.register(self._rpc, self.keeper, ManagementFence())
         self._rpc.handle(
             sessions.ListSessions,
             lambda message, request: request.reply(sessions.SessionList(tuple(self.host.clients))),

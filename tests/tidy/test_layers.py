@@ -80,6 +80,7 @@ DATA_LEVELS = {
     "data.session": 7,
     "data.session.engine": 1,  # the port between a client's session and what runs its statements
     "data.admin": 7,
+    "data.admin.fence": 1,  # who may command: every part that management asks looks here
     "data.moving": 7,
     "data.moving.groups": 1,
     "data.exec": 6,

@@ -162,7 +162,7 @@ def test_an_imported_element_has_its_buckets_and_a_log_of_its_own(tmp_path: Path
     identity = image.identity_of(spec(path), "host9.instance1", 2)
     builder = ElementBuilder(tmp_path / "build", identity, SETTINGS, catalog)
     mine = frozenset(range(500, 1000))
-    rows.fill(builder, tmp_path, tables, mine, lambda n: None)
+    rows.fill(builder, tmp_path, tables, mine, 256, lambda n: None)
     image.install_built(builder.finish(), identity, path, SETTINGS, EPOCH + 1)
     made = opened(path)
     assert made.log_start == LogPosition(1, 1)
@@ -179,5 +179,5 @@ def test_an_imported_element_has_its_buckets_and_a_log_of_its_own(tmp_path: Path
     odd = tuple(f for f in tables if f.table == "TERRY.CUSTOMERS")
     other = ElementBuilder(tmp_path / "odd", identity, SETTINGS, catalog)
     with pytest.raises(CollectionError, match="does not fit the catalog"):
-        rows.fill(other, tmp_path, (replace(odd[0], columns=("A",)),), mine, lambda n: None)
+        rows.fill(other, tmp_path, (replace(odd[0], columns=("A",)),), mine, 9, lambda n: None)
     other.close()
