@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from daemons.runtime import EXIT_CONFIG
+from membership.tls import ClientFiles
 from protocol import instance_file, tls
 from protocol.errors import ParameterError
 from protocol.instance_file import InstanceSettings
@@ -30,6 +31,12 @@ def load_settings(home: Path, kind: str) -> InstanceSettings:
     if settings.kind != kind:
         raise ParameterError(f"{home} is the home of a {settings.kind} instance, not of {kind}")
     return settings
+
+
+def client_files(settings: InstanceSettings) -> ClientFiles | None:
+    """With which an instance asks membership servers that want TLS."""
+    files = settings.membership_tls()
+    return None if files is None else ClientFiles(*files)
 
 
 def internal_tls(settings: InstanceSettings) -> InternalTls | None:

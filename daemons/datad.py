@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from daemons.config import internal_tls
+from daemons.config import client_files, internal_tls
 from daemons.runtime import EXIT_CONFIG, ConfigError, Life, run_daemon
 from data.instance import DataInstance
 from membership.port import InstanceInfo
@@ -62,6 +62,7 @@ class DataDaemon:
             password,
             info,
             user=user,
+            tls=client_files(settings),
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=life.previous_incarnations,
         )

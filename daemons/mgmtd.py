@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from daemons.config import home_from_arguments, internal_tls, load_settings, membership_hosts
+from daemons.config import (
+    client_files,
+    home_from_arguments,
+    internal_tls,
+    load_settings,
+    membership_hosts,
+)
 from daemons.runtime import Life, run_daemon
 from membership.port import InstanceInfo, Membership
 from membership.zookeeper import ZooKeeperMembership
@@ -68,6 +74,7 @@ class LazyManagement:
             password,
             me,
             user=user,
+            tls=client_files(settings),
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=self._life.previous_incarnations,
         )

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from daemons.config import client_files
 from daemons.logs import set_up_logging
 from daemons.runtime import (
     DAEMON_PID,
@@ -129,6 +130,7 @@ class DeathReporter:
                 password,
                 None,
                 user=user,
+                tls=client_files(settings),
                 session_timeout_s=settings.membership.session_timeout_s,
                 watch=False,
                 source=settings.internal_address,

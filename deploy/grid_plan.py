@@ -82,14 +82,22 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Of the three membership servers."""
         return tuple(self.folder / "membership" / f"membership{number}" for number in SERVERS)
 
-    def membership_words(self, number: int) -> list[str]:
-        """Of `ttMembership create`."""
+    def membership_tls(self) -> Path:
+        """Certificates of the membership servers, when encryption is on."""
+        return self.folder / "membership" / "tls"
+
+    def membership_servers(self) -> str:
+        """As ttMembership wants them."""
         base = self.port_base
-        servers = ",".join(
+        return ",".join(
             f"127.0.0.1!{base + 80 + n}!{base + 83 + n}!{base + 86 + n}" for n in SERVERS
         )
+
+    def membership_words(self, number: int) -> list[str]:
+        """Of `ttMembership create`."""
         location = str(self.folder / "membership")
-        return ["-location", location, "-id", str(number), "-servers", servers]
+        words = ["-location", location, "-id", str(number), "-servers", self.membership_servers()]
+        return [*words, "-tls", str(self.membership_tls())] if self.encryption == "on" else words
 
     def management_home(self) -> Path:
         """Of the management instance that makes the grid."""
@@ -130,6 +138,8 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
             "internal_encryption": "required" if self.encryption == "on" else "off",
             "server_encryption": "accepted" if self.encryption == "on" else "rejected",
         }
+        if self.encryption == "on":
+            settings["membership_tls"] = str(self.membership_tls())
         management = [
             {
                 "host": f"host{number}",

@@ -126,6 +126,9 @@ def _roll_out(plan: GridPlan) -> load.Login:
     plan.folder.mkdir(parents=True, exist_ok=True)
     _write(plan, ready=False)
     with _step("Membership servers"):
+        if plan.encryption == "on":
+            words = ("-servers", plan.membership_servers(), "-out", str(plan.membership_tls()))
+            _tool("ttMembership", "certify", *words)
         for number in (1, 2, 3):
             _tool("ttMembership", "create", *plan.membership_words(number))
         _tool("ttMembership", "start", *map(str, plan.membership_homes()))

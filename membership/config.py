@@ -38,6 +38,7 @@ class MembershipServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     sync_limit_ticks: int = 12
     heap_mb: int = 64
     stop_timeout_s: float = 5.0  # SIGTERM, then SIGKILL
+    tls: bool = False  # with the files in conf/tls; membership/tls.py
 
     @property
     def own(self) -> ServerAddress:
@@ -126,6 +127,7 @@ def render_config(config: MembershipServerConfig) -> str:
         f"sync_limit_ticks = {config.sync_limit_ticks}",
         f"heap_mb = {config.heap_mb}",
         f"stop_timeout_s = {config.stop_timeout_s}",
+        f"tls = {str(config.tls).lower()}",
     ]
     for server in config.servers:
         lines += [

@@ -7,33 +7,42 @@ address off (a firewall, a test) cuts off everything that the instance says.
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any
 
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.handlers.utils import create_tcp_connection
 
-
-class _From:
-    """The module `socket`, as kazoo is given it, with a source address for each connection."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(socket, name)
-
-    def create_connection(self, address: Any, timeout_s: float) -> socket.socket:
-        """Raises OSError, also if the source is no address of this host."""
-        return socket.create_connection(address, timeout_s, source_address=(self._source, 0))
+from membership.tls import ClientFiles
 
 
 class SourceHandler(SequentialThreadingHandler):  # type: ignore[misc]
-    """kazoo's threads, connecting from one address; plain TCP only."""
+    """kazoo's threads, connecting from one address ("": any), with TLS if it is given files.
 
-    def __init__(self, source: str) -> None:
+    kazoo's own TLS would believe every authority that the system knows and verify no address.
+    """
+
+    def __init__(self, source: str, tls: ClientFiles | None = None) -> None:
         super().__init__()
-        self._from = _From(source)
+        self._source = source
+        self._tls = tls
 
-    def create_connection(self, *words: Any, **named: Any) -> Any:
-        """See kazoo."""
-        return create_tcp_connection(self._from, *words, **named)
+    def create_connection(self, address: Any, timeout: float | None = None, **_named: Any) -> Any:
+        """See kazoo. Raises OSError, also if the source is no address of this host."""
+        source = (self._source, 0) if self._source else None
+        connection = socket.create_connection(address, timeout, source_address=source)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is None:
+            return connection
+        try:
+            return self._tls.context().wrap_socket(connection, server_hostname=address[0])
+        except BaseException:
+            connection.close()
+            raise
+
+    def select(self, *words: Any, **named: Any) -> Any:
+        """See kazoo. What TLS has read already shows on no socket."""
+        full = [
+            one for one in words[0] if isinstance(one, ssl.SSLSocket) and one.fileno() >= 0
+            and one.pending()
+        ]  # fmt: skip
+        return (full, [], []) if full else super().select(*words, **named)

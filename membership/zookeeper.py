@@ -58,6 +58,7 @@ from membership.port import (
     claim_if_free,
 )
 from membership.source_address import SourceHandler
+from membership.tls import ClientFiles
 from membership.views import Views
 from protocol.clock import boottime_s
 from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
@@ -90,7 +91,7 @@ class ZooKeeperMembership(Views):
     hosts: "127.0.0.1:6681,127.0.0.1:6682". previous_incarnations: earlier lives of this instance
     home; who holds the home's lock knows that they are dead. `watch` False keeps no view (for a
     supervisor that only reports deaths). source: the address it connects from; default: that of
-    `me`, or any.
+    `me`, or any. tls: the servers are to be asked by TLS, with these files.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class ZooKeeperMembership(Views):
         watch: bool = True,
         source: str = "",
         user: str = DEFAULT_USER,
+        tls: ClientFiles | None = None,
     ) -> None:
         assert secret
         assert session_timeout_s > 0
         self.me = me
         self._hosts = hosts
+        self._tls = tls
         self._source = source or (me.address if me is not None else "")
         self._paths = GridPaths(grid)
         self._user = user
@@ -150,7 +153,7 @@ class ZooKeeperMembership(Views):
             auth_data=[("digest", f"{self._user}:{self._secret}")],
             default_acl=[make_digest_acl(self._user, self._secret, all=True)],
             logger=logging.getLogger("kazoo"),
-            handler=SourceHandler(self._source) if self._source else None,
+            handler=SourceHandler(self._source, self._tls),
         )
         self._learn_negotiated_timeout()
         self._client.add_listener(self._state_from_thread)

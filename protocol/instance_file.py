@@ -20,6 +20,8 @@ SECRET_FILE = "conf/grid.secret"  # hex text, mode 0600: proves identity on the 
 MEMBERSHIP_LOGIN_FILE = "conf/membership.login"  # mode 0600; only with -membershipUser
 CERTIFICATES = "conf/certificates"  # mode 0700; see protocol/tls.py
 ROOT_FILE = f"{CERTIFICATES}/root.crt"  # the authority's certificates, the newest first
+MEMBERSHIP_ROOT_FILE = f"{CERTIFICATES}/membership.crt"  # with TLS to the membership servers:
+MEMBERSHIP_PEM_FILE = f"{CERTIFICATES}/membership.pem"  # their authority, own key and certificate
 TOKEN_FILE = "conf/api.token"  # management instances only, mode 0600: the HTTP API's bearer token
 MEMBERSHIP_FILE = "conf/membership.conf"
 MODEL_FILE = "conf/model.json"  # the current model as modelApply pushed it
@@ -78,6 +80,11 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             return MEMBERSHIP_USER, membership_password(self.secret())
         user, _, password = text.rstrip("\n").partition(":")
         return user, password
+
+    def membership_tls(self) -> tuple[Path, Path] | None:
+        """Files for TLS to the membership servers: authority, own; None: they are asked without."""
+        root, own = self.path(MEMBERSHIP_ROOT_FILE), self.path(MEMBERSHIP_PEM_FILE)
+        return (root, own) if own.exists() else None
 
 
 def membership_password(secret: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 
 ANSWER_BYTES_MAX = 1 << 20
@@ -29,10 +30,16 @@ class ServerStatus:
 DOWN = ServerStatus("down")
 
 
-async def ask(address: str, port: int, word: str, timeout_s: float = PROBE_TIMEOUT_S) -> str:
+async def ask(
+    address: str,
+    port: int,
+    word: str,
+    timeout_s: float = PROBE_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
+) -> str:
     """The answer to a four-letter word. Raises OSError (also TimeoutError) if none comes."""
     async with asyncio.timeout(timeout_s):
-        reader, writer = await asyncio.open_connection(address, port)
+        reader, writer = await asyncio.open_connection(address, port, ssl=tls)
         try:
             writer.write(word.encode())
             await writer.drain()
@@ -44,18 +51,28 @@ async def ask(address: str, port: int, word: str, timeout_s: float = PROBE_TIMEO
     return answer.decode(errors="replace")
 
 
-async def probe(address: str, port: int, timeout_s: float = PROBE_TIMEOUT_S) -> ServerStatus:
+async def probe(
+    address: str,
+    port: int,
+    timeout_s: float = PROBE_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
+) -> ServerStatus:
     """Role and health of one server; DOWN if it does not answer. Raises nothing."""
     try:
-        return parse_srvr(await ask(address, port, "srvr", timeout_s))
+        return parse_srvr(await ask(address, port, "srvr", timeout_s, tls))
     except OSError:
         return DOWN
 
 
-async def is_ok(address: str, port: int, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
+async def is_ok(
+    address: str,
+    port: int,
+    timeout_s: float = PROBE_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
+) -> bool:
     """Whether the process runs without error; says nothing about a quorum."""
     try:
-        return await ask(address, port, "ruok", timeout_s) == "imok"
+        return await ask(address, port, "ruok", timeout_s, tls) == "imok"
     except OSError:
         return False
 

@@ -32,6 +32,7 @@ from membership.server.policy import (
 )
 from membership.server.probe import DOWN, ServerStatus, is_ok, probe
 from membership.server.zoo_cfg import java_command, my_id, zoo_cfg
+from membership.tls import HOME_FOLDER, of_server
 from protocol.clock import boottime_s
 
 log = structlog.get_logger(__name__)
@@ -189,6 +190,7 @@ class ZooKeeperServer:
         self._config = config
         self._home = home
         self._environment = environment
+        self._tls = of_server(home).context() if config.tls else None
         self._cfg_file = home / "conf" / "zoo.cfg"
         self._data_dir = home / "data"
         self.status: ServerStatus = DOWN
@@ -215,7 +217,7 @@ class ZooKeeperServer:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._cfg_file.parent.mkdir(parents=True, exist_ok=True)
         (self._home / "diag").mkdir(parents=True, exist_ok=True)
-        self._cfg_file.write_text(zoo_cfg(self._config, self._data_dir))
+        self._cfg_file.write_text(zoo_cfg(self._config, self._data_dir, self._home / HOME_FOLDER))
         (self._data_dir / "myid").write_text(my_id(self._config))
 
     async def run(self) -> End:
@@ -235,7 +237,7 @@ class ZooKeeperServer:
     async def answers(self) -> None:
         """Return when the process answers `ruok` (a quorum may need other servers)."""
         own = self._config.own
-        while not await is_ok(own.address, own.client_port):
+        while not await is_ok(own.address, own.client_port, tls=self._tls):
             await asyncio.sleep(0.05)
 
     def _spawned(self, pid: int) -> None:
@@ -246,7 +248,7 @@ class ZooKeeperServer:
         while True:
             await asyncio.sleep(PROBE_EVERY_S)
             before = self.status
-            self.status = await probe(own.address, own.client_port)
+            self.status = await probe(own.address, own.client_port, tls=self._tls)
             if self.status.role != before.role:
                 log.info("zookeeper.role", role=self.status.role, before=before.role)
             if self.status is not DOWN:
@@ -257,7 +259,7 @@ class ZooKeeperServer:
 
     async def _is_silent_too_long(self) -> bool:
         own = self._config.own
-        if await is_ok(own.address, own.client_port):
+        if await is_ok(own.address, own.client_port, tls=self._tls):
             self._answered_s = boottime_s()
         return boottime_s() - max(self._answered_s, self._spawned_s) > HUNG_AFTER_S
 

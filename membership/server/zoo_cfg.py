@@ -10,22 +10,31 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from membership.config import MembershipServerConfig
+from membership.tls import ROOT_FILE, SERVER_FILE
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 DEBIAN_JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
+NETTY_PARTS = (
+    *("buffer", "codec", "common", "handler", "resolver", "transport"),
+    *("transport-native-epoll", "transport-native-unix-common"),
+)  # ZooKeeper does TLS with it; Debian has one file for each
 FOUR_LETTER_WORDS = "stat, ruok, conf, isro, srvr"
 
 
-def zoo_cfg(config: MembershipServerConfig, data_dir: Path) -> str:
-    """The text of zoo.cfg. A single server (an ensemble of one) runs standalone."""
+def zoo_cfg(config: MembershipServerConfig, data_dir: Path, tls_dir: Path | None = None) -> str:
+    """The text of zoo.cfg. A single server (an ensemble of one) runs standalone.
+
+    tls_dir: where root.crt and server.pem are; wanted if the settings say TLS.
+    """
     own = config.own
+    secure = "secureClientPort" if config.tls else "clientPort"
     lines = [
         f"tickTime={config.tick_ms}",
         f"initLimit={config.init_limit_ticks}",
         f"syncLimit={config.sync_limit_ticks}",
         f"dataDir={data_dir}",
-        f"clientPort={own.client_port}",
-        f"clientPortAddress={own.address}",
+        f"{secure}={own.client_port}",
+        f"{secure}Address={own.address}",
         "autopurge.snapRetainCount=3",
         "autopurge.purgeInterval=1",
         f"4lw.commands.whitelist={FOUR_LETTER_WORDS}",
@@ -38,7 +47,25 @@ def zoo_cfg(config: MembershipServerConfig, data_dir: Path) -> str:
             f"server.{server.id}={server.address}:{server.peer_port}:{server.election_port}"
             for server in config.servers
         ]
+    if config.tls:
+        assert tls_dir is not None
+        lines += _tls_lines(tls_dir, quorum=len(config.servers) > 1)
     return "\n".join(lines) + "\n"
+
+
+def _tls_lines(folder: Path, *, quorum: bool) -> list[str]:
+    """Mutual TLS for clients and between servers; there is no port without it."""
+    lines = ["serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory"]
+    for prefix in ("ssl", "ssl.quorum") if quorum else ("ssl",):
+        lines += [
+            f"{prefix}.keyStore.location={folder / SERVER_FILE}",
+            f"{prefix}.keyStore.type=PEM",
+            f"{prefix}.trustStore.location={folder / ROOT_FILE}",
+            f"{prefix}.trustStore.type=PEM",
+            f"{prefix}.clientAuth=need",
+            f"{prefix}.enabledProtocols=TLSv1.3,TLSv1.2",
+        ]
+    return [*lines, "sslQuorum=true"] if quorum else lines
 
 
 def my_id(config: MembershipServerConfig) -> str:
@@ -46,7 +73,7 @@ def my_id(config: MembershipServerConfig) -> str:
     return f"{config.id}\n"
 
 
-def class_path(environment: Mapping[str, str]) -> str:
+def class_path(environment: Mapping[str, str], *, tls: bool = False) -> str:
     """Where ZooKeeper's classes are: an Apache distribution if ZOOKEEPER_HOME is set, or Debian's.
 
     The JVM expands the asterisk.
@@ -54,7 +81,8 @@ def class_path(environment: Mapping[str, str]) -> str:
     home = environment.get("ZOOKEEPER_HOME", "")
     if home:
         return f"{home}/conf:{home}/lib/*:{home}/*"
-    return ":".join(DEBIAN_JARS)
+    netty = [f"/usr/share/java/netty-{part}.jar" for part in NETTY_PARTS] if tls else []
+    return ":".join((*DEBIAN_JARS, *netty))
 
 
 def java_command(
@@ -77,7 +105,7 @@ def java_command(
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
         "-cp",
-        class_path(environment),
+        class_path(environment, tls=config.tls),
         MAIN_CLASS,
         str(cfg_file),
     ]

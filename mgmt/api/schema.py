@@ -146,6 +146,8 @@ class GridCreate(Request, frozen=True, kw_only=True):
     server_encryption: str = "accepted"
     membership_user: str = ""  # "": made of the grid's own secret
     membership_password: str = ""
+    membership_root: str = ""  # texts of root.crt and client.pem of ttMembership certify
+    membership_certificate: str = ""
 
 
 class GridDisplay(Request, frozen=True, kw_only=True):

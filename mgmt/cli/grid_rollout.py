@@ -125,6 +125,8 @@ def _create_grid(plan: Rollout, management: RolloutInstance, folder: Path) -> No
         words += ["-sessionTimeout", plan.session_timeout]
     if plan.internal_encryption:
         words += ["-internalEncryption", plan.internal_encryption]
+    if plan.membership_tls:
+        words += ["-membershipTls", str(folder / plan.membership_tls)]
     if plan.server_encryption:
         words += ["-serverEncryption", plan.server_encryption]
     _admin(*words)

@@ -11,12 +11,14 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from membership import tls
 from membership.config import (
     BadSettingsError,
     MembershipServerConfig,
@@ -30,6 +32,7 @@ from membership.config import (
 from membership.server.probe import ServerStatus, probe
 from mgmt.cli import daemon_control
 from mgmt.cli.command import Arguments, Option
+from mgmt.cli.membership_certificates import certify, write_private
 from mgmt.cli.render import table
 from mgmt.cli.tool import confirmed, guarded
 from mgmt.cli.words import parse_tool
@@ -49,6 +52,10 @@ OPTIONS = (
     Option("name", "NAME", "create: name of the server and of its home (default membershipN)"),
     Option("id", "N", "create: which of the servers this one is, counted from 1"),
     Option("servers", "LIST", "create, status: HOST!CLIENTPORT[!PEERPORT!ELECTIONPORT],..."),
+    Option(
+        "tls", "DIR", "create, status: folder of certify: everything by TLS, and nothing without"
+    ),
+    Option("out", "DIR", "certify: the folder that is made"),
     Option("heap", "MB", "create: heap of its Java process (default 64)"),
     Option("wait", "SECS", "start: how long to wait until it answers (default 30)"),
     Option("noquorum", "", "start: do not wait until a majority of the servers is there"),
@@ -56,9 +63,11 @@ OPTIONS = (
     Option("o", "json", "status: form of the output"),
 )
 USAGE = """Usage: ttMembership create -location DIR -id N -servers LIST [-name NAME] [-heap MB]
+                    [-tls DIR]
+       ttMembership certify -servers LIST -out DIR
        ttMembership start HOME... [-wait SECS] [-noquorum]
        ttMembership stop HOME... [-force]
-       ttMembership status HOME... | -servers LIST [-o json]
+       ttMembership status HOME... | -servers LIST [-tls DIR] [-o json]
        ttMembership destroy HOME... [-force]
 
   Membership servers tell the instances of a grid who is alive and who leads. Run an odd
@@ -82,6 +91,7 @@ def _run(words: list[str]) -> int:
         return 0
     actions: dict[str, Callable[[Arguments, list[Path]], int]] = {
         "create": _create,
+        "certify": certify,
         "start": _start,
         "stop": _stop,
         "status": _status,
@@ -95,7 +105,7 @@ def _run(words: list[str]) -> int:
             hint="It is one of " + ", ".join(actions) + "; ttMembership -help says more.",
         )
     given = [Path(arguments.word(home)).absolute() for home in homes if arguments.word(home)]
-    if action not in ("create", "status") and not given:
+    if action not in ("create", "certify", "status") and not given:
         raise UsageError(f"ttMembership {action} wants the home of a server")
     return actions[action](arguments, given)
 
@@ -118,6 +128,7 @@ def _create(arguments: Arguments, homes: list[Path]) -> int:
             id=arguments.integer("id", 1),
             servers=parse_servers(arguments.value("servers")),
             heap_mb=arguments.integer("heap", 64),
+            tls=arguments.has("tls"),
         )
         check(config)
     except BadSettingsError as problem:
@@ -126,8 +137,11 @@ def _create(arguments: Arguments, homes: list[Path]) -> int:
     home = Path(arguments.value("location")).absolute() / name
     if home.exists():
         raise ModelError(f"{home} exists already", hint="Choose another -name or -location.")
+    certificates = _certificates(arguments, config.id)
     for folder in ("conf", "info", "diag", "data"):
         (home / folder).mkdir(parents=True)
+    if certificates:
+        write_private(home / tls.HOME_FOLDER, certificates)
     settings = InstanceSettings(
         name=name, kind="membership", home=str(home), internal_address=config.own.address
     )
@@ -136,6 +150,23 @@ def _create(arguments: Arguments, homes: list[Path]) -> int:
     (home / CLIENT_FILE).write_text(client_file(config.servers))
     print(f"Membership server {name} created in {home}")
     return 0
+
+
+def _certificates(arguments: Arguments, number: int) -> dict[str, str]:
+    """What a server needs of the folder of certify, by the names that it has in its home."""
+    if not arguments.has("tls"):
+        return {}
+    folder = Path(arguments.value("tls"))
+    try:
+        return {
+            tls.ROOT_FILE: (folder / tls.ROOT_FILE).read_text("ascii"),
+            tls.SERVER_FILE: (folder / tls.server_file(number)).read_text("ascii"),
+        }
+    except OSError as error:
+        raise ParameterError(
+            f"-tls {folder}: {error.strerror}: {error.filename}",
+            hint="ttMembership certify -servers LIST -out DIR makes such a folder.",
+        ) from error
 
 
 def _destroy(arguments: Arguments, homes: list[Path]) -> int:
@@ -168,7 +199,7 @@ def _start(arguments: Arguments, homes: list[Path]) -> int:
         print(f"Membership server {home.name} (PID: {pid}, port: {config.own.client_port}) started")
     majority = len(configs[0].servers) // 2 + 1
     if len(homes) >= majority and not arguments.has("noquorum"):
-        _await_quorum(configs, deadline_s)
+        _await_quorum(configs, _context(homes[0], configs[0]), deadline_s)
     return 0
 
 
@@ -196,11 +227,13 @@ def _await_ready(home: Path, supervisor: subprocess.Popen[bytes], deadline_s: fl
         time.sleep(POLL_S)
 
 
-def _await_quorum(configs: list[MembershipServerConfig], deadline_s: float) -> None:
+def _await_quorum(
+    configs: list[MembershipServerConfig], context: ssl.SSLContext | None, deadline_s: float
+) -> None:
     """Wait until all that were started serve; a majority is enough when the time is over."""
     total = len(configs[0].servers)
     own = [config.own for config in configs]
-    while (serving := sum(status.serves for status in _probe_all(own))) < len(own):
+    while (serving := sum(s.serves for s in _probe_all(own, context))) < len(own):
         if time.monotonic() > deadline_s:
             break
         time.sleep(POLL_S)
@@ -242,19 +275,18 @@ def _check_ports_free(home: Path, own: ServerAddress) -> None:
 
 # -- status ---------------------------------------------------------------------------------------
 def _status(arguments: Arguments, homes: list[Path]) -> int:
+    context = _given_context(arguments)
     if arguments.has("servers"):
-        try:
-            servers = parse_servers(arguments.value("servers"))
-        except BadSettingsError as problem:
-            raise ParameterError(str(problem)) from problem
+        servers = _servers(arguments)
     elif homes:
         servers = _config(homes[0]).servers
+        context = _context(homes[0], _config(homes[0]))
     else:
         raise UsageError("ttMembership status wants the home of a server, or -servers LIST")
     pids = {}
     for home in homes:
         pids[_config(home).id] = daemon_control.read_pid(home, daemon_control.PID_FILE)
-    statuses = _probe_all(list(servers))
+    statuses = _probe_all(list(servers), context)
     serving = sum(status.serves for status in statuses)
     has_quorum = serving >= len(servers) // 2 + 1
     if arguments.value("o").lower() == "json":
@@ -297,11 +329,33 @@ def _as_json(
     return json.dumps({"quorum": has_quorum, "servers": listed}, indent=2)
 
 
-def _probe_all(servers: list[ServerAddress]) -> list[ServerStatus]:
+def _probe_all(servers: list[ServerAddress], context: ssl.SSLContext | None) -> list[ServerStatus]:
     async def ask_all() -> list[ServerStatus]:
-        return list(await asyncio.gather(*(probe(s.address, s.client_port) for s in servers)))
+        asked = (probe(s.address, s.client_port, tls=context) for s in servers)
+        return list(await asyncio.gather(*asked))
 
     return asyncio.run(ask_all())
+
+
+def _context(home: Path, config: MembershipServerConfig) -> ssl.SSLContext | None:
+    return tls.of_server(home).context() if config.tls else None
+
+
+def _given_context(arguments: Arguments) -> ssl.SSLContext | None:
+    if not arguments.has("tls"):
+        return None
+    folder = Path(arguments.value("tls"))
+    try:
+        return tls.of_folder(folder).context()
+    except OSError as error:
+        raise ParameterError(f"-tls {folder}: {error}") from error
+
+
+def _servers(arguments: Arguments) -> tuple[ServerAddress, ...]:
+    try:
+        return parse_servers(arguments.value("servers"))
+    except BadSettingsError as problem:
+        raise ParameterError(str(problem)) from problem
 
 
 def _config(home: Path) -> MembershipServerConfig:

@@ -56,6 +56,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout: str = ""  # seconds; "": the default
     internal_encryption: str = ""  # as gridCreate's options; "": the default
     server_encryption: str = ""
+    membership_tls: str = ""  # folder of ttMembership certify; "": no TLS to membership servers
     mgmt_instances: tuple[RolloutInstance, ...]
     data_instances: tuple[RolloutInstance, ...]
 

@@ -63,6 +63,7 @@ async def create(management: Management, request: schema.GridCreate, join: Join)
     secret_path = str(settings.path(settings.secret_file))
     await transport.put_file(secret_path, secrets.token_hex(32).encode(), mode=0o600)
     await _keep_login(transport, settings, request)
+    await _keep_certificate(transport, settings, request)
     model = _first_model(management, request, settings, host, servers)
     given = await _certify(management, model, settings)
     await join(settings)
@@ -89,6 +90,25 @@ async def _keep_login(
             "-membershipUser: a name without a colon, and a password in one line, are wanted"
         )
     await transport.put_file(path, f"{user}:{password}\n".encode(), mode=0o600)
+
+
+async def _keep_certificate(
+    transport: HostTransport, settings: InstanceSettings, request: schema.GridCreate
+) -> None:
+    """What it takes to ask the membership servers by TLS, if it was given."""
+    files = (
+        (instance_file.MEMBERSHIP_ROOT_FILE, request.membership_root),
+        (instance_file.MEMBERSHIP_PEM_FILE, request.membership_certificate),
+    )
+    if request.membership_certificate:
+        folder = str(settings.path(instance_file.CERTIFICATES))
+        await transport.make_dir(folder, mode=0o700)
+    for file, text in files:
+        path = str(settings.path(file))
+        if text:
+            await transport.put_file(path, text.encode(), mode=0o600)
+        else:
+            await transport.remove_file(path)
 
 
 async def _certify(

@@ -13,12 +13,16 @@ from protocol.instance_file import InstanceSettings
 
 
 async def push_secrets(transport: HostTransport, home: str, own: InstanceSettings) -> None:
-    """The grid secret, and the login of the membership servers if there is one, for the instance
-    administrator's eyes only."""
+    """The grid secret, and login and certificate for the membership servers if there are any, for
+    the instance administrator's eyes only."""
     secrets = {instance_file.SECRET_FILE: own.secret()}
     login = own.path(instance_file.MEMBERSHIP_LOGIN_FILE)
     if login.exists():
         secrets[instance_file.MEMBERSHIP_LOGIN_FILE] = login.read_text(encoding="utf-8")
+    if own.membership_tls():
+        await transport.make_dir(f"{home}/{instance_file.CERTIFICATES}", mode=0o700)
+        for file in (instance_file.MEMBERSHIP_ROOT_FILE, instance_file.MEMBERSHIP_PEM_FILE):
+            secrets[file] = own.path(file).read_text(encoding="ascii")
     for file, text in secrets.items():
         if await transport.read_file(f"{home}/{file}") != text.encode():
             await transport.put_file(f"{home}/{file}", text.encode(), mode=0o600)

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from daemons.config import client_files
 from deploy import local_grid
 from deploy.grid_plan import DATABASE, GridPlan, taken_ports
 from deploy.sample import load
@@ -248,7 +249,14 @@ class RealGrid:
         """A session with the membership servers that registers nothing."""
         servers = ",".join(self._settings.membership.servers)
         user, password = self._settings.membership_login()
-        return ZooKeeperMembership(servers, self._settings.grid, password, None, user=user)
+        return ZooKeeperMembership(
+            servers,
+            self._settings.grid,
+            password,
+            None,
+            user=user,
+            tls=client_files(self._settings),
+        )
 
 
 class Observer:

@@ -47,7 +47,15 @@ def _request(arguments: Arguments) -> schema.GridCreate:
         server_encryption=arguments.value("serverEncryption", "accepted").lower(),
         membership_user=arguments.value("membershipUser"),
         membership_password=_password(arguments),
+        membership_root=_of_folder(arguments, "root.crt"),
+        membership_certificate=_of_folder(arguments, "client.pem"),
     )
+
+
+def _of_folder(arguments: Arguments, file: str) -> str:
+    """A file of the folder that `ttMembership certify` made."""
+    folder = arguments.value("membershipTls")
+    return read_text(str(Path(folder) / file)) if folder else ""
 
 
 def _password(arguments: Arguments) -> str:
@@ -200,6 +208,7 @@ COMMANDS = (
             ),
             _SERVER_ENCRYPTION,
             Option("membershipUser", "NAME", "user of the membership servers; asks the password"),
+            Option("membershipTls", "DIR", "TLS to them: the folder of ttMembership certify"),
             *_LIMIT_OPTIONS,
         ),
         local=_create,
