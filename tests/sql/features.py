@@ -238,9 +238,9 @@ ROWS = (
         "tests/integration/access/test_system_views.py::"
         "test_the_distribution_as_a_routing_client_asks_for_it"),
     Row("SYS-05", "V$DISTRIBUTION_STATE",
-        DIFFERS, "Active, Recovering, Recovering LBCU, Down",
-        "tests/integration/access/test_system_views.py::"
-        "test_the_distribution_as_a_routing_client_asks_for_it"),
+        WORKS, "all seven states; elements are asked for theirs, so others agree at once",
+        "tests/integration/distribution/test_evicting.py"
+        "::test_the_view_of_states_knows_what_elements_say_of_themselves"),
     Row("SYS-06", "V$GRIDSTATS",
         DIFFERS, "name and value: the map, epochs, replication; our own names",
         "tests/integration/access/test_system_views.py::"
