@@ -11,6 +11,7 @@ import msgspec
 CLIENT_PORT = 2181
 PEER_PORT = 2888
 ELECTION_PORT = 3888
+TLS_ROOT_FILE, TLS_SERVER_FILE = "root.crt", "server.pem"  # in conf/tls of a server's home
 TICK_MS = 250  # with it a session timeout may be 0.5 to 5 s (2 to 20 ticks)
 
 

@@ -11,8 +11,11 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT_FILE, CLIENT_FILE, KEY_FILE = "root.crt", "client.pem", "root.key"
-HOME_FOLDER, SERVER_FILE = "conf/tls", "server.pem"  # in the home of a membership server
+from membership.config import TLS_ROOT_FILE, TLS_SERVER_FILE
+
+ROOT_FILE, SERVER_FILE = TLS_ROOT_FILE, TLS_SERVER_FILE
+CLIENT_FILE, KEY_FILE = "client.pem", "root.key"
+HOME_FOLDER = "conf/tls"  # in the home of a membership server
 
 
 def server_file(number: int) -> str:

@@ -38,10 +38,14 @@ _COMMON_NAME_MAX = 64  # RFC 5280, ub-common-name
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
-    """Who signs. `certificates`: all that are to be trusted, the one in use first."""
+    """Who signs. `certificates`: all that are to be trusted, the one in use first.
+
+    next_key: of the last certificate, which is trusted already and signs nothing yet.
+    """
 
     key: str
     certificates: str
+    next_key: str = ""
 
     def __repr__(self) -> str:
         return "Authority(***)"
@@ -83,6 +87,36 @@ def with_new_root(authority: Authority, grid: str, now_us: int, days: int = ROOT
     return Authority(
         key=authority.key, certificates=newer + "".join(_certificate_text(c) for c in kept)
     )
+
+
+def with_next_key(authority: Authority, grid: str, now_us: int) -> Authority:
+    """A second key, trusted beside the first from now on; the first one goes on signing."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    newer = _root(key, grid, now_us, ROOT_DAYS)
+    return msgspec.structs.replace(
+        authority, certificates=authority.certificates + newer, next_key=_key_text(key)
+    )
+
+
+def with_key_changed(authority: Authority) -> Authority:
+    """The next key signs; what the former one signed is still good."""
+    roots = x509.load_pem_x509_certificates(authority.certificates.encode())
+    ordered = "".join(_certificate_text(c) for c in (roots[-1], *roots[:-1]))
+    return Authority(key=authority.next_key, certificates=ordered)
+
+
+def trusting_itself_alone(authority: Authority) -> Authority:
+    """What other keys signed is good no more."""
+    own = _identifier(_key(authority).public_key()).key_identifier
+    roots = x509.load_pem_x509_certificates(authority.certificates.encode())
+    kept = [c for c in roots if _identifier_of(c) == own]
+    return msgspec.structs.replace(
+        authority, certificates="".join(_certificate_text(c) for c in kept)
+    )
+
+
+def _identifier_of(root: x509.Certificate) -> bytes:
+    return root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
 
 def issue(

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from membership.config import MembershipServerConfig
-from membership.tls import ROOT_FILE, SERVER_FILE
+from membership.config import TLS_ROOT_FILE, TLS_SERVER_FILE, MembershipServerConfig
 
 MAIN_CLASS = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 DEBIAN_JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
@@ -58,9 +57,9 @@ def _tls_lines(folder: Path, *, quorum: bool) -> list[str]:
     lines = ["serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory"]
     for prefix in ("ssl", "ssl.quorum") if quorum else ("ssl",):
         lines += [
-            f"{prefix}.keyStore.location={folder / SERVER_FILE}",
+            f"{prefix}.keyStore.location={folder / TLS_SERVER_FILE}",
             f"{prefix}.keyStore.type=PEM",
-            f"{prefix}.trustStore.location={folder / ROOT_FILE}",
+            f"{prefix}.trustStore.location={folder / TLS_ROOT_FILE}",
             f"{prefix}.trustStore.type=PEM",
             f"{prefix}.clientAuth=need",
             f"{prefix}.enabledProtocols=TLSv1.3,TLSv1.2",

@@ -41,6 +41,7 @@ class CertificateRenew(Request, frozen=True, kw_only=True):
     PATH: ClassVar[str] = "certificates/renew"
     only: tuple[str, ...] = ()
     root: bool = False  # a new certificate of the authority, with the same key
+    new_key: str = ""  # begin: a second key is trusted; finish: it alone signs and is trusted
     days: int = 397
 
 

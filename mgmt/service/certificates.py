@@ -38,6 +38,7 @@ LOOK_AGAIN_S = 6 * 3600.0
 
 INTERNAL_MODES = ("required", "off")
 SERVER_MODES = ("accepted", "rejected", "requested", "required")
+FINISH = "Then: ttGridAdmin certificateRenew -newKey finish"
 OFF_WARNING = (
     "Warning: -internalEncryption off: instances of grid {grid} talk in clear text and prove"
     " themselves by the grid's secret only. This is allowed on loopback addresses alone."
@@ -312,7 +313,11 @@ async def renew(management: Management, request: requests.CertificateRenew) -> s
     model = management.models.current()
     chosen = [instance_at(model, name) for name in request.only] or list(model.instances)
     messages: tuple[str, ...] = ()
+    if request.new_key:
+        return await _change_key(management, model, request)
     if request.root:
+        if _is_changing(authority_of(management.store)):
+            raise ModelError("the key of the authority is being changed", hint=FINISH)
         _renew_root(management)
         await management.secured()
         chosen = list(model.instances)
@@ -320,6 +325,47 @@ async def renew(management: Management, request: requests.CertificateRenew) -> s
     done = await _everywhere(management, model, chosen, request.days, renew=not request.root)
     word = "received it" if request.root else "certificates renewed"
     return schema.Done(messages=(*messages, *(f"{name}: {word}" for name in done)))
+
+
+def _is_changing(authority: Authority) -> bool:
+    """More keys than one are trusted."""
+    return authority != certificates.trusting_itself_alone(authority)
+
+
+async def _change_key(
+    management: Management, model: Model, request: requests.CertificateRenew
+) -> schema.Done:
+    """In two steps: nobody may meet a certificate of a key that he does not trust yet."""
+    store, everybody = management.store, list(model.instances)
+    authority = authority_of(store)
+    if request.new_key not in ("begin", "finish") or request.root or request.only:
+        raise ParameterError("-newKey begin or -newKey finish, for all instances, without -root")
+
+    async def put(changed: Authority) -> list[str]:
+        store.write(root_record(changed))
+        await management.secured()
+        return await _everywhere(management, model, everybody, request.days, renew=False)
+
+    if request.new_key == "begin":
+        if not _is_changing(authority):
+            now_us = management.clock.wall_us()
+            authority = certificates.with_next_key(authority, management.models.grid.name, now_us)
+        done = await put(authority)
+        lines = ["A second key is trusted; the first one goes on signing"]
+        lines += [f"{name}: received it" for name in done]
+        lines += ["Give clients the new file (ttGridAdmin certificateExport). " + FINISH]
+        return schema.Done(messages=tuple(lines))
+    if not _is_changing(authority):
+        raise ModelError(
+            "no second key is trusted", hint="ttGridAdmin certificateRenew -newKey begin"
+        )
+    if authority.next_key:
+        await put(authority)  # perhaps an instance was added or away since
+        authority = certificates.with_key_changed(authority)
+    done = await put(authority)
+    await put(certificates.trusting_itself_alone(authority))
+    lines = ["The authority has another key; what the former one signed is good no more"]
+    return schema.Done(messages=(*lines, *(f"{name}: certificates renewed" for name in done)))
 
 
 def _renew_root(management: Management) -> None:

@@ -220,7 +220,7 @@ def test_secrets_are_where_they_belong_and_nowhere_else(grid: RealGrid) -> None:
         "password of a user": grid.login.password,
     }
     keys = [*folder.glob("host*/*/conf/certificates/*.pem")]
-    assert len(keys) == 6
+    assert len(keys) == 9
     for key in keys:
         secrets[f"key {key}"] = key.read_text().splitlines()[1]  # first line of the key itself
     homes = {
@@ -228,6 +228,9 @@ def test_secrets_are_where_they_belong_and_nowhere_else(grid: RealGrid) -> None:
         "conf/api.token",
         tls.INSTANCE_FILE,
         tls.SERVER_FILE,
+        instance_file.MEMBERSHIP_PEM_FILE,
+        "conf/tls/server.pem",  # of a membership server; the rest is what certify made
+        *("root.key", "client.pem", "server1.pem", "server2.pem", "server3.pem"),
         "grid/management.db",
         "grid/management.db-wal",
         "grid/management.db-shm",

@@ -34,6 +34,7 @@ def _renew(arguments: Arguments) -> requests.CertificateRenew:
     return requests.CertificateRenew(
         only=tuple(filter(None, (arguments.word("INSTANCE"),))),
         root=arguments.has("root"),
+        new_key=arguments.value("newKey").lower(),
         days=arguments.integer("days", 397),
     )
 
@@ -79,6 +80,7 @@ COMMANDS = (
         (Positional("INSTANCE", required=False),),
         (
             Option("root", "", "a new certificate of the authority (same key) for all instances"),
+            Option("newKey", "begin|finish", "another key of the authority, in two steps"),
             Option("days", "N", "the certificates are good for so many days (397)"),
         ),
         build=_renew,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 from pathlib import Path
 
@@ -88,6 +89,58 @@ async def test_renewal_of_one_of_all_and_of_the_authority(tmp_path: Path) -> Non
         InternalTls(home / tls.ROOT_FILE, home / tls.INSTANCE_FILE)
         with pytest.raises(ParameterError):
             await grid.call(requests.CertificateRenew(days=0))
+
+
+async def test_the_authority_gets_another_key(tmp_path: Path) -> None:
+    async with managed_grid(tmp_path) as grid:
+        home = await add_data_host(grid, 3, 1)
+        await grid.call(no_start())
+        stolen = tmp_path / "stolen.pem"
+        stolen.write_text((home / tls.INSTANCE_FILE).read_text())
+        with pytest.raises(ModelError, match="no second key"):
+            await grid.call(requests.CertificateRenew(new_key="finish"))
+        began = await grid.call(requests.CertificateRenew(new_key="begin"))
+        assert began.messages[1:3] == (
+            "host1.instance1: received it", "host3.instance1: received it",
+        )  # fmt: skip
+        assert (home / tls.INSTANCE_FILE).read_text() == stolen.read_text()
+        both = (home / tls.ROOT_FILE).read_text()
+        assert both.count("BEGIN CERTIFICATE") == 2
+        await grid.call(requests.CertificateRenew(new_key="begin"))  # repeated: the same key
+        assert (home / tls.ROOT_FILE).read_text() == both
+        with pytest.raises(ModelError, match="is being changed"):
+            await grid.call(requests.CertificateRenew(root=True))
+        await grid.call(requests.CertificateRenew(new_key="finish"))
+        alone = (home / tls.ROOT_FILE).read_text()
+        assert alone.count("BEGIN CERTIFICATE") == 1
+        assert alone in both
+        (tmp_path / "both.crt").write_text(both)
+        new = InternalTls(home / tls.ROOT_FILE, home / tls.INSTANCE_FILE)
+        waiting = InternalTls(tmp_path / "both.crt", stolen)  # has not got its own yet
+        thief = InternalTls(home / tls.ROOT_FILE, stolen)
+        shaken(new, new)
+        with pytest.raises(ssl.SSLError):
+            shaken(new, thief)
+        shaken(waiting, waiting)
+        assert {state for _, _, state in await listed(grid)} == {"ok"}
+
+
+def shaken(server: InternalTls, client: InternalTls) -> None:
+    """A handshake in memory. Raises SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [
+        client.dialling().wrap_bio(to_client, to_server),
+        server.accepting().wrap_bio(to_server, to_client, server_side=True),
+    ]
+    done: set[int] = set()
+    for _ in range(10):
+        for number, side in enumerate(sides):
+            try:
+                side.do_handshake()
+                done.add(number)
+            except ssl.SSLWantReadError:
+                pass
+    assert done == {0, 1}
 
 
 async def test_what_is_about_to_expire_is_told_and_renewed_by_itself(tmp_path: Path) -> None:
