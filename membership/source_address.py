@@ -26,15 +26,26 @@ class SourceHandler(SequentialThreadingHandler):  # type: ignore[misc]
         self._source = source
         self._tls = tls
 
-    def create_connection(self, address: Any, timeout: float | None = None, **_named: Any) -> Any:
-        """See kazoo. Raises OSError, also if the source is no address of this host."""
+    def create_connection(
+        self,
+        address: Any,
+        hostname: str | None = None,
+        timeout: float | None = None,
+        **_named: Any,
+    ) -> Any:
+        """See kazoo; hostname: as the server was named, before its address was looked up.
+
+        Raises OSError, also if the source is no address of this host.
+        """
         source = (self._source, 0) if self._source else None
         connection = socket.create_connection(address, timeout, source_address=source)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is None:
             return connection
         try:
-            return self._tls.context().wrap_socket(connection, server_hostname=address[0])
+            return self._tls.context().wrap_socket(
+                connection, server_hostname=hostname or address[0]
+            )
         except BaseException:
             connection.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from deploy.netns.plan import (
 from protocol.errors import OperationError
 
 HOME = f"{ROOT}/{INSTANCE}"
+TLS = f"{ROOT}/tls"  # certificates of the membership servers
 WAIT_S = 300
 Say = Callable[[str], None]
 
@@ -108,9 +110,23 @@ class Grid:
             tool = f"{self.program_folder}/ttMembership"
             home = f"{ROOT}/membership{number}"
             if not (self.lab.host_folder(name) / "grid" / f"membership{number}").exists():
+                self._certify(number)
                 words = ("-location", ROOT, "-id", str(number), "-servers", self.lab.servers())
-                hosts.run(self.lab, name, tool, "create", *words)
+                hosts.run(self.lab, name, tool, "create", *words, "-tls", TLS)
             hosts.run(self.lab, name, tool, "start", home, "-noquorum")
+
+    def _certify(self, number: int) -> None:
+        """Certificates of the membership servers, made on the first host; server `number` gets
+        its own."""
+        first = host_name(self.first)
+        made = self.lab.host_folder(first) / "grid" / "tls"
+        if not made.exists():
+            words = ("certify", "-servers", self.lab.servers(), "-out", TLS)
+            hosts.run(self.lab, first, f"{self.program_folder}/ttMembership", *words)
+        there = self.lab.host_folder(membership_name(number)) / "grid" / "tls"
+        there.mkdir(mode=0o700, exist_ok=True)
+        for file in ("root.crt", f"server{number}.pem"):
+            shutil.copy(made / file, there / file)
 
     def create(self, k: int = 3) -> None:
         """T01 and T02: the first management instance, the grid."""
@@ -122,6 +138,7 @@ class Grid:
         self.admin(
             *("gridCreate", self.name, "-k", str(k), *addresses_of(self.first)),
             *("-membershipConfig", f"{ROOT}/membership.conf"),
+            *("-membershipTls", TLS),
             *("-sessionTimeout", str(SESSION_TIMEOUT_S)),
         )
 
