@@ -57,6 +57,7 @@ class DistributionMap(msgspec.Struct, frozen=True):
     next_ranges: tuple[BucketRange, ...] = ()
     previous_ranges: tuple[BucketRange, ...] = ()
     evicted: tuple[ElementPlace, ...] = ()  # elements that were; their replica set as it was
+    attributes: tuple[tuple[str, str], ...] = ()  # of the newest dbLoad, for who was away then
 
     def encode(self) -> bytes:
         """JSON, as stored in membership."""

@@ -194,6 +194,8 @@ class ElementKeeper:
             if not element_state.begins(kept.state, verb):
                 return kept.state
             before = kept.state
+            if verb is Verb.LOAD:
+                self._take_newest_attributes(kept)
             self._enter(kept, element_state.during(verb))
             try:
                 await self._work(kept.spec, verb)
@@ -286,6 +288,14 @@ class ElementKeeper:
         if word in (INTENT_LOADED, INTENT_OPEN) and self._is_out(spec, view):
             return INTENT_CREATED
         return word
+
+    def _take_newest_attributes(self, kept: _Kept) -> None:
+        """This instance may have been away when a dbLoad told them."""
+        value = self._membership.view().maps.get(kept.spec.database)
+        newest = DistributionMap.decode(value).attributes if value is not None else ()
+        if newest and newest != kept.spec.attributes:
+            kept.spec = merged(kept.spec, newest)
+            self._store.save(kept.spec)
 
     def _is_out(self, spec: ElementSpec, view: ClusterView) -> bool:
         """The database has a distribution map, and this element is not even listed there."""

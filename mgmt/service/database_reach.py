@@ -135,6 +135,19 @@ class Reach:
             record.name, admin.render_intent(word, record.database_id)
         )
 
+    async def publish_attributes(self, record: DatabaseRecord) -> None:
+        """What the definition says now, for instances that are away while it is told."""
+        told = tuple(pair for pair in record.attributes if pair[0].lower() not in ("uid", "pwd"))
+        known = self.map_in_force(record.name)
+        if known is None or known.attributes == told:
+            return
+        await self.change_map(
+            record.name,
+            lambda m: msgspec.structs.replace(
+                m, attributes=told, version=m.version + bool(m.ranges)
+            ),
+        )
+
     def map_in_force(self, name: str) -> DistributionMap | None:
         """The distribution map in membership."""
         value = self._membership().view().maps.get(name)

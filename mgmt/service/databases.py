@@ -338,6 +338,8 @@ class DatabaseService:
             trace.step("mgmt/service/databases.py")
         record = self.reach.databases.get(str(body["name"]))
         elements = body["elements"] or [e.element for e in record.elements]
+        if body["verb"] == "attributes":
+            await self.reach.publish_attributes(record)
         await self.reach.command(record, str(body["verb"]), elements)
         return "OK"
 

@@ -260,6 +260,18 @@ async def test_a_changed_definition_is_taken_at_the_next_load(tmp_path: Path) ->
         for node in nodes:
             assert ("PermSize", "64") in node.host.loaded[NAME].attributes
 
+        # who is away while it is told loads by it as well, at once
+        await grid.call(schema.DbdefModify(name=NAME, text=text(96)))
+        await grid.call(no_start())
+        await grid.call(requests.DbUnload(name=NAME, wait_s=WAIT_S))
+        await nodes[1].stop()
+        await grid.call(requests.DbLoad(name=NAME))
+        await until(lambda: nodes[0].states() == ["loaded"])
+        await nodes[1].start()
+        await until(lambda: nodes[1].states() == ["loaded"])
+        assert nodes[1].host.log.count(f"load {NAME}") == 3, "once in each life of the database"
+        assert ("PermSize", "96") in nodes[1].host.loaded[NAME].attributes
+
 
 async def test_several_databases_live_their_own_lives(tmp_path: Path) -> None:
     """Each has its own map, attributes and states; one of them goes, the others stay."""
