@@ -92,6 +92,7 @@ class ExpressionBinder(OperatorBinding):
         self.scope = scope
         self.allow_aggregates = aggregates
         self.allow_windows = windows
+        self.allow_rownum = False  # SET of UPDATE
         self.depth = 0
         self.grouping: Callable[[Expr | None], Expr] | None = None
 
@@ -170,7 +171,7 @@ class ExpressionBinder(OperatorBinding):
         return resolve_column(node, self.scope, self.statement)
 
     def _row_number(self, node: Any) -> Expr:
-        if not self.allow_windows:
+        if not (self.allow_windows or self.allow_rownum):
             raise refuse("ROWNUM other than ROWNUM <= n here", position_of(node))
         function = Call("row_number()", (), BIGINT)
         return WindowExpr(function, (), tuple(self.scope.row_order), "")

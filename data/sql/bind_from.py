@@ -19,7 +19,7 @@ from data.sql.ir import (
     all_sources,
     deep_exprs,
 )
-from data.sql.operators import call, compare
+from data.sql.operators import call, compare, unify
 from data.sql.parse import parse_query, refuse
 from data.sql.row_functions import function_query
 from data.sql.scope import (
@@ -148,7 +148,8 @@ class FromBinder:
         if source.join == "right":
             scope.merged[name] = b
         elif source.join == "full":
-            scope.merged[name] = call("coalesce({0}, {1})", a, b, type_=a.type)
+            (one, other), type_ = unify([a, b])
+            scope.merged[name] = call("coalesce({0}, {1})", one, other, type_=type_)
         else:
             scope.merged[name] = a
 

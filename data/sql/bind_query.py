@@ -37,7 +37,7 @@ from data.sql.ir import (
     WindowExpr,
     walk,
 )
-from data.sql.operators import call, common_type, is_unknown, number_const, settle
+from data.sql.operators import call, cast, common_type, is_unknown, number_const, settle
 from data.sql.parse import PREFIX, refuse
 from data.sql.plan_types import LockStrength
 from data.sql.ranked import all_of, distinct_on, fetch
@@ -58,8 +58,9 @@ from protocol.errors import (
     TooLargeError,
 )
 from protocol.limits import RESULT_COLUMNS_MAX
-from protocol.sqltypes import BIGINT, INTEGER, VARCHAR
+from protocol.sqltypes import BIGINT, INTEGER, NUMBER, VARCHAR, Kind, SqlType
 
+RECURSION_TYPES_MAX = 6  # rounds to find the types of a recursive query
 _SET_OPS = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
@@ -124,19 +125,15 @@ class QueryBinder(FromBinder):
             item.expr = settle(item.expr, VARCHAR)
             kind = item.expr.type
             if isinstance(item.expr, ConstExpr) and kind.is_scaled and kind.scale == 0:
-                item.expr = ConstExpr(item.expr.value, BIGINT)
-        types = [i.expr.type for i in first.items]
-        cte = Cte(self.statement.new_alias(), list(zip(names, types, strict=True)))
-        definition.recursive = cte
-        environment = {**definition.environment, definition.name: definition}
-        second = self.child(environment).bind(tree.expression)
-        if len(second.items) != len(types):
-            raise SqlSyntaxError("the branches of a recursive query differ in their columns")
-        retype_query(second, types)
+                divides = tree.expression.find(exp.Div) is not None  # 1 / 2 is not 0
+                item.expr = cast(item.expr, NUMBER if divides else BIGINT)
         if not isinstance(tree, exp.Union):
             raise refuse("a recursive query of INTERSECT or MINUS")
         if tree.args.get("order"):
             raise refuse("ORDER BY inside a recursive query")
+        cte, second, types = self._recursive_branch(definition, names, first)
+        retype_query(first, types)
+        retype_query(second, types)
         op = "UNION" if tree.args.get("distinct") else "UNION ALL"
         union = SetOp(op=op, left=first, right=second)
         union.items = [
@@ -145,6 +142,28 @@ class QueryBinder(FromBinder):
         self._limits(tree, union, ExpressionBinder(self.statement, Scope(parent=self.parent)))
         cte.query = union
         self.recursive.append(cte)
+
+    def _recursive_branch(
+        self, definition: CteDefinition, names: list[str], first: Query
+    ) -> tuple[Cte, Query, list[SqlType]]:
+        """The second branch, bound so that its columns have the types that both can have."""
+        types = [i.expr.type for i in first.items]
+        tree = definition.tree
+        for attempt in range(RECURSION_TYPES_MAX):
+            cte = Cte(self.statement.new_alias(), list(zip(names, types, strict=True)))
+            definition.recursive = cte
+            environment = {**definition.environment, definition.name: definition}
+            second = self.child(environment).bind(tree.expression)
+            if len(second.items) != len(types):
+                raise SqlSyntaxError("the branches of a recursive query differ in their columns")
+            both = [common_type([a, b.expr.type]) for a, b in zip(types, second.items, strict=True)]
+            if both == types:
+                return cte, second, types
+            types = [
+                NUMBER if attempt and new != old and new.kind is Kind.NUMBER else new
+                for new, old in zip(both, types, strict=True)
+            ]
+        raise refuse("a recursive query whose types grow with each round")
 
     # -- set operations, VALUES, parentheses -------------------------------------------------------
     def _parenthesised(self, tree: Any) -> Query:
@@ -393,6 +412,8 @@ class QueryBinder(FromBinder):
         inner = ExpressionBinder(self.statement, Scope(parent=None))
         if isinstance(limit, exp.Fetch):
             count = limit.args.get("count")
+            if isinstance(count, exp.Identifier):  # FETCH FIRST $1 ROWS
+                count = exp.column(count)
             query.limit = (
                 settle(inner.bind(count), BIGINT) if count is not None else number_const("1")
             )
@@ -480,8 +501,8 @@ def _name_of(node: Any) -> str:
     if isinstance(node, exp.Column):
         name = folded(node.this)
         return "?COLUMN?" if name.startswith("$") else name
-    if isinstance(node, exp.Window | exp.WithinGroup | exp.Filter):
-        return _name_of(node.this)
+    if isinstance(node, exp.Window | exp.WithinGroup | exp.Filter | exp.IgnoreNulls):
+        return _name_of(node.this).removesuffix("_LAST")
     if isinstance(node, exp.Anonymous):
         name = str(node.this).upper().removeprefix(PREFIX)
         if name.startswith("LITERAL_"):

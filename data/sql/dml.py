@@ -30,6 +30,7 @@ from data.sql.ir import (
     Source,
     SpecialExpr,
     SubqueryExpr,
+    WindowExpr,
     walk,
 )
 from data.sql.operators import call, cast, is_unknown, null, number_const, settle
@@ -124,6 +125,8 @@ class Dml:
     def insert(self) -> InsertPlan:
         """INSERT … VALUES / SELECT / DEFAULT VALUES."""
         node = self.tree.this
+        if isinstance(self.tree, exp.MultitableInserts):
+            raise refuse("INSERT ALL and INSERT FIRST")
         names: list[Any] = []
         if isinstance(node, exp.Schema):
             node, names = node.this, list(node.expressions)
@@ -374,7 +377,10 @@ class Dml:
         table, alias = self.target(self.tree.this, "UPDATE")
         scope, select, source = self._block(table, alias, self.tree.args.get("from_"))
         binder = ExpressionBinder(self.statement, scope)
+        binder.allow_rownum = len(scope.sources) == 1
         assigned, exprs = self._assignments(table, self.tree.expressions, binder)
+        binder.allow_rownum = False
+        select.windowed = any(isinstance(e, WindowExpr) for x in exprs for e in walk(x))
         limit = self._conditions(select, binder)
         drawn = Drawn([], len(full_row_columns(table)))
         made: tuple[ValueSource, ...] = ()
@@ -385,6 +391,7 @@ class Dml:
             exprs = [item.expr for item in drawn.kept]
         moving = moves(table, assigned)
         plain = len(select.sources) == 1 and not moving and limit is None and not made
+        plain = plain and not select.windowed
         select.items = [Item("", e) for e in exprs] or [Item("", number_const("1"))]
         route = self._route(select) if plain else None
         if route is None:
@@ -639,6 +646,7 @@ class Dml:
             items=items,
             row_limit=limit,
             ctes=select.ctes,
+            windowed=select.windowed,
         )
 
 

@@ -20,6 +20,7 @@ CREATE SEQUENCE s START WITH 5;
 INSERT INTO c VALUES (1,'Ann','ann@x',10),(2,'Bob',NULL,20),(3,'Cem','cem@x',30),(4,'Dan',NULL,40),(5,'Eve','eve@x',50),(6,'Fay',NULL,60.5),(7,'Gus',NULL,7);
 INSERT INTO a VALUES (10,1,'S',5),(11,1,'C',6),(12,2,'S',7),(13,3,NULL,8),(14,4,'X',9),(15,7,'C',10.25),(16,7,'S',0);
 INSERT INTO k VALUES ('S','Savings'),('C','Current');
+INSERT INTO d (id, f, x) VALUES (1, 0.1, 123.5),(2, 12345678.5, NULL),(3, NULL, -1.25);
 INSERT INTO n VALUES (1,'a',10),(2,'a',20),(3,'b',30),(4,'b',NULL),(5,'c',50),(6,NULL,60),(7,'c',50);
 """
 WITHOUT = {  # what SQLite does not know
@@ -135,6 +136,16 @@ SAME: list[str | tuple[str, str]] = [
     ("SELECT LISTAGG(t, ',' ON OVERFLOW TRUNCATE '...' WITH COUNT) WITHIN GROUP (ORDER BY id) FROM n", "SELECT 'a,a,b,b,c,c'"),
     ("SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY v), PERCENTILE_DISC(0.25) WITHIN GROUP (ORDER BY v DESC), MEDIAN(v) FROM n", "VALUES (40, 50, 40)"),
     # WITH
+    ("WITH r(x) AS (SELECT 1 FROM dual UNION ALL SELECT x / 2 FROM r WHERE x > 0.2) SELECT * FROM r", "VALUES (1), (0.5), (0.25), (0.125)"),
+    ("WITH r(x, y) AS (SELECT credit, 1 FROM c WHERE id = 1 UNION ALL SELECT x * 1.5, y + 1 FROM r WHERE x < 20) SELECT * FROM r",
+     "VALUES (10, 1), (15, 2), (22.5, 3)"),
+    ("SELECT x FROM (SELECT CAST(1.5 AS NUMBER(10,2)) AS x FROM dual) p FULL JOIN (SELECT CAST(2 AS INT) AS x FROM dual) q USING (x)", "VALUES (1.5), (2)"),
+    ("SELECT g FROM generate_series(1, 2, 0.5) g", "VALUES (1), (1.5), (2)"),
+    ("SELECT c.id, y.v FROM c CROSS JOIN LATERAL (VALUES (c.id * 2), (c.id * 3)) y (v)", "SELECT id, id * 2 FROM c UNION ALL SELECT id, id * 3 FROM c"),
+    ("SELECT c.name, z.q FROM c, LATERAL (SELECT n.t AS q FROM n WHERE n.id = c.id UNION ALL SELECT 'x' FROM dual) z",
+     "SELECT c.name, n.t FROM c JOIN n ON n.id = c.id UNION ALL SELECT name, 'x' FROM c"),
+    ("SELECT d.id, x.f, x.b, x.x FROM d LEFT JOIN LATERAL (SELECT e.* FROM d e WHERE e.id = d.id) x ON 1 = 1",
+     "SELECT id, f, b, x FROM d"),
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION SELECT (x * 2) % 7 FROM r) SELECT * FROM r",
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r LIMIT 4) SELECT sum(x) FROM r",
     "WITH RECURSIVE r(id) AS (SELECT id FROM c WHERE id = 1 UNION ALL SELECT c.id FROM c, r WHERE c.id = r.id + 1) SELECT * FROM r",
@@ -199,6 +210,8 @@ GIVES: list[tuple[str, Rows | str]] = [
      "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (id, name) VALUES (x.id, x.w) RETURNING c.id, x.w", [(99, "w"), (94, "v")]),
     ("UPDATE c SET name = 'one' WHERE id > 90 AND ROWNUM <= 1", "UPDATE 1"),
     ("UPDATE FIRST 2 c SET name = 'two' WHERE id > 90", "UPDATE 2"),
+    ("UPDATE a SET bal = ROWNUM WHERE aid IN (13, 15) RETURNING bal", [(1,), (2,)]),
+    ("INSERT ALL INTO n (id) VALUES (1) SELECT * FROM dual", "0A000"),
     ("DELETE FROM n WHERE ROWNUM < 2", "DELETE 1"),
     ("DELETE FIRST 1 FROM n", "DELETE 1"),
     ("DELETE FROM c WHERE id = 94 RETURNING id, name INTO :a, :b", [(94, "two")]),
