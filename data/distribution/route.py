@@ -100,7 +100,8 @@ class Route:
     * "keys": at the buckets of `keys` (see data/distribution/route.py); usually one key;
     * "global_index": `keys` are values of global index `index_id`: run `lookup` (element text, its
       one column is the target bucket, params are those of the key) at the bucket of the key, then
-      the fragment at the target bucket; no row there: no rows at all;
+      the fragment at the target bucket; no row there: no rows at all. `many`: the index is not
+      unique, and the fragment runs at all the target buckets;
     * "all": once at every replica set;
     * "local": at any one element, best the connection's own (only DUPLICATE tables or none);
     * "here": at the connection's element only (hint LOCAL);
@@ -117,6 +118,7 @@ class Route:
     index_id: int = 0
     lookup: Fragment | None = None
     always: bool = False
+    many: bool = False
 
 
 ROUTE_ALL = Route("all")

@@ -98,6 +98,8 @@ class ReadLocks:
             return  # hints: any copy, as it happens to be
         if any(_of_scalar(part) for key in route.keys for part in key):
             route = ROUTE_ALL  # which buckets is only known when the scalar subquery has run
+        if route.many or (route.kind == "keys" and route.index_id):
+            route = ROUTE_ALL  # by entries of an index: its rows may come anywhere
         if route.kind == "global_index":
             await self._entries(route)
         elif len(tables) == 1:

@@ -16,9 +16,9 @@ from protocol.sqltypes import MICROSECOND_KINDS, TEXT_KINDS, Kind, SqlType
 
 def one_place(route: Route) -> bool:
     """Does it lead to one replica set?"""
-    return route.kind in ("local", "global_index") or (
-        route.kind == "keys" and len(route.keys) == 1
-    )
+    if route.kind == "global_index":
+        return not route.many
+    return route.kind == "local" or (route.kind == "keys" and len(route.keys) == 1)
 
 
 def where_text(printer: Printer, select: Select) -> str:

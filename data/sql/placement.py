@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from data.catalog.catalog import Catalog
-from data.catalog.objects import Distribution, Table
+from data.catalog.objects import Distribution, Index, Table
 from data.distribution.keys import key_family
 from data.sql.ir import (
     Call,
@@ -38,6 +38,7 @@ from protocol.sqltypes import NUMBER, SqlType
 
 LocatorId = tuple[object, ...]
 Member = tuple[object, ...]  # ("col", id(source), name) or ("value", …)
+_ENTRIES = -1  # index id of a route by entries of an index: their rows may be elsewhere
 KEYS_MAX = 64  # an IN list with more keys goes everywhere
 
 
@@ -171,6 +172,7 @@ class Place:
     reason: str = ""
     classes: Classes = field(default_factory=Classes)
     locators: dict[LocatorId, tuple[Member, ...]] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()  # of a block, those that are not everywhere
 
     @staticmethod
     def no(reason: str) -> Place:
@@ -347,7 +349,7 @@ class Placement:
             if source.join != "left":
                 for key, members in places[id(source)].locators.items():
                     locators.setdefault(key, members)
-        return Place(ok=True, classes=base, locators=locators)
+        return Place(ok=True, classes=base, locators=locators, sources=tuple(parts))
 
     def _check_laterals(self, query: Select, place: Place) -> Place:
         """LATERAL is a subquery for each row: what it reads must be where the row is."""
@@ -478,6 +480,7 @@ def windows_local(query: Select, place: Place) -> bool:
 def block_route(catalog: Catalog, place: Place) -> Route | None:
     """The route that the block's bound values allow; None: everywhere."""
     best: Route | None = None
+    entries = any(s.table is not None and s.table.schema == "GI" for s in place.sources)
     for locator, members in place.locators.items():
         choices = [place.classes.choices(m) for m in members]
         if any(c is None for c in choices):
@@ -490,7 +493,7 @@ def block_route(catalog: Catalog, place: Place) -> Route | None:
             continue
         keys = tuple(tuple(k) for k in product(*lists))
         if locator[0] == "hash":
-            route = Route("keys", keys=keys)
+            route = Route("keys", keys=keys, index_id=_ENTRIES if entries else 0)
         else:
             found = _index_route(catalog, locator, keys)
             if found is None:
@@ -498,7 +501,23 @@ def block_route(catalog: Catalog, place: Place) -> Route | None:
             route = found
         if best is None or _rank(route) < _rank(best):
             best = route
-    return best
+    return best if best is not None else _sets_by_index(place)
+
+
+def _sets_by_index(place: Place) -> Route | None:
+    """Where a global index that is not unique has rows of the values that its columns have."""
+    for source in place.sources:
+        table = source.table if source.join != "left" else None  # the rows of it need one of these
+        for index in table.indexes if table is not None else ():
+            if not index.is_global or index.unique:
+                continue
+            choices = [place.classes.choices(("col", id(source), c)) for c in index.columns]
+            key = tuple(c[0] for c in choices if c is not None and len(c) == 1)
+            if table is not None and len(key) == len(choices):
+                route = _by_index(table, index, key)
+                if route is not None:
+                    return route
+    return None
 
 
 def _rank(route: Route) -> tuple[int, int]:
@@ -515,20 +534,26 @@ def _index_route(
     for index in table.indexes:
         if index.is_global and index.unique and tuple(sorted(index.columns)) == locator[2]:
             by_name = dict(zip(sorted(index.columns), keys[0], strict=True))
-            key = tuple(by_name[c] for c in index.columns)
-            sources: list[ParamSource] = []
-            conditions: list[str] = []
-            types = {c.name: c.type for c in table.columns}
-            for column, value in zip(index.columns, key, strict=True):
-                if key_family(value.type) != key_family(types[column]):
-                    return None
-                sources.append(value.source)
-                text = index_value(f"?{len(sources)}", value.type, types[column])
-                conditions.append(f'"{column}" = {text}')
-            sql = f'SELECT "_TARGET" FROM "GI.{index.id}" WHERE {" AND ".join(conditions)}'
-            lookup = make_fragment(sql, tuple(sources))
-            return Route("global_index", table.id, (key,), index.id, lookup)
+            return _by_index(table, index, tuple(by_name[c] for c in index.columns))
     return None
+
+
+def _by_index(table: Table, index: Index, key: tuple[RouteValue, ...]) -> Route | None:
+    """The route that looks the values `key` of the index's columns up; None: not comparable."""
+    sources: list[ParamSource] = []
+    conditions: list[str] = []
+    types = {c.name: c.type for c in table.columns}
+    for column, value in zip(index.columns, key, strict=True):
+        if key_family(value.type) != key_family(types[column]):
+            return None
+        sources.append(value.source)
+        text = index_value(f"?{len(sources)}", value.type, types[column])
+        conditions.append(f'"{column}" = {text}')
+    what = '"_TARGET"' if index.unique else 'DISTINCT "_TARGET"'
+    sql = f'SELECT {what} FROM "GI.{index.id}" WHERE {" AND ".join(conditions)}'
+    lookup = make_fragment(sql, tuple(sources))
+    many = not index.unique
+    return Route("global_index", table.id, (key,), index.id, lookup, many=many)
 
 
 def index_value(text: str, from_type: SqlType, to_type: SqlType) -> str:

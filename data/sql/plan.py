@@ -12,6 +12,7 @@ from itertools import count
 
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import has_bucket, key_columns
+from data.sql.index_only import read_entries
 from data.sql.ir import (
     ColumnExpr,
     Item,
@@ -87,6 +88,8 @@ class Planner:
         if any(s.table is not None and s.table.temporary for s in all_sources(query)):
             return GeneralPlanner(self, query).plan()
         hint = self.statement.hints.get("TT_GRIDQUERYEXEC")
+        if hint is None:
+            read_entries(query)
         if hint == "LOCAL":
             return self._whole(query, ROUTE_HERE)
         if reads_no_parts(query) and (hint is None or query.lock is not None):
@@ -411,9 +414,9 @@ def _take_cut(query: Query) -> Fragment | None:
 
 
 def _is_single(route: Route) -> bool:
-    return route.kind in ("local", "here", "global_index") or (
-        route.kind == "keys" and len(route.keys) == 1
-    )
+    if route.kind == "global_index":
+        return not route.many
+    return route.kind in ("local", "here") or (route.kind == "keys" and len(route.keys) == 1)
 
 
 def _always(route: Route) -> Route:

@@ -372,7 +372,7 @@ class GeneralPlanner:
         for condition in conditions:
             classes.add(condition)
         own = self.placement.source_place(part.source)
-        place = Place(ok=True, classes=classes, locators=own.locators)
+        place = Place(ok=True, classes=classes, locators=own.locators, sources=(part.source,))
         return block_route(self.planner.catalog, place) or ROUTE_ALL
 
     def _column_texts(
