@@ -64,9 +64,7 @@ async def test_an_element_that_was_down_gets_the_ddl(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             for table in TABLES:
                 while not same_copies(grid, f"TERRY.{table}"):
-                    await asyncio.sleep(
-                        0.01
-                    )  # the copy puts what it has into effect a moment later
+                    await asyncio.sleep(0.01)  # copies apply a moment later
         await client.close()
         await there.close()
     finally:
