@@ -6,18 +6,25 @@ DDL commits before and after itself, as TimesTen's does.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from data.catalog.objects import Table
+from data.exec import online
+from data.exec.online import move_online
 from data.exec.queries import QueryRunner
 from data.exec.refill import Refiller
 from data.exec.values import Specials
 from data.sql.ddl import plan_ddl
-from data.sql.ddl_build import DataCheck, DdlPlan
+from data.sql.ddl_build import Builder, DataCheck, DdlPlan, sql_name
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
+    DeadlockError,
     GridError,
     InternalError,
     StaleMapError,
@@ -42,15 +49,9 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
         session.savepoints.clear()
         session.outcome_is_open = True
         await session.commit_txn(txn)
-    deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
-    while True:
-        try:
-            plan = await _attempt(session, ddl)
-            break
-        except (StaleSchemaError, StaleMapError):
-            if boottime_s() > deadline_s:
-                raise
-            await session.space.router.wait_for_change(0.02)
+    plan = await _run(session, lambda: _planned(session, ddl))
+    if plan.online is not None and not plan.done:
+        await move_online(session, plan.online, partial(_run_builder, session))
     await session.committed(running.sink)
     for notice in plan.notices:
         running.sink.notice(notice.severity, notice.message, notice.sqlstate)
@@ -60,7 +61,37 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
     return plan.tag
 
 
-async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
+def _planned(session: Session, ddl: DdlText) -> DdlPlan:
+    space = session.space
+    hooks = CompilerHooks(space.compiler, space.evaluate, wall_us, space.name)
+    return plan_ddl(ddl.text, space.catalog, session.user, hooks, schema=session.schema)
+
+
+async def _run_builder(session: Session, fill: Callable[[Builder], str]) -> DdlPlan:
+    """Run DDL that `fill` plans."""
+
+    def planned() -> DdlPlan:
+        space = session.space
+        hooks = CompilerHooks(space.compiler, space.evaluate, wall_us, space.name)
+        builder = Builder(space.catalog, session.user, session.schema, hooks)
+        return builder.plan(fill(builder))
+
+    return await _run(session, planned)
+
+
+async def _run(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:
+    """Run what is planned for the present schema, again when that has changed."""
+    deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
+    while True:
+        try:
+            return await _attempt(session, planned)
+        except (StaleSchemaError, StaleMapError, DeadlockError):  # nothing was done
+            if boottime_s() > deadline_s:
+                raise
+            await session.space.router.wait_for_change(0.02)
+
+
+async def _attempt(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:
     space = session.space
     manager = space.manager
     space.router.need_map()
@@ -69,16 +100,13 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
     try:
         for rs in places.replica_sets:  # in this order everywhere: DDL never deadlocks with DDL
             await manager.run(txn, rs, (LockTable(0),), space.schema_version, places=places)
-        plan = plan_ddl(
-            ddl.text,
-            space.catalog,
-            session.user,
-            CompilerHooks(space.compiler, space.evaluate, wall_us, space.name),
-            schema=session.schema,
-        )
+        plan = planned()
         if plan.change is None:
             await manager.roll_back(txn)
             return plan
+        if plan.online is not None and await _is_large(session, plan.online.before):
+            await manager.roll_back(txn)
+            return replace(plan, done=False)
         for table_id in plan.locks:
             for rs in places.replica_sets:
                 lock = (LockTable(table_id),)
@@ -100,6 +128,15 @@ async def _attempt(session: Session, ddl: DdlText) -> DdlPlan:
     await _known_here(session, plan.change.version)
     session.epoch_next = session.epoch_next or space.epoch_at_ddl
     return plan
+
+
+async def _is_large(session: Session, table: Table) -> bool:
+    """Would writers wait long until all rows are copied?"""
+    sql = f"SELECT COUNT(*) FROM {sql_name(table.schema, table.name)}"
+    plan = session.space.compiler.compile(sql, (), session.schema, "").plan
+    assert isinstance(plan, QueryPlan)
+    rows = await QueryRunner(session.space, Specials(session), None).all_rows(plan, ())
+    return int(rows[0][0] or 0) >= online.ROWS_ONLINE
 
 
 async def _check(session: Session, txn: Transaction, check: DataCheck) -> None:

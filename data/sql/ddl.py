@@ -48,6 +48,7 @@ from data.sql.ddl_build import (
     DdlPlan,
     check_name,
     dotted,
+    drop_copies,
     refuse_detail,
     refuse_temporary,
     refuse_view,
@@ -313,10 +314,11 @@ def _drop_relations(
     for table in list(builder.catalog.tables()):
         made = table.materialized
         if made is not None and made.detail_id in going and table.id not in going:
-            if not cascade:
+            if not cascade and not table.system:
                 detail = builder.catalog.table_by_id(made.detail_id)
                 refuse_detail(builder, detail, "DROP TABLE", position)
-            builder.notice(f"drop cascades to materialized view {shown(table.name)}")
+            if not table.system:
+                builder.notice(f"drop cascades to materialized view {shown(table.name)}")
             going.add(table.id)
             relations = [*relations, table]
     for relation in relations:
@@ -416,6 +418,7 @@ def _rename(builder: Builder, statement: RenameStatement) -> None:
         refuse_view(relation, "RENAME of", name)
         refuse_temporary(relation, "RENAME of", name.position)
         builder.lock(relation.id)
+        drop_copies(builder, relation)
         builder.put(rename_table(builder, relation, new, name.position))
         return
     builder.must_be_free(relation.schema, new, name.position)
@@ -432,6 +435,7 @@ def _truncate(builder: Builder, statement: TruncateStatement) -> None:
         refuse_view(table, "TRUNCATE of", name)
         refuse_temporary(table, "TRUNCATE of", name.position)
         refuse_detail(builder, table, "TRUNCATE", name.position)
+        drop_copies(builder, table)
     going = {t.id for t in tables}
     waiting = list(tables)
     while waiting:

@@ -20,6 +20,7 @@ from data.sql.ddl_ast import AlterAction, AlterTableStatement, ConstraintDef
 from data.sql.ddl_build import (
     Builder,
     check_name,
+    drop_copies,
     refuse_detail,
     refuse_temporary,
     refuse_view,
@@ -77,8 +78,11 @@ def plan_alter_table(builder: Builder, statement: AlterTableStatement) -> None:
     refuse_view(table, "ALTER TABLE of", statement.name)
     refuse_temporary(table, "ALTER TABLE of", statement.name.position)
     builder.lock(table.id)
+    drop_copies(builder, table)
     for action in statement.actions:
         after = _STEPS[action.kind](builder, table, action)
+        if len(statement.actions) > 1:
+            builder.online = None
         if after is not table:
             builder.put(after)
             table = after
@@ -205,7 +209,7 @@ def _uses(builder: Builder, table: Table, name: str) -> list[tuple[str, str]]:
             uses.append(("constraint" if index.constraint else "index", index.name))
     uses += (("foreign key", k.name) for k in table.foreign_keys if name in k.columns)
     for view in views_of(builder.catalog.tables(), table):
-        if _in_view(view, name):
+        if _in_view(view, name) and not view.system:
             uses.append(("materialized view", view.name))
     uses += (("check", c.name) for c in table.checks if name in _words(c.sql))
     for child in builder.catalog.children(table.id):

@@ -10,6 +10,7 @@ from data.catalog.catalog import (
     Catalog,
     CatalogChange,
     CatalogRow,
+    DropTable,
     ElementAction,
     Relation,
     counter_row,
@@ -86,6 +87,14 @@ class Refill:
 
 
 @dataclass(frozen=True)
+class OnlineMove:
+    """The distribution of `before` becomes that of `after`; may be done while others write it."""
+
+    before: Table
+    after: Table
+
+
+@dataclass(frozen=True)
 class Notice:
     """A message for the client that is no error."""
 
@@ -111,6 +120,8 @@ class DdlPlan:
     locks: tuple[int, ...] = ()
     fill: str = ""
     refills: tuple[Refill, ...] = ()
+    online: OnlineMove | None = None
+    done: bool = True  # False: `online` is still to be done, and nothing else was
 
 
 class DdlHooks(Protocol):
@@ -163,6 +174,7 @@ class Builder:
         self.checks: list[DataCheck] = []
         self.backfills: list[Backfill] = []
         self.refills: list[Refill] = []
+        self.online: OnlineMove | None = None
         self.notices: list[Notice] = []
         self.locks: list[int] = []
         self.fill = ""
@@ -217,7 +229,7 @@ class Builder:
             change = CatalogChange(version, puts, tuple(self._deletes), tuple(self._actions))
         return DdlPlan(
             tag, change, tuple(self.checks), tuple(self.backfills), tuple(self.notices),
-            tuple(self.locks), self.fill, tuple(self.refills),
+            tuple(self.locks), self.fill, tuple(self.refills), self.online,
         )  # fmt: skip
 
     # -- names ------------------------------------------------------------------------------------
@@ -329,7 +341,7 @@ def sql_name(*parts: str) -> str:
 
 def refuse_detail(builder: Builder, table: Table, what: str, position: int) -> None:
     """Raises DependentObjectsError if the table has materialized views."""
-    views = views_of(builder.catalog.tables(), table)
+    views = [v for v in views_of(builder.catalog.tables(), table) if not v.system]
     if views:
         raise DependentObjectsError(
             f'{what} "{shown(table.name)}": materialized views show it',
@@ -351,3 +363,12 @@ def refuse_temporary(table: Table, what: str, position: int) -> None:
     if table.temporary:
         message = f'{what} temporary table "{shown(table.name)}" is not supported'
         raise NotSupportedError(message, hint="drop and create it", position=position)
+
+
+def drop_copies(builder: Builder, table: Table) -> None:
+    """Copies that changes of distribution fill, or have left behind, go: those give up."""
+    for view in views_of(builder.catalog.tables(), table):
+        if view.system:
+            builder.lock(view.id)
+            builder.act(DropTable(view, builder.new_id()))
+            builder.delete(view)

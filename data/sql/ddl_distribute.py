@@ -1,7 +1,9 @@
 """ALTER TABLE … DISTRIBUTE BY: the rows of a filled table go where the new clause puts them. Pure.
 
 The table is made anew beside the old one and filled in the transaction of the change (Refill);
-tables whose rows follow its rows by reference go with it. Readers go on, writers wait.
+tables whose rows follow its rows by reference go with it. Readers go on, writers wait. A large
+table that becomes one by HASH, and that no rows follow, is copied while others write it instead
+(data/exec/online.py): the copy is kept up like a materialized view, and takes the table's place.
 """
 
 from __future__ import annotations
@@ -10,13 +12,20 @@ import itertools
 
 from msgspec.structs import replace
 
-from data.catalog.catalog import CreateTable, DropTable, shown
+from data.catalog.catalog import CreateTable, DropTable, RenameTable, shown
 from data.catalog.element_ddl import full_row_columns, has_bucket, quoted, table_name
-from data.catalog.objects import Distribution, Table
+from data.catalog.objects import Distribution, Materialized, Table
 from data.sql.ddl_ast import AlterAction
-from data.sql.ddl_build import Builder, Refill, refuse_detail
+from data.sql.ddl_build import Builder, OnlineMove, Refill, drop_copies, refuse_detail, sql_name
 from data.sql.ddl_tables import check_reference, place, with_global_indexes
-from protocol.errors import DefinitionError, ReferenceParentDuplicateError
+from protocol.errors import (
+    DefinitionError,
+    NotNullError,
+    ReferenceParentDuplicateError,
+    TransientError,
+)
+
+COPY = "_COPY."  # how names of copies begin
 
 
 def plan_distribute(builder: Builder, table: Table, action: AlterAction) -> Table:
@@ -42,6 +51,9 @@ def plan_distribute(builder: Builder, table: Table, action: AlterAction) -> Tabl
     ):
         return table
     _check_followers(after, followers, action.position)
+    _check_keys(builder, table, after)
+    if not followers and after.distribution_key:
+        builder.online = OnlineMove(table, after)
     builder.act(DropTable(table, builder.new_id()))
     builder.act(CreateTable(after))
     once = table.distribution is Distribution.DUPLICATE
@@ -54,6 +66,103 @@ def plan_distribute(builder: Builder, table: Table, action: AlterAction) -> Tabl
     for key in after.foreign_keys:
         builder.lock(key.parent_id)
     return after
+
+
+def _check_keys(builder: Builder, table: Table, after: Table) -> None:
+    """A row without a value in its distribution key has no place."""
+    for name in after.distribution_key:
+        column = after.column(name)
+        if column is not None and column.nullable:
+            builder.check(
+                f"SELECT 1 FROM {sql_name(table.schema, table.name)} WHERE {sql_name(name)} "
+                "IS NULL FETCH FIRST 1 ROWS ONLY",
+                NotNullError(
+                    f'rows of "{shown(table.name)}" have no value in "{shown(name)}", which is to '
+                    "say where they are"
+                ),
+            )
+
+
+# -- while others write the table ------------------------------------------------------------------
+def plan_copy(builder: Builder, move: OnlineMove) -> Table:
+    """The empty table beside `before`, kept up from now on like a materialized view of it."""
+    before, after = _unchanged(builder, move), move.after
+    drop_copies(builder, before)
+    number = builder.new_id()
+    names = tuple(c.name for c in after.columns)
+    indexes = tuple(
+        replace(index, id=builder.new_id(), name=f"{COPY}{number}.{at}")
+        for at, index in enumerate(after.indexes)
+    )
+    copy = replace(
+        after,
+        id=number,
+        name=f"{COPY}{number}",
+        indexes=indexes,
+        foreign_keys=(),
+        comment="",
+        system=True,
+        materialized=Materialized(before.id, "", names, tuple(quoted(n) for n in names)),
+    )
+    builder.lock(before.id)
+    builder.put(copy)
+    builder.act(CreateTable(copy))
+    return copy
+
+
+def plan_swap(builder: Builder, move: OnlineMove, copy: Table) -> None:
+    """The filled copy takes the table's place."""
+    before = _unchanged(builder, move)
+    if builder.catalog.by_id.get(copy.id) != copy:
+        raise _altered(before)
+    new_ids = {old.id: new.id for old, new in zip(move.after.indexes, copy.indexes, strict=True)}
+    builder.lock(before.id)
+    builder.lock(copy.id)
+    _check_keys(builder, before, move.after)
+    one, other = sql_name(before.schema, before.name), sql_name(copy.schema, copy.name)
+    builder.check(
+        f"SELECT 1 FROM dual WHERE (SELECT COUNT(*) FROM {one}) <> (SELECT COUNT(*) FROM {other})",
+        TransientError(f'rows of "{shown(before.name)}" went elsewhere while they were copied'),
+    )
+    own = tuple(
+        replace(key, parent_index_id=new_ids.get(key.parent_index_id, key.parent_index_id))
+        for key in move.after.foreign_keys
+    )
+    indexes = tuple(replace(i, id=new_ids[i.id]) for i in move.after.indexes)
+    final = replace(move.after, indexes=indexes, foreign_keys=own)
+    builder.delete(copy)
+    builder.put(final)
+    for child in builder.catalog.children(before.id):
+        if child.id != before.id:
+            keys = tuple(
+                replace(key, parent_index_id=new_ids.get(key.parent_index_id, key.parent_index_id))
+                for key in child.foreign_keys
+            )
+            builder.put(replace(child, foreign_keys=keys))
+    builder.act(DropTable(before, builder.new_id()))
+    builder.act(RenameTable(copy, final))
+
+
+def plan_give_up(builder: Builder, copy: Table) -> None:
+    """The copy goes, if it is still there."""
+    if copy.id in builder.catalog.by_id:
+        builder.lock(copy.id)
+        builder.act(DropTable(copy, builder.new_id()))
+        builder.delete(copy)
+
+
+def _unchanged(builder: Builder, move: OnlineMove) -> Table:
+    found = builder.catalog.by_id.get(move.before.id)
+    if found != move.before:
+        raise _altered(move.before)
+    return move.before
+
+
+def _altered(table: Table) -> TransientError:
+    return TransientError(
+        f'table "{shown(table.name)}" was altered while its rows were copied',
+        hint="Run the statement again.",
+    )
 
 
 def _followers(builder: Builder, table: Table) -> list[tuple[Table, list[Table]]]:

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from data.exec import online
 from tests.support.memory_grid import MemoryGrid
 
 ROWS = 1500
@@ -145,5 +146,127 @@ async def test_a_cancelled_change_changes_nothing(grid: MemoryGrid) -> None:
     await check(other)
     await client.execute("ALTER TABLE p DISTRIBUTE BY HASH (city)")
     await check(client)
+    for each in (client, other):
+        await each.close()
+
+
+# -- large tables: while others write --------------------------------------------------------------
+async def fill_orders(client: asyncpg.Connection) -> None:
+    await client.execute(
+        "CREATE TABLE o (id NUMBER(10) NOT NULL PRIMARY KEY, cust NUMBER(10) NOT NULL, n NUMBER(10)"
+        " CHECK (n >= 0), code VARCHAR2(20) UNIQUE)"
+    )
+    await client.execute("CREATE INDEX o_n ON o (n)")
+    await client.execute("CREATE TABLE l (id NUMBER(10) PRIMARY KEY, o NUMBER(10) REFERENCES o)")
+    await client.execute(
+        "INSERT INTO o WITH RECURSIVE r (n) AS (SELECT 1 FROM dual UNION ALL SELECT n + 1 FROM r"
+        " WHERE n < 1200) SELECT n, MOD(n, 50), 10, 'k' || n FROM r"
+    )
+    await client.execute("INSERT INTO l SELECT id, id FROM o WHERE id < 20")
+    await client.execute(
+        "CREATE MATERIALIZED VIEW by_n DISTRIBUTE BY HASH (n) AS SELECT n, id FROM o"
+    )
+
+
+async def check_orders(client: asyncpg.Connection) -> None:
+    assert await client.fetchval("SELECT COUNT(*) - COUNT(DISTINCT id) FROM o") == 0
+    both = "SELECT COUNT(*) FROM o a, by_n b WHERE a.id = b.id AND a.n = b.n"
+    assert await client.fetchval(both) == await client.fetchval("SELECT COUNT(*) FROM o")
+    assert await client.fetchval("SELECT COUNT(*) FROM o WHERE id = 5 AND code = 'k5'") == 1
+    for text, sqlstate in (
+        ("INSERT INTO o VALUES (5, 1, 1, 'x')", "23505"),
+        ("INSERT INTO o VALUES (99999, 1, 1, 'k5')", "23505"),
+        ("INSERT INTO o VALUES (99999, 1, -1, 'x')", "23514"),
+        ("INSERT INTO l VALUES (100, 99999)", "23503"),
+        ("DELETE FROM o WHERE id = 5", "23503"),
+    ):
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await client.execute(text)
+        assert refused.value.sqlstate == sqlstate, text
+    hidden = "SELECT table_name FROM user_tables ORDER BY 1"
+    assert [row[0] for row in await client.fetch(hidden)][-1] == "O"
+
+
+def copies(grid: MemoryGrid) -> list[str]:
+    """Copies of tables that are being moved, as an instance knows them."""
+    assert grid.nodes[0].instance is not None
+    tables = grid.nodes[0].instance.database("database1").space.catalog.tables()
+    return [table.name for table in tables if table.name.startswith("_COPY.")]
+
+
+async def test_a_large_table_moves_while_others_write_it(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "ROWS_ONLINE", 100)
+    monkeypatch.setattr(online, "ROWS_AT_ONCE", 50)
+    client, *writers = [await grid.connect(at) for at in (0, 0, 1, 2)]
+    await fill_orders(client)
+    over = asyncio.Event()
+    done = [0, 0, 0]
+
+    async def write(number: int, writer: asyncpg.Connection) -> None:
+        """Moves amounts between rows and takes rows out and puts them in: the sum stays."""
+        key = 100 * (number + 1)
+        while not over.is_set():
+            try:
+                async with writer.transaction():
+                    await writer.execute("UPDATE o SET n = n + 1 WHERE id = $1", key)
+                    await writer.execute("UPDATE o SET n = n - 1 WHERE id = $1", 1200 - number)
+                    await writer.execute("DELETE FROM o WHERE id = $1", 500 + number)
+                    await writer.execute(
+                        "INSERT INTO o VALUES ($1, 7, 10, $2)", 500 + number, f"k{500 + number}"
+                    )
+                    await writer.execute("UPDATE o SET n = n + 1 WHERE id = $1", 1200 - number)
+            except asyncpg.DeadlockDetectedError:  # with the DDL, at several replica sets
+                continue
+            done[number] += 1
+            assert await writer.fetchval("SELECT COUNT(*) FROM o") == 1200
+
+    tasks = [asyncio.create_task(write(*pair)) for pair in enumerate(writers)]
+    for clause in ("BY HASH (cust)", "BY HASH (n, cust)", "BY HASH (id)"):
+        before = list(done)
+        await client.execute(f"ALTER TABLE o DISTRIBUTE {clause}")
+        assert all(now > then for now, then in zip(done, before, strict=True))
+    over.set()
+    await asyncio.gather(*tasks)
+    assert await client.fetchval("SELECT SUM(n) FROM o") == 12000 + sum(done)
+    assert not copies(grid)
+    await check_orders(client)
+    await client.execute("ALTER TABLE o DISTRIBUTE BY HASH (cust)")
+    assert await plan_of(client, "SELECT * FROM o WHERE cust = 7") == "Query, single plan"
+    await check_orders(client)
+    for each in (client, *writers):
+        await each.close()
+
+
+async def test_a_move_of_a_large_table_that_is_cancelled_or_overtaken(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "ROWS_ONLINE", 100)
+    client, other = await grid.connect(0), await grid.connect(1)
+    await fill_orders(client)
+    for end in ("cancel", "alter"):
+        await other.execute("BEGIN")
+        await other.execute("UPDATE o SET n = n + 1 WHERE id = 1000")
+        # it makes its copy when the transaction has ended that writes the table
+        task = asyncio.create_task(client.execute("ALTER TABLE o DISTRIBUTE BY HASH (cust)"))
+        await other.execute("COMMIT")
+        await other.execute("BEGIN")
+        await other.execute("SELECT * FROM o WHERE id = 1001 FOR UPDATE")
+        if end == "cancel":
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await other.execute("ROLLBACK")
+            client = await grid.connect(0)
+        else:
+            await other.execute("CREATE INDEX o_cust ON o (cust)")
+            with pytest.raises(asyncpg.SerializationError):
+                await task
+        assert await plan_of(other, "SELECT * FROM o WHERE cust = 7") == "Query, co-located plan"
+        await check_orders(other)
+        async with asyncio.timeout(10):
+            while copies(grid):
+                await asyncio.sleep(0.01)  # the copy goes after the client was told
     for each in (client, other):
         await each.close()
