@@ -31,7 +31,7 @@ async def fill(client: asyncpg.Connection) -> None:
         "CREATE TABLE p (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30) UNIQUE,"
         " city VARCHAR2(20) NOT NULL, UNIQUE (id, city))"
     )
-    await client.execute("CREATE GLOBAL INDEX p_city ON p (city) INCLUDE (name)")
+    await client.execute("CREATE GLOBAL INDEX p_city ON p (city)")
     await client.execute(
         "CREATE TABLE c (id NUMBER(10) PRIMARY KEY, p NUMBER(10) NOT NULL, city VARCHAR2(20) NOT"
         " NULL, CONSTRAINT f FOREIGN KEY (p, city) REFERENCES p (id, city)) DISTRIBUTE BY REFERENCE"

@@ -109,7 +109,10 @@ def test_a_parent_key_without_the_distribution_key_is_1067(grid: Dictionary) -> 
 def test_another_distribution_moves_the_rows_and_those_that_follow_them(grid: Dictionary) -> None:
     grid.run("create table t (a int primary key, b int)")
     plan = grid.run("alter table t distribute by hash (b)")
-    assert not plan.checks
+    assert [c.sql for c in plan.checks] == [
+        'SELECT 1 FROM "TERRY"."T" WHERE "B" IS NULL FETCH FIRST 1 ROWS ONLY'
+    ]
+    assert plan.online is not None
     assert [(r.table.name, r.placed_by) for r in plan.refills] == [("T", None)]
     assert grid.table("T").distribution_key == ("B",)
     assert grid.table("T").indexes[0].is_global
