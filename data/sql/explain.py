@@ -63,6 +63,8 @@ def route_text(route: Route) -> str:
         count = len(route.keys)
         one, many = "the replica set of the key", f"the replica sets of {count} keys"
         return f"local or remote: {one}" if count == 1 else f"global: {many}"
+    if route.many:
+        return "global: the replica sets found through a global index"
     return {
         "global_index": "local or remote: the replica set found through a global index",
         "all": "global: every replica set",
@@ -150,6 +152,8 @@ class Explainer:
     def _gather(self, gather: Gather, *, alone: bool) -> Step:
         name = "Run" if alone else f"Gather {gather.name}"
         tables = self._tables(gather.tables)
+        if gather.route.kind == "keys" and gather.route.index_id:
+            tables = f"entries of global indexes of {tables}"
         of = f": {tables}" if tables else ""
         facts = self._facts(gather, gather.rows)
         if gather.plan is not None:

@@ -15,7 +15,7 @@ COLUMNS = (
     "(id NUMBER(10) NOT NULL PRIMARY KEY, cust NUMBER(10), city VARCHAR2(20), price NUMBER,"
     " email VARCHAR2(30))"
 )
-FIND, ENTRIES = "found through a global index", 'FROM "GI.'
+FIND, ENTRIES = "found through a global index", "entries of global indexes"
 
 
 @pytest_asyncio.fixture
