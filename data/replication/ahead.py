@@ -65,20 +65,21 @@ class ApplyAhead:
             return message.term == self.message.term and message.spans == self.message.spans
         return isinstance(message, Probe) and message.term == self.message.term
 
-    def _work(self) -> Generator[None, None, None]:
+    def _work(self) -> Generator[asyncio.Future[None] | None, None, None]:
         element = self._element
         if element.in_batch:  # left over from this element's own time as lead
             element.rollback()
         element.begin()
         for entry in copier.decode_entries(self.message.body):
-            yield from element.apply_slices(entry)
-            yield
+            yield from element.apply_slices(entry, element.start_long)
+            yield None
 
     def _step(self) -> None:
         if self._over:
             return
+        future = None
         try:
-            next(self._slices)
+            future = next(self._slices)
         except StopIteration:
             self.complete = True
         except Exception as error:  # the machine's own Store will meet it again, and say what to do
@@ -86,7 +87,10 @@ class ApplyAhead:
             self._over = True
             self._element.rollback()
         else:
-            asyncio.get_running_loop().call_soon(self._step)
+            if future is None:
+                asyncio.get_running_loop().call_soon(self._step)
+            else:
+                future.add_done_callback(lambda _: self._step())
             return
         self._done(self)
 
@@ -101,5 +105,6 @@ class ApplyAhead:
         """Give it up; nothing of it stays."""
         if not self._over:
             self._over = True
+            self._element.abandon_long()
             self._slices.close()
             self._element.rollback()

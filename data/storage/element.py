@@ -458,8 +458,11 @@ class Element(BatchWriter):
 
     def is_short(self, sql: str, params: Params = ()) -> bool:
         """A statement that finds at most one row, or an element that has few in all."""
-        if self.finds_one_row(sql, params):
-            return True
+        return self.finds_one_row(sql, params) or self.is_small
+
+    @property
+    def is_small(self) -> bool:
+        """Nothing takes long in it."""
         return int(self._writer.pragma("page_count")) < FEW_PAGES
 
     def finds_one_row(self, sql: str, params: Params = ()) -> bool:

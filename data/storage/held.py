@@ -109,7 +109,9 @@ class HeldSnapshot:
         keys = [texts.columns[at] for at in texts.key]
         gone, fresh = quoted("_gone " + table), quoted("_new " + table)
         names = ", ".join(map(quoted, texts.columns))
-        columns = ", ".join(f"{quoted(k)} BLOB" for k in keys)
+        # of the same type: with another one SQLite would not look a key up, but through them all
+        kinds = dict(texts.kinds)
+        columns = ", ".join(f"{quoted(k)} {kinds[k]}" for k in keys)
         key = ", ".join(map(quoted, keys))
         # images are as stored: BINARY compares them exactly, whatever the column's collation
         same = " AND ".join(f"g.{quoted(k)} = t.{quoted(k)} COLLATE BINARY" for k in keys)

@@ -7,8 +7,10 @@ again from it; only the failing statement is lost.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import apsw
@@ -73,6 +75,7 @@ class _Ddl(NamedTuple):
     lsn: int
 
 
+OnThread = Callable[[Callable[[], None]], "asyncio.Future[None]"]  # Element.start_long
 # what was done in a batch: row changes, an entry appended or taken back, DDL, anything else
 _Step = list[RowChange] | LogEntry | _Ddl | Callable[[], None]
 
@@ -557,8 +560,13 @@ class BatchWriter(LaterEffects):
         for _ in self.apply_slices(entry):
             pass
 
-    def apply_slices(self, entry: LogEntry) -> Iterator[None]:
-        """`apply_entry` in slices of a few milliseconds; nothing else may be written meanwhile."""
+    def apply_slices(
+        self, entry: LogEntry, thread: OnThread | None = None
+    ) -> Iterator[asyncio.Future[None] | None]:
+        """`apply_entry` in slices of a few milliseconds; nothing else may be written meanwhile.
+
+        thread: DDL, which may take seconds, runs there; its future comes in place of None.
+        """
         if trace.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
@@ -571,20 +579,25 @@ class BatchWriter(LaterEffects):
                 self._append(entry, bounded=False)
                 self._commit_later(entry, payload)
                 return
-            if payload.ddl:
+            if payload.ddl and thread is not None:
+                future = thread(partial(self.apply_ddl, payload.ddl, entry.lsn))
+                yield future
+                future.result()
+                self._need_batch()
+            elif payload.ddl:
                 self.apply_ddl(payload.ddl, entry.lsn)
             for lsn in payload.parts:
                 self.apply_part(lsn)
-                yield
+                yield None
                 self._need_batch()
             for number, changes in enumerate(row_changes.decode_slices(payload.changes)):
                 if number:
-                    yield
+                    yield None
                     self._need_batch()
                 self.apply_changes(changes)
         elif entry.kind == EntryKind.APPLIED:
             for _ in self._applied(entry):
-                yield
+                yield None
                 self._need_batch()
         self._append(entry, bounded=False)
 

@@ -44,6 +44,7 @@ class Deciding(ReadSide, SlicedStatements):
                 self._loop.call_later(held_s, lambda: self._submit(work, reply))
                 return
             workspace = self._workspace(message.txn, message.term, message.statements)
+            self._announce(workspace, message.ddl)
             if self._wait_until_small(workspace, work, reply):
                 return
             self._open_batch()

@@ -551,6 +551,7 @@ class LeadWriter(Deciding):
         if workspace.failed is not None:
             self._forget(workspace)
             raise workspace.failed
+        self._announce(workspace, ddl)
         if self._wait_until_small(
             workspace, lambda: self._commit_later(workspace, ddl, reply, answer), reply
         ):

@@ -23,9 +23,9 @@ import structlog
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.entry import EntryKind, LogEntry, TxnPayload
-from data.txn.batches import BatchQueue
+from data.txn.batches import BatchQueue, Slices
 from data.txn.ports import Nobody, Reply, workspace_lost
-from data.txn.workspace import Part, Workspace
+from data.txn.workspace import Part, Piece, Workspace
 from protocol import trace
 from protocol.errors import CorruptElementError, DiskFullError, GridError, WorkspaceLostError
 from protocol.ids import TxnId
@@ -109,6 +109,14 @@ class PartWriter(BatchQueue):
         workspace.when_small.append(lambda: self._submit(work, reply))
         return True
 
+    def _announce(self, workspace: Workspace, ddl: bytes) -> None:
+        """DDL in a large element: a PART, though empty, tells copies that its COMMIT takes long."""
+        if ddl and not is_large(workspace) and not self._element.is_small:
+            if workspace.changes:
+                workspace.line_up(len(workspace.changes))
+            else:
+                workspace.queue.append(Piece(0, bytes))
+
     def _abort_parts(self, txn: TxnId) -> None:
         """Release the PARTs of a transaction that is not open here (any more)."""
 
@@ -185,7 +193,7 @@ class PartWriter(BatchQueue):
 
     def _commit_slices(
         self, workspace: Workspace, ddl: bytes, finish: Callable[[GridError | None], None]
-    ) -> Generator[None, None, None]:
+    ) -> Slices:
         """The COMMIT of a large workspace that this replica set alone took part in."""
         payload = _encode(payload_of(workspace, ddl=ddl))
         if self._is_in(workspace) and not self._batch and not ddl and self._in_order:
@@ -200,7 +208,7 @@ class PartWriter(BatchQueue):
 
     def _effect_slices(
         self, txn: TxnId, payload: bytes, add: Callable[[LogEntry], None], ddl: bytes
-    ) -> Generator[None, None, None]:
+    ) -> Slices:
         """A COMMIT with its effect, in slices; `add` puts it into the batch.
 
         The copies get it at once, so that they put it into effect at the same time; the batch is
@@ -221,7 +229,7 @@ class PartWriter(BatchQueue):
         add(entry)
         yield from self._slices_of_sent(entry)
 
-    def _slices_of_sent(self, entry: LogEntry) -> Generator[None, None, None]:
+    def _slices_of_sent(self, entry: LogEntry) -> Slices:
         """Send the batch, whose newest entry has no effect here yet; then give it that."""
         generation = self._generation
         self._slices_reply = Nobody()  # from now on the end of the batch is the answer
@@ -229,7 +237,7 @@ class PartWriter(BatchQueue):
         if generation != self._generation:
             return  # it could not be sent, and the term is over
         try:
-            yield  # it leaves first
+            yield None  # it leaves first
             yield from self._element.apply_slices(entry)
         except Exception as error:  # the copies have it, and this element cannot
             self.no_room = self.no_room or isinstance(error, DiskFullError)
@@ -243,14 +251,15 @@ class PartWriter(BatchQueue):
             assert self._replicator is not None
             self._replicator.applied()
 
-    def _append_slices(self, entry: LogEntry) -> Generator[None, None, None]:
+    def _append_slices(self, entry: LogEntry) -> Slices:
         """`_append_whole` of a COMMIT with its effect, in slices."""
         guard = bool(self._batch)
         if guard:
             self._element.savepoint("entry")
         try:
-            yield from self._element.apply_slices(entry)
+            yield from self._element.apply_slices(entry, self._element.start_long)
         except GeneratorExit:  # the term is over, and the batch with it
+            self._element.abandon_long()
             raise
         except CorruptElementError as error:
             self._undo_to("entry", guard)

@@ -73,7 +73,10 @@ SMALL: dict[str, tuple[Limit, ...]] = {  # limits of the real code, and how smal
         (data.txn.later, "UNITS_AT_ONCE", 1),
         (data.replication.later, "UNITS_AT_ONCE", 1),
     ),
-    "slices": ((data.replication.ahead, "LARGE_BYTES", 150),),
+    "slices": (
+        (data.replication.ahead, "LARGE_BYTES", 150),
+        (data.storage.element, "FEW_PAGES", 0),
+    ),
     "bodies": (
         (data.replication.copier, "BODY_BYTES_MAX", 400),
         (data.replication.copier, "PART_BYTES", 150),
