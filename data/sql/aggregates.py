@@ -7,6 +7,7 @@ partial results that elements send are plain integers, and the coordinator adds 
 from __future__ import annotations
 
 from data.sql.convert import int_digits, int_scale
+from data.sql.integer_sums import as_integer
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
 from data.sql.operators import call, is_moment, settle, to_dec, to_float, to_number, to_text
 from data.sql.single import NAN
@@ -18,6 +19,7 @@ from protocol.errors import (
 )
 from protocol.sqltypes import (
     BIGINT,
+    BOOLEAN,
     DOUBLE,
     FLOAT_KINDS,
     INTEGER_KINDS,
@@ -168,6 +170,9 @@ class Aggregate:
             return call(text, total, type_=NUMBER)
         if self.distinct:
             return self._decimal_sum(value)
+        return self._upper_and_lower(value, scale)
+
+    def _upper_and_lower(self, value: Expr, scale: int) -> Expr:
         high = self.primitive("sum", (call("({0} >> 32)", value, type_=BIGINT),), BIGINT, "sum")
         low = self.primitive(
             "sum", (call("({0} & 4294967295)", value, type_=BIGINT),), BIGINT, "sum"
@@ -185,6 +190,23 @@ class Aggregate:
         return call(text, total, largest, type_=DOUBLE)
 
     def _decimal_sum(self, value: Expr) -> Expr:
+        integer = None if self.distinct else as_integer(value)
+        if integer is not None and not isinstance(value, ConstExpr):
+            return self._mostly_integer_sum(value, *integer)
+        return self._plain_decimal_sum(value)
+
+    def _mostly_integer_sum(self, value: Expr, integer: Expr, scale: int) -> Expr:
+        """Rows whose value is an exact integer are summed as such, the others as Decimals."""
+        plain = self.filter
+        test = call("typeof({0}) = 'integer'", integer, type_=BOOLEAN)
+        self.filter = _both(plain, test)
+        whole = self._upper_and_lower(integer, scale)
+        self.filter = _both(plain, call("typeof({0}) = 'real'", integer, type_=BOOLEAN))
+        rest = self._plain_decimal_sum(value)
+        self.filter = plain
+        return call("coalesce(tg_add({0}, {1}), {0}, {1})", whole, rest, type_=NUMBER)
+
+    def _plain_decimal_sum(self, value: Expr) -> Expr:
         total = self.primitive("tg_dsum", (to_dec(value),), NUMBER, "tg_dsum")
         return call("tg_num({0})", total, type_=NUMBER)
 
@@ -235,6 +257,10 @@ class Aggregate:
             agg.distinct = False  # it looks for equal values itself
             return agg
         return self.primitive("group_concat", (value, separator), VARCHAR, ordered=True)
+
+
+def _both(one: Expr | None, other: Expr) -> Expr:
+    return other if one is None else call("({0} AND {1})", one, other, type_=BOOLEAN)
 
 
 def contains_aggregate(expr: Expr) -> bool:
