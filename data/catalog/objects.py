@@ -142,6 +142,8 @@ class ColumnStats(msgspec.Struct, frozen=True):
     null_share: float
     low: int | float | str | None = None
     high: int | float | str | None = None
+    low_shown: str = ""  # the same as texts
+    high_shown: str = ""
 
 
 class TableStats(msgspec.Struct, frozen=True):

@@ -23,6 +23,8 @@ FILTERS: dict[str, str] = {
     "sequences": "tg_can_see(owner, name)",
     "columns": "id IN (SELECT object_id FROM dba_objects WHERE tg_can_see(owner, object_name))",
     "indexes": "tblid IN (SELECT tblid FROM tables)",
+    "tbl_stats": "tblid IN (SELECT tblid FROM tables)",
+    "col_stats": "tblid IN (SELECT tblid FROM tables)",
 }
 _ANYTHING = frozenset({"table_name", "name", "object_name", "sequence_name", "view_name"})
 

@@ -15,6 +15,7 @@ from data.catalog.objects import Check, Column, ForeignKey, Index, Sequence, Tab
 from data.catalog.pg_rows import Rows, user_tables
 from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.pg_texts import distribution_text
+from data.catalog.stats_views import add_statistics
 from data.catalog.sys_access import is_public
 from data.sql.type_names import base_name
 from protocol.sqltypes import TEXT_KINDS, Kind, StorageValue
@@ -41,7 +42,8 @@ def sys_rows(catalog: Catalog) -> Rows:
     add = _adder(rows, "sys")
     add("dual", dummy="X")
     for table in user_tables(catalog):
-        _sys_table(add, table)
+        _sys_table(add, catalog, table)
+        add_statistics(add, catalog, table)
         for index in table.indexes:
             _sys_index(add, table, index)
         constraints: list[Index | ForeignKey | Check] = [*table.indexes, *table.foreign_keys]
@@ -84,7 +86,8 @@ def _object(add: Add, owner: str, name: str, number: int, kind: str) -> None:
     )
 
 
-def _sys_table(add: Add, table: Table) -> None:
+def _sys_table(add: Add, catalog: Catalog, table: Table) -> None:
+    stats = catalog.stats.get(table.id)
     kind = "TABLE" if table.materialized is None else "MATERIALIZED VIEW"
     _object(add, table.schema, table.name, table.id, kind)
     key = ",".join(table.distribution_key) or table.reference_key
@@ -97,6 +100,7 @@ def _sys_table(add: Add, table: Table) -> None:
         numnull=sum(column.nullable for column in table.columns),
         numcols=len(table.columns),
         tblid=table.id,
+        numtups=stats.rows if stats is not None else None,
         primcnt=len(table.primary_key),
         temporary=int(table.temporary),
         isview=int(table.materialized is not None),
@@ -106,6 +110,8 @@ def _sys_table(add: Add, table: Table) -> None:
         "dba_tables",
         owner=table.schema,
         table_name=table.name,
+        num_rows=stats.rows if stats is not None else None,
+        last_analyzed=stats.taken_us if stats is not None else None,
         temporary="Y" if table.temporary else "N",
         distribution=table.distribution.value.upper(),
         distribution_columns=key or None,

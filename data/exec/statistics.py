@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from data.catalog.catalog import Catalog, CatalogChange, CatalogRow, counter_row, row_of
 from data.catalog.element_ddl import quoted, table_name
-from data.catalog.objects import ColumnStats, Distribution, Table, TableStats
+from data.catalog.objects import Column, ColumnStats, Distribution, Table, TableStats
 from data.exec.queries import QueryRunner
 from data.exec.reads import Target
 from data.exec.values import Specials
+from data.sql.convert import text_of
 from data.txn.manager import FAILOVER_WAIT_S
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import PrivilegeError, StaleMapError, StaleSchemaError
@@ -93,7 +94,7 @@ async def _of_table(session: Session, table: Table, catalog: Catalog) -> TableSt
         taken_us=wall_us(),
         columns=tuple(
             column_stats(
-                column.name,
+                column,
                 [(row[0], *row[1 + 4 * n : 5 + 4 * n]) for row in rows],
                 table.distribution_key == (column.name,),
             )
@@ -102,7 +103,7 @@ async def _of_table(session: Session, table: Table, catalog: Catalog) -> TableSt
     )
 
 
-def column_stats(name: str, sets: Sequence[StorageRow], decides: bool) -> ColumnStats:
+def column_stats(column: Column, sets: Sequence[StorageRow], decides: bool) -> ColumnStats:
     """Put together what each replica set says: rows, values, different values, min, max.
 
     decides: equal values are in one replica set.
@@ -113,12 +114,17 @@ def column_stats(name: str, sets: Sequence[StorageRow], decides: bool) -> Column
     counts = [_count(s[2]) for s in sets]
     lows = [_cut(s[3]) for s in sets if s[3] is not None]
     highs = [_cut(s[4]) for s in sets if s[4] is not None]
+    low = min(lows, default=None)  # type: ignore[type-var]
+    high = max(highs, default=None)  # type: ignore[type-var]
+    shown = text_of(column.type)
     return ColumnStats(
-        name,
+        column.name,
         sum(counts) if own else max(counts, default=0),
         0.0 if not rows else (rows - values) / rows,
-        min(lows, default=None),  # type: ignore[type-var]
-        max(highs, default=None),  # type: ignore[type-var]
+        low,
+        high,
+        "" if low is None else shown(low),
+        "" if high is None else shown(high),
     )
 
 

@@ -60,6 +60,7 @@ from data.sql.scope import Statement, shown
 from protocol.sqltypes import BIGINT, SqlType
 
 Columns = tuple[tuple[str, SqlType], ...]
+SOURCES_SHIPPED_MAX = 20  # of a query for which it is tried: it takes a walk per table
 
 
 class Planner:
@@ -100,11 +101,13 @@ class Planner:
             return plan
         tables = table_ids(query)
         firsts = hoist_scalars(self, query) if force is None else ()
+        self.placement = Placement(self.catalog)  # it remembers what it saw before
         plan = self._co_located(query, None) if firsts else None
         if plan is None:
             plan = GeneralPlanner(self, query).plan()
             plan = replace(plan, firsts=firsts, tables=tables)
-            if ships and force is None and plan.locking is None:
+            few = sum(1 for _ in all_sources(query)) <= SOURCES_SHIPPED_MAX
+            if ships and few and force is None and plan.locking is None:
                 return self._with_shipped(query, plan)
             return plan
         return replace(plan, firsts=firsts, tables=tables)

@@ -261,19 +261,28 @@ class GeneralPlanner:
     def _gathers(
         self, needed: dict[int, set[str]], edges: list[Edge], locked: list[Source]
     ) -> tuple[list[Gather], list[LockTable], list[Item]]:
+        by_receiver: dict[int, list[Edge]] = {}
+        for edge in edges:
+            by_receiver.setdefault(edge.receiver, []).append(edge)
         gathers: dict[int, Gather] = {}
         locks: list[LockTable] = []
         hidden: list[Item] = []  # the keys to lock, behind the visible items
-        done: list[int] = []
-        for key, part in sorted(self.parts.items(), key=lambda item: item[1].rows):
+        done: set[int] = set()
+        left = dict(self.parts)
+        while left:  # the smallest first: what it says makes others smaller
+            ways = {
+                key: self._providers(part, by_receiver.get(key, []), done)
+                for key, part in left.items()
+            }
+            sizes = {key: self._restricted(part, ways[key]) for key, part in left.items()}
+            key = min(left, key=lambda k: sizes[k])
+            part = left.pop(key)
+            part.rows = sizes[key]
             if part.source.kind == "query":
                 gathers[key] = self._gather_derived(part)
             else:
-                providers = self._providers(part, edges, done)
-                for edge in providers:  # the keys have to be there
-                    needed[edge.provider].add(edge.key)
-                gathers[key] = self._gather_table(part, needed[key], providers, locked)
-            done.append(key)
+                gathers[key] = self._gather_table(part, needed[key], ways[key], locked)
+            done.add(key)
         by_text = [self._finished(key, gathers[key], needed[key]) for key in self.parts]
         for key, part in self.parts.items():
             if part.source not in locked:
@@ -292,20 +301,26 @@ class GeneralPlanner:
         wanted = {i for i in self.parts[key].indexes if set(i) <= names}
         return replace(gather, indexes=tuple(sorted(wanted)))
 
-    def _providers(self, part: Part, edges: list[Edge], done: list[int]) -> list[Edge]:
+    def _providers(self, part: Part, edges: list[Edge], done: set[int]) -> list[Edge]:
         """The equalities whose other side is read before, and small."""
         found: dict[tuple[int, str], Edge] = {}
         for edge in edges:
-            if edge.receiver != id(part.source) or edge.provider not in done:
+            if edge.provider not in done:
                 continue
             provider = self.parts[edge.provider]
             if provider.rows * SMALLER <= part.rows and provider.rows < KEYS_MAX:
                 found.setdefault((edge.provider, edge.key), edge)
         chosen = sorted(found.values(), key=lambda e: self.parts[e.provider].rows)
-        for edge in chosen[:1]:
-            part.rows = max(1.0, part.rows / SMALLER)
-            del edge
         return chosen[:KEY_FILTERS_MAX]
+
+    def _restricted(self, part: Part, providers: list[Edge]) -> float:
+        """Rows with keys of these, as if each had one in the whole table, as children have."""
+        rows = part.rows
+        for key in {edge.provider for edge in providers}:
+            provider = self.parts[key]
+            whole = self.planner.costs.source_rows(provider.source, ())
+            rows *= min(1.0, provider.rows / whole)
+        return max(rows, 1.0)
 
     def _gather_derived(self, part: Part) -> Gather:
         source, columns = part.source, tuple(part.source.columns)

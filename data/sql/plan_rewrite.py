@@ -81,13 +81,16 @@ def factor_conditions(query: Query) -> None:
 
 def implied(condition: Expr, source: Source) -> Expr | None:
     """What an OR says about one source alone: every branch restricts it."""
+    branches = disjuncts(condition)
+    if len(branches) < 2:
+        return None
     kept: list[Expr] = []
-    for branch in disjuncts(condition):
+    for branch in branches:
         own = [c for c in conjuncts(branch) if concerns_only(c, {id(source)})]
         if not own:
             return None
         kept.append(_joined(own, "AND"))
-    return _joined(kept, "OR") if len(kept) > 1 else None
+    return _joined(kept, "OR")
 
 
 def is_volatile(expr: Expr) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from data.sql.ir import (
@@ -33,6 +34,8 @@ from data.sql.plan_rewrite import (
     can_ship,
     concerns_only,
     conjuncts,
+    disjuncts,
+    implied,
     redirect,
     refers_out,
     replace_expr,
@@ -178,12 +181,14 @@ class _Shipper:
         most, share = 1.0, 1.0
         for source in island:
             plain = costs.source_rows(source, ())
-            left = costs.source_rows(source, _own(block, [source]))
+            own = _own(block, [source]) + _implied(block, [source])
+            left = costs.source_rows(source, own)
             most, share = max(most, plain), share * left / plain
         return max(most * share, 1.0)
 
     def _ship_island(self, block: Select, whole: Query, island: list[Source]) -> None:
         own = _own(block, island)
+        equal = _equal_columns(block)
         left = island[0].join == "left"
         inner = Select(sources=[_bare(s) for s in island], where=own)
         taken = {id(c) for c in own}
@@ -199,9 +204,10 @@ class _Shipper:
         target.columns = [(f"K{n}", t) for n, (_, _, t) in enumerate(wanted)]
         if not wanted:
             target.columns = []
+        extra = [] if left else [*_implied(block, island), *_equalities(equal, island)]
         # the query that runs first has sources of its own: conditions and items are made for them
         twins = dict(zip(map(id, island), inner.sources, strict=True))
-        inner.where = [_on_twins(c, twins) for c in own]
+        inner.where = [_on_twins(c, twins) for c in own + extra]
         inner.items = [
             Item(f"K{n}", ColumnExpr(twins[id(s)], name, t))
             for n, (s, name, t) in enumerate(wanted)
@@ -313,6 +319,45 @@ def _own(block: Select, island: list[Source]) -> list[Expr]:
         return [c for c in island[0].on if concerns_only(c, ids)]
     inner = [c for s in block.sources if s.join in ("", "inner") for c in s.on]
     return [c for c in block.where + inner if concerns_only(c, ids)]
+
+
+def _implied(block: Select, island: list[Source]) -> list[Expr]:
+    """What ORs over several sources say about each of these."""
+    if island[0].join == "left":
+        return []
+    inner = [c for s in block.sources if s.join in ("", "inner") for c in s.on]
+    ids = {id(s) for s in island}
+    ors = [c for c in block.where + inner if len(disjuncts(c)) > 1 and not concerns_only(c, ids)]
+    found = [implied(c, s) for c in ors for s in island]
+    return [c for c in found if c is not None]
+
+
+def _equal_columns(block: Select) -> list[list[ColumnExpr]]:
+    """Columns that are equal in every row of the result, in groups."""
+    classes = Classes()
+    columns: dict[object, ColumnExpr] = {}
+    inner = [c for s in block.sources if s.join in ("", "inner") for c in s.on]
+    for condition in [part for c in block.where + inner for part in conjuncts(c)]:
+        if isinstance(condition, Call) and condition.template == "({0} = {1})":
+            a, b = condition.args
+            if isinstance(a, ColumnExpr) and isinstance(b, ColumnExpr) and a.type == b.type:
+                classes.union(a.key(), b.key())
+                columns[a.key()], columns[b.key()] = a, b
+    groups: dict[object, list[ColumnExpr]] = {}
+    for key, column in columns.items():
+        groups.setdefault(classes.find(key), []).append(column)  # type: ignore[arg-type]
+    return list(groups.values())
+
+
+def _equalities(groups: list[list[ColumnExpr]], island: list[Source]) -> list[Expr]:
+    """Those between tables of the island, also if they follow only by way of others."""
+    made: list[Expr] = []
+    for group in groups:
+        own = [c for c in group if any(c.source is s for s in island)]
+        for a, b in pairwise(own):
+            if a.source is not b.source:
+                made.append(call("({0} = {1})", a, b, type_=BOOLEAN))
+    return made
 
 
 def _bare(source: Source) -> Source:

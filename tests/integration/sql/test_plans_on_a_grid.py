@@ -111,6 +111,16 @@ async def test_statistics_are_taken_across_the_grid(
     small = catalog.stats[catalog.table("TERRY", "SMALL").id]
     num = small.column("NUM")
     assert num is not None and num.null_share == 0.75
+    shown = await client.fetch("SELECT * FROM user_tab_col_statistics WHERE table_name = 'SMALL'")
+    assert {(r["column_name"], r["num_nulls"], r["high_value"]) for r in shown} == {
+        ("ID", 0, "99"),
+        ("KIND", 0, "c"),
+        ("NUM", 75, "96"),
+    }
+    assert (
+        await client.fetchval("SELECT num_rows FROM user_tables WHERE table_name = 'BIG'") == ROWS
+    )
+    assert await client.fetchval("SELECT count(*) FROM sys.col_stats WHERE uniq = 50") == 1
     await client.execute("CALL ttOptClearStats()")
     assert "about 10000 rows" in await _lines(
         client, "EXPLAIN SELECT * FROM big FULL JOIN small ON 1 = 1"
