@@ -176,11 +176,25 @@ ROWS = (
     Row("IDX-15", "TT_PartialResult",
         WORKS, "with a WARNING that names the replica sets left out",
         "tests/integration/txn/test_partial_result.py::test_the_rows_of_the_others"),
-    Row("IDX-16", "TT_CommitDMLOnSuccess", TODO, ""),
-    Row("IDX-17", "Levels of hints", TODO, ""),
-    Row("IDX-18", "Hints of the optimizer", TODO, ""),
-    Row("IDX-19", "EXPLAIN", TODO, ""),
-    Row("IDX-20", "Statistics", TODO, ""),
+    Row("IDX-16", "TT_CommitDMLOnSuccess",
+        WORKS, "at one replica set in the statement's own round trip",
+        "tests/integration/txn/test_round_trips.py::test_a_transaction_at_one_replica_set_costs_one_round_trip"),
+    Row("IDX-17", "Levels of hints",
+        WORKS, "statement before transaction (ttOptSetFlag, ttOptSetOrder, ttOptUseIndex) before "
+        "OptimizerHint; they count when a statement is prepared",
+        "tests/integration/sql/test_plans_on_a_grid.py::test_hints_of_statement_transaction_and_connection"),
+    Row("IDX-18", "Hints of the optimizer",
+        DIFFERS, "TT_RowLock, TT_TblLock, TT_Index, TT_JoinOrder, TT_Range(0) with TT_HashScan(0); "
+        "others do nothing, and EXPLAIN says why",
+        "tests/integration/sql/test_plans_on_a_grid.py::test_hints_of_statement_transaction_and_connection"),
+    Row("IDX-19", "EXPLAIN",
+        WORKS, "local, remote or global per step, rows, and why not more local; ANALYZE, JSON; "
+        "SYS.PLAN stays empty",
+        "tests/integration/sql/test_plans_on_a_grid.py::test_explain_tells_where_each_step_runs"),
+    Row("IDX-20", "Statistics",
+        WORKS, "ttOptUpdateStats, ttOptEstimateStats, ttOptClearStats, ANALYZE; SYS.TBL_STATS, "
+        "SYS.COL_STATS",
+        "tests/integration/sql/test_plans_on_a_grid.py::test_statistics_are_taken_across_the_grid"),
     # -- SEC
     Row("SEC-01", "CREATE, ALTER, DROP USER",
         WORKS, "also EXTERNALLY, PROFILE, ACCOUNT, PASSWORD EXPIRE; DROP ... CASCADE besides; "
