@@ -116,17 +116,24 @@ class Grid:
             hosts.run(self.lab, name, tool, "start", home, "-noquorum")
 
     def _certify(self, number: int) -> None:
-        """Certificates of the membership servers, made on the first host; server `number` gets
+        """Certificates of the membership servers, made on the first of them; server `number` gets
         its own."""
-        first = host_name(self.first)
-        made = self.lab.host_folder(first) / "grid" / "tls"
-        if not made.exists():
+        first = membership_name(MEMBERSHIP_IDS[0])
+        if not self._tls_of(first).exists():
             words = ("certify", "-servers", self.lab.servers(), "-out", TLS)
             hosts.run(self.lab, first, f"{self.program_folder}/ttMembership", *words)
-        there = self.lab.host_folder(membership_name(number)) / "grid" / "tls"
-        there.mkdir(mode=0o700, exist_ok=True)
-        for file in ("root.crt", f"server{number}.pem"):
-            shutil.copy(made / file, there / file)
+        self._bring(membership_name(number), f"server{number}.pem")
+
+    def _tls_of(self, name: str) -> Path:
+        return self.lab.host_folder(name) / "grid" / "tls"
+
+    def _bring(self, name: str, certificate: str) -> None:
+        """To a host, what it needs of the certificates."""
+        made, there = self._tls_of(membership_name(MEMBERSHIP_IDS[0])), self._tls_of(name)
+        if there != made:
+            there.mkdir(mode=0o700, exist_ok=True)
+            for file in ("root.crt", certificate):
+                shutil.copy(made / file, there / file)
 
     def create(self, k: int = 3) -> None:
         """T01 and T02: the first management instance, the grid."""
@@ -135,6 +142,7 @@ class Grid:
         hosts.run(self.lab, where, tool, "-name", INSTANCE, "-location", ROOT, "-grid")
         file = self.lab.host_folder(where) / "grid" / "membership.conf"
         file.write_text(self.lab.membership_file())
+        self._bring(where, "client.pem")
         self.admin(
             *("gridCreate", self.name, "-k", str(k), *addresses_of(self.first)),
             *("-membershipConfig", f"{ROOT}/membership.conf"),
