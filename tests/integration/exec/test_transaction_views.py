@@ -89,10 +89,10 @@ async def test_prepared_and_in_doubt(grid: MemoryGrid, monkeypatch: pytest.Monke
     prepared, go_on = asyncio.Event(), asyncio.Event()
     decide = manager._decide_at_anchor
 
-    async def held(decision: Decide) -> None:
+    async def held(decision: Decide, wait_s: float) -> None:
         prepared.set()
         await go_on.wait()
-        await decide(decision)
+        await decide(decision, wait_s)
 
     monkeypatch.setattr(manager, "_decide_at_anchor", held)
     await one.execute("BEGIN")
