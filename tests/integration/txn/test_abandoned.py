@@ -86,7 +86,7 @@ async def test_prepared_transactions_of_a_dead_coordinator_are_resolved(
     manager = node.instance.database(DATABASE).space.manager
     prepared = asyncio.Event()
 
-    async def never(decision: Decide) -> None:
+    async def never(decision: Decide, wait_s: float) -> None:
         prepared.set()
         await asyncio.Event().wait()
 
