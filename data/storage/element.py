@@ -508,6 +508,8 @@ class Element(BatchWriter):
             trace.step("data/storage/element.py")
         if is_costly(sql):
             return None
+        if self._views:
+            sql = before.unhinted(sql)
         self._give_up = True
         try:
             if not self._pinned:

@@ -9,12 +9,13 @@ that were changed or deleted, and then the new ones.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from data.catalog.element_ddl import quoted
+from data.storage import before
 from data.storage.changes import RowChange
 from data.storage.faults import grid_error
 from data.storage.sqlite import FETCH_BYTES_MAX, Params, ReadSnapshot
@@ -35,6 +36,11 @@ class HeldSnapshot:
         self._laid: dict[str, int] = {}  # tables with a view over them → width of the key
         self._changes: list[RowChange] = []  # what lies on top now
         self._closed = False
+
+    @property
+    def views(self) -> Mapping[str, str]:
+        """Those of data/storage/before.py through which it sees tables."""
+        return self._snapshot.views
 
     @property
     def is_plain(self) -> bool:
@@ -198,6 +204,8 @@ class HeldScan:
             raise grid_error(apsw.InterruptError("interrupted"))
         if self._start is not None:
             (sql, params), self._start = self._start, None
+            if not self._held.is_plain or self._held.views:
+                sql = before.unhinted(sql)
             self._cursor = self._held.connection.cursor()
             self._cursor.execute(sql, params)
         rows: list[StorageRow] = []

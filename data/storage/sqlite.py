@@ -260,6 +260,8 @@ class Scan:
             raise apsw.InterruptError("interrupted")
         if self._start is not None:
             (sql, params), self._start = self._start, None
+            if self._snapshot.views:
+                sql = before.unhinted(sql)
             self._cursor = self._snapshot.connection.cursor()
             self._cursor.execute(sql, params)
         rows: list[StorageRow] = []
@@ -320,7 +322,7 @@ class ReadSnapshot:
     def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query, inline."""
         try:
-            return self.connection.execute(sql, params).fetchall()
+            return self.connection.execute(before.unhinted(sql), params).fetchall()
         except apsw.Error as error:
             raise grid_error(error) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.replication.later import LaterApplier
+from data.storage.before import unhinted
 from data.storage.element import Element
 from data.storage.entry import EntryKind
 from data.storage.settings import ElementIdentity, StorageSettings
@@ -54,6 +55,12 @@ async def change_all(lead: Lead) -> int:
         await asyncio.sleep(0)
     assert lead.rows() == [*BEFORE, (OTHER, 0)]
     return number
+
+
+def test_a_hint_does_not_name_an_index_of_a_view() -> None:
+    text = 'SELECT V FROM "U.T" AS t0 INDEXED BY "IX.12" WHERE t0.V = ?1'
+    assert unhinted(text) == 'SELECT V FROM "U.T" AS t0 WHERE t0.V = ?1'
+    assert unhinted('SELECT V FROM "U.T" NOT INDEXED') == 'SELECT V FROM "U.T" NOT INDEXED'
 
 
 def no_traces(element: Element) -> bool:

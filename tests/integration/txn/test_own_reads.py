@@ -34,6 +34,7 @@ async def test_reads_see_every_change_so_far_and_what_others_commit(
     monkeypatch.setattr(Element, "read_in_batch", in_place)
     async with grid_for(tmp_path, ROWS, 2) as grid:
         one, two = await grid.connect(0), await grid.connect(1)
+        await one.execute("CREATE INDEX by_n ON big(n)")
         await one.execute("INSERT INTO big VALUES (-1, 'before', 1)")
         model = {-1: ("before", 1)}
 
@@ -61,6 +62,8 @@ async def test_reads_see_every_change_so_far_and_what_others_commit(
         assert again == views, "only what is new is laid on top"
         joined = await one.fetchval("SELECT s.n FROM big b, small s WHERE b.id = 5 AND s.id = b.id")
         assert joined == 5
+        hint = "SELECT /*+ TT_INDEX(big, by_n, 1) */ a FROM big WHERE n = $1"
+        assert await one.fetchval(hint, 7) == "x", "what is laid on top has no index of that name"
         await one.execute("SAVEPOINT here")
         kept = dict(model)
         await one.execute("UPDATE big SET n = n + 1, a = 'y' WHERE id >= 3000")
