@@ -6,6 +6,7 @@ partial results that elements send are plain integers, and the coordinator adds 
 
 from __future__ import annotations
 
+from data.sql.aggregate_families import AGGREGATE_CALLS
 from data.sql.convert import int_digits, int_scale
 from data.sql.integer_sums import as_integer
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
@@ -52,6 +53,7 @@ AGGREGATES = frozenset(
         "BOOL_AND",
         "BOOL_OR",
         "ANY_VALUE",
+        *AGGREGATE_CALLS,
     ]
 )
 WINDOW_ONLY = frozenset(
@@ -119,6 +121,9 @@ class Aggregate:
             return self._percentile(name)
         if name == "COUNT":
             return self._count()
+        family = AGGREGATE_CALLS.get(name)
+        if family is not None:
+            return family(name, self)
         if self.star or not self.args:
             raise UnknownFunctionError(f"{name.lower()} needs an argument")
         if name == "SUM":
@@ -180,14 +185,15 @@ class Aggregate:
         return call(f"tg_join_sum({{0}}, {{1}}, {scale})", high, low, type_=NUMBER)
 
     def _float_sum(self, value: Expr) -> Expr:
-        """SQLite takes the text NaN for 0 and makes NULL of inf - inf: both are NaN."""
+        """SQLite's sum takes the text NaN for 0 and is not at home with infinities."""
         total = self.primitive("sum", (value,), DOUBLE, "sum")
         largest = self.primitive("max", (value,), DOUBLE, "max")
+        least = self.primitive("min", (value,), DOUBLE, "min")
         text = (
-            f"CASE WHEN {{1}} = '{NAN}' THEN {{1}} "
-            f"WHEN {{1}} IS NOT NULL THEN ifnull({{0}}, '{NAN}') END"
+            f"CASE WHEN {{1}} = '{NAN}' OR ({{1}} = 9e999 AND {{2}} = -9e999) THEN '{NAN}' "
+            "WHEN {1} = 9e999 THEN {1} WHEN {2} = -9e999 THEN {2} ELSE {0} END"
         )
-        return call(text, total, largest, type_=DOUBLE)
+        return call(text, total, largest, least, type_=DOUBLE)
 
     def _decimal_sum(self, value: Expr) -> Expr:
         integer = None if self.distinct else as_integer(value)

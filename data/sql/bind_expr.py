@@ -8,6 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from data.sql import calls
+from data.sql.aggregate_families import keep as keep_aggregate
 from data.sql.aggregates import AGGREGATES, ORDERED_SETS, WINDOW_ONLY, Aggregate
 from data.sql.bind_operators import OperatorBinding, is_pattern
 from data.sql.ir import (
@@ -41,7 +42,7 @@ from data.sql.operators import (
     to_text,
     unify,
 )
-from data.sql.parse import PREFIX, negative_scale, refuse
+from data.sql.parse import PREFIX, refuse
 from data.sql.plan_types import Special
 from data.sql.retype import retype_query
 from data.sql.scope import (
@@ -54,7 +55,7 @@ from data.sql.scope import (
     sequence_value,
 )
 from data.sql.type_codes import type_code
-from data.sql.type_names import type_from_name
+from data.sql.type_nodes import type_of_node
 from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
 from protocol.sqltypes import (
     BIGINT,
@@ -65,7 +66,6 @@ from protocol.sqltypes import (
     VARCHAR,
     Kind,
     SqlType,
-    array_of,
 )
 
 _COMPARISONS = {"EQ": "=", "NEQ": "<>", "GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
@@ -510,6 +510,7 @@ class ExpressionBinder(OperatorBinding):
         filter_: Expr | None = None,
         order: tuple[OrderItem, ...] = (),
         inside_window: bool = False,
+        keep: bool | None = None,
     ) -> Expr:
         """COUNT, SUM, …; `order`: WITHIN GROUP (ORDER BY …)."""
         if not self.allow_aggregates and not inside_window:
@@ -537,7 +538,7 @@ class ExpressionBinder(OperatorBinding):
         if distinct and len(args) > 1 and name == "COUNT":
             raise refuse("COUNT (DISTINCT) of several columns")
         built = Aggregate(args, distinct=distinct, filter_=filter_, order=order, star=star)
-        return built.build(name)
+        return built.build(name) if keep is None else keep_aggregate(name, built, first=keep)
 
     def _filter(self, node: Any) -> Expr:
         inner = ExpressionBinder(self.statement, self.scope)
@@ -637,55 +638,3 @@ def _unparen(node: Any) -> Any:
 def _is_bare(node: Any) -> bool:
     """A pair of parentheses around a query without ORDER BY or LIMIT of its own."""
     return not any(node.args.get(k) for k in ("order", "limit", "offset", "with_", "joins"))
-
-
-_DTYPES = {"DECIMAL": "NUMBER", "INT": "INTEGER", "TIMESTAMPNTZ": "TIMESTAMP"}
-
-
-def type_of_node(node: Any) -> SqlType:
-    """The SqlType of a sqlglot DataType. Raises UnknownObjectError, NotSupportedError."""
-    if node.this is exp.DType.ARRAY:
-        return array_of(type_of_node(node.expressions[0]))
-    if isinstance(node.this, exp.Interval):
-        return _interval_type(node.this)
-    args: list[int | str] = []
-    for part in node.expressions:
-        value = part.this if isinstance(part, exp.DataTypeParam) else part
-        if isinstance(value, exp.Star):
-            args.append("*")
-            continue
-        text = str(value.this if isinstance(value, exp.Expression) else value)
-        args.append(negative_scale(int(text)) if text.isdigit() else text.upper())
-        unit = part.args.get("expression") if isinstance(part, exp.DataTypeParam) else None
-        if unit is not None:
-            args.append(str(unit.name).upper())
-    kind = node.args.get("kind")
-    name = str(
-        kind if kind is not None and not isinstance(kind, exp.Expression) else node.this.value
-    )
-    name = " ".join(name.upper().split())
-    name = _TYPE_WORDS.get(name, name)
-    if name in ("VARCHAR2", "VARCHAR", "NVARCHAR", "NVARCHAR2") and not args:
-        name = "TEXT"
-    return type_from_name(name, tuple(args))
-
-
-def _interval_type(node: Any) -> SqlType:
-    words = node.sql("oracle").upper()
-    return SqlType(Kind.INTERVAL_YM if "YEAR" in words or "MONTH" in words else Kind.INTERVAL_DS)
-
-
-_TYPE_WORDS = {
-    "DECIMAL": "NUMBER",
-    "BIGDECIMAL": "NUMBER",
-    "VARCHAR": "VARCHAR2",
-    "NVARCHAR": "NVARCHAR2",
-    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
-    "TIMESTAMPLTZ": "TIMESTAMP WITH TIME ZONE",
-    "TIMESTAMPNTZ": "TIMESTAMP",
-    "UBIGINT": "BIGINT",
-    "FLOAT": "BINARY_FLOAT",
-    "DOUBLE": "BINARY_DOUBLE",
-    "VARBINARY": "BYTEA",
-    "DATETIME": "TIMESTAMP",
-}

@@ -139,7 +139,9 @@ class OperatorBinding:
     def _array_test(self, op: str, left: Any, node: Any, *, is_all: bool) -> Expr | None:
         """left op ANY | ALL (array); None if it is no array that stands there."""
         if isinstance(node, exp.Tuple):
-            return None
+            if len(node.expressions) != 1:
+                return None
+            node = node.expressions[0]
         operand = self.bind(node.this if isinstance(node, exp.Paren) else node)
         if not may_be_array(operand):
             return None

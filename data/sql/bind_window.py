@@ -40,10 +40,18 @@ _NO_FRAME = frozenset(
 def bind_window(binder: ExpressionBinder, node: Any) -> Expr:
     """A sqlglot Window. Raises the errors of SQL; NotSupportedError for what is not known."""
     if str(node.args.get("over") or "OVER").upper() == "KEEP":
-        raise refuse("KEEP (DENSE_RANK FIRST | LAST …)", position_of(node))
+        return _keep(binder, node)
     if not binder.allow_windows:
         raise GroupingError("window functions are not allowed here", position=position_of(node))
     return _Window(binder, node).bind()
+
+
+def _keep(binder: ExpressionBinder, node: Any) -> Expr:
+    """aggregate KEEP (DENSE_RANK FIRST | LAST ORDER BY …)"""
+    name = str(node.this.this).upper().removeprefix(PREFIX)
+    order = binder.order_items(node.args["order"])
+    arguments = list(node.this.expressions)
+    return binder.aggregate(name, arguments, order=order, keep=bool(node.args.get("first")))
 
 
 class _Window:

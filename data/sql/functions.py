@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from data.sql import datetimes, formats, number_formats, numbers, window_functions
+from data.sql.aggregate_families import register_aggregates
 from data.sql.array_functions import ARRAY_NULLABLE, ARRAY_RUNTIME
 from data.sql.convert import converter, text_of
 from data.sql.date_functions import DATE_RUNTIME
@@ -435,6 +436,7 @@ def register(connection: Any) -> None:
     connection.create_window_function("tg_median", Median, 1)
     connection.create_aggregate_function("tg_only", SingleValue, 1)
     window_functions.register(connection)
+    register_aggregates(connection)
     connection.execute("PRAGMA case_sensitive_like = ON")
     if not any("decimal" in row for row in connection.execute("PRAGMA collation_list")):
         connection.create_collation("decimal", compare_decimals)
