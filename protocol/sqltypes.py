@@ -9,7 +9,7 @@
 | other NUMBER | str: canonical decimal text (no exponent, no trailing zeros, no "-0") |
 | BINARY_FLOAT BINARY_DOUBLE | float |
 | CHAR NCHAR | str without its padding (trailing spaces removed; padded to length on output) |
-| VARCHAR NVARCHAR CLOB JSON UNKNOWN | str |
+| VARCHAR NVARCHAR CLOB JSON UUID UNKNOWN | str |
 | DATE TIMESTAMP TT_DATE TT_TIMESTAMP TIMESTAMPTZ | int: µs since 1970-01-01 (TIMESTAMPTZ: UTC) |
 | TT_TIME | int: microseconds since midnight |
 | INTERVAL_DS | int: microseconds; INTERVAL_YM: int: months |
@@ -60,6 +60,7 @@ class Kind(IntEnum):
     INTERVAL_YM = 24
     JSON = 25
     ARRAY = 26  # `length` is the Kind of the elements; see array_of
+    UUID = 27  # 36 characters, lower case
 
 
 ANY_SCALE = -128  # NUMBER without declared scale
@@ -94,7 +95,16 @@ INTEGER_KINDS = frozenset({Kind.TINYINT, Kind.SMALLINT, Kind.INTEGER, Kind.BIGIN
 FLOAT_KINDS = frozenset({Kind.BINARY_FLOAT, Kind.BINARY_DOUBLE})
 NUMERIC_KINDS = INTEGER_KINDS | FLOAT_KINDS | {Kind.NUMBER}
 TEXT_KINDS = frozenset(
-    {Kind.CHAR, Kind.VARCHAR, Kind.NCHAR, Kind.NVARCHAR, Kind.CLOB, Kind.JSON, Kind.UNKNOWN}
+    {
+        Kind.CHAR,
+        Kind.VARCHAR,
+        Kind.NCHAR,
+        Kind.NVARCHAR,
+        Kind.CLOB,
+        Kind.JSON,
+        Kind.UUID,
+        Kind.UNKNOWN,
+    }
 )
 PADDED_KINDS = frozenset({Kind.CHAR, Kind.NCHAR})
 MICROSECOND_KINDS = frozenset(
@@ -121,6 +131,10 @@ def array_of(element: SqlType) -> SqlType:
 def element_type(array: SqlType) -> SqlType:
     """The type of an array's elements."""
     return SqlType(Kind(array.length), array.precision, array.scale)
+
+
+# oid[] of PostgreSQL's catalog queries: drivers ask for array types with it, and know it only
+OID_ARRAY = array_of(BIGINT)._replace(byte_length=True)
 
 
 def canonical_number(value: Decimal) -> str:

@@ -29,16 +29,12 @@ from data.catalog.catalog import (
     TruncateTable,
 )
 from data.catalog.objects import Column, Distribution, Index, Table
-from protocol.sqltypes import BIGINT, BYTES_KINDS, FLOAT_KINDS, Kind, SqlType
+from protocol.sqltypes import BIGINT, BYTES_KINDS, FLOAT_KINDS, TEXT_KINDS, Kind, SqlType
 
 ROWKEY = "_ROWKEY"
 BUCKET = "_BUCKET"
 TARGET = "_TARGET"
 DROPPED_PREFIX = "_dropped."
-
-_TEXT_KINDS = frozenset(
-    {Kind.CHAR, Kind.VARCHAR, Kind.NCHAR, Kind.NVARCHAR, Kind.CLOB, Kind.JSON, Kind.UNKNOWN}
-)
 
 
 def quoted(name: str) -> str:
@@ -51,7 +47,7 @@ def storage_class(sql_type: SqlType) -> str:
     kind = sql_type.kind
     if kind is Kind.NUMBER:
         return "INTEGER" if sql_type.is_scaled else "TEXT"
-    if kind in _TEXT_KINDS:
+    if kind in TEXT_KINDS:
         return "TEXT"
     if kind in FLOAT_KINDS:
         return "REAL"

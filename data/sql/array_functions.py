@@ -7,6 +7,7 @@ result, never a column. SQLite's json_each takes it apart.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from data.sql.builders import Entry, Runtime, fn
@@ -94,9 +95,10 @@ def make_array(*values: StorageValue) -> str:
     return json.dumps([v.hex() if type(v) is bytes else v for v in values])
 
 
-def _items(value: Any) -> list[Any]:
-    found: list[Any] = json.loads(value)
-    return found
+@lru_cache(maxsize=16)
+def _items(value: str) -> tuple[Any, ...]:
+    """The elements; kept, for unnest asks for them one by one."""
+    return tuple(json.loads(value))
 
 
 def array_to_string(value: Any, code: str, separator: Any, null: Any = None) -> str | None:
@@ -142,7 +144,7 @@ ARRAY_NULLABLE: Runtime = {
     "tg_string_to_array": string_to_array,
     "tg_array_append": lambda value, x: json.dumps([*_items(value or "[]"), x]),
     "tg_array_prepend": lambda x, value: json.dumps([x, *_items(value or "[]")]),
-    "tg_array_cat": lambda a, b: json.dumps(_items(a or "[]") + _items(b or "[]")),
+    "tg_array_cat": lambda a, b: json.dumps([*_items(a or "[]"), *_items(b or "[]")]),
 }
 
 

@@ -21,7 +21,7 @@ from data.sql.ddl_lexer import Token, TokenKind, tokenize
 from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError
 from protocol.limits import CATALOG_QUERY_CHARS_MAX
-from protocol.sqltypes import BIGINT, BOOLEAN, VARCHAR, SqlType
+from protocol.sqltypes import BIGINT, BOOLEAN, OID_ARRAY, VARCHAR, SqlType, array_of
 
 VECTOR_COLUMNS = frozenset(
     {"indkey", "indclass", "indoption", "i_indoption", "indcollation", "proargtypes"}
@@ -149,7 +149,7 @@ def _edit_cast(tokens: list[Token], at: int) -> tuple[str, int] | None:
         len(tokens) > name + 2 and _is_op(tokens[name + 1], "[") and _is_op(tokens[name + 2], "]")
     )
     if array and token.value in ("OID", "REGCLASS", "REGTYPE", "NAME"):
-        return "::text[]", name + 3
+        return "::int8[]" if token.value == "OID" else "::text[]", name + 3
     return None
 
 
@@ -247,11 +247,16 @@ def _param_types(tree: exp.Expr) -> tuple[SqlType, ...]:
     return tuple(found.get(n, VARCHAR) for n in range(1, most + 1))
 
 
+_INTEGER_ARRAYS = frozenset({"OID[]", "BIGINT[]", "INT[]", "SMALLINT[]"})
+
+
 def _context_type(node: exp.Expr) -> SqlType:
     """What the parameter is cast to or compared with; text where that does not tell."""
     parent = node.parent
     if isinstance(parent, exp.Cast):
         words = parent.to.sql("postgres").upper()
+        if words.endswith("[]"):
+            return OID_ARRAY if words in _INTEGER_ARRAYS else array_of(VARCHAR)
         if words in ("OID", "BIGINT", "INT", "INTEGER", "SMALLINT"):
             return BIGINT
         return BOOLEAN if words == "BOOLEAN" else VARCHAR

@@ -21,6 +21,7 @@ from protocol.errors import (
     TypeMismatchError,
 )
 from protocol.pgwire.arrays import array_text, split_array
+from protocol.pgwire.uuids import canonical_uuid
 from protocol.sqltypes import (
     BYTES_KINDS,
     FLOAT_KINDS,
@@ -77,6 +78,8 @@ def converter(source: SqlType, target: SqlType) -> Convert | None:
         return None
     if kind is Kind.JSON:
         return _to_json(source)
+    if kind is Kind.UUID:
+        return _to_uuid(source)
     if kind in TEXT_KINDS:
         return _to_text(source, target)
     if source.kind in TEXT_KINDS:
@@ -316,6 +319,16 @@ def _to_json(source: SqlType) -> Convert | None:
     if source.kind in NUMERIC_KINDS or source.kind is Kind.BOOLEAN:
         return text_of(source)
     raise TypeMismatchError(f"a value of type {type_text(source)} cannot become JSON")
+
+
+def _to_uuid(source: SqlType) -> Convert | None:
+    if source.kind is Kind.UUID:
+        return None
+    if source.kind in BYTES_KINDS:
+        return lambda value: canonical_uuid(value.hex())  # type: ignore[union-attr]
+    if source.kind in TEXT_KINDS:
+        return lambda value: canonical_uuid(str(value)) if value != "" else None
+    raise TypeMismatchError(f"a value of type {type_text(source)} cannot become UUID")
 
 
 def check_json(value: StorageValue) -> StorageValue:

@@ -131,7 +131,7 @@ def _trigonometric(text: str, arguments: int = 1) -> Entry:
     return arguments, arguments, build
 
 
-_UUID = SqlType(Kind.VARCHAR, length=36)
+_UUID = SqlType(Kind.UUID)
 MATH_CALLS: dict[str, Entry] = {
     "REMAINDER": (2, 2, by_representation("tg_remainder", "tg_fremainder")),
     "BITXOR": fn("tg_bitxor", "nn", BIGINT),

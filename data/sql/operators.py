@@ -134,8 +134,8 @@ def cast(expr: Expr, type_: SqlType) -> Expr:
 
 def _fits(source: SqlType, target: SqlType) -> bool:
     """No change and no check needed, by the types alone."""
-    if target.kind is Kind.JSON:
-        return source.kind is Kind.JSON
+    if target.kind in (Kind.JSON, Kind.UUID):
+        return source.kind is target.kind
     if source.kind in TEXT_KINDS and target.kind in TEXT_KINDS:
         if source.kind in PADDED_KINDS or target.kind in PADDED_KINDS:
             return False
@@ -489,7 +489,7 @@ def comparison_type(other: SqlType, unknown: Expr) -> SqlType:
         return SqlType(Kind.TIMESTAMP, precision=6)
     if other.kind in BYTES_KINDS:
         return SqlType(Kind.VARBINARY)
-    if other.kind in TEXT_KINDS:
+    if other.kind in TEXT_KINDS and other.kind is not Kind.UUID:
         return VARCHAR
     return other
 

@@ -321,6 +321,9 @@ class _Rewriter:
         elif kind is TokenType.TILDE and self.out and self.out[-1].token_type in _OPERANDS:
             self._emit(TokenType.RLIKE, "RLIKE", token)
             self.at += 1
+        elif token.text == "@" and self._is(1, ">"):
+            self._emit(TokenType.AT_GT, "@>", token)
+            self.at += 2
         elif kind is TokenType.NOT and token.text == "!" and self._is(1, "~", "~*"):
             self._emit(TokenType.NOT, "NOT", token)
             match = TokenType.RLIKE if self._is(1, "~") else TokenType.IRLIKE

@@ -24,11 +24,11 @@ def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
 
     `named` holds WITH ORDINALITY. Raises NotSupportedError.
     """
+    call = node.this if isinstance(node, exp.Table) else node
     if isinstance(node, exp.Unnest):
         query, name = _unnest(node.expressions), "UNNEST"
         ordinality = node.args.get("offset")
     else:
-        call = node.this if isinstance(node, exp.Table) else node
         name = str(call.this).upper().removeprefix(PREFIX)
         ordinality = named.args.get("ordinality")
         if name == "TABLE":
@@ -39,13 +39,16 @@ def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
             query = _unnest(call.expressions)
         else:
             query = exp.select(exp.alias_(call.copy(), name, quoted=True))
+    names = [name]
+    if name == "UNNEST":
+        names += [f"{name}{i}" for i in range(1, len(call.expressions))]
     if not ordinality:
-        return query, name, [name]
+        return query, name, names
     alias = exp.TableAlias(this=exp.to_identifier("TG_ROWS"))
     inner = exp.Subquery(this=query, alias=alias)
     numbered = parse_query("SELECT TG_ROWS.*, ROWNUM AS ORDINALITY FROM dual").tree
     numbered.set("from_", exp.From(this=inner))
-    columns = [name, "ORDINALITY"]
+    columns = [*names, "ORDINALITY"]
     if isinstance(ordinality, exp.Identifier):  # u(a, b) WITH ORDINALITY: sqlglot takes b away
         given = [str(c.this) for c in named.args["alias"].args.get("columns") or []]
         named.args["alias"].set("columns", None)
@@ -61,7 +64,11 @@ def _series(arguments: list[Any]) -> Any:
     is_interval = isinstance(step, exp.Anonymous) and "INTERVAL" in str(step.this)
     test = "{0} <= $2" if is_interval else _TEST
     text = _SERIES.format(test=test.format("($1)"), again=test.format("N + ($3)"))
-    tree = parse_query(text).tree
+    return _with_arguments(parse_query(text).tree, values)
+
+
+def _with_arguments(tree: Any, values: list[Any]) -> Any:
+    """The tree with the arguments in the places of $1, $2, …"""
 
     def put(part: Any) -> Any:
         name = str(getattr(part, "name", ""))
@@ -72,9 +79,22 @@ def _series(arguments: list[Any]) -> Any:
     return tree.transform(put)
 
 
+_ELEMENTS = """WITH TG_PLACES (N) AS (SELECT 1 FROM dual WHERE {most} > 0 UNION ALL
+  SELECT N + 1 FROM TG_PLACES WHERE N < {most}) SELECT {items} FROM TG_PLACES"""
+
+
+def _elements(arrays: list[Any]) -> Any:
+    """The elements of arrays side by side, NULL behind the end of a shorter one."""
+    counts = [f"cardinality(${i + 1})" for i in range(len(arrays))]
+    most = counts[0] if len(counts) == 1 else f"greatest({', '.join(counts)})"
+    items = ", ".join(f"(${i + 1})[N] AS UNNEST{i or ''}" for i in range(len(arrays)))
+    tree = parse_query(_ELEMENTS.format(most=most, items=items)).tree
+    return _with_arguments(tree, arrays)
+
+
 def _unnest(arguments: list[Any]) -> Any:
     if len(arguments) != 1 or not isinstance(arguments[0], exp.Array):
-        raise refuse("unnest of anything but ARRAY[…]")
+        return _elements(arguments)
     items = arguments[0].expressions
     if not items:
         raise refuse("unnest of an empty array")

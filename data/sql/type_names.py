@@ -53,6 +53,7 @@ _FIXED: dict[str, SqlType] = {
     "LONG": SqlType(Kind.CLOB, length=STRING_LENGTH_MAX),
     "BLOB": SqlType(Kind.BLOB, length=STRING_LENGTH_MAX),
     "LONG RAW": SqlType(Kind.BLOB, length=STRING_LENGTH_MAX),
+    "UUID": SqlType(Kind.UUID),
     "JSON": SqlType(Kind.JSON),
     "JSONB": SqlType(Kind.JSON),
     "INTERVAL DAY TO SECOND": SqlType(Kind.INTERVAL_DS),
@@ -109,7 +110,6 @@ _REFUSED: dict[str, str] = {
     "TIMETZ": "use TT_TIME",
     "TIME WITH TIME ZONE": "use TT_TIME",
     "TIMESTAMP WITH LOCAL TIME ZONE": "use TIMESTAMP",
-    "UUID": "use CHAR(36) or BINARY(16)",
     "XML": "use VARCHAR2",
     "XMLTYPE": "use VARCHAR2",
     "MONEY": "use NUMBER(18,2)",
@@ -220,6 +220,7 @@ _TEXTS: dict[Kind, str] = {
     Kind.INTERVAL_YM: "INTERVAL YEAR TO MONTH",
     Kind.JSON: "JSON",
     Kind.ARRAY: "ARRAY",
+    Kind.UUID: "UUID",
 }
 
 

@@ -27,11 +27,13 @@ from protocol.limits import RESULT_COLUMNS_MAX
 from protocol.pgwire import array_values, numeric
 from protocol.pgwire import datetimes as dt
 from protocol.pgwire.row_code import CellCode, compiled
+from protocol.pgwire.uuids import canonical_uuid
 from protocol.sqltypes import (
     ANY_SCALE,
     BOOLEAN,
     BYTES_KINDS,
     MICROSECOND_KINDS,
+    OID_ARRAY,
     PADDED_KINDS,
     TEXT_KINDS,
     Kind,
@@ -86,6 +88,7 @@ _OIDS: dict[Kind, tuple[int, int]] = {  # kind → (OID, size in bytes, -1 varyi
     Kind.INTERVAL_DS: (1186, 16),
     Kind.INTERVAL_YM: (1186, 16),
     Kind.JSON: (114, -1),
+    Kind.UUID: (2950, 16),
     Kind.ARRAY: (1009, -1),  # of texts; oid() knows the others
 }
 assert set(_OIDS) == set(Kind)
@@ -112,7 +115,7 @@ _TYPES: dict[int, SqlType] = {  # what a client may declare a parameter as
     1184: SqlType(Kind.TIMESTAMPTZ, precision=6),
     1186: SqlType(Kind.INTERVAL_DS),
     1700: SqlType(Kind.NUMBER),
-    2950: SqlType(Kind.VARCHAR, length=36),  # uuid
+    2950: SqlType(Kind.UUID),
     3802: SqlType(Kind.JSON),  # jsonb
 }
 _TYPES |= {array: array_of(_TYPES[element]) for array, element in array_values.ELEMENT_OIDS.items()}
@@ -121,7 +124,8 @@ _TYPES |= {array: array_of(_TYPES[element]) for array, element in array_values.E
 def oid(type: SqlType) -> int:
     """The PostgreSQL type a value of `type` is shown as."""
     if type.kind is Kind.ARRAY:
-        return array_values.ARRAY_OIDS[oid(element_type(type))]
+        element = 26 if type == OID_ARRAY else oid(element_type(type))
+        return array_values.ARRAY_OIDS[element]
     return _OIDS[type.kind][0]
 
 
@@ -435,8 +439,7 @@ def _decode_padded(data: bytes) -> str:
 def _decode_uuid(data: bytes) -> str:
     if len(data) != 16:
         raise _wrong_length("uuid", data)
-    digits = data.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return canonical_uuid(data.hex())
 
 
 def _decode_jsonb(data: bytes) -> str:
@@ -488,6 +491,8 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
         return _decode_padded
     if kind is Kind.JSON:
         return _decode_json
+    if kind is Kind.UUID:
+        return _decode_uuid if format else lambda data: canonical_uuid(decode_text(data))
     if kind in TEXT_KINDS:
         return decode_text
     if kind in BYTES_KINDS:
@@ -615,6 +620,7 @@ def binary_encoder(type: SqlType) -> CellEncoder:
         Kind.BINARY_FLOAT: lambda value: _FLOAT4.pack(float(value)),  # type: ignore[arg-type]
         Kind.BINARY_DOUBLE: lambda value: _FLOAT8.pack(float(value)),  # type: ignore[arg-type]
         Kind.BOOLEAN: lambda value: b"\1" if value else b"\0",
+        Kind.UUID: lambda value: bytes.fromhex(value.replace("-", "")),  # type: ignore
         Kind.TT_DATE: _binary_date,
         Kind.TT_TIME: _BIG,
         Kind.INTERVAL_DS: _binary_interval_ds,
@@ -656,7 +662,7 @@ def _cell_code(type: SqlType, format: int) -> CellCode:
         return CellCode("{f}(4, float({v}))", _WHOLE["f"], True)
     if kind in BYTES_KINDS:
         return CellCode("{v}")
-    if text_encoder(type) is str and kind is not Kind.NUMBER:
+    if text_encoder(type) is str and kind not in (Kind.NUMBER, Kind.UUID):
         return CellCode("{v}.encode()")
     return CellCode("{f}({v})", binary_encoder(type))
 
