@@ -234,6 +234,8 @@ class Session:
         if prepared.compiled.schema_version == self.space.schema_version:
             return prepared
         if self._is_long(prepared):
+            if isinstance(prepared.compiled.plan, CatalogQuery):
+                return prepared  # it has no plan: drivers keep their questions about types
             raise NotSupportedError(
                 "cached plan must not change result type",
                 detail="The schema was changed, and the statement is too long to plan it anew.",

@@ -28,6 +28,7 @@ from protocol.errors import TypeMismatchError
 from protocol.sqltypes import (
     BOOLEAN,
     INTEGER,
+    PADDED_KINDS,
     VARCHAR,
     Kind,
     SqlType,
@@ -72,6 +73,8 @@ def any_or_all(op: str, left: Expr, array: Expr, *, is_all: bool) -> Expr:
     if is_unknown(left):
         left = settle(left, element_type(array.type))
     element = call("json_each.value", type_=element_type(array.type))
+    if left.type.kind in PADDED_KINDS:  # stored without their blanks
+        element = call("rtrim(json_each.value, ' ')", type_=SqlType(Kind.CHAR))
     left, right, collate = comparable(left, element)
     if op == "=" and not is_all and not collate:
         text = "(({0}) IN (SELECT {1} FROM json_each({2})))"

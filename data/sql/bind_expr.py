@@ -375,9 +375,6 @@ class ExpressionBinder(OperatorBinding):
             f"({{0}} {word} {{1}} ESCAPE {{2}})", left, right, to_text(escape), type_=BOOLEAN
         )
 
-    def _similarto(self, node: Any) -> Expr:
-        raise refuse("SIMILAR TO", position_of(node))
-
     def _ilike(self, node: Any, escape: Expr | None = None) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
         word = "NOT LIKE" if node.args.get("negate") else "LIKE"

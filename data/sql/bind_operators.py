@@ -57,14 +57,15 @@ class OperatorBinding:
     # -- texts -------------------------------------------------------------------------------------
     def _regexplike(self, node: Any) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
-        return call("tg_regexp_like({0}, {1})", left, right, type_=BOOLEAN)
+        return _perhaps_not(node, call("tg_regexp_like({0}, {1})", left, right, type_=BOOLEAN))
 
     def _regexpilike(self, node: Any) -> Expr:
         left, right = to_text(self.bind(node.this)), to_text(self.bind(node.expression))
-        return call("tg_regexp_like({0}, {1}, 'i')", left, right, type_=BOOLEAN)
+        text = "tg_regexp_like({0}, {1}, 'i')"
+        return _perhaps_not(node, call(text, left, right, type_=BOOLEAN))
 
     def _similarto(self, node: Any) -> Expr:
-        return self._bits("SIMILAR_TO", node)
+        return _perhaps_not(node, self._bits("SIMILAR_TO", node))
 
     def _overlay(self, node: Any) -> Expr:
         parts = [node.this, node.expression, node.args["from_"], node.args.get("for_")]
@@ -146,6 +147,10 @@ class OperatorBinding:
         if not may_be_array(operand):
             return None
         return any_or_all(op, self.bind(left), operand, is_all=is_all)
+
+
+def _perhaps_not(node: Any, test: Expr) -> Expr:
+    return call("(NOT {0})", test, type_=BOOLEAN) if node.args.get("negate") else test
 
 
 def is_pattern(start: Expr) -> bool:

@@ -18,6 +18,7 @@ DAY_US = 86_400 * SECOND_US
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MIN_DAY = date.min.toordinal() - _EPOCH_ORDINAL
 _MAX_DAY = date.max.toordinal() - _EPOCH_ORDINAL
+MOMENT_MIN, MOMENT_MAX = _MIN_DAY * DAY_US, (_MAX_DAY + 1) * DAY_US - 1
 MONTHS = [
     "JANUARY",
     "FEBRUARY",

@@ -663,7 +663,7 @@ def parameter_type(column: SqlType) -> SqlType:
         return TIMESTAMP
     if column.kind in MICROSECOND_KINDS:
         return column
-    if column.kind in TEXT_KINDS:
+    if column.kind in TEXT_KINDS and column.kind not in (Kind.JSON, Kind.UUID):
         return VARCHAR
     if column.kind in (Kind.BINARY, Kind.VARBINARY):
         return SqlType(Kind.VARBINARY)

@@ -17,14 +17,15 @@ from protocol.errors import DatetimeError, ParameterError
 
 _ELEMENT = re.compile(
     r"""(?P<fm>FM|FX)
-    | (?P<el>SYYYY|YYYY|Y,YYY|SYEAR|YEAR|YYY|YY|Y|RRRR|RR|IYYY|IYY|IY|I|MONTH|MON|MM|RM|DDD|DD|DAY
-      |DY|DL|DS|D|TS|HH24|HH12|HH|MI|SSSSS|SS|FF[1-9]?|AM|PM|A\.M\.|P\.M\.|Q|WW|IW|W|J|SCC|CC
+    | (?P<el>SYYYY|YYYY|Y,YYY|SYEAR|YEAR|YYY|YY|Y|RRRR|RR|IYYY|IYY|IY|IW|I|MONTH|MON|MM|RM|DDD|DD
+      |DAY|DY|DL|DS|D|TS|HH24|HH12|HH|MI|SSSSS|SS|FF[1-9]?|AM|PM|A\.M\.|P\.M\.|Q|WW|W|J|SCC|CC
       |BC|AD|B\.C\.|A\.D\.|TZH|TZM|TZR|TZD|US|MS|X)
       (?P<suffix>SPTH|THSP|SP|TH)?
     | "(?P<quoted>[^"]*)"
     | (?P<other>[^A-Za-z"])""",
     re.VERBOSE | re.IGNORECASE,
 )
+_FRACTIONS = frozenset({"MS", "US", "FF", *(f"FF{n}" for n in range(1, 10))})
 _WHOLE_MODELS = {"DS": "FMMM/DD/YYYYFM", "DL": "FMDay, Month FMDD, YYYY", "TS": "HH:MI:SS AM"}
 
 
@@ -91,7 +92,7 @@ def moment_to_char(us: int, model: str) -> str:
             out.append(element.text)
             continue
         text = _part_text(us, element)
-        if not element.fill and text[:1].isdigit():
+        if not element.fill and text[:1].isdigit() and element.name not in _FRACTIONS:
             text = text.lstrip("0") or "0"
         elif not element.fill:
             text = text.strip()

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from data.sql import numbers
 from data.sql.convert import converter, int_digits, int_scale, moment_unit
-from data.sql.datetimes import DAY_US
+from data.sql.datetimes import DAY_US, MOMENT_MAX, MOMENT_MIN
 from data.sql.ir import Call, ColumnExpr, ConstExpr, Expr, ParamExpr, SpecialExpr
 from data.sql.numbers import POW10
 from data.sql.type_codes import type_code
@@ -363,12 +363,22 @@ def _moment_arithmetic(op: str, left: Expr, right: Expr) -> Expr | None:
             shift = days_us(right)
         else:
             raise TypeMismatchError(f"{type_text(right.type)} cannot be added to a date")
-        text = f"({{0}} {op} {{1}})"
-        unit = moment_unit(left.type)
-        if unit > 1 and not _is_whole(shift, unit):
-            text = f"tg_moment({text}, {unit})"
-        return call(text, left, shift, type_=left.type)
+        return _moved(op, left, shift)
     return _span_arithmetic(op, left, right)
+
+
+def _moved(op: str, left: Expr, shift: Expr) -> Expr:
+    """A moment moved by microseconds, cut to what its type holds, its year checked."""
+    text = f"({{0}} {op} {{1}})"
+    unit = moment_unit(left.type)
+    leaves = ColumnExpr | ConstExpr | ParamExpr | SpecialExpr
+    whole = unit == 1 or _is_whole(shift, unit)
+    if whole and isinstance(left, leaves) and isinstance(shift, leaves):
+        text = f"CASE WHEN {text} BETWEEN {MOMENT_MIN} AND {MOMENT_MAX} THEN {text} "
+        text += f"ELSE tg_moment({{0}} {op} {{1}}, 1) END"
+    else:
+        text = f"tg_moment({text}, {unit})"
+    return call(text, left, shift, type_=left.type)
 
 
 def _span_arithmetic(op: str, left: Expr, right: Expr) -> Expr:
