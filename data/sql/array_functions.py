@@ -27,6 +27,7 @@ from data.sql.type_codes import type_code, type_of_code
 from protocol.errors import TypeMismatchError
 from protocol.sqltypes import (
     BOOLEAN,
+    BYTES_KINDS,
     INTEGER,
     PADDED_KINDS,
     VARCHAR,
@@ -75,6 +76,8 @@ def any_or_all(op: str, left: Expr, array: Expr, *, is_all: bool) -> Expr:
     element = call("json_each.value", type_=element_type(array.type))
     if left.type.kind in PADDED_KINDS:  # stored without their blanks
         element = call("rtrim(json_each.value, ' ')", type_=SqlType(Kind.CHAR))
+    if element.type.kind in BYTES_KINDS:
+        element = call("unhex(json_each.value)", type_=element.type)
     left, right, collate = comparable(left, element)
     if op == "=" and not is_all and not collate:
         text = "(({0}) IN (SELECT {1} FROM json_each({2})))"

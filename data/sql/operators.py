@@ -521,9 +521,9 @@ def _comparable_texts(left: Expr, right: Expr) -> tuple[Expr, Expr]:
 def _unpadded(expr: Expr) -> Expr:
     if isinstance(expr, ConstExpr) and type(expr.value) is str:
         return ConstExpr(expr.value.rstrip(" "), SqlType(Kind.CHAR))
-    if isinstance(expr, ParamExpr | SpecialExpr):
-        return call("rtrim({0}, ' ')", expr, type_=SqlType(Kind.CHAR))
-    return expr
+    if isinstance(expr, ColumnExpr):
+        return expr
+    return call("rtrim({0}, ' ')", expr, type_=SqlType(Kind.CHAR))
 
 
 def _comparable_numbers(left: Expr, right: Expr) -> tuple[Expr, Expr, str]:
