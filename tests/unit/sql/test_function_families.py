@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 import pytest
 
+from data.sql.aggregates import AGGREGATES as AGGREGATE_NAMES
 from data.sql.calls import FUNCTIONS
 from data.sql.datetimes import parse_moment
 from protocol.errors import (
@@ -19,6 +21,7 @@ from protocol.errors import (
 )
 from protocol.sqltypes import Kind
 from tests.support.mini_grid import MiniGrid
+from tests.support.steps import DOCS
 
 
 @cache
@@ -260,3 +263,27 @@ def test_each_function_has_arguments_that_make_sense() -> None:
     for name, (least, most, _builder) in FUNCTIONS.items():
         assert name == name.upper()
         assert 0 <= least <= most, name
+
+
+def test_clocks_and_users() -> None:
+    clocks = "sysdate, ora_sysdate, tt_sysdate, systimestamp, current_timestamp"
+    row = grid().run(f"select {clocks} from dual")[0]
+    assert row[0] == row[1] == row[3] - row[3] % 1_000_000
+    assert row[2] == row[3] == row[4]
+    plan = grid().compile("select sysdate, current_user, session_user, user, uid from dual")
+    assert [c.type.kind for c in plan.columns or ()][1:4] == [Kind.VARCHAR] * 3
+    names = "user, current_user, session_user, sys_context('USERENV', 'SESSION_USER'), uid"
+    users = grid().run(f"select {names}, sysdate from dual")[0]
+    assert len(set(users[:4])) == 1
+    assert users[0]
+
+
+_INTERNAL = ("LITERAL_", "AS_SPAN", "AS_MONTHS", "DOUBLE_", "FLOAT_", "BINARY_", "BIT_SHIFT_")
+_ELSEWHERE = {"STRING_MATCH", "SIMILAR_TO", "TIMEOFDAY"}
+
+
+def test_the_reference_names_every_function() -> None:
+    text = (DOCS / "sql-reference.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", text))
+    known = {n for n in FUNCTIONS if not n.startswith(_INTERNAL)} - _ELSEWHERE
+    assert sorted((known | AGGREGATE_NAMES) - words) == []
