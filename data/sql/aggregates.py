@@ -7,7 +7,7 @@ partial results that elements send are plain integers, and the coordinator adds 
 from __future__ import annotations
 
 from data.sql.aggregate_families import AGGREGATE_CALLS
-from data.sql.convert import int_digits, int_scale
+from data.sql.convert import int_digits, int_scale, moment_unit
 from data.sql.integer_sums import as_integer
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem
 from data.sql.operators import call, is_moment, settle, to_dec, to_float, to_number, to_text
@@ -244,9 +244,16 @@ class Aggregate:
         item = self.order[0]
         share = to_dec(to_number(settle(self.args[0], NUMBER)))
         value = item.expr
-        if name == "PERCENTILE_CONT" or value.type.kind is Kind.NUMBER:
+        moment = value.type if is_moment(value) and name == "PERCENTILE_CONT" else None
+        if moment is not None:  # between two of them: in microseconds
+            value = call("CAST({0} AS TEXT)", value, type_=NUMBER)
+        elif name == "PERCENTILE_CONT" or value.type.kind is Kind.NUMBER:
             value = to_dec(to_number(value))
         self.order = (OrderItem(value, item.descending),)
+        if moment is not None:
+            found = self.primitive("tg_percentile", (value, share), NUMBER, ordered=True)
+            unit = moment_unit(moment)
+            return call(f"tg_moment(CAST({{0}} AS INTEGER), {unit})", found, type_=moment)
         kind = value.type if name == "PERCENTILE_DISC" else NUMBER
         which = "tg_percentile_disc" if name == "PERCENTILE_DISC" else "tg_percentile"
         return self.primitive(which, (value, share), kind, ordered=True)

@@ -284,7 +284,6 @@ def test_query(sql: str, expected: list[tuple[Any, ...]]) -> None:
             "merge into t using dual on (id = 1) when not matched by source then delete",
             NotSupportedError,
         ),
-        ("select max(id) keep (dense_rank first order by id) from t", NotSupportedError),
         ("select distinct seq.nextval from t", NotSupportedError),
         ("insert into t (id, id) values (1, 2)", GridError),
         ("insert into t (id) values (1, 2)", SqlSyntaxError),
