@@ -99,6 +99,48 @@ async def test_upserts_of_one_key_at_once_all_count(grid: MemoryGrid) -> None:
         await client.close()
 
 
+async def test_merges_and_upserts_by_a_global_key_at_once_all_count(grid: MemoryGrid) -> None:
+    clients = [await grid.connect(n % 3) for n in range(6)]
+    await clients[0].execute(
+        "CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, k NUMBER(9) UNIQUE, n NUMBER(9))"
+    )
+    await clients[0].execute("INSERT INTO t VALUES (1, 101, 0), (2, 102, 0), (3, 103, 0)")
+
+    async def work(number: int) -> None:
+        client = clients[number]
+        for turn in range(6):
+            await client.execute(
+                "MERGE INTO t USING (SELECT 1 AS id FROM dual UNION ALL SELECT 3 FROM dual) s "
+                "ON (t.id = s.id) WHEN MATCHED THEN UPDATE SET n = n + 1"
+            )
+            await client.execute(
+                f"INSERT INTO t VALUES ({1000 + 10 * number + turn}, 102, 0) "
+                "ON CONFLICT (k) DO UPDATE SET n = t.n + 1"
+            )
+
+    await asyncio.gather(*map(work, range(6)))
+    rows = await clients[0].fetch("SELECT id, n FROM t ORDER BY id")
+    assert [tuple(row) for row in rows] == [(1, 36), (2, 36), (3, 36)]
+    for client in clients:
+        await client.close()
+
+
+async def test_a_merge_that_fails_leaves_nothing(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, k NUMBER(9) UNIQUE)")
+    await client.execute("INSERT INTO t SELECT g, g FROM generate_series(1, 1200) g")
+    await client.execute("BEGIN")
+    with pytest.raises(asyncpg.UniqueViolationError):  # the last row meets another's key
+        await client.execute(
+            "MERGE INTO t USING (SELECT id + 600 AS id FROM t) s ON (t.id = s.id) "
+            "WHEN MATCHED THEN UPDATE SET k = k + 5000 "
+            "WHEN NOT MATCHED THEN INSERT VALUES (s.id, CASE s.id WHEN 1800 THEN 1 ELSE s.id END)"
+        )
+    await client.execute("COMMIT")
+    assert tuple(await client.fetchrow("SELECT count(*), sum(k) FROM t")) == (1200, 720600)
+    await client.close()
+
+
 async def test_a_statement_over_replica_sets_is_all_or_nothing(grid: MemoryGrid) -> None:
     client = await grid.connect()
     await client.execute(
