@@ -294,10 +294,22 @@ class FromBinder:
             statement.schema, statement.user = schema, user
             statement.views_open.pop()
         source = derived_source(statement, query, name)
+        if view.columns and len(view.columns) < len(source.columns):
+            source = self._as_made(view, source, name)
         if view.columns and len(view.columns) == len(source.columns):
             columns = columns or [c.name for c in view.columns]
         source.schema = view.schema
         return self._named(source, columns)
+
+    def _as_made(self, view: View, source: Source, name: str) -> Source:
+        """A view of SELECT * whose tables have more columns now: it shows those it was made for."""
+        types = dict(source.columns)
+        names = [c.name for c in view.columns]
+        if not all(n in types for n in names):  # it names its columns itself
+            names = [n for n, _ in source.columns[: len(names)]]
+        items = [Item(n, ColumnExpr(source, n, types[n])) for n in names]
+        source.used.update(names)
+        return derived_source(self.statement, Select(sources=[source], items=items), name)
 
 
 def table_source(statement: Statement, table: Table, name: str) -> Source:

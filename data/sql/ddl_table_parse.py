@@ -199,6 +199,8 @@ _END_OF_DEFAULT = frozenset(
 
 def _default(cursor: Cursor) -> str:
     """The DEFAULT expression as text: ends at a comma, a closing bracket or the next clause."""
+    if cursor.at_word("ON", "NULL"):
+        raise NotSupportedError("DEFAULT ON NULL is not supported", position=cursor.position)
     start = cursor.at
     while cursor.token.kind is not TokenKind.END:
         if cursor.at_op("("):
@@ -507,6 +509,9 @@ def _alter_drop(cursor: Cursor) -> list[AlterAction]:
     _refuse_aging(cursor)
     if cursor.take_word("PRIMARY", "KEY"):
         return [AlterAction("drop_primary", position=position)]
+    if cursor.at_word("UNIQUE"):
+        message = "ALTER TABLE … DROP UNIQUE is not supported"
+        raise NotSupportedError(message, hint="DROP CONSTRAINT name", position=position)
     if cursor.at_op("("):
         names = cursor.names_in_parens()
         return [AlterAction("drop_column", names=(n,), position=position) for n in names]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
 
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Column, Materialized, Table
@@ -55,7 +58,9 @@ class CompilerHooks:
         statement = Statement(self._catalog, table.schema, "", ())
         source = table_source(statement, table, table.name)
         binder = ExpressionBinder(statement, Scope(sources=[source]))
-        expr = binder.condition(parse_expression(condition))
+        tree = parse_expression(condition)
+        refuse_queries(tree, "a CHECK")
+        expr = binder.condition(tree)
         for node in walk(expr):
             if isinstance(node, SubqueryExpr | SpecialExpr):
                 raise refuse("a CHECK with a subquery or the time or user")
@@ -68,7 +73,9 @@ class CompilerHooks:
         statement = Statement(self._catalog, table.schema, "", ())
         source = table_source(statement, table, table.name)
         binder = ExpressionBinder(statement, Scope(sources=[source]))
-        expr = cast(binder.bind(parse_expression(text)), sql_type)
+        tree = parse_expression(text)
+        refuse_queries(tree, "a conversion")
+        expr = cast(binder.bind(tree), sql_type)
         for node in walk(expr):
             if isinstance(node, SubqueryExpr | SpecialExpr):
                 raise refuse("a conversion with a subquery or the time or user")
@@ -182,6 +189,12 @@ def _only_table(query: Query, statement: Statement) -> Table:
     table = query.sources[0].table
     assert table is not None
     return table
+
+
+def refuse_queries(tree: Any, where: str) -> None:
+    """Raises NotSupportedError for subqueries."""
+    if tree.find(exp.Query, exp.Exists) is not None:
+        raise refuse(f"{where} with a subquery")
 
 
 class _CheckPrinter(Printer):
