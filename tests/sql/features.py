@@ -65,7 +65,9 @@ ROWS = (
         WORKS, "also CURRENT_USER, SYS_CONTEXT",
         "tests/unit/sql/test_function_families.py::test_clocks_and_users"),
     # -- SQL
-    Row("SQL-01", "The list of supported statements", TODO, ""),
+    Row("SQL-01", "The list of supported statements",
+        DIFFERS, "all but PL/SQL's (CREATE FUNCTION, PACKAGE, PROCEDURE), which are refused",
+        "tests/integration/documents/test_sql_reference.py::test_examples"),
     Row("SQL-02", "Cache groups",
         REFUSED, "`0A000`; data comes by COPY or INSERT",
         "tests/unit/sql/test_ddl_parse.py::test_what_is_not_there_is_refused_by_name"),
