@@ -54,7 +54,8 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
     dml = Dml(statement.catalog, statement, Parsed("copy", text))
     given: dict[int, ValueSource] = {p: SourceColumn(i) for i, p in enumerate(columns)}
     row = tuple(
-        given[i] if i in given else dml.default(column) for i, column in enumerate(table.columns)
+        given[i] if i in given else dml.default(table, column)
+        for i, column in enumerate(table.columns)
     )
     del name
     return _with_options(CopyPlan("in", table.id, columns, row), words)

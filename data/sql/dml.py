@@ -159,18 +159,26 @@ class Dml:
     def _row(self, table: Table, given: dict[int, ValueSource]) -> tuple[ValueSource, ...]:
         """A value source for every column: given, or the default."""
         return tuple(
-            given[i] if i in given else self.default(column)
+            given[i] if i in given else self.default(table, column)
             for i, column in enumerate(table.columns)
         )
 
-    def default(self, column: Column) -> ValueSource:
-        """The DEFAULT of a column."""
+    def default(self, table: Table, column: Column) -> ValueSource:
+        """The DEFAULT of a column, as the table's owner means it and may use it."""
         if column.sequence_id:
             return NextVal(column.sequence_id, converter(BIGINT, column.type))
         if not column.default_sql:
             return Const(None)
-        binder = ExpressionBinder(self.statement, Scope())
-        return self.value(binder.bind(parse_expression(column.default_sql)), column)
+        return self.value(self._default_expr(table, column), column)
+
+    def _default_expr(self, table: Table, column: Column) -> Expr:
+        statement = self.statement
+        schema, user = statement.schema, statement.user
+        statement.schema, statement.user = table.schema, user and table.schema
+        try:
+            return ExpressionBinder(statement, Scope()).bind(parse_expression(column.default_sql))
+        finally:
+            statement.schema, statement.user = schema, user
 
     def _value_rows(
         self, table: Table, positions: list[int], body: Any
@@ -473,19 +481,16 @@ class Dml:
                 continue
             position = position_in(table, folded(left.this), left)
             assigned.append(position)
-            exprs.append(self._assigned(table.columns[position], right, binder))
+            exprs.append(self._assigned(table, table.columns[position], right, binder))
         if len(set(assigned)) != len(assigned):
             raise DuplicateObjectError("a column is assigned twice")
         return assigned, exprs
 
-    def _assigned(self, column: Column, node: Any, binder: ExpressionBinder) -> Expr:
+    def _assigned(self, table: Table, column: Column, node: Any, binder: ExpressionBinder) -> Expr:
         if is_default(node):
             if not column.default_sql:
                 return null(column.type)
-            bound = ExpressionBinder(self.statement, Scope()).bind(
-                parse_expression(column.default_sql)
-            )
-            return cast(bound, column.type)
+            return cast(self._default_expr(table, column), column.type)
         refuse_given(column)
         expr = binder.bind(node)
         if is_unknown(expr) and isinstance(expr, ParamExpr):
@@ -510,7 +515,7 @@ class Dml:
             if len(right.expressions) != len(positions):
                 raise SqlSyntaxError("number of columns does not match number of values")
             for position, node in zip(positions, right.expressions, strict=True):
-                exprs.append(self._assigned(table.columns[position], node, binder))
+                exprs.append(self._assigned(table, table.columns[position], node, binder))
             return
         if not isinstance(right, exp.Query):
             raise SqlSyntaxError("SET (columns) = (values) or (SELECT …) is expected")

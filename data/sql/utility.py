@@ -32,6 +32,8 @@ _REFUSED = {
     "REFRESH": "REFRESH (materialized views are always kept up; there are no cache groups)",
     "LOAD": "LOAD CACHE GROUP",
     "UNLOAD": "UNLOAD CACHE GROUP",
+    "AUDIT": "AUDIT",
+    "NOAUDIT": "NOAUDIT",
     "FLUSH": "FLUSH CACHE GROUP",
     "DO": "DO (a PL/SQL block)",
     "USE": "USE",

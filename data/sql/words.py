@@ -148,6 +148,8 @@ UTILITY = frozenset(
         "REFRESH",
         "LOAD",
         "UNLOAD",
+        "AUDIT",
+        "NOAUDIT",
         "FLUSH",
         "SECURITY",
         "DO",

@@ -17,7 +17,10 @@ SCHEMA_FILE = Path(__file__).with_name("schema.sql")
 BATCH_ROWS = 5_000  # of one COPY, which is one transaction
 ATTEMPTS = 10  # of a batch, while the error is of the retriable class
 AGAIN_S = 0.5
-PRIVILEGES = "CREATE SESSION, CREATE TABLE, CREATE VIEW, CREATE SEQUENCE, CREATE PROCEDURE"
+PRIVILEGES = (  # of TimesTen's sample user, but for cache groups
+    "CREATE SESSION, CREATE TABLE, CREATE VIEW, CREATE MATERIALIZED VIEW, CREATE SEQUENCE, "
+    "CREATE PROCEDURE, CREATE SYNONYM"
+)
 RETRIABLE = ("40", "57P")
 Progress = Callable[[str], None]
 

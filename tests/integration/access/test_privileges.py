@@ -200,6 +200,25 @@ async def test_a_statement_that_does_two_things_needs_both(
     await clients.terry.execute("DELETE FROM items WHERE id >= 100")
 
 
+async def test_defaults_are_the_owners(clients: Clients) -> None:
+    bob, terry = clients.bob, clients.terry
+    await terry.execute("CREATE SEQUENCE own START WITH 7")
+    await terry.execute(
+        "CREATE TABLE drawn (id NUMBER(10) DEFAULT own.NEXTVAL PRIMARY KEY, v NUMBER(10),"
+        " i NUMBER(10) GENERATED ALWAYS AS IDENTITY)"
+    )
+    await terry.execute("GRANT INSERT, SELECT ON drawn TO bob")
+    await bob.execute("INSERT INTO terry.drawn (v) VALUES (1)")
+    await bob.copy_records_to_table("drawn", schema_name="terry", columns=["v"], records=[(2,)])
+    assert await bob.fetchval("SELECT COUNT(id) FROM terry.drawn WHERE id >= 7 AND i > 0") == 2
+    with pytest.raises(DENIED, match="SELECT on TERRY"):
+        await bob.fetch("SELECT terry.own.NEXTVAL FROM dual")
+    with pytest.raises(DENIED, match="SELECT on TERRY"):
+        await bob.execute("INSERT INTO terry.drawn (v) SELECT terry.own.NEXTVAL FROM dual")
+    await terry.execute("DROP TABLE drawn")
+    await terry.execute("DROP SEQUENCE own")
+
+
 async def test_copy_needs_what_select_and_insert_need(clients: Clients) -> None:
     bob, terry = clients.bob, clients.terry
     for text in ("COPY terry.items TO STDOUT", "COPY terry.items FROM STDIN"):
@@ -256,3 +275,12 @@ async def test_no_password_is_kept_with_the_statements(clients: Clients) -> None
         assert len(files) > 2
         assert not [f for f in files if b"unheard-of" in f.read_bytes()]
     await clients.admin.execute("DROP USER dan")
+
+
+async def test_rows_are_not_encrypted_in_the_files(clients: Clients) -> None:
+    """What docs/guarantees.md says is not promised; and that the search above would find it."""
+    await clients.terry.execute("CREATE TABLE plain (text VARCHAR2(40) PRIMARY KEY)")
+    await clients.terry.execute("INSERT INTO plain VALUES ('unhidden-in-the-file')")
+    files = [f for n in clients.grid.nodes for f in n.home.rglob("*") if f.is_file()]
+    assert [f for f in files if b"unhidden-in-the-file" in f.read_bytes()]
+    await clients.terry.execute("DROP TABLE plain")

@@ -218,3 +218,9 @@ def test_ddl_asks_the_compiler() -> None:
     assert hooks.constant("1 + 1.5", SqlType(Kind.NUMBER, 10, 2)) == 250
     assert hooks.constant("upper('a') || 'b'", SqlType(Kind.VARCHAR, length=5)) == "Ab"
     assert isinstance(hooks.constant("SYSDATE - 1", SqlType(Kind.DATE)), int)
+
+
+def test_audit_is_refused_by_name() -> None:
+    for text in ("audit select on t", "noaudit all"):
+        with pytest.raises(NotSupportedError, match="AUDIT"):
+            grid().compiler.compile(text, (), "TERRY", "TERRY")
