@@ -54,6 +54,7 @@ _LIVE_TOO: dict[str, tuple[str, ...]] = {  # besides V$ and GV$; named by any of
     "monitor": ("monitor",),
     "systemstats": ("systemstats",),
     "dba_users": ("dba_users", "user_users"),
+    "plan": ("plan",),
     "sequences": ("sequences",),
     "dba_sequences": ("dba_sequences", "all_sequences", "user_sequences"),
 }

@@ -22,6 +22,8 @@ FILTERS: dict[str, str] = {
     "views": "tg_can_see(owner, name)",
     "sequences": "tg_can_see(owner, name)",
     "columns": "id IN (SELECT object_id FROM dba_objects WHERE tg_can_see(owner, object_name))",
+    "tbl_stats": "tblid IN (SELECT tblid FROM tables)",
+    "col_stats": "has_table_privilege(tblid, 'SELECT')",  # they hold values
     "indexes": "tblid IN (SELECT tblid FROM tables)",
     "tbl_stats": "tblid IN (SELECT tblid FROM tables)",
     "col_stats": "tblid IN (SELECT tblid FROM tables)",

@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 from data.access.profiles import DEFAULT, DEFAULT_LIMITS, Age, password_age
 from data.catalog.catalog import PUBLIC, SYS, Catalog
-from data.catalog.objects import Check, Column, ForeignKey, Index, Sequence, Table, User, View
+from data.catalog.objects import (
+    Check,
+    Column,
+    ForeignKey,
+    Index,
+    Sequence,
+    Table,
+    TableStats,
+    User,
+    View,
+)
 from data.catalog.pg_rows import Rows, user_tables
 from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.pg_texts import distribution_text
@@ -123,18 +133,19 @@ def _sys_table(add: Add, catalog: Catalog, table: Table) -> None:
         table_type="TABLE",
         comments=table.comment or None,
     )
-    _sys_columns(add, table)
+    _sys_columns(add, table, stats)
 
 
 def _char_length(column: Column) -> int:
     return column.type.length if column.type.kind in TEXT_KINDS else 0
 
 
-def _sys_columns(add: Add, relation: Table | View) -> None:
+def _sys_columns(add: Add, relation: Table | View, stats: TableStats | None = None) -> None:
     for number, column in enumerate(relation.columns, 1):
         kind = column.type
         is_number = kind.kind is Kind.NUMBER and kind.precision
         default = column.default_sql or None
+        known = stats.column(column.name) if stats is not None else None
         add(
             "columns",
             id=relation.id,
@@ -165,6 +176,8 @@ def _sys_columns(add: Add, relation: Table | View) -> None:
             char_length=_char_length(column),
             char_used=("B" if kind.byte_length else "C") if _char_length(column) else None,
             inline=_yes(column.inline),
+            num_distinct=known.distinct if known is not None else None,
+            num_nulls=round(known.null_share * stats.rows) if stats and known else None,
         )
         add(
             "dba_col_comments",

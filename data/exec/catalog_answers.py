@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.catalog.pg_catalog import CatalogQueries
 from data.catalog.pg_functions import SessionFacts
@@ -12,6 +12,7 @@ from data.exec import settings
 from data.exec.distribution_views import DistributionViews
 from data.exec.instance_views import InstanceViews
 from data.exec.transactions import TransactionViews
+from data.sql.explain import Step, plan_rows
 from data.storage.scratch import connect_plain
 from protocol.errors import CatalogQueryLateError
 from protocol.ids import TxnId
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 INLINE_S = 0.03  # of the event loop, for a query of system tables
 
 
+class Asking(NamedTuple):
+    """What views show of the session that asks."""
+
+    transaction: TxnId | None = None
+    plan: Step | None = None  # of its last EXPLAIN
+
+
 class CatalogAnswers:
     """The catalog queries of one database."""
 
@@ -32,12 +40,12 @@ class CatalogAnswers:
         self.transactions = TransactionViews(space)
         self.distribution = DistributionViews(space)
         self.instance = InstanceViews(space)
-        self._mine: TxnId | None = None  # the transaction of the session that asks
+        self._asking = Asking()
         self._queries = CatalogQueries(connect_plain, self._live, seconds_max=INLINE_S)
         self._turn = asyncio.Lock()  # of the long ones, which run on a thread
-        self._long_mine: TxnId | None = None
+        self._long_asking = Asking()
         self._long = CatalogQueries(
-            connect_plain, lambda view, _: self._rows(view, self._long_mine)
+            connect_plain, lambda view, _: self._rows(view, self._long_asking)
         )
 
     def describe(
@@ -69,7 +77,8 @@ class CatalogAnswers:
             backend_pid=session.session_id,
             set_setting=set_setting,
         )
-        self._mine = mine = session.txn.id if session.txn is not None else None
+        mine = session.txn.id if session.txn is not None else None
+        self._asking = asking = Asking(mine, session.explained)
         catalog = self._space.catalog
         try:
             return self._queries.run(sql, values, catalog, facts)[1]
@@ -77,7 +86,7 @@ class CatalogAnswers:
             pass
 
         def again() -> list[StorageRow]:
-            self._long_mine = mine
+            self._long_asking = asking
             return self._long.run(sql, values, catalog, facts)[1]
 
         async with self._turn:
@@ -85,12 +94,14 @@ class CatalogAnswers:
 
     def _live(self, view: str, session: SessionFacts) -> Sequence[StorageRow] | None:
         """Rows of a V$ view; None: nothing is known of it."""
-        return self._rows(view, self._mine)
+        return self._rows(view, self._asking)
 
-    def _rows(self, view: str, mine: TxnId | None) -> Sequence[StorageRow] | None:
+    def _rows(self, view: str, asking: Asking) -> Sequence[StorageRow] | None:
         rows = self.distribution.rows(view)
         if rows is None:
-            rows = self.transactions.rows(view, mine)
+            rows = self.transactions.rows(view, asking.transaction)
+        if view == "plan":
+            rows = plan_rows(asking.plan)
         return rows if rows is not None else self.instance.rows(view)
 
     async def refresh(self, text: str, session: Session) -> str:

@@ -67,6 +67,7 @@ async def explained(
     )
     top = explainer.step(explain.plan)
     top.children += [Step(note) for note in explain.notes]
+    session.explained = top  # SYS.PLAN shows it
     if explain.as_json:
         return [(as_json(top),)]
     return [(line,) for line in as_text(top)]

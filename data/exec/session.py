@@ -25,6 +25,7 @@ from data.session.engine import (
     Prepared,
     ResultSink,
 )
+from data.sql.explain import Step
 from data.sql.parse import with_hints
 from data.sql.plan_types import (
     CHANGES,
@@ -81,6 +82,7 @@ class Session:
     ) -> None:
         self.space = space
         self.login_warning = warning
+        self.explained: Step | None = None  # the plan of the last EXPLAIN
         self.user = user
         self.schema = user
         self.is_admin = is_admin

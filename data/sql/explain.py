@@ -33,6 +33,7 @@ from data.sql.plan_types import (
 )
 from data.sql.scope import shown
 from protocol.errors import NotSupportedError, SqlSyntaxError
+from protocol.sqltypes import StorageRow
 
 
 @dataclass(slots=True)
@@ -225,6 +226,20 @@ def as_text(step: Step, indent: str = "") -> Iterator[str]:
     yield f"{indent}{step.title}" + (f"  ({', '.join(known)})" if known else "")
     for child in step.children:
         yield from as_text(child, indent + "  ")
+
+
+def plan_rows(top: Step | None) -> list[StorageRow]:
+    """SYS.PLAN: a row per step, in EXPLAIN's order; what only TimesTen's steps have is NULL."""
+    rows: list[StorageRow] = []
+
+    def add(step: Step, level: int) -> None:
+        rows.append((len(rows) + 1, level, step.title, None, None, None, None))
+        for child in step.children:
+            add(child, level + 1)
+
+    if top is not None:
+        add(top, 1)
+    return rows
 
 
 def as_json(step: Step) -> str:

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.sys_access import RESTRICTED
+from data.exec import distribution_views, instance_views
 from tests.integration.access.test_privileges import Clients
 from tests.support.memory_grid import MemoryGrid
 
@@ -20,6 +21,14 @@ DENIED = asyncpg.InsufficientPrivilegeError
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clients(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (instance_views, distribution_views):  # a busy machine answers too
+            patch.setattr(module, "ANSWER_TIMEOUT_S", 60.0)
+        async for found in _clients(tmp_path_factory):
+            yield found
+
+
+async def _clients(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clients]:
     made = Clients(MemoryGrid(Path(tmp_path_factory.mktemp("grid")), session_timeout_s=5.0))
     await made.start()
     yield made
@@ -206,6 +215,38 @@ async def test_how_far_sequences_are(clients: Clients) -> None:
     assert await terry.fetchval(last) == 43
     await other.close()
     await terry.execute("DROP SEQUENCE counted")
+
+
+async def test_the_plan_of_the_last_explain(clients: Clients) -> None:
+    bob, terry = clients.bob, clients.terry
+    assert await terry.fetch("SELECT * FROM sys.plan") == []
+    shown = await column(terry, "EXPLAIN SELECT id FROM items WHERE id = 1")
+    rows = await terry.fetch("SELECT step, level, operation, tblname FROM sys.plan")
+    assert [row["step"] for row in rows] == list(range(1, len(shown) + 1))
+    assert [str(line).split("  (")[0].strip() for line in shown] == [r["operation"] for r in rows]
+    assert [row["level"] for row in rows][:2] == [1, 2]
+    assert await bob.fetch("SELECT * FROM sys.plan") == [], "it is each session's own"
+
+
+async def test_statistics_are_shown_when_they_were_taken(clients: Clients) -> None:
+    text = "SELECT num_rows, last_analyzed FROM user_tables WHERE table_name = 'ITEMS'"
+    columns = "SELECT column_name, num_distinct, num_nulls FROM user_tab_columns ORDER BY column_id"
+    assert tuple(await clients.terry.fetchrow(text)) == (None, None)
+    await clients.terry.execute("CALL ttOptUpdateStats('items')")
+    rows, when = await clients.terry.fetchrow(text)
+    assert rows == 2
+    assert when is not None
+    found = [tuple(row) for row in await clients.terry.fetch(columns)]
+    assert ("N", 2, 0) in found
+    values = "SELECT maxval FROM sys.col_stats WHERE uniq = 2"
+    assert await column(clients.terry, values) != []
+    await clients.terry.execute("GRANT INSERT ON items TO bob")
+    assert await column(clients.bob, "SELECT numtups FROM sys.tbl_stats") == [2]
+    assert await column(clients.bob, values) == [], "values are for those who may read the table"
+    await clients.terry.execute("REVOKE INSERT ON items FROM bob")
+    assert await column(clients.bob, "SELECT numtups FROM sys.tbl_stats") == []
+    await clients.terry.execute("CALL ttOptClearStats('items')")
+    assert await clients.terry.fetchval(text) is None
 
 
 async def test_checkpoints_are_told(clients: Clients) -> None:
