@@ -25,8 +25,6 @@ FILTERS: dict[str, str] = {
     "tbl_stats": "tblid IN (SELECT tblid FROM tables)",
     "col_stats": "has_table_privilege(tblid, 'SELECT')",  # they hold values
     "indexes": "tblid IN (SELECT tblid FROM tables)",
-    "tbl_stats": "tblid IN (SELECT tblid FROM tables)",
-    "col_stats": "tblid IN (SELECT tblid FROM tables)",
 }
 _ANYTHING = frozenset({"table_name", "name", "object_name", "sequence_name", "view_name"})
 
