@@ -135,6 +135,8 @@ SAME: list[str | tuple[str, str]] = [
     ("SELECT LISTAGG(DISTINCT t, ',') WITHIN GROUP (ORDER BY t DESC) FROM n", "SELECT 'c,b,a'"),
     ("SELECT LISTAGG(t, ',' ON OVERFLOW TRUNCATE '...' WITH COUNT) WITHIN GROUP (ORDER BY id) FROM n", "SELECT 'a,a,b,b,c,c'"),
     ("SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY v), PERCENTILE_DISC(0.25) WITHIN GROUP (ORDER BY v DESC), MEDIAN(v) FROM n", "VALUES (40, 50, 40)"),
+    ("SELECT MAX(v) KEEP (DENSE_RANK FIRST ORDER BY t), MIN(v) KEEP (DENSE_RANK LAST ORDER BY t NULLS FIRST) FROM n", "VALUES (20, 50)"),
+    ("SELECT id FROM c WHERE name SIMILAR TO '(A|B)%'", "VALUES (1), (2)"),
     # WITH
     ("WITH r(x) AS (SELECT 1 FROM dual UNION ALL SELECT x / 2 FROM r WHERE x > 0.2) SELECT * FROM r", "VALUES (1), (0.5), (0.25), (0.125)"),
     ("WITH r(x, y) AS (SELECT credit, 1 FROM c WHERE id = 1 UNION ALL SELECT x * 1.5, y + 1 FROM r WHERE x < 20) SELECT * FROM r",
@@ -153,7 +155,6 @@ SAME: list[str | tuple[str, str]] = [
 
 Rows = list[tuple[object, ...]]
 GIVES: list[tuple[str, Rows | str]] = [
-    ("SELECT MAX(v) KEEP (DENSE_RANK FIRST ORDER BY t) FROM n", "0A000"),
     ("SELECT sum(v) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND CURRENT ROW) FROM n", "42601"),
     ("SELECT DISTINCT ON (t) id FROM n ORDER BY id", "42601"),
     ("SELECT s.NEXTVAL + id, s.CURRVAL FROM (SELECT id FROM c ORDER BY id) WHERE ROWNUM < 3", [(6, 5), (8, 6)]),
@@ -224,7 +225,6 @@ GIVES: list[tuple[str, Rows | str]] = [
     ("INSERT INTO (SELECT id, name FROM c) VALUES (1, 'x')", "0A000"),
     ("UPDATE c SET name = 'x' WHERE CURRENT OF cur", "0A000"),
     ("INSERT INTO c (id, name) VALUES (1, 'e') ON CONFLICT (id) DO UPDATE SET name = (SELECT max(descr) FROM k)", "0A000"),
-    ("SELECT id FROM c WHERE name SIMILAR TO 'x'", "0A000"),
     ("SELECT id FROM n QUALIFY row_number() OVER (ORDER BY id) = 1", "0A000"),
     ("SELECT * FROM n PIVOT (sum(v) FOR t IN ('a', 'b'))", "0A000"),
     ("SELECT id FROM c CONNECT BY PRIOR id = id", "0A000"),
