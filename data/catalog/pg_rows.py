@@ -251,7 +251,8 @@ def _attribute(add: Add, relation: int, number: int, column: Column) -> None:
         attalign=kind.align,
         attstorage=kind.storage,
         attnotnull=int(not column.nullable),
-        atthasdef=int(bool(column.default_sql)),
+        atthasdef=int(bool(column.default_sql and not column.identity)),
+        attidentity=column.identity[:1],
         attislocal=1,
         attcollation=_DEFAULT_COLLATION if column.type.kind in _COLLATABLE else 0,
     )
@@ -272,8 +273,8 @@ def _table(add: Add, catalog: Catalog, table: Table, owners: Mapping[str, int]) 
         relfilenode=table.id,
         reltuples=-1.0,
         relhasindex=int(bool(table.indexes)),
-        relpersistence="p",
-        relkind="r",
+        relpersistence="t" if table.temporary else "p",
+        relkind="r" if table.materialized is None else "m",
         relnatts=len(table.columns),
         relchecks=len(table.checks),
         # psql looks for foreign keys only where PostgreSQL would have the triggers that keep them
@@ -284,20 +285,32 @@ def _table(add: Add, catalog: Catalog, table: Table, owners: Mapping[str, int]) 
         reloptions=array([storage_option(table)]),
     )
     name, schema = shown(table.name), shown(table.schema)
-    add(
-        "pg_tables",
-        schemaname=schema,
-        tablename=name,
-        tableowner=schema,
-        hasindexes=int(bool(table.indexes)),
-    )
+    has_indexes = int(bool(table.indexes))
+    if table.materialized is None:
+        add(
+            "pg_tables",
+            schemaname=schema,
+            tablename=name,
+            tableowner=schema,
+            hasindexes=has_indexes,
+        )
+    else:
+        add(
+            "pg_matviews",
+            schemaname=schema,
+            matviewname=name,
+            matviewowner=schema,
+            hasindexes=has_indexes,
+            ispopulated=1,
+            definition=table.materialized.sql,
+        )
     add("pg_stat_user_tables", relid=table.id, schemaname=schema, relname=name)
     add("pg_stat_all_tables", relid=table.id, schemaname=schema, relname=name)
     if table.comment:
         add("pg_description", objoid=table.id, classoid=1259, objsubid=0, description=table.comment)
     for number, column in enumerate(table.columns, 1):
         _attribute(add, table.id, number, column)
-        if column.default_sql:
+        if column.default_sql and not column.identity:
             number_of_default = table.id * 1000 + number
             add(
                 "pg_attrdef",

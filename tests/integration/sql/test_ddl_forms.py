@@ -62,6 +62,7 @@ COLUMNS: list[Case] = [
 
 SEQUENCES: list[Case] = [
     ("CREATE TABLE i (id NUMBER(10) GENERATED ALWAYS AS IDENTITY PRIMARY KEY, b INT)", None),
+    ("SELECT attname FROM pg_attribute WHERE attidentity = 'a'", [("id",)]),
     ("INSERT INTO i (b) VALUES (1), (2)", None),
     ("INSERT INTO i VALUES (DEFAULT, 3)", None),
     ("INSERT INTO i VALUES (7, 3)", "428C9"),

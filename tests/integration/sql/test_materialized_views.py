@@ -188,6 +188,9 @@ async def test_what_is_refused(grid: MemoryGrid) -> None:
         with pytest.raises(asyncpg.PostgresError) as refused:
             await client.execute(text)
         assert refused.value.sqlstate == sqlstate, f"{text}: {refused.value}"
+    kinds = "SELECT relname, relkind FROM pg_class WHERE relname IN ('orders', 'dear') ORDER BY 1"
+    assert [tuple(row) for row in await client.fetch(kinds)] == [("dear", "m"), ("orders", "r")]
+    assert len(await client.fetch("SELECT definition FROM pg_matviews")) == len(VIEWS)
     await client.execute("CREATE INDEX i ON by_item (customer)")
     await client.execute("DROP MATERIALIZED VIEW by_item")
     await client.execute("DROP TABLE orders CASCADE")
