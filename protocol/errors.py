@@ -252,6 +252,18 @@ class DeadlineError(GridError, code="DEADLINE", sqlstate="08007", remedy=Remedy.
     """The time allowed for a request is over; whether it was done is unknown to the caller."""
 
 
+class PlsqlError(GridError, code="PLSQL", sqlstate="P0001"):
+    """An exception of a PL/SQL block that no handler took; the message begins with its number."""
+
+
+class NoDataFoundError(GridError, code="NO_DATA_FOUND", sqlstate="P0002"):
+    """SELECT INTO found no row, or an element of a collection does not exist (ORA-01403)."""
+
+
+class TooManyRowsError(GridError, code="TOO_MANY_ROWS", sqlstate="P0003"):
+    """SELECT INTO found more than one row (ORA-01422)."""
+
+
 class CancelledError(GridError, code="QUERY_CANCELLED", sqlstate="57014"):
     """The client asked to cancel the statement."""
 

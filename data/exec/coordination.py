@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data.catalog.catalog import Catalog
 from data.catalog.objects import Sequence
+from data.exec.blocks import compiled_block
 from data.exec.catalog_answers import CatalogAnswers
 from data.exec.compiling import INLINE_CHARS_MAX, CompileProcess
 from data.exec.instance_views import Counts
@@ -28,6 +29,7 @@ from data.exec.router import LocalServer, Router
 from data.exec.rows import RowKeys
 from data.exec.sequences import Sequences
 from data.exec.shard import Shard
+from data.plsql.compiler import CompiledBlock
 from data.sql.compiler import Compiler
 from data.sql.plan_types import DdlText
 from data.storage.element import Element
@@ -151,6 +153,10 @@ class Coordination:
         ):  # seldom twice, and may hold a password
             self.remember(key, statement)
         return statement
+
+    def compile_block(self, text: str, schema: str, user: str) -> CompiledBlock:
+        """A PL/SQL block against the present catalog. Raises GridError."""
+        return compiled_block(self, text, schema, user)
 
     def is_long(
         self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str

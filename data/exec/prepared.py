@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from data.catalog.objects import Distribution, Table
 from data.distribution.route import Const, Route, fast_bucket
 from data.exec.placement import HashRule
+from data.plsql.compiler import CompiledBlock
 from data.sql.convert import adapt
 from data.sql.plan_types import (
+    BlockPlan,
     CatalogQuery,
     CompiledStatement,
     CopyPlan,
@@ -41,6 +43,7 @@ class PreparedStatement:
     """One compiled statement; shared by sessions, immutable."""
 
     __slots__ = (
+        "block",
         "bucket",
         "columns",
         "compiled",
@@ -74,6 +77,7 @@ class PreparedStatement:
         self.columns = columns
         self.tag_kind = compiled.tag or "EMPTY"
         self.copy = copy
+        self.block: CompiledBlock | None = None
         self.literals: tuple[StorageValue, ...] | None = None
         self.fast = ""  # "read" | "write" | "insert": one replica set, nothing elsewhere
         self.bucket: BucketOfValues | None = None
@@ -117,10 +121,29 @@ def compile_statement(
         statement = PreparedStatement(sql, declared, schema, user, compiled, shown)
         statement.param_types = param_types
         return statement
+    if isinstance(compiled.plan, BlockPlan):
+        return _block(space, compiled.plan, sql, declared, schema, user, compiled)
     statement = PreparedStatement(sql, declared, schema, user, compiled, _columns(compiled))
     if isinstance(compiled.plan, CopyPlan):
         statement.copy = _copy_format(space, compiled.plan)
     _choose_fast_path(space, statement)
+    return statement
+
+
+def _block(
+    space: Coordination,
+    plan: BlockPlan,
+    sql: str,
+    declared: tuple[SqlType | None, ...],
+    schema: str,
+    user: str,
+    compiled: CompiledStatement,
+) -> PreparedStatement:
+    block = space.compile_block(plan.text, schema, user)
+    statement = PreparedStatement(sql, declared, schema, user, compiled, None)
+    statement.block = block
+    known = [*declared, *([None] * len(block.binds))][: len(block.binds)]
+    statement.param_types = tuple(type_ or VARCHAR for type_ in known)
     return statement
 
 

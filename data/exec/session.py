@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from data.exec import fast, optimizer_calls, settings
+from data.exec.blocks import run_block
 from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
@@ -16,6 +17,7 @@ from data.exec.prepared import PreparedStatement
 from data.exec.reads import close_snapshots
 from data.exec.running import Running, failed_transaction
 from data.exec.utility import run_utility
+from data.plsql.context import Packages
 from data.session.engine import (
     FAILED,
     IDLE,
@@ -29,6 +31,7 @@ from data.sql.explain import Step
 from data.sql.parse import with_hints
 from data.sql.plan_types import (
     CHANGES,
+    BlockPlan,
     CatalogQuery,
     DdlText,
     ExplainPlan,
@@ -118,6 +121,7 @@ class Session:
         self.idle_in_transaction_timeout_s = 0.0
         self.idle_session_timeout_s = 0.0
         self.local_settings: list[tuple[str, str]] = []  # what SET LOCAL changed, as it was
+        self.packages = Packages()  # variables of PL/SQL packages
         self._closing: asyncio.Task[None] | None = None
         self.initial_settings: dict[str, str] = {}
         settings.start(self, parameters)
@@ -341,6 +345,8 @@ class Session:
             return running.start(lambda: self._explain(running, plan, values))
         if isinstance(plan, DdlText):
             return running.start(lambda: run_ddl(self, running, plan))
+        if isinstance(plan, BlockPlan):
+            return running.start(lambda: run_block(self, running, plan))
         self.check_serving()
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()

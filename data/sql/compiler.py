@@ -18,6 +18,7 @@ from data.sql.parse import Parsed, parse_statement, refuse
 from data.sql.plan import Planner
 from data.sql.plan_hints import apply_hints
 from data.sql.plan_types import (
+    BlockPlan,
     CatalogQuery,
     CompiledStatement,
     DdlText,
@@ -52,6 +53,9 @@ _DDL_TAG = re.compile(
 
 # TimesTen's procedure is a query here: it has a row
 _PROGRESS = re.compile(r"\s*CALL\s+ttDistributionProgress\s*(\(\s*\))?\s*;?\s*", re.IGNORECASE)
+
+
+_BUILT_IN = re.compile(r"\s*tt\w+\s*(\(|;|$)", re.IGNORECASE)  # TimesTen's procedures
 
 
 class Compiler:
@@ -145,12 +149,15 @@ class Compiler:
             return self._ddl(parsed, statement)
         if kind == "utility":
             utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
+            if utility.kind == "call" and not _BUILT_IN.match(str(utility.arguments["text"])):
+                called = str(utility.arguments["text"]).strip().rstrip(";")
+                return BlockPlan(f"BEGIN {called}; END;", "CALL"), "CALL", False
             if utility.kind == "lock_table":
                 self._check_lock(statement, utility)
             return utility, tag, True
         if kind == "merge":
             return MergeBinder(self.catalog, statement, parsed).merge(), "MERGE", False
-        raise refuse("a PL/SQL block")
+        return BlockPlan(parsed.text, "DO"), "DO", False
 
     def _check_lock(self, statement: Statement, lock: UtilityPlan) -> None:
         """LOCK TABLE: who may change the table may lock it, who may read it may share it."""

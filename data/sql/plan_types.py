@@ -399,6 +399,14 @@ class CatalogQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockPlan:
+    """A PL/SQL block, or CALL of a stored procedure made one: for data/plsql."""
+
+    text: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyPlan:
     """COPY table FROM STDIN / TO STDOUT, COPY (query) TO STDOUT.
 
@@ -431,6 +439,7 @@ Plan = (
     | DdlText
     | CatalogQuery
     | CopyPlan
+    | BlockPlan
 )
 
 

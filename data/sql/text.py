@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from data.sql.block_end import BlockEnd
 from protocol.errors import TooLargeError
 from protocol.limits import SCRIPT_CHARS_MAX
 from protocol.sqltypes import ANY_SCALE, UNKNOWN, Kind, SqlType, StorageValue, canonical_number
@@ -284,8 +285,7 @@ def _comment_end(text: str, start: int) -> int:
 def _statement_end(text: str, start: int) -> tuple[int, int]:
     """(end of the statement that starts at `start`, start of the next)."""
     words: list[str] = []
-    depth = 0
-    block = False
+    block: BlockEnd | None = None
     position = start
     while match := _SPLIT.search(text, position):
         token = match.group()
@@ -293,11 +293,10 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
         if token == "/*":
             position = _comment_end(text, match.start())
         elif token == ";":
-            if block and depth > 0:
-                continue
-            if block:
+            if block is None:
+                return match.start(), position
+            if block.semicolon():
                 return match.end(), position
-            return match.start(), position
         elif token[0] == "\n":
             return match.start(), position
         elif token[0].isalpha() or token[0] == "_":
@@ -306,11 +305,10 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
             word = token.upper()
             if len(words) < 8:
                 words.append(word)
-                if not block and _opens_block(words, text[position : position + 40]):
-                    block, depth = True, 1
-                    continue
-            if block:
-                depth += _depth_change(word, words, text, match.start())
+                if block is None and _opens_block(words, text[position : position + 40]):
+                    block = BlockEnd()
+            if block is not None:
+                block.word(word)
     return len(text), len(text) + 1
 
 
@@ -323,20 +321,3 @@ def _opens_block(words: list[str], rest: str) -> bool:
         follow = re.match(r"\s*(;|\w*)", rest)
         return follow is not None and follow.group(1).upper() not in _BEGIN_TAILS
     return head == "CREATE" and words[-1] in _UNIT_WORDS and len(words) <= 4
-
-
-def _depth_change(word: str, words: list[str], text: str, start: int) -> int:
-    """How a word in a PL/SQL block changes the nesting of BEGIN, IF, LOOP, CASE … END."""
-    if word == "END":
-        return -1
-    if word in ("IF", "LOOP", "CASE"):
-        before = text[max(0, start - 12) : start].rstrip().upper()
-        return 0 if before.endswith("END") else 1
-    if word == "BEGIN":
-        # the BEGIN of DECLARE … BEGIN and of a unit's body is counted by its head
-        return (
-            0
-            if words[0] in ("DECLARE", "CREATE") and text[:start].upper().count("BEGIN") == 0
-            else 1
-        )
-    return 0

@@ -104,6 +104,7 @@ DATA_LEVELS = {
     "data.catalog.sys_views": 3,
     "data.catalog.pg_catalog": 3,  # answers catalog queries: rewrites SQL, drives a connection
     "data.sql": 2,
+    "data.plsql": 3,
     "data.sql.regexps": 1,  # catalog queries have them too
     "data.config": 1,
     "data.access": 1,  # pure: the catalog asks it who may what
@@ -134,6 +135,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "uvloop": ("daemons",),
     "asyncssh": ("mgmt.transport",),
     "cryptography": ("mgmt.certificates",),
+    "greenlet": ("data.exec.blocks",),
     "psycopg": ("deploy",),
     "asyncpg": ("deploy",),
     "threading": ("data.storage", "membership.zookeeper"),

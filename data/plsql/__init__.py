@@ -1,0 +1,1 @@
+"""PL/SQL: text → tree → closures → run. The closures know nothing of sessions or the network."""

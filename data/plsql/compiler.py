@@ -1,0 +1,425 @@
+"""Blocks and stored units → closures: declarations, blocks, subprograms, packages. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.plsql import types
+from data.plsql.calls import row_type
+from data.plsql.cursors import Run
+from data.plsql.errors import PREDEFINED, USER_DEFINED, predefined
+from data.plsql.parser import parse_block, parse_unit
+from data.plsql.scope import (
+    CONTEXT,
+    Activation,
+    CursorSymbol,
+    ExceptionSymbol,
+    Frame,
+    Hooks,
+    PackageSymbol,
+    ParameterSpec,
+    Routine,
+    Routines,
+    Scope,
+    Symbol,
+    TypeSymbol,
+    Var,
+)
+from data.plsql.sqltext import sql_template
+from data.plsql.statements import Returned, Statements
+from data.plsql.tree import (
+    Block,
+    CursorName,
+    Declaration,
+    ExceptionName,
+    Package,
+    Parameter,
+    Subprogram,
+    TypeName,
+    TypeRef,
+    Unit,
+    Variable,
+)
+from data.plsql.type_names import TypeNames
+from data.plsql.types import CollectionType, CursorType, PlType, RecordType
+from data.plsql.values import Value
+from protocol.errors import DuplicateObjectError, SqlSyntaxError
+
+Init = Callable[[Frame], object]
+
+
+@dataclass(slots=True)
+class CompiledBlock:
+    """An anonymous block. `binds`: its bind variables in the order of their numbers."""
+
+    activation: Activation
+    run: Run
+    binds: list[str]
+
+
+@dataclass(slots=True)
+class CompiledUnit:
+    """A stored unit: its symbol; a package has an activation and what makes its variables."""
+
+    symbol: Symbol
+    activation: Activation | None = None
+    initialise: Run | None = None
+
+
+def compile_block(text: str, hooks: Hooks) -> CompiledBlock:
+    """Raises SqlSyntaxError, UnknownObjectError, NotSupportedError, …."""
+    block = parse_block(text)
+    activation = Activation(None)
+    compiler = Compiler(text, hooks, Scope(None, activation), "")
+    run = compiler.block(block)
+    return CompiledBlock(activation, run, compiler.bind_names)
+
+
+def compile_unit(spec: str, body: str, hooks: Hooks, key: str) -> CompiledUnit:
+    """A procedure or function (`body` ""), or a package with its body. Raises GridError."""
+    unit = parse_unit(spec)
+    if isinstance(unit.content, Subprogram):
+        activation = Activation(None)
+        compiler = Compiler(spec, hooks, Scope(None, activation), key)
+        routine = compiler.routine(unit.content, parent=None)
+        symbol = Routines(unit.content.name, [routine])
+        compiler.scope.names[unit.content.name] = symbol
+        compiler.routine_body(routine, unit.content)
+        return CompiledUnit(symbol)
+    return _package(unit, spec, body, hooks, key)
+
+
+def _package(unit: Unit, spec: str, body: str, hooks: Hooks, key: str) -> CompiledUnit:
+    assert isinstance(unit.content, Package)
+    activation = Activation(None, package=key)
+    scope = Scope(None, activation, unit.name[-1])
+    compiler = Compiler(spec, hooks, scope, key)
+    inits = compiler.declare(unit.content.declarations)
+    public = dict(scope.names)
+    symbol = PackageSymbol(unit.name[-1], public)
+    main: Run | None = None
+    if body:
+        whole = parse_unit(body).content
+        assert isinstance(whole, Package)
+        inside = Compiler(body, hooks, scope, key)
+        inits += inside.declare(whole.declarations)
+        if whole.body:
+            main = inside.guarded(inside.sequence(whole.body), whole.handlers)
+
+    def initialise(f: Frame) -> object:
+        for init in inits:
+            init(f)
+        return main(f) if main is not None else None
+
+    _bodies_are_there(public, body)
+    return CompiledUnit(symbol, activation, initialise)
+
+
+def _bodies_are_there(public: dict[str, Symbol], body: str) -> None:
+    for symbol in public.values():
+        if isinstance(symbol, Routines):
+            for routine in symbol.overloads:
+                if routine.run is None:
+                    if body:
+                        raise SqlSyntaxError(f"{routine.name} has no body in the package body")
+                    routine.run = _without_body(routine.name)
+
+
+def _without_body(name: str) -> Run:
+    def run(f: Frame) -> object:
+        raise predefined("PROGRAM_ERROR", f": the package body of {name} does not exist")
+
+    return run
+
+
+class Compiler(TypeNames, Statements):
+    """Compiles one text."""
+
+    def __init__(self, text: str, hooks: Hooks, scope: Scope, unit_name: str) -> None:
+        self.text = text
+        self.hooks = hooks
+        self.scope = scope
+        self.activation = scope.activation
+        self.unit_name = unit_name
+        self.loops = []
+        self.is_function = False
+        self.bind_names: list[str] = []
+
+    def bind_name(self, name: str) -> str:
+        """A bind variable is used: note it. $n is number n."""
+        if name.isdigit():
+            while len(self.bind_names) < int(name):
+                self.bind_names.append(str(len(self.bind_names) + 1))
+        elif name not in self.bind_names:
+            self.bind_names.append(name)
+        return name
+
+    # -- blocks ------------------------------------------------------------------------------------
+    def block(self, block: Block) -> Run:
+        """A block: what it declares is made each time it is entered."""
+        with self.inner(block.label):
+            inits = tuple(self.declare(block.declarations))
+            loops, self.loops = self.loops, list(self.loops)
+            body = self.sequence(block.body)
+            if block.handlers:
+                body = self.guarded(body, block.handlers)
+            self.loops = loops
+        if not inits:
+            return body
+
+        def run(f: Frame) -> object:
+            for init in inits:
+                init(f)
+            return body(f)
+
+        return run
+
+    def declare(self, declarations: list[Declaration]) -> list[Init]:
+        """Note the names; gives what makes their values."""
+        inits: list[Init] = []
+        waiting: list[tuple[Routine, Subprogram]] = []
+        for declaration in declarations:
+            if isinstance(declaration, Subprogram):
+                waiting += self._subprogram(declaration)
+                continue
+            if declaration.name in self.scope.names and not isinstance(
+                self.scope.names[declaration.name], Routines
+            ):
+                if isinstance(declaration, CursorName) and self._completes(declaration, inits):
+                    continue
+                raise DuplicateObjectError(
+                    f"{declaration.name} is declared twice", position=declaration.at + 1
+                )
+            init = self._declaration(declaration)
+            if init is not None:
+                inits.append(init)
+        for routine, subprogram in waiting:
+            self.routine_body(routine, subprogram)
+        return inits
+
+    def _declaration(self, declaration: Declaration) -> Init | None:
+        names = self.scope.names
+        if isinstance(declaration, Variable):
+            return self._variable_declared(declaration)
+        if isinstance(declaration, ExceptionName):
+            code = declaration.code or USER_DEFINED
+            message = next((m for c, m in PREDEFINED.values() if c == code), "")
+            names[declaration.name] = ExceptionSymbol(declaration.name, code, message)
+            return None
+        if isinstance(declaration, TypeName):
+            names[declaration.name] = TypeSymbol(self._declared_type(declaration))
+            return None
+        assert isinstance(declaration, CursorName)
+        return self._cursor(declaration)
+
+    def _variable_declared(self, declaration: Variable) -> Init:
+        type_ = self.type_of(declaration.type)
+        get = self.get(declaration.default) if declaration.default is not None else None
+        slot = self.activation.slot()
+        writable = not declaration.constant
+        self.scope.names[declaration.name] = Var(self.activation, slot, type_, writable)
+        coerce, not_null = type_.coerce, declaration.type.not_null
+        if not_null:
+            self.scope.names[declaration.name] = Var(
+                self.activation, slot, _NotNull(type_), writable
+            )
+        if get is None:
+            record = isinstance(type_, RecordType) and bool(type_.defaults)
+            return self._record_init(type_, slot) if record else _initial(type_, slot)
+        value = get
+
+        def init(f: Frame) -> None:
+            made = coerce(value(f))
+            if made is None and not_null:
+                raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
+            f[slot] = made
+
+        return init
+
+    def _record_init(self, type_: PlType, slot: int) -> Init:
+        assert isinstance(type_, RecordType)
+        defaults = type_.defaults
+
+        def init(f: Frame) -> None:
+            made = type_.initial()
+            for at, get in defaults.items():
+                made.fields[at] = type_.types[at].coerce(get(f))
+            f[slot] = made
+
+        return init
+
+    def _declared_type(self, declaration: TypeName) -> PlType:
+        kind, name = declaration.kind, declaration.name
+        if kind == "ref cursor":
+            return CursorType()
+        if kind == "record":
+            fields = [(one.name, self.type_of(one.type)) for one in declaration.fields]
+            made = RecordType(name, fields)
+            for at, one in enumerate(declaration.fields):
+                if one.default is not None:
+                    made.defaults[at] = self.get(one.default)
+            return made
+        assert declaration.element is not None
+        element = self.type_of(declaration.element)
+        if kind == "subtype":
+            return element
+        if kind == "table" and declaration.index is not None:
+            index = self.type_of(declaration.index)
+            return CollectionType(name, "index by", element, index, 0)
+        return CollectionType(name, kind, element, None, declaration.limit)
+
+    # -- cursors -----------------------------------------------------------------------------------
+    def _cursor(self, declaration: CursorName) -> Init:
+        slot = self.activation.slot()
+        symbol = CursorSymbol(declaration.name, self.activation, slot)
+        self.scope.names[declaration.name] = symbol
+        self._cursor_query(symbol, declaration)
+
+        def init(f: Frame) -> None:
+            f[slot] = None
+
+        return init
+
+    def _cursor_query(self, symbol: CursorSymbol, declaration: CursorName) -> None:
+        with self.inner(declaration.name) as scope:
+            symbol.parameters = [self._parameter(one) for one in declaration.parameters]
+            for one in symbol.parameters:
+                one.slot = self.activation.slot()
+                scope.names[one.name] = Var(self.activation, one.slot, one.type, False)
+            if declaration.query is None:
+                return
+            query = declaration.query
+            text = self.text[query.at : query.end]
+            symbol.template = sql_template(self, text, query.at)
+            columns = self.hooks.describe(symbol.template.text, symbol.template.types)
+            if columns is None:
+                raise SqlSyntaxError("a cursor needs a query", position=query.at + 1)
+            symbol.row = row_type(columns)
+
+    def _completes(self, declaration: CursorName, inits: list[Init]) -> bool:
+        """The query of a cursor whose head was declared in the package."""
+        symbol = self.scope.names[declaration.name]
+        if not isinstance(symbol, CursorSymbol) or symbol.template is not None:
+            return False
+        self._cursor_query(symbol, declaration)
+        return True
+
+    # -- subprograms -------------------------------------------------------------------------------
+    def _subprogram(self, subprogram: Subprogram) -> list[tuple[Routine, Subprogram]]:
+        found = self.scope.names.get(subprogram.name)
+        if not isinstance(found, Routines):
+            found = Routines(subprogram.name, [])
+            self.scope.names[subprogram.name] = found
+        routine = self._declared_before(found, subprogram)
+        if routine is None:
+            routine = self.routine(subprogram, self.activation)
+            found.overloads.append(routine)
+        return [(routine, subprogram)] if subprogram.body is not None else []
+
+    def _declared_before(self, found: Routines, subprogram: Subprogram) -> Routine | None:
+        """The routine whose head was declared before."""
+        if subprogram.body is None:
+            return None
+        names = [parameter.name for parameter in subprogram.parameters]
+        families = [_shape(self.type_of(p.type)) for p in subprogram.parameters]
+        for routine in found.overloads:
+            same_names = names == [p.name for p in routine.parameters]
+            if (
+                routine.run is None
+                and same_names
+                and families == [_shape(p.type) for p in routine.parameters]
+            ):
+                return routine
+        return None
+
+    def routine(self, subprogram: Subprogram, parent: Activation | None) -> Routine:
+        """The head of a subprogram."""
+        activation = Activation(parent)
+        parameters = []
+        for one in subprogram.parameters:
+            made = self._parameter(one)
+            made.slot = activation.slot()
+            parameters.append(made)
+        returns = self.type_of(subprogram.returns) if subprogram.returns is not None else None
+        return Routine(subprogram.name, parameters, returns, activation, None, returns is not None)
+
+    def _parameter(self, one: Parameter) -> ParameterSpec:
+        unconstrained = TypeRef(one.type.at, one.type.name, (), one.type.attribute)
+        type_ = self.type_of(unconstrained)
+        default = self.get(one.default) if one.default is not None else None
+        return ParameterSpec(one.name, type_, one.mode, default)
+
+    def routine_body(self, routine: Routine, subprogram: Subprogram) -> None:
+        """Compile the body of a subprogram."""
+        assert subprogram.body is not None
+        saved = self.scope, self.activation, self.loops, self.is_function
+        self.activation, self.loops = routine.activation, []
+        self.is_function = routine.is_function
+        self.scope = Scope(saved[0], routine.activation, subprogram.name)
+        for one in routine.parameters:
+            self.scope.names[one.name] = Var(
+                routine.activation, one.slot, one.type, one.mode != "IN"
+            )
+        try:
+            body = self.block(subprogram.body)
+        finally:
+            self.scope, self.activation, self.loops, self.is_function = saved
+        routine.run = _called(routine, body)
+
+
+def _called(routine: Routine, body: Run) -> Run:
+    returns, name = routine.returns, routine.name
+    if returns is None:
+
+        def procedure(f: Frame) -> object:
+            body(f)
+            return None
+
+        return procedure
+    coerce = returns.coerce
+
+    def function(f: Frame) -> Value:
+        signal = body(f)
+        if type(signal) is not Returned:
+            raise predefined("PROGRAM_ERROR", f": function {name} returned without value")
+        return coerce(signal.value)
+
+    return function
+
+
+def _initial(type_: PlType, slot: int) -> Init:
+    if isinstance(type_, types.Scalar | CursorType):
+
+        def null(f: Frame) -> None:
+            f[slot] = None
+
+        return null
+    make = type_.initial
+
+    def init(f: Frame) -> None:
+        f[slot] = make()
+
+    return init
+
+
+def _shape(type_: PlType) -> object:
+    return type_.sql.kind if isinstance(type_, types.Scalar) else type(type_)
+
+
+class _NotNull(PlType):
+    """A type whose variable is NOT NULL."""
+
+    def __init__(self, inner: PlType) -> None:
+        coerce = inner.coerce
+
+        def checked(value: Value) -> Value:
+            made = coerce(value)
+            if made is None:
+                raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
+            return made
+
+        self.coerce = checked
+
+
+__all__ = ["CONTEXT", "CompiledBlock", "CompiledUnit", "compile_block", "compile_unit"]

@@ -1,0 +1,240 @@
+"""Cursors while they are open, and the statements on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from data.plsql import values
+from data.plsql.context import Context, Rows
+from data.plsql.errors import of_grid_error, predefined
+from data.plsql.expressions import reading_cursor
+from data.plsql.scope import (
+    CONTEXT,
+    CursorSymbol,
+    Frame,
+    Get,
+    Set,
+    SqlTemplate,
+    Typed,
+    frame_of,
+    writing,
+)
+from data.plsql.sqltext import sql_template
+from data.plsql.targets import Targets
+from data.plsql.tree import Apply, Argument, Close, Expr, Fetch, Open, Sql
+from data.plsql.types import CursorType
+from data.plsql.values import Value
+from protocol.errors import GridError, SqlSyntaxError
+from protocol.sqltypes import StorageRow
+
+Run = Callable[[Frame], object]
+FETCH_ROWS = 100  # at a time, whatever is asked for
+
+
+class CursorState:
+    """An open cursor."""
+
+    __slots__ = ("_ended", "_rows", "_waiting", "count", "found", "is_open")
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._waiting: list[StorageRow] = []
+        self._ended = False
+        self.count = 0
+        self.found: bool | None = None
+        self.is_open = True
+
+    @property
+    def columns(self) -> tuple[object, ...]:
+        """Of its rows."""
+        return self._rows.columns
+
+    def next(self, count: int) -> list[StorageRow]:
+        """The next rows, up to `count`; fewer: these are the last. Raises INVALID_CURSOR."""
+        if not self.is_open:
+            raise predefined("INVALID_CURSOR")
+        while len(self._waiting) < count and not self._ended:
+            asked = max(count - len(self._waiting), FETCH_ROWS)
+            try:
+                got = self._rows.fetch(asked)
+            except GridError as error:
+                raise of_grid_error(error) from error
+            self._ended = len(got) < asked
+            self._waiting = self._waiting + got if self._waiting else got
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self.count += len(taken)
+        self.found = bool(taken)
+        return taken
+
+    def attribute(self, name: str) -> Value:
+        """%FOUND, %NOTFOUND, %ROWCOUNT."""
+        if name == "ROWCOUNT":
+            return self.count
+        if self.found is None:
+            return None
+        return self.found if name == "FOUND" else not self.found
+
+    def close(self) -> None:
+        """CLOSE."""
+        self.is_open = False
+        self._rows.close()
+
+
+def bound(template: SqlTemplate, f: Frame) -> list[tuple[object, object]]:
+    """Values for a template's parameters."""
+    return [values.to_storage(get(f)) for get in template.gets]
+
+
+def opened(context: Context, template: SqlTemplate, f: Frame) -> CursorState:
+    """Open the query of a template."""
+    given = [values.to_storage(get(f)) for get in template.gets]
+    try:
+        return CursorState(context.host.query(template.text, template.types, given))
+    except GridError as error:
+        raise of_grid_error(error) from error
+
+
+class Cursors(Targets):
+    """Compiles OPEN, FETCH, CLOSE; a part of the compiler."""
+
+    def cursor_symbol(self, expr: Expr) -> CursorSymbol | None:
+        """The explicit cursor that an expression names."""
+        symbol = self.symbol_or_none(expr)
+        return symbol if isinstance(symbol, CursorSymbol) else None
+
+    def opener(self, symbol: CursorSymbol, arguments: list[Argument], at: int) -> Run:
+        """Opens an explicit cursor: its arguments go into slots of their own."""
+        template = symbol.template
+        if template is None:
+            raise SqlSyntaxError(f"cursor {symbol.name} has no query", position=at + 1)
+        given = self._cursor_arguments(symbol, arguments, at)
+        home = frame_of(symbol.activation, self.activation)
+        slot = symbol.slot
+
+        def run(f: Frame) -> CursorState:
+            frame = f if home is None else home(f)
+            state = frame[slot]
+            if state is not None and state.is_open:
+                raise predefined("CURSOR_ALREADY_OPEN")
+            for place, coerce, get in given:
+                frame[place] = coerce(get(f))
+            frame[slot] = made = opened(f[CONTEXT], template, frame)
+            return made
+
+        return run
+
+    def _cursor_arguments(
+        self, symbol: CursorSymbol, arguments: list[Argument], at: int
+    ) -> list[tuple[int, Callable[[Value], Value], Get]]:
+        by_name = {argument.name: argument.value for argument in arguments if argument.name}
+        placed = [argument.value for argument in arguments if not argument.name]
+        found: list[tuple[int, Callable[[Value], Value], Get]] = []
+        for number, parameter in enumerate(symbol.parameters):
+            given = placed[number] if number < len(placed) else by_name.pop(parameter.name, None)
+            get = self.get(given) if given is not None else parameter.default
+            if get is None:
+                raise SqlSyntaxError(
+                    f"cursor {symbol.name} wants its parameter {parameter.name}", position=at + 1
+                )
+            found.append((parameter.slot, parameter.type.coerce, get))
+        if len(placed) > len(symbol.parameters) or by_name:
+            raise SqlSyntaxError(f"too many arguments for cursor {symbol.name}", position=at + 1)
+        return found
+
+    def _open(self, statement: Open) -> Run:
+        symbol = self.cursor_symbol(statement.cursor)
+        if symbol is not None and statement.query is None:
+            run = self.opener(symbol, statement.arguments, statement.at)
+
+            def explicit(f: Frame) -> None:
+                run(f)
+
+            return explicit
+        if statement.query is None:
+            raise SqlSyntaxError("OPEN of a cursor variable needs FOR", position=statement.at + 1)
+        put = self.setter(statement.cursor)
+        if isinstance(statement.query, Sql):
+            sql = statement.query
+            template = sql_template(self, self.text[sql.at : sql.end], sql.at)
+            return self._open_static(put, template)
+        return self._open_dynamic(put, self.get(statement.query), statement.using)
+
+    def _open_static(self, put: Set, template: SqlTemplate) -> Run:
+        def run(f: Frame) -> None:
+            put(f, opened(f[CONTEXT], template, f))
+
+        return run
+
+    def _open_dynamic(self, put: Set, text: Get, using: list[Expr]) -> Run:
+        gets = [self.get(expr) for expr in using]
+
+        def run(f: Frame) -> None:
+            sql = values.text(text(f)) or ""
+            given = [values.to_storage(get(f)) for get in gets]
+            types = tuple(None for _ in given)
+            try:
+                put(f, CursorState(f[CONTEXT].host.query(sql, types, given)))
+            except GridError as error:
+                raise of_grid_error(error) from error
+
+        return run
+
+    def state_of(self, expr: Expr) -> Typed:
+        """The state of a cursor or cursor variable."""
+        symbol = self.cursor_symbol(expr)
+        if symbol is not None:
+            return Typed(reading_cursor(symbol, self.activation), CursorType())
+        return self.expression(expr)
+
+    def _fetch(self, statement: Fetch) -> Run:
+        state = self.state_of(statement.cursor).get
+        into = statement.into
+        if not into.bulk:
+            put = self.row_setter(into)
+
+            def one(f: Frame) -> None:
+                cursor = _open_one(state(f))
+                found = cursor.next(1)
+                if found:
+                    put(f, cursor.columns, found[0])  # type: ignore[arg-type]
+
+            return one
+        put_all = self.bulk_setter(into)
+        limit = self.get(statement.limit) if statement.limit is not None else None
+
+        def bulk(f: Frame) -> None:
+            cursor = _open_one(state(f))
+            wanted = 1 << 60 if limit is None else int(values.number(limit(f)) or 0)
+            if wanted <= 0:
+                raise predefined("VALUE_ERROR", ": LIMIT is at least 1")
+            if limit is None:
+                rows: list[StorageRow] = []
+                while more := cursor.next(FETCH_ROWS * 10):
+                    rows += more
+                cursor.found = bool(rows)
+            else:
+                rows = cursor.next(wanted)
+            put_all(f, cursor.columns, rows)
+
+        return bulk
+
+    def _close(self, statement: Close) -> Run:
+        state = self.state_of(statement.cursor).get
+
+        def run(f: Frame) -> None:
+            _open_one(state(f)).close()
+
+        return run
+
+    def close_cursor(self, symbol: CursorSymbol) -> Set:
+        """Forgets an explicit cursor."""
+        return writing(symbol.activation, symbol.slot, self.activation)
+
+
+def _open_one(state: Value) -> CursorState:
+    if not isinstance(state, CursorState) or not state.is_open:
+        raise predefined("INVALID_CURSOR")
+    return state
+
+
+__all__ = ["Apply", "CursorState", "Cursors", "Run", "bound", "opened"]

@@ -1,0 +1,112 @@
+"""Exceptions of PL/SQL, Oracle's predefined ones by name and number. Pure."""
+
+from __future__ import annotations
+
+from protocol.errors import GridError
+
+NO_DATA_FOUND = "NO_DATA_FOUND"
+TOO_MANY_ROWS = "TOO_MANY_ROWS"
+VALUE_ERROR = "VALUE_ERROR"
+USER_DEFINED = 1  # SQLCODE of an exception without number
+APPLICATION_CODES = (-20999, -20000)
+
+# name → (SQLCODE, message), from the PL/SQL Language Reference, "Predefined Exceptions"
+PREDEFINED: dict[str, tuple[int, str]] = {
+    "ACCESS_INTO_NULL": (-6530, "Reference to uninitialized composite"),
+    "CASE_NOT_FOUND": (-6592, "CASE not found while executing CASE statement"),
+    "COLLECTION_IS_NULL": (-6531, "Reference to uninitialized collection"),
+    "CURSOR_ALREADY_OPEN": (-6511, "PL/SQL: cursor already open"),
+    "DUP_VAL_ON_INDEX": (-1, "unique constraint violated"),
+    "INVALID_CURSOR": (-1001, "invalid cursor"),
+    "INVALID_NUMBER": (-1722, "invalid number"),
+    "LOGIN_DENIED": (-1017, "invalid username/password; logon denied"),
+    "NO_DATA_FOUND": (100, "no data found"),
+    "NOT_LOGGED_ON": (-1012, "not logged on"),
+    "PROGRAM_ERROR": (-6501, "PL/SQL: program error"),
+    "ROWTYPE_MISMATCH": (
+        -6504,
+        "PL/SQL: Return types of Result Set variables or query do not match",
+    ),
+    "STORAGE_ERROR": (-6500, "PL/SQL: storage error"),
+    "SUBSCRIPT_BEYOND_COUNT": (-6533, "Subscript beyond count"),
+    "SUBSCRIPT_OUTSIDE_LIMIT": (-6532, "Subscript outside of limit"),
+    "SYS_INVALID_ROWID": (-1410, "invalid ROWID"),
+    "TIMEOUT_ON_RESOURCE": (-51, "timeout occurred while waiting for resource"),
+    "TOO_MANY_ROWS": (-1422, "exact fetch returns more than requested number of rows"),
+    "VALUE_ERROR": (-6502, "PL/SQL: numeric or value error"),
+    "ZERO_DIVIDE": (-1476, "divisor is equal to zero"),
+}
+NAME_OF = {code: name for name, (code, _) in PREDEFINED.items()}
+_CODES = {  # SQLSTATE of an error of SQL → Oracle's number
+    "23505": -1,
+    "23503": -2291,
+    "23502": -1400,
+    "23514": -2290,
+    "22012": -1476,
+    "22001": -12899,
+    "22003": -1438,
+    "22P02": -1722,
+    "22007": -1861,
+    "22008": -1843,
+    "42P01": -942,
+    "42703": -904,
+    "42501": -1031,
+    "42601": -900,
+    "55P03": -54,
+    "57014": -1013,
+}
+
+
+class PlError(Exception):
+    """A raised exception. `lines`: where it came through, innermost first.
+
+    `code`: SQLCODE; `name`: "" for one without name; `cause`: the error of SQL it stands for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        code: int,
+        message: str,
+        cause: GridError | None = None,
+        identity: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.code = code
+        self.message = message
+        self.cause = cause
+        self.identity = identity  # of the declaration of a user's exception
+        self.lines: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """SQLERRM."""
+        return error_text(self.code, self.message)
+
+
+class Leaving(BaseException):
+    """The session goes away, or the block was cancelled: no handler sees it."""
+
+
+def error_text(code: int, message: str) -> str:
+    """SQLERRM of a code: ORA-nnnnn: message."""
+    if code == 0:
+        return "ORA-0000: normal, successful completion"
+    if code == USER_DEFINED:
+        return message or "User-Defined Exception"
+    number = 1403 if code == 100 else abs(code)
+    return f"ORA-{number:05}: {message}"
+
+
+def predefined(name: str, more: str = "") -> PlError:
+    """One of the predefined exceptions; `more` follows its message."""
+    code, message = PREDEFINED[name]
+    return PlError(name, code, f"{message}{more}")
+
+
+def of_grid_error(error: GridError) -> PlError:
+    """An error of SQL as an exception: by its SQLSTATE, or by its TimesTen number."""
+    code = -error.tt_number if error.tt_number >= 57000 else _CODES.get(error.sqlstate, 0)
+    code = code or -(error.tt_number or 20999)
+    return PlError(NAME_OF.get(code, ""), code, error.message, cause=error)

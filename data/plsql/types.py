@@ -1,0 +1,359 @@
+"""Types of PL/SQL, and the values that have parts: records, collections, cursors. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from data.plsql import values
+from data.plsql.errors import predefined
+from data.plsql.values import Moment, Padded, Value
+from data.sql import convert
+from data.sql.numbers import round_decimal
+from protocol.errors import GridError
+from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, INTEGER_KINDS, TEXT_KINDS, Kind, SqlType
+
+Coerce = Callable[[Value], Value]
+STRING_MAX = 32_767  # characters of a VARCHAR2 variable
+COLLECTION_MAX = 10_000_000  # elements; what is kept is limited by the block's memory
+
+
+class PlType:
+    """A type. `coerce` makes a value fit, or raises VALUE_ERROR; `initial` is a variable's first
+    value."""
+
+    name = ""
+    coerce: Coerce
+
+    def initial(self) -> Value:
+        """A new variable's value."""
+        return None
+
+
+class Scalar(PlType):
+    """A type of SQL, or one of PL/SQL's integers (`low`, `high`)."""
+
+    def __init__(
+        self,
+        sql: SqlType,
+        name: str = "",
+        low: int | None = None,
+        high: int = 0,
+        subset: bool = False,
+    ) -> None:
+        self.sql = sql
+        self.name = name
+        self.coerce = _coercion(sql) if low is None else _ranged(low, high, subset)
+
+
+class Anything(PlType):
+    """The type of what is not known before it runs (EXECUTE IMMEDIATE's rows)."""
+
+    def __init__(self) -> None:
+        self.coerce = lambda value: value
+
+
+class CursorType(PlType):
+    """REF CURSOR: a variable holds an open cursor, or NULL."""
+
+    name = "REF CURSOR"
+
+    def __init__(self) -> None:
+        self.coerce = lambda value: value
+
+
+class RecordType(PlType):
+    """Fields in their order; `defaults` make the first value of some."""
+
+    def __init__(self, name: str, fields: list[tuple[str, PlType]]) -> None:
+        self.name = name
+        self.names = [field for field, _ in fields]
+        self.types = [type_ for _, type_ in fields]
+        self.positions = {field: at for at, (field, _) in enumerate(fields)}
+        self.defaults: dict[int, Callable[[Any], Value]] = {}
+        self.coerce = self._coerce
+
+    def initial(self) -> Value:
+        """A record of NULLs."""
+        return Record(self, [type_.initial() for type_ in self.types])
+
+    def made(self, given: list[Value]) -> Record:
+        """A record of these values. Raises ROWTYPE_MISMATCH, VALUE_ERROR."""
+        if len(given) != len(self.types):
+            raise predefined("ROWTYPE_MISMATCH")
+        return Record(self, [t.coerce(v) for t, v in zip(self.types, given, strict=True)])
+
+    def _coerce(self, value: Value) -> Value:
+        if value is None:
+            return self.initial()
+        if not isinstance(value, Record):
+            raise predefined("VALUE_ERROR", ": not a record")
+        return self.made(value.fields)
+
+
+class Record:
+    """A value of a RecordType."""
+
+    __slots__ = ("fields", "type")
+
+    def __init__(self, type_: RecordType, fields: list[Value]) -> None:
+        self.type = type_
+        self.fields = fields
+
+
+class CollectionType(PlType):
+    """`kind`: index by (an associative array), table (nested), varray."""
+
+    def __init__(
+        self, name: str, kind: str, element: PlType, index: PlType | None, limit: int
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.element = element
+        self.limit = limit
+        self.index = index
+        self.coerce = self._coerce
+
+    def initial(self) -> Value:
+        """An associative array is empty, the others are NULL until they are made."""
+        return Collection(self) if self.kind == "index by" else None
+
+    def made(self, given: list[Value]) -> Collection:
+        """A nested table or varray with these elements, from 1. Raises SUBSCRIPT_OUTSIDE_LIMIT."""
+        if self.limit and len(given) > self.limit:
+            raise predefined("SUBSCRIPT_OUTSIDE_LIMIT")
+        made = Collection(self)
+        coerce = self.element.coerce
+        made.items = {at: coerce(value) for at, value in enumerate(given, 1)}
+        made.keys = list(made.items)
+        return made
+
+    def _coerce(self, value: Value) -> Value:
+        if value is None:
+            return self.initial()
+        if not isinstance(value, Collection) or value.type.kind != self.kind:
+            raise predefined("VALUE_ERROR", ": not a collection of that type")
+        return value.copied(self)
+
+
+class Collection:
+    """A value of a CollectionType: elements by index, the indexes in order."""
+
+    __slots__ = ("items", "keys", "type")
+
+    def __init__(self, type_: CollectionType) -> None:
+        self.type = type_
+        self.items: dict[Any, Value] = {}
+        self.keys: list[Any] = []  # ascending
+
+    def copied(self, type_: CollectionType) -> Collection:
+        """A copy, of an equal type."""
+        made = Collection(type_)
+        coerce = type_.element.coerce if not isinstance(type_.element, Scalar) else None
+        made.items = {k: coerce(v) for k, v in self.items.items()} if coerce else dict(self.items)
+        made.keys = list(self.keys)
+        return made
+
+    def key(self, index: Value) -> Any:
+        """A subscript. Raises VALUE_ERROR."""
+        if index is None:
+            raise predefined("VALUE_ERROR", ": NULL index table key value")
+        if type(index) is int:
+            return index
+        if self.type.index is not None:
+            return self.type.index.coerce(index)
+        at = values.number(index)
+        return at if type(at) is int else int(round_decimal(Decimal(at), 0))
+
+    def get(self, index: Value) -> Value:
+        """An element. Raises NO_DATA_FOUND, SUBSCRIPT_BEYOND_COUNT."""
+        try:
+            return self.items[index]
+        except (KeyError, TypeError):
+            key = self.key(index)
+            if key in self.items:
+                return self.items[key]
+        if self.type.kind != "index by" and not (self.keys and 0 < key <= self.keys[-1]):
+            raise predefined("SUBSCRIPT_BEYOND_COUNT")
+        raise predefined("NO_DATA_FOUND")
+
+    def set(self, index: Value, value: Value) -> None:
+        """Change or, in an associative array, add an element; `value` fits already."""
+        key = self.key(index)
+        if key not in self.items:
+            if self.type.kind != "index by" and not (self.keys and 0 < key <= self.keys[-1]):
+                outside = self.type.limit and key > self.type.limit
+                raise predefined(
+                    "SUBSCRIPT_OUTSIDE_LIMIT" if outside or key < 1 else "SUBSCRIPT_BEYOND_COUNT"
+                )
+            if not self.keys or key > self.keys[-1]:
+                self.keys.append(key)
+            else:
+                insort(self.keys, key)
+        self.items[key] = value
+
+    def extend(self, count: int, value: Value) -> None:
+        """Add elements at the end."""
+        last = self.keys[-1] if self.keys else 0
+        if self.type.limit and last + count > self.type.limit:
+            raise predefined("SUBSCRIPT_OUTSIDE_LIMIT")
+        if last + count > COLLECTION_MAX:
+            raise predefined("STORAGE_ERROR")
+        for key in range(last + 1, last + count + 1):
+            self.items[key] = value
+            self.keys.append(key)
+
+    def trim(self, count: int) -> None:
+        """Remove elements from the end."""
+        if count > len(self.keys):
+            raise predefined("SUBSCRIPT_BEYOND_COUNT")
+        for _ in range(count):
+            del self.items[self.keys.pop()]
+
+    def delete(self, low: Value = None, high: Value = None) -> None:
+        """Remove one element, or all from `low` to `high`; without arguments all."""
+        if low is None:
+            self.items.clear()
+            self.keys.clear()
+            return
+        low = self.key(low)
+        high = low if high is None else self.key(high)
+        begin, end = bisect_left(self.keys, low), bisect_right(self.keys, high)
+        for key in self.keys[begin:end]:
+            del self.items[key]
+        del self.keys[begin:end]
+
+    def next(self, index: Value) -> Value:
+        """The first index above."""
+        at = bisect_right(self.keys, self.key(index))
+        return self.keys[at] if at < len(self.keys) else None
+
+    def prior(self, index: Value) -> Value:
+        """The last index below."""
+        at = bisect_left(self.keys, self.key(index))
+        return self.keys[at - 1] if at else None
+
+    def in_order(self) -> Iterator[tuple[Any, Value]]:
+        """Indexes with their elements."""
+        for key in self.keys:
+            yield key, self.items[key]
+
+
+# -- scalars ---------------------------------------------------------------------------------------
+def _ranged(low: int, high: int, subset: bool) -> Coerce:
+    """PLS_INTEGER and its subtypes; `subset`: NULL is not allowed."""
+
+    def coerce(value: Value) -> Value:
+        if type(value) is not int:
+            if value is None and not subset:
+                return None
+            value = values.number(value)
+            if value is None:
+                raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
+            value = int(round_decimal(Decimal(value), 0))
+        if not low <= value <= high:
+            raise predefined("VALUE_ERROR", ": number out of the range of its type")
+        return value
+
+    return coerce
+
+
+def _coercion(sql: SqlType) -> Coerce:
+    kind = sql.kind
+    if kind is Kind.NUMBER:
+        return _number(sql)
+    if kind in FLOAT_KINDS:
+        return lambda value: None if value is None else float(values.number(value))
+    if kind is Kind.BOOLEAN:
+        return values.truth
+    if kind in (Kind.CHAR, Kind.NCHAR):
+        return _char(sql.length or 1)
+    if kind in TEXT_KINDS:
+        return _text(sql.length or STRING_MAX)
+    return _converted(sql)
+
+
+def _number(sql: SqlType) -> Coerce:
+    if not sql.precision:
+
+        def plain(value: Value) -> Value:
+            if type(value) is int:
+                return value
+            if type(value) is float:
+                return values.whole(Decimal(repr(value)))
+            return values.number(value)
+
+        return plain
+    scale, limit = sql.scale, Decimal(10) ** (sql.precision - sql.scale)
+
+    def limited(value: Value) -> Value:
+        if value is None:
+            return None
+        value = values.number(value)
+        if type(value) is int and scale >= 0:
+            rounded: Any = value
+        else:
+            exact = Decimal(repr(value)) if type(value) is float else Decimal(value)
+            rounded = values.whole(round_decimal(exact, scale, ROUND_HALF_UP))
+        if not -limit < rounded < limit:
+            raise predefined("VALUE_ERROR", ": number precision too large")
+        return rounded
+
+    return limited
+
+
+def _text(limit: int) -> Coerce:
+    def coerce(value: Value) -> Value:
+        if type(value) is not str:
+            value = values.text(value)
+            if value is None:
+                return None
+            if type(value) is Padded:
+                value = str(value)
+        if len(value) > limit:
+            raise predefined("VALUE_ERROR", ": character string buffer too small")
+        return value
+
+    return coerce
+
+
+def _char(length: int) -> Coerce:
+    def coerce(value: Value) -> Value:
+        value = values.text(value)
+        if value is None:
+            return None
+        if len(value) > length:
+            value = value.rstrip(" ")
+            if len(value) > length:
+                raise predefined("VALUE_ERROR", ": character string buffer too small")
+        return Padded(value.ljust(length))
+
+    return coerce
+
+
+def _converted(sql: SqlType) -> Coerce:
+    """Dates, times, intervals, binaries, the fixed integers: as SQL converts them."""
+    read = values.reader(sql)
+    is_number = sql.kind in INTEGER_KINDS
+    is_bytes = sql.kind in BYTES_KINDS
+
+    def coerce(value: Value) -> Value:
+        if value is None or (type(value) is Moment and value.type == sql):
+            return value
+        if is_number:
+            value = values.number(value)
+        elif is_bytes and isinstance(value, str):
+            try:
+                value = bytes.fromhex(value)
+            except ValueError:
+                raise predefined("VALUE_ERROR", ": hex to raw conversion error") from None
+        source, stored = values.to_storage(value)
+        try:
+            change = convert.converter(source, sql)
+            return read(stored if change is None or stored is None else change(stored))
+        except GridError as error:
+            raise predefined("VALUE_ERROR", f": {error.message}") from error
+
+    return coerce
