@@ -18,6 +18,7 @@ from protocol.errors import GridError, NotSupportedError, SqlSyntaxError
 from protocol.sqltypes import BIGINT, StorageRow
 
 _SET_ROW = re.compile(r"\bSET\s+ROW\s*=\s*", re.IGNORECASE)
+_RETURNING_INTO = re.compile(r"\s(?:BULK\s+COLLECT\s+)?INTO\s+:\w+(?:\s*,\s*:\w+)*$", re.IGNORECASE)
 FETCH_ROWS = 1000
 _NEEDS_ENDING = ("SAVEPOINT", "SET", "LOCK")
 _FORALL_ERRORS = -24381
@@ -133,7 +134,7 @@ class SqlStatements(Cursors):
         into = statement.into or statement.returning
         put_all = self.bulk_setter(into) if into is not None and into.bulk else None
         put = self.row_setter(into) if into is not None and not into.bulk else None
-        is_query = statement.into is not None
+        is_query, is_returning = statement.into is not None, statement.returning is not None
 
         def run(f: Frame) -> None:
             sql = (values.text(text(f)) or "").strip()
@@ -143,6 +144,8 @@ class SqlStatements(Cursors):
                 context.host.run_block(sql, given)
                 return
             sql = sql.rstrip(";").rstrip()
+            if is_returning:
+                sql = _RETURNING_INTO.sub("", sql)
             template = SqlTemplate(sql, [], tuple(None for _ in given))
             if put is None and put_all is None:
                 context.sql.count = _execute(f, template, given)

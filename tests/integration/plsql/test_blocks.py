@@ -1,0 +1,386 @@
+"""PL/SQL blocks, construct by construct: what they print, what they do to rows, how they fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.support.memory_grid import MemoryGrid
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PRINTED: dict[str, tuple[str, list[str]]] = {
+    "arithmetic": (
+        "BEGIN dbms_output.put_line(1/4 || ' ' || 2*3 || ' ' || (0.1+0.2) || ' ' || 2**10); END;",
+        ["0.25 6 0.3 1024"],
+    ),
+    "put and new_line": (
+        "BEGIN dbms_output.put('a'); dbms_output.put(1); dbms_output.new_line; "
+        "dbms_output.put('rest'); END;",
+        ["a1", "rest"],
+    ),
+    "variables": (
+        """DECLARE n NUMBER(10,2) := 3.14159; s VARCHAR2(20) := 'x';
+             d DATE := DATE '2024-01-31';
+             c CONSTANT PLS_INTEGER := 7;
+           BEGIN n := n * 2 + c; s := s || 'y'; d := d + 1;
+             IF n > 13 THEN dbms_output.put_line(n || s || TO_CHAR(d, 'DD.MM.YYYY')); END IF;
+           END;""",
+        ["13.28xy01.02.2024"],
+    ),
+    "char is padded": (
+        """DECLARE c CHAR(5) := 'ab'; BEGIN
+             dbms_output.put_line('[' || c || ']' || LENGTH(c));
+             IF c = 'ab' THEN dbms_output.put_line('equal'); END IF; END;""",
+        ["[ab   ]5", "equal"],
+    ),
+    "null": (
+        """DECLARE n NUMBER; b BOOLEAN; BEGIN
+             IF n = n THEN dbms_output.put_line('yes');
+             ELSE dbms_output.put_line('unknown'); END IF;
+             IF '' IS NULL AND NOT (n IS NOT NULL) THEN dbms_output.put_line('null'); END IF;
+             dbms_output.put_line(NVL(n + 1, -1) || NVL2(n, 'a', 'b') || COALESCE(n, 5)); END;""",
+        ["unknown", "null", "-1b5"],
+    ),
+    "loops": (
+        """DECLARE t NUMBER := 0; BEGIN
+             FOR i IN 1..10 LOOP CONTINUE WHEN MOD(i,2)=0; t := t + i; END LOOP;
+             <<outer>> FOR i IN REVERSE 1..3 LOOP
+               FOR j IN 1..3 LOOP EXIT outer WHEN i*j=4; t := t + 100; END LOOP; END LOOP;
+             WHILE t < 1000 LOOP t := t * 2; END LOOP;
+             LOOP t := t - 1; EXIT WHEN t < 900; END LOOP; dbms_output.put_line(t); END;""",
+        ["899"],
+    ),
+    "case": (
+        """DECLARE g CHAR(1) := 'B'; BEGIN
+             CASE g WHEN 'A' THEN dbms_output.put_line('a');
+             WHEN 'B' THEN dbms_output.put_line('b'); END CASE;
+             CASE WHEN g > 'A' THEN NULL; ELSE dbms_output.put_line('no'); END CASE;
+             dbms_output.put_line(CASE WHEN g IN ('B','C') THEN 'in' ELSE 'out' END);
+             BEGIN CASE g WHEN 'X' THEN NULL; END CASE;
+             EXCEPTION WHEN CASE_NOT_FOUND THEN dbms_output.put_line(SQLCODE); END; END;""",
+        ["b", "in", "-6592"],
+    ),
+    "functions of SQL": (
+        """BEGIN dbms_output.put_line(UPPER('up') || SUBSTR('hello', 2, 3) || LPAD('7', 3, '0')
+             || TO_CHAR(1234.5, '9,999.99') || LENGTH('abc') || INSTR('abc','c')
+             || REGEXP_REPLACE('abc', 'b', 'x') || TRUNC(-1.7) || ROUND(2.345, 2)
+             || EXTRACT(YEAR FROM DATE '2024-05-06') || CAST('12' AS NUMBER) || INITCAP('ab'));
+           END;""",
+        ["UPell007 1,234.5033axc-12.35202412Ab"],
+    ),
+    "dates": (
+        """DECLARE a DATE := TO_DATE('2024-02-28', 'YYYY-MM-DD'); b TIMESTAMP := TIMESTAMP
+             '2024-02-28 12:00:00.5'; BEGIN
+             dbms_output.put_line(TO_CHAR(a + 1.5, 'YYYY-MM-DD HH24:MI') || ' '
+               || (ADD_MONTHS(a, 1) - a));
+             dbms_output.put_line(TO_CHAR(b + INTERVAL '1' DAY, 'DD HH24:MI:SS'));
+             IF SYSDATE > a THEN dbms_output.put_line('later'); END IF; END;""",
+        ["2024-02-29 12:00 29", "29 12:00:00", "later"],
+    ),
+    "select into": (
+        """DECLARE v t.name%TYPE; r t%ROWTYPE; n NUMBER; BEGIN
+             SELECT name INTO v FROM t WHERE id = 2; SELECT * INTO r FROM t WHERE id = 1;
+             SELECT COUNT(*) INTO n FROM t;
+             dbms_output.put_line(v || ' ' || r.name || ' ' || n || ' ' || SQL%ROWCOUNT); END;""",
+        ["n2 n1 3 1"],
+    ),
+    "columns win over variables": (
+        """DECLARE id NUMBER := 1; k NUMBER := 2; n NUMBER; BEGIN
+             SELECT COUNT(*) INTO n FROM t WHERE id = id; dbms_output.put_line(n);
+             <<me>> DECLARE id NUMBER := 3; BEGIN
+               SELECT COUNT(*) INTO n FROM t WHERE id = me.id; dbms_output.put_line(n); END;
+             SELECT COUNT(*) INTO n FROM t WHERE id = k; dbms_output.put_line(n); END;""",
+        ["3", "1", "1"],
+    ),
+    "dml": (
+        """DECLARE k NUMBER := 50; nm VARCHAR2(20); r t%ROWTYPE; BEGIN
+             INSERT INTO t VALUES (k, 'fifty', k*1.5);
+             UPDATE t SET name = name || '!' WHERE id = k RETURNING name INTO nm;
+             dbms_output.put_line(nm || SQL%ROWCOUNT);
+             DELETE FROM t WHERE id > k; IF SQL%NOTFOUND THEN dbms_output.put_line('none'); END IF;
+             r.id := 51; r.name := 'rec'; INSERT INTO t VALUES r; r.v := 9;
+             UPDATE t SET ROW = r WHERE id = 51; SELECT v INTO k FROM t WHERE id = 51;
+             dbms_output.put_line(k); END;""",
+        ["fifty!1", "none", "9"],
+    ),
+    "exceptions": (
+        """DECLARE e EXCEPTION; PRAGMA EXCEPTION_INIT(e, -20005); x NUMBER; mine EXCEPTION; BEGIN
+             BEGIN x := 1/0; EXCEPTION WHEN ZERO_DIVIDE THEN
+               dbms_output.put_line(SQLCODE || ' ' || SQLERRM); END;
+             BEGIN SELECT id INTO x FROM t WHERE id = -1;
+             EXCEPTION WHEN NO_DATA_FOUND OR TOO_MANY_ROWS THEN dbms_output.put_line(SQLCODE); END;
+             BEGIN SELECT id INTO x FROM t;
+             EXCEPTION WHEN NO_DATA_FOUND OR TOO_MANY_ROWS THEN dbms_output.put_line(SQLCODE); END;
+             BEGIN raise_application_error(-20005, 'app');
+             EXCEPTION WHEN e THEN dbms_output.put_line(SQLERRM); END;
+             BEGIN INSERT INTO t VALUES (1,'dup',0);
+             EXCEPTION WHEN DUP_VAL_ON_INDEX THEN dbms_output.put_line('dup'); END;
+             BEGIN RAISE mine; EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END;
+             BEGIN BEGIN x := 'abc'; EXCEPTION WHEN mine THEN NULL; WHEN OTHERS THEN RAISE; END;
+             EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line('again'); END;
+             dbms_output.put_line(SQLCODE); END;""",
+        [
+            *["-1476 ORA-01476: divisor is equal to zero", "100", "-1422", "ORA-20005: app"],
+            *["dup", "1", "again", "0"],
+        ],
+    ),
+    "an exception in declarations": (
+        """BEGIN DECLARE n NUMBER(2) := 100; BEGIN NULL;
+             EXCEPTION WHEN OTHERS THEN dbms_output.put_line('not here'); END;
+           EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line('outside'); END;""",
+        ["outside"],
+    ),
+    "a handler keeps what was done": (
+        """DECLARE n NUMBER; BEGIN
+             BEGIN INSERT INTO t VALUES (60, 'kept', 0); INSERT INTO t VALUES (1, 'dup', 0);
+             EXCEPTION WHEN OTHERS THEN NULL; END;
+             SELECT COUNT(*) INTO n FROM t WHERE id = 60; dbms_output.put_line(n); END;""",
+        ["1"],
+    ),
+    "cursors": (
+        """DECLARE CURSOR c(p NUMBER) IS SELECT id, name FROM t WHERE id < p ORDER BY id;
+             r c%ROWTYPE; rc SYS_REFCURSOR; n NUMBER; BEGIN
+             IF NOT c%ISOPEN THEN OPEN c(3); END IF;
+             LOOP FETCH c INTO r; EXIT WHEN c%NOTFOUND;
+               dbms_output.put_line(c%ROWCOUNT || ':' || r.name); END LOOP; CLOSE c;
+             FOR x IN c(p => 2) LOOP dbms_output.put_line('for ' || x.id); END LOOP;
+             FOR x IN (SELECT id AS i FROM t WHERE id <= 2 ORDER BY id DESC) LOOP
+               dbms_output.put_line('q ' || x.i); END LOOP;
+             OPEN rc FOR SELECT COUNT(*) FROM t; FETCH rc INTO n; CLOSE rc;
+             dbms_output.put_line('n ' || n);
+             OPEN rc FOR 'SELECT id FROM t WHERE id = :x' USING 2; FETCH rc INTO n; CLOSE rc;
+             dbms_output.put_line('dyn ' || n);
+             BEGIN FETCH c INTO r; EXCEPTION WHEN INVALID_CURSOR THEN
+               dbms_output.put_line(SQLCODE); END; END;""",
+        ["1:n1", "2:n2", "for 1", "q 2", "q 1", "n 3", "dyn 2", "-1001"],
+    ),
+    "collections": (
+        """DECLARE TYPE a IS TABLE OF VARCHAR2(10) INDEX BY PLS_INTEGER; TYPE nt IS TABLE OF NUMBER;
+             TYPE va IS VARRAY(3) OF NUMBER; TYPE rec IS RECORD (x NUMBER, y VARCHAR2(5) := 'd');
+             TYPE ra IS TABLE OF rec INDEX BY VARCHAR2(10);
+             x a; n nt := nt(5,6,7); v va := va(); r ra; k VARCHAR2(10); rr rec; u nt; BEGIN
+             x(10) := 'ten'; x(-3) := 'neg';
+             dbms_output.put_line(x.FIRST || ' ' || x.LAST || ' ' || x.COUNT || x(10));
+             n.EXTEND; n(4) := 8; n.DELETE(2);
+             FOR i IN 1..n.LAST LOOP IF n.EXISTS(i) THEN dbms_output.put_line(i || '=' || n(i));
+             END IF; END LOOP;
+             v.EXTEND(3); BEGIN v.EXTEND; EXCEPTION WHEN SUBSCRIPT_OUTSIDE_LIMIT THEN
+               dbms_output.put_line('limit ' || v.LIMIT); END;
+             r('b').x := 2; r('a').x := 1; k := r.FIRST;
+             WHILE k IS NOT NULL LOOP dbms_output.put_line(k || r(k).x); k := r.NEXT(k); END LOOP;
+             BEGIN dbms_output.put_line(x(99)); EXCEPTION WHEN NO_DATA_FOUND THEN
+               dbms_output.put_line(rr.y); END;
+             BEGIN u.EXTEND; EXCEPTION WHEN COLLECTION_IS_NULL THEN
+               dbms_output.put_line('null'); END;
+           END;""",
+        ["-3 10 2ten", "1=5", "3=7", "4=8", "limit 3", "a1", "b2", "d", "null"],
+    ),
+    "records are copied": (
+        """DECLARE TYPE rec IS RECORD (x NUMBER); TYPE l IS TABLE OF rec INDEX BY PLS_INTEGER;
+             a rec; b rec; c l; d l; BEGIN
+             a.x := 1; b := a; b.x := 2; c(1) := a; d := c; d(1).x := 7;
+             dbms_output.put_line(a.x || b.x || c(1).x || d(1).x); END;""",
+        ["1217"],
+    ),
+    "bulk": (
+        """DECLARE TYPE nt IS TABLE OF NUMBER; TYPE st IS TABLE OF t.name%TYPE; ids nt; ns st;
+             CURSOR c IS SELECT id FROM t ORDER BY id; BEGIN
+             SELECT id, name BULK COLLECT INTO ids, ns FROM t ORDER BY id;
+             dbms_output.put_line(ids.COUNT || ns(1));
+             FORALL i IN 1..ids.COUNT UPDATE t SET v = v + ids(i) WHERE id = ids(i);
+             dbms_output.put_line(SQL%ROWCOUNT || ' ' || SQL%BULK_ROWCOUNT(2));
+             BEGIN FORALL i IN 1..3 SAVE EXCEPTIONS INSERT INTO t VALUES (i + 1, 'bulk', 0);
+             EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE || ' '
+               || SQL%BULK_EXCEPTIONS.COUNT || ' ' || SQL%BULK_EXCEPTIONS(2).ERROR_INDEX || ' '
+               || SQL%BULK_EXCEPTIONS(1).ERROR_CODE); END;
+             OPEN c; FETCH c BULK COLLECT INTO ids LIMIT 3; dbms_output.put_line(ids.COUNT);
+             FETCH c BULK COLLECT INTO ids LIMIT 3; dbms_output.put_line(ids.COUNT); CLOSE c;
+             DELETE FROM t WHERE id > 2 RETURNING name BULK COLLECT INTO ns;
+             dbms_output.put_line(ns.COUNT); END;""",
+        ["3n1", "3 1", "-24381 2 2 1", "3", "1", "2"],
+    ),
+    "subprograms": (
+        """DECLARE
+             x NUMBER; s VARCHAR2(10) := 's';
+             FUNCTION odd(n NUMBER) RETURN BOOLEAN;
+             FUNCTION even(n NUMBER) RETURN BOOLEAN IS BEGIN
+               RETURN n = 0 OR odd(n - 1); END;
+             FUNCTION odd(n NUMBER) RETURN BOOLEAN IS BEGIN RETURN n > 0 AND even(n - 1); END;
+             PROCEDURE p(a IN NUMBER, b OUT NUMBER, c IN OUT VARCHAR2, d NUMBER DEFAULT 3) IS BEGIN
+               b := a * d; c := c || '+'; END;
+             PROCEDURE q(v NUMBER) IS BEGIN dbms_output.put_line('number ' || v); END;
+             PROCEDURE q(v VARCHAR2) IS BEGIN dbms_output.put_line('text ' || v); END;
+             FUNCTION f(n NUMBER) RETURN NUMBER IS BEGIN
+               IF n <= 1 THEN RETURN 1; END IF; RETURN n * f(n - 1); END;
+           BEGIN p(4, x, s); dbms_output.put_line(x); p(a => 5, c => s, b => x, d => 1);
+             dbms_output.put_line(x || s || f(20)); q(1); q('one');
+             IF even(10) AND NOT odd(10) THEN dbms_output.put_line('even'); END IF; END;""",
+        ["12", "5s++2432902008176640000", "number 1", "text one", "even"],
+    ),
+    "execute immediate": (
+        """DECLARE n NUMBER; s VARCHAR2(30); BEGIN
+             EXECUTE IMMEDIATE 'INSERT INTO t VALUES (:1, :2, :3)' USING 77, 'dyn', 1.5;
+             EXECUTE IMMEDIATE 'SELECT v, name FROM t WHERE id = :x' INTO n, s USING 77;
+             dbms_output.put_line(n || s || SQL%ROWCOUNT);
+             EXECUTE IMMEDIATE 'UPDATE t SET v = :a WHERE id = :b RETURNING v INTO :c'
+               USING 4, 77 RETURNING INTO n;
+             dbms_output.put_line(n);
+             EXECUTE IMMEDIATE 'BEGIN dbms_output.put_line(:a || ''in''); END;' USING 'x'; END;""",
+        ["1.5dyn1", "4", "xin"],
+    ),
+    "sequences and SYSDATE": (
+        "DECLARE n NUMBER; d DATE; BEGIN n := sq.NEXTVAL; d := SYSDATE; "
+        "dbms_output.put_line(sq.CURRVAL - n || USER); END;",
+        ["0TERRY"],
+    ),
+    "supplied packages": (
+        """DECLARE n NUMBER; BEGIN DBMS_RANDOM.SEED(1); n := DBMS_RANDOM.VALUE(5, 6);
+             IF n >= 5 AND n < 6 AND LENGTH(DBMS_RANDOM.STRING('X', 8)) = 8 THEN
+             dbms_output.put_line('random'); END IF;
+             dbms_output.put_line(UTL_RAW.CAST_TO_VARCHAR2(UTL_RAW.CAST_TO_RAW('raw')));
+             DBMS_LOCK.SLEEP(0.001); n := DBMS_UTILITY.GET_TIME; DBMS_OUTPUT.DISABLE;
+             dbms_output.put_line('unseen'); DBMS_OUTPUT.ENABLE; END;""",
+        ["random", "raw"],
+    ),
+}
+REFUSED = {
+    "an error tells its line": ("DECLARE x NUMBER;\nBEGIN\n x := 0;\n x := 1/x;\nEND;", "P0001"),
+    "undeclared": ("BEGIN x := 1; END;", "42704"),
+    "no INTO": ("BEGIN SELECT id FROM t; END;", "42601"),
+    "a syntax error": ("BEGIN IF TRUE THEN NULL; END; END;", "42601"),
+    "a constant": ("DECLARE c CONSTANT NUMBER := 1; BEGIN c := 2; END;", "42601"),
+    "an application's error": ("BEGIN RAISE_APPLICATION_ERROR(-20001, 'no'); END;", "P0001"),
+    "no data": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t WHERE id < 0; END;", "P0002"),
+    "too many": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t; END;", "P0003"),
+    "an error of SQL keeps its state": ("BEGIN INSERT INTO t VALUES (1, 'd', 0); END;", "23505"),
+    "a table that is not there": ("BEGIN DELETE FROM nowhere; END;", "42P01"),
+    "an autonomous transaction": (
+        "DECLARE PRAGMA AUTONOMOUS_TRANSACTION; BEGIN NULL; END;",
+        "0A000",
+    ),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
+    made = MemoryGrid(tmp_path_factory.mktemp("plsql"))
+    await made.start()
+    client = await made.connect()
+    await client.execute(
+        "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30), v NUMBER)"
+    )
+    await client.execute("CREATE SEQUENCE sq")
+    await client.close()
+    yield made
+    await made.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(grid: MemoryGrid) -> AsyncIterator[asyncpg.Connection]:
+    """Three rows in t, nothing else."""
+    made = await grid.connect()
+    await made.execute("DELETE FROM t")
+    for number in (1, 2, 3):
+        await made.execute("INSERT INTO t VALUES ($1, $2, 0)", number, f"n{number}")
+    yield made
+    await made.close()
+
+
+async def printed(client: asyncpg.Connection, block: str, *values: Any) -> list[str]:
+    """What a block puts out."""
+    lines: list[str] = []
+
+    def listen(_: object, message: Any) -> None:
+        lines.append(message.message)
+
+    client.add_log_listener(listen)
+    try:
+        await client.execute(block, *values)
+        await asyncio.sleep(0)  # listeners are called soon after
+    finally:
+        client.remove_log_listener(listen)
+    return lines
+
+
+@pytest.mark.parametrize("name", PRINTED)
+async def test_a_block_prints(client: asyncpg.Connection, name: str) -> None:
+    block, lines = PRINTED[name]
+    assert await printed(client, block) == lines
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_block_fails(client: asyncpg.Connection, name: str) -> None:
+    block, sqlstate = REFUSED[name]
+    with pytest.raises(asyncpg.PostgresError) as failed:
+        await client.execute(block)
+    assert failed.value.sqlstate == sqlstate
+    assert name != "an error tells its line" or failed.value.detail == "ORA-06512: at line 4"
+    assert await client.fetchval("SELECT COUNT(*) FROM t") == 3
+
+
+async def test_an_exception_undoes_the_whole_block(client: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.PostgresError):
+        await client.execute("BEGIN INSERT INTO t VALUES (9, 'x', 0); RAISE VALUE_ERROR; END;")
+    assert await client.fetchval("SELECT COUNT(*) FROM t WHERE id = 9") == 0
+    transaction = client.transaction()
+    await transaction.start()
+    await client.execute("INSERT INTO t VALUES (8, 'before', 0)")
+    with pytest.raises(asyncpg.PostgresError):
+        await client.execute("BEGIN INSERT INTO t VALUES (9, 'x', 0); RAISE VALUE_ERROR; END;")
+    await transaction.commit()
+    assert await client.fetchval("SELECT COUNT(*) FROM t WHERE id IN (8, 9)") == 1
+
+
+async def test_commit_and_rollback_inside(client: asyncpg.Connection) -> None:
+    await client.execute(
+        "BEGIN INSERT INTO t VALUES (20, 'c', 0); COMMIT; INSERT INTO t VALUES (21, 'r', 0); "
+        "ROLLBACK; INSERT INTO t VALUES (22, 'end', 0); END;"
+    )
+    assert await client.fetchval("SELECT LISTAGG(id, ',') FROM t WHERE id > 3") == "20,22"
+
+
+async def test_ddl_inside(client: asyncpg.Connection) -> None:
+    await client.execute(
+        "BEGIN EXECUTE IMMEDIATE 'CREATE TABLE made (a NUMBER)'; "
+        "EXECUTE IMMEDIATE 'INSERT INTO made VALUES (5)'; END;"
+    )
+    assert await client.fetchval("SELECT a FROM made") == 5
+    await client.execute("BEGIN EXECUTE IMMEDIATE 'DROP TABLE made'; END;")
+
+
+async def test_values_of_the_client(client: asyncpg.Connection) -> None:
+    lines = await printed(
+        client, "BEGIN dbms_output.put_line($1 || '-' || ($2 + 1)); END;", "a", "4"
+    )
+    assert lines == ["a-5"]
+
+
+async def test_a_long_block_holds_nobody_up_and_can_be_cancelled(
+    grid: MemoryGrid, client: asyncpg.Connection
+) -> None:
+    other = await grid.connect()
+    running = asyncio.create_task(client.execute("BEGIN LOOP NULL; END LOOP; END;"))
+    for _ in range(5):
+        assert await other.fetchval("SELECT COUNT(*) FROM t") == 3
+    assert not running.done()
+    running.cancel()  # the driver asks the server to cancel, and waits until it did
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await client.fetchval("SELECT COUNT(*) FROM t") == 3
+    await other.close()
+
+
+async def test_a_block_is_read_to_its_own_end(client: asyncpg.Connection) -> None:
+    script = (
+        "DECLARE FUNCTION f RETURN NUMBER IS BEGIN IF TRUE THEN RETURN 1; END IF; END; "
+        "BEGIN DECLARE n NUMBER; BEGIN n := CASE WHEN TRUE THEN f ELSE 0 END; "
+        "INSERT INTO t VALUES (30, 'x', n); END; END; INSERT INTO t VALUES (31, 'y', 0);"
+    )
+    await client.execute(script)
+    assert await client.fetchval("SELECT COUNT(*) FROM t WHERE id IN (30, 31)") == 2
