@@ -21,6 +21,7 @@ from data.catalog.objects import (
     Index,
     Profile,
     Sequence,
+    StoredUnit,
     Synonym,
     Table,
     TableStats,
@@ -43,6 +44,7 @@ _KINDS: Mapping[str, type[CatalogObject]] = {
     "view": View,
     "sequence": Sequence,
     "synonym": Synonym,
+    "unit": StoredUnit,
     "user": User,
     "profile": Profile,
     "grant": Grant,
@@ -177,6 +179,7 @@ class Catalog:
         "relations",
         "stats",
         "synonyms",
+        "units",
         "users",
         "version",
     )
@@ -187,6 +190,7 @@ class Catalog:
     relations: Mapping[tuple[str, str], Relation]  # (schema, name) → table, view, sequence
     stats: Mapping[int, TableStats]  # by the table's id
     synonyms: Mapping[tuple[str, str], Synonym]
+    units: Mapping[tuple[str, str], StoredUnit]  # procedures, functions, packages
     users: Mapping[str, User]
     profiles: Mapping[str, Profile]  # DEFAULT only if it was altered
 
@@ -197,6 +201,7 @@ class Catalog:
         relations: dict[tuple[str, str], Relation] = {}
         stats: dict[int, TableStats] = {}
         synonyms: dict[tuple[str, str], Synonym] = {}
+        units: dict[tuple[str, str], StoredUnit] = {}
         users: dict[str, User] = {}
         made_profiles: dict[str, Profile] = {}
         grants: dict[tuple[int, str], set[str]] = {}
@@ -214,6 +219,8 @@ class Catalog:
                 stats[item.table_id] = item
             elif isinstance(item, Synonym):
                 synonyms[item.schema, item.name] = item
+            elif isinstance(item, StoredUnit):
+                units[item.schema, item.name] = item
             else:
                 relations[item.schema, item.name] = item
             if isinstance(item, Table):
@@ -225,6 +232,7 @@ class Catalog:
         self.relations = relations
         self.stats = stats
         self.synonyms = synonyms
+        self.units = units
         self.users = users
         self.profiles = made_profiles
         self._grants = grants
@@ -292,6 +300,18 @@ class Catalog:
         """The table, view or sequence of exactly that name, synonyms followed."""
         for _hop in range(8):  # a synonym of a synonym is allowed, a circle finds nothing
             found = self.relations.get((schema, name))
+            if found is not None:
+                return found
+            synonym = self.synonyms.get((schema, name))
+            if synonym is None:
+                return None
+            schema, name = synonym.target_schema, synonym.target_name
+        return None
+
+    def find_unit(self, schema: str, name: str) -> StoredUnit | None:
+        """The stored unit of exactly that name, synonyms followed."""
+        for _hop in range(8):
+            found = self.units.get((schema, name))
             if found is not None:
                 return found
             synonym = self.synonyms.get((schema, name))
@@ -386,7 +406,7 @@ class Catalog:
             return True
         return not wanted.isdisjoint(self._grants.get((0, PUBLIC), ()))
 
-    def has_privilege(self, user: str, relation: Relation, privilege: str) -> bool:
+    def has_privilege(self, user: str, relation: Relation | StoredUnit, privilege: str) -> bool:
         """May `user` do that (SELECT, INSERT, …) with the object? Owners and administrators may."""
         if relation.schema == user:
             return True
@@ -396,6 +416,7 @@ class Catalog:
         if privilege in held.get((relation.id, PUBLIC), ()):
             return True
         kind = "SEQUENCE" if isinstance(relation, Sequence) else "TABLE"
+        kind = "PROCEDURE" if isinstance(relation, StoredUnit) else kind
         return self.has_system_privilege(user, any_privilege(privilege, kind) or "ADMIN")
 
     def limits_of(self, user: User | None) -> Limits:

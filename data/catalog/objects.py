@@ -198,6 +198,17 @@ class Synonym(msgspec.Struct, frozen=True):
     target_name: str
 
 
+class StoredUnit(msgspec.Struct, frozen=True):
+    """A stored procedure, function or package, as it was written. `body`: of a package."""
+
+    id: int
+    schema: str
+    name: str
+    kind: str  # PROCEDURE, FUNCTION, PACKAGE
+    text: str
+    body: str = ""
+
+
 class User(msgspec.Struct, frozen=True):
     """A user and schema. `verifier`: SCRAM-SHA-256 in PostgreSQL's text form, "": no login.
 
@@ -243,4 +254,4 @@ class Grant(msgspec.Struct, frozen=True):
     privilege: str
 
 
-CatalogObject = Table | View | Sequence | Synonym | User | Profile | Grant | TableStats
+CatalogObject = Table | View | Sequence | Synonym | StoredUnit | User | Profile | Grant | TableStats

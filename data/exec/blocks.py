@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent, greenlet
 
-from data.catalog.catalog import PUBLIC
-from data.catalog.objects import Sequence as SequenceObject
-from data.catalog.objects import Table, View
+from data.exec.plsql_hooks import SpaceHooks
 from data.exec.prepared import PreparedStatement
 from data.plsql.compiler import CompiledBlock, compile_block
 from data.plsql.context import Context, Params
 from data.plsql.errors import PlError
-from data.plsql.scope import Symbol
 from data.plsql.values import Value, reader
 from data.session.engine import Execution, ResultSink
 from data.sql.convert import converter
@@ -65,45 +62,6 @@ def wait_for(awaitable: Awaitable[Any]) -> Any:
 
 
 # -- compiling -------------------------------------------------------------------------------------
-class SpaceHooks:
-    """What the PL/SQL compiler asks of a database, for one user."""
-
-    def __init__(self, space: Coordination, schema: str, user: str) -> None:
-        self._space = space
-        self._schema = schema
-        self._user = user
-
-    def columns_of_table(self, name: tuple[str, ...]) -> list[tuple[str, SqlType]] | None:
-        """Of a table or view, if there is one of that name."""
-        found = self._find(name)
-        if isinstance(found, Table):
-            return [(column.name, column.type) for column in found.columns]
-        if isinstance(found, View):
-            columns = self.describe(f'SELECT * FROM "{found.schema}"."{found.name}"', ())
-            return [(column.name.upper(), column.type) for column in columns or ()]
-        return None
-
-    def describe(
-        self, sql: str, types: tuple[SqlType | None, ...]
-    ) -> tuple[ResultColumn, ...] | None:
-        """Columns of a statement's rows."""
-        return self._space.prepare(sql, types, self._schema, self._user).columns
-
-    def unit(self, name: tuple[str, ...]) -> Symbol | None:
-        """Stored units."""
-        return None
-
-    def is_sequence(self, name: tuple[str, ...]) -> bool:
-        """Is it a sequence?"""
-        return isinstance(self._find(name), SequenceObject)
-
-    def _find(self, name: tuple[str, ...]) -> object:
-        catalog = self._space.catalog
-        if len(name) > 1:
-            return catalog.find(name[-2], name[-1])
-        return catalog.find(self._schema, name[-1]) or catalog.find(PUBLIC, name[-1])
-
-
 def compiled_block(space: Coordination, text: str, schema: str, user: str) -> CompiledBlock:
     """Raises GridError."""
     return compile_block(text, SpaceHooks(space, schema, user))
@@ -239,23 +197,32 @@ class SessionHost:
         self.user = session.user
 
     def _prepared(
-        self, sql: str, types: tuple[SqlType | None, ...], values: Params
+        self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str
     ) -> tuple[PreparedStatement, tuple[StorageValue, ...]]:
-        prepared = self._session.prepare(sql, types)
+        prepared = self._plan(sql, types, owner)
         if prepared.block is not None:
             raise NotSupportedError("a block inside a block: EXECUTE IMMEDIATE runs it")
         return prepared, _adapted(prepared, values)
 
-    def query(self, sql: str, types: tuple[SqlType | None, ...], values: Params) -> SessionRows:
+    def _plan(self, sql: str, types: tuple[SqlType | None, ...], owner: str) -> PreparedStatement:
+        if owner:
+            return self._session.space.prepare(sql, types, owner, owner)
+        return self._session.prepare(sql, types)
+
+    def query(
+        self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str = ""
+    ) -> SessionRows:
         """Open a query."""
-        prepared, given = self._prepared(sql, types, values)
+        prepared, given = self._prepared(sql, types, values, owner)
         if prepared.columns is None:
             raise NotSupportedError("INTO, or a cursor, of a statement that gives no rows")
         return SessionRows(self._session, prepared, given, self._sink)
 
-    def execute(self, sql: str, types: tuple[SqlType | None, ...], values: Params) -> int:
+    def execute(
+        self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str = ""
+    ) -> int:
         """Run a statement; how many rows it changed."""
-        prepared, given = self._prepared(sql, types, values)
+        prepared, given = self._prepared(sql, types, values, owner)
         return self._run(prepared, given)
 
     def _run(self, prepared: PreparedStatement, given: tuple[StorageValue, ...]) -> int:
@@ -272,14 +239,19 @@ class SessionHost:
         return int(last) if last.isdigit() else 0
 
     def many(
-        self, sql: str, types: tuple[SqlType | None, ...], rows: Sequence[Params], keep: bool
+        self,
+        sql: str,
+        types: tuple[SqlType | None, ...],
+        rows: Sequence[Params],
+        keep: bool,
+        owner: str = "",
     ) -> tuple[list[int], list[tuple[int, Exception]]]:
         """FORALL."""
         counts: list[int] = []
         failed: list[tuple[int, Exception]] = []
         for at, values in enumerate(rows, 1):
             try:
-                prepared, given = self._prepared(sql, types, values)
+                prepared, given = self._prepared(sql, types, values, owner)
                 counts.append(self._run(prepared, given))
             except GridError as error:
                 if not keep:
@@ -288,14 +260,15 @@ class SessionHost:
                 failed.append((at, error))
         return counts, failed
 
-    def is_block(self, sql: str) -> bool:
+    def is_block(self, sql: str, owner: str = "") -> bool:
         """A block, or CALL of a stored procedure."""
-        prepared = self._session.prepare(sql, ()) if sql[:5].upper() in _BLOCK_BEGINNINGS else None
-        return prepared is not None and prepared.block is not None
+        if sql[:5].upper() not in _BLOCK_BEGINNINGS:
+            return False
+        return self._plan(sql, (), owner).block is not None
 
-    def run_block(self, sql: str, given: list[Value]) -> None:
+    def run_block(self, sql: str, given: list[Value], owner: str = "") -> None:
         """EXECUTE IMMEDIATE 'BEGIN … END;'."""
-        block = self._session.prepare(sql, ()).block
+        block = self._plan(sql, (), owner).block
         assert block is not None
         run_compiled(self._session, self, block, given)
 
@@ -341,14 +314,12 @@ def run_compiled(
 ) -> None:
     """Run it, inside a greenlet. Raises PlError."""
     binds = dict(zip(block.binds, given, strict=False))
-    context = Context(host, session.packages, _no_packages, binds)
+    units = session.space.units
+    units.forget_old(session.packages.frames)
+    context = Context(host, session.packages, units.instantiate, binds)
     block.run(block.activation.frame(None, context))
     if context.line:
         host.notice(context.line)
-
-
-def _no_packages(key: str, context: Context) -> tuple[object, list[Any]]:
-    raise AssertionError(key)
 
 
 async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:

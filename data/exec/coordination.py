@@ -29,6 +29,7 @@ from data.exec.router import LocalServer, Router
 from data.exec.rows import RowKeys
 from data.exec.sequences import Sequences
 from data.exec.shard import Shard
+from data.exec.units import Units
 from data.plsql.compiler import CompiledBlock
 from data.sql.compiler import Compiler
 from data.sql.plan_types import DdlText
@@ -96,6 +97,7 @@ class Coordination:
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
         self._statements: dict[Key, PreparedStatement] = {}
         self.catalog_queries = CatalogAnswers(self)
+        self.units = Units(self)
         self.logins = Logins(self, AccountLocks(self).lock)
         self._catalog_changed(element.catalog)
         element.on_catalog(self._catalog_changed)

@@ -19,6 +19,7 @@ from data.exec.refill import Refiller
 from data.exec.values import Specials
 from data.sql.ddl import plan_ddl
 from data.sql.ddl_build import Builder, DataCheck, DdlPlan, sql_name
+from data.sql.ddl_units import unit_statement
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
@@ -55,6 +56,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
     await session.committed(running.sink)
     for notice in plan.notices:
         running.sink.notice(notice.severity, notice.message, notice.sqlstate)
+    _warn_of_unit(session, running, ddl)
     if plan.fill:
         tag = await _fill(session, plan.fill)
         return f"SELECT {tag.rpartition(' ')[2]}"
@@ -89,6 +91,24 @@ async def _run(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:
             if boottime_s() > deadline_s:
                 raise
             await session.space.router.wait_for_change(0.02)
+
+
+def _warn_of_unit(session: Session, running: Running, ddl: DdlText) -> None:
+    """A stored unit is made whatever is in it, as in Oracle; its maker hears what is wrong."""
+    statement = unit_statement(ddl.text)
+    if statement is None or not statement.create:
+        return
+    parts = statement.name.parts
+    schema = parts[-2] if len(parts) > 1 else session.schema
+    unit = session.space.catalog.units.get((schema, parts[-1]))
+    if unit is None:
+        return
+    try:
+        session.space.units.compiled(unit)
+    except GridError as error:
+        kind = statement.kind.lower()
+        message = f"the {kind} was created with compilation errors: {error.message}"
+        running.sink.notice("WARNING", message, "01000")
 
 
 async def _attempt(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:

@@ -248,7 +248,7 @@ class Session:
                 hint="Prepare the statement again.",
             )
         self.space.counts.reprepares += 1
-        again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, self.user)
+        again = self.space.prepare(prepared.sql, prepared.declared, prepared.schema, prepared.user)
         return _instead(prepared, again)
 
     async def refreshed(self, prepared: PreparedStatement) -> PreparedStatement:

@@ -43,6 +43,7 @@ class Calls:
     scope: Scope
     activation: Activation
     hooks: Hooks
+    owner: str  # of a stored unit: its SQL has the rights and the schema of its owner
 
     def expression(self, expr: Expr) -> Typed:
         """See expressions.py."""
@@ -238,7 +239,7 @@ class Calls:
             for slot, coerce, get in ins:
                 frame[slot] = coerce(get(f))
             for slot, coerce, get in defaults:
-                frame[slot] = coerce(get(frame))
+                frame[slot] = coerce(get(above or frame))  # it is the declaring block's expression
             for slot, type_ in initial:
                 frame[slot] = type_.initial()
             context.enter()
@@ -286,11 +287,13 @@ class Calls:
     ) -> Callable[[Frame, list[Value]], Value]:
         """The same, with values for $1…: their types are those of the values."""
 
+        owner = self.owner
+
         def ask(f: Frame, given: list[Value]) -> Value:
             bound = [values.to_storage(value) for value in given]
             types = tuple(None if v is None else t for t, v in bound)
             try:
-                rows = f[CONTEXT].host.query(sql, types, bound)
+                rows = f[CONTEXT].host.query(sql, types, bound, owner)
                 found = rows.fetch(2)
                 rows.close()
             except GridError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from data.catalog.objects import StoredUnit
 from data.plsql import types
 from data.plsql.calls import row_type
 from data.plsql.cursors import Run
@@ -38,7 +39,6 @@ from data.plsql.tree import (
     Subprogram,
     TypeName,
     TypeRef,
-    Unit,
     Variable,
 )
 from data.plsql.type_names import TypeNames
@@ -76,33 +76,61 @@ def compile_block(text: str, hooks: Hooks) -> CompiledBlock:
     return CompiledBlock(activation, run, compiler.bind_names)
 
 
-def compile_unit(spec: str, body: str, hooks: Hooks, key: str) -> CompiledUnit:
-    """A procedure or function (`body` ""), or a package with its body. Raises GridError."""
-    unit = parse_unit(spec)
-    if isinstance(unit.content, Subprogram):
-        activation = Activation(None)
-        compiler = Compiler(spec, hooks, Scope(None, activation), key)
-        routine = compiler.routine(unit.content, parent=None)
-        symbol = Routines(unit.content.name, [routine])
-        compiler.scope.names[unit.content.name] = symbol
-        compiler.routine_body(routine, unit.content)
-        return CompiledUnit(symbol)
-    return _package(unit, spec, body, hooks, key)
+def compile_unit(
+    unit: StoredUnit, hooks: Hooks, announce: Callable[[CompiledUnit], None]
+) -> CompiledUnit:
+    """A stored unit. `announce` is called before bodies are compiled: they may call one another.
+
+    Raises GridError.
+    """
+    parsed = parse_unit(unit.text)
+    key = f"{unit.schema}.{unit.name}"
+    if isinstance(parsed.content, Subprogram):
+        return _standalone(parsed.content, unit, hooks, key, announce)
+    return _package(parsed.content, unit, hooks, key, announce)
 
 
-def _package(unit: Unit, spec: str, body: str, hooks: Hooks, key: str) -> CompiledUnit:
-    assert isinstance(unit.content, Package)
+def _standalone(
+    content: Subprogram,
+    unit: StoredUnit,
+    hooks: Hooks,
+    key: str,
+    announce: Callable[[CompiledUnit], None],
+) -> CompiledUnit:
+    activation = Activation(None)
+    owner = "" if content.by_caller else unit.schema
+    compiler = Compiler(unit.text, hooks, Scope(None, activation), key, owner)
+    routine = compiler.routine(content, parent=None)
+    symbol = Routines(content.name, [routine])
+    made = CompiledUnit(symbol)
+    announce(made)
+    compiler.scope.names[content.name] = symbol
+    compiler.routine_body(routine, content)
+    return made
+
+
+def _package(
+    content: Package,
+    unit: StoredUnit,
+    hooks: Hooks,
+    key: str,
+    announce: Callable[[CompiledUnit], None],
+) -> CompiledUnit:
     activation = Activation(None, package=key)
-    scope = Scope(None, activation, unit.name[-1])
-    compiler = Compiler(spec, hooks, scope, key)
-    inits = compiler.declare(unit.content.declarations)
+    scope = Scope(None, activation, unit.name)
+    owner = "" if content.by_caller else unit.schema
+    compiler = Compiler(unit.text, hooks, scope, key, owner)
+    made = CompiledUnit(PackageSymbol(unit.name, scope.names), activation)
+    announce(made)
+    inits = compiler.declare(content.declarations)
     public = dict(scope.names)
-    symbol = PackageSymbol(unit.name[-1], public)
+    made.symbol = PackageSymbol(unit.name, public)
+    announce(made)
     main: Run | None = None
-    if body:
-        whole = parse_unit(body).content
+    if unit.body:
+        whole = parse_unit(unit.body).content
         assert isinstance(whole, Package)
-        inside = Compiler(body, hooks, scope, key)
+        inside = Compiler(unit.body, hooks, scope, key, owner)
         inits += inside.declare(whole.declarations)
         if whole.body:
             main = inside.guarded(inside.sequence(whole.body), whole.handlers)
@@ -112,8 +140,9 @@ def _package(unit: Unit, spec: str, body: str, hooks: Hooks, key: str) -> Compil
             init(f)
         return main(f) if main is not None else None
 
-    _bodies_are_there(public, body)
-    return CompiledUnit(symbol, activation, initialise)
+    made.initialise = initialise
+    _bodies_are_there(public, unit.body)
+    return made
 
 
 def _bodies_are_there(public: dict[str, Symbol], body: str) -> None:
@@ -136,8 +165,11 @@ def _without_body(name: str) -> Run:
 class Compiler(TypeNames, Statements):
     """Compiles one text."""
 
-    def __init__(self, text: str, hooks: Hooks, scope: Scope, unit_name: str) -> None:
+    def __init__(
+        self, text: str, hooks: Hooks, scope: Scope, unit_name: str, owner: str = ""
+    ) -> None:
         self.text = text
+        self.owner = owner
         self.hooks = hooks
         self.scope = scope
         self.activation = scope.activation

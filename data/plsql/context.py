@@ -43,25 +43,34 @@ class Host(Protocol):
 
     user: str
 
-    def query(self, sql: str, types: tuple[SqlType | None, ...], values: Params) -> Rows:
-        """Open a query, or DML with RETURNING (it is run whole)."""
+    def query(
+        self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str = ""
+    ) -> Rows:
+        """Open a query, or DML with RETURNING (it is run whole). `owner`: see SqlTemplate."""
         ...
 
-    def execute(self, sql: str, types: tuple[SqlType | None, ...], values: Params) -> int:
+    def execute(
+        self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str = ""
+    ) -> int:
         """Run a statement without rows; how many rows it changed."""
         ...
 
     def many(
-        self, sql: str, types: tuple[SqlType | None, ...], rows: Sequence[Params], keep: bool
+        self,
+        sql: str,
+        types: tuple[SqlType | None, ...],
+        rows: Sequence[Params],
+        keep: bool,
+        owner: str = "",
     ) -> tuple[list[int], list[tuple[int, Exception]]]:
         """FORALL: counts, and (with keep) what failed by its place, from 1."""
         ...
 
-    def is_block(self, sql: str) -> bool:
+    def is_block(self, sql: str, owner: str = "") -> bool:
         """Is this text of EXECUTE IMMEDIATE a block or CALL?"""
         ...
 
-    def run_block(self, sql: str, given: list[Value]) -> None:
+    def run_block(self, sql: str, given: list[Value], owner: str = "") -> None:
         """Run such a text with values for its bind variables."""
         ...
 
@@ -116,6 +125,8 @@ class Context:
         self.host = host
         self.packages = packages
         self._instantiate = instantiate
+        for _, frame in packages.frames.values():
+            frame[1] = self
         self.binds = binds
         self.sql = SqlState()
         self.errors: list[PlError] = []  # those that are being handled, the innermost last

@@ -89,7 +89,7 @@ def opened(context: Context, template: SqlTemplate, f: Frame) -> CursorState:
     """Open the query of a template."""
     given = [values.to_storage(get(f)) for get in template.gets]
     try:
-        return CursorState(context.host.query(template.text, template.types, given))
+        return CursorState(context.host.query(template.text, template.types, given, template.owner))
     except GridError as error:
         raise of_grid_error(error) from error
 
@@ -116,8 +116,8 @@ class Cursors(Targets):
             state = frame[slot]
             if state is not None and state.is_open:
                 raise predefined("CURSOR_ALREADY_OPEN")
-            for place, coerce, get in given:
-                frame[place] = coerce(get(f))
+            for place, coerce, get, is_default in given:
+                frame[place] = coerce(get(frame if is_default else f))
             frame[slot] = made = opened(f[CONTEXT], template, frame)
             return made
 
@@ -125,10 +125,10 @@ class Cursors(Targets):
 
     def _cursor_arguments(
         self, symbol: CursorSymbol, arguments: list[Argument], at: int
-    ) -> list[tuple[int, Callable[[Value], Value], Get]]:
+    ) -> list[tuple[int, Callable[[Value], Value], Get, bool]]:
         by_name = {argument.name: argument.value for argument in arguments if argument.name}
         placed = [argument.value for argument in arguments if not argument.name]
-        found: list[tuple[int, Callable[[Value], Value], Get]] = []
+        found: list[tuple[int, Callable[[Value], Value], Get, bool]] = []
         for number, parameter in enumerate(symbol.parameters):
             given = placed[number] if number < len(placed) else by_name.pop(parameter.name, None)
             get = self.get(given) if given is not None else parameter.default
@@ -136,7 +136,7 @@ class Cursors(Targets):
                 raise SqlSyntaxError(
                     f"cursor {symbol.name} wants its parameter {parameter.name}", position=at + 1
                 )
-            found.append((parameter.slot, parameter.type.coerce, get))
+            found.append((parameter.slot, parameter.type.coerce, get, given is None))
         if len(placed) > len(symbol.parameters) or by_name:
             raise SqlSyntaxError(f"too many arguments for cursor {symbol.name}", position=at + 1)
         return found
@@ -167,13 +167,14 @@ class Cursors(Targets):
 
     def _open_dynamic(self, put: Set, text: Get, using: list[Expr]) -> Run:
         gets = [self.get(expr) for expr in using]
+        owner = self.owner
 
         def run(f: Frame) -> None:
             sql = values.text(text(f)) or ""
             given = [values.to_storage(get(f)) for get in gets]
             types = tuple(None for _ in given)
             try:
-                put(f, CursorState(f[CONTEXT].host.query(sql, types, given)))
+                put(f, CursorState(f[CONTEXT].host.query(sql, types, given, owner)))
             except GridError as error:
                 raise of_grid_error(error) from error
 

@@ -235,17 +235,19 @@ class DeclarationReader(Reader):
         if is_function:
             self.expect("RETURN")
             returns = self.type()
+        by_caller = False
         while self.is_word("DETERMINISTIC", "AUTHID", "PARALLEL_ENABLE", "RESULT_CACHE"):
             word = self.token
             if word.text == "RESULT_CACHE":
                 raise NotSupportedError("RESULT_CACHE is not supported", position=word.start + 1)
             self.take()
             if word.text == "AUTHID":
-                self.identifier()
+                by_caller = self.identifier() == "CURRENT_USER"
         if not self.is_word("IS", "AS"):
             return names, Subprogram(at, names[-1], parameters, returns, None)
         self.take()
         if self.is_word("LANGUAGE", "EXTERNAL"):
             raise NotSupportedError("external procedures are not supported", position=at + 1)
         declared = self.declarations()
-        return names, Subprogram(at, names[-1], parameters, returns, self.body(at, declared))
+        body = self.body(at, declared)
+        return names, Subprogram(at, names[-1], parameters, returns, body, by_caller)

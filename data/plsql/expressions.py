@@ -27,7 +27,7 @@ from data.plsql.tree import (
 )
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
-from protocol.errors import NotSupportedError, SqlSyntaxError, UnknownObjectError
+from protocol.errors import GridError, NotSupportedError, SqlSyntaxError, UnknownObjectError
 from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, VARCHAR
 
 _NUMBER, _TEXT, _BOOLEAN, _COUNT = Scalar(NUMBER), Scalar(VARCHAR), Scalar(BOOLEAN), Scalar(BIGINT)
@@ -327,6 +327,7 @@ class Expressions(Calls):
         ask = self.sql_call(f"SELECT {name}({marks}) FROM dual")
         quick = FUNCTIONS.get(name)
         if quick is None:
+            self._must_be_known(name, marks, len(gets), at)
             return Typed(lambda f: ask(f, [get(f) for get in gets]))
         function, least, most = quick
         if not least <= len(gets) <= most:
@@ -349,6 +350,14 @@ class Expressions(Calls):
             return ask(f, given) if result is NOT_HERE else result
 
         return Typed(several)
+
+    def _must_be_known(self, name: str, marks: str, count: int, at: int) -> None:
+        """Raises UnknownObjectError if SQL has no such function; types matter when it runs."""
+        try:
+            self.hooks.describe(f"SELECT {name}({marks}) FROM dual", (None,) * count)
+        except GridError as error:
+            if error.sqlstate == "42883":
+                raise self.undeclared(name, at) from error
 
 
 def _null(f: Frame) -> Value:

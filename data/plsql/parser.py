@@ -94,8 +94,7 @@ class Parser(DeclarationReader):
     def _package(self, is_body: bool) -> Package:
         at = self.token.start
         name = self.dotted()
-        if self.accept("AUTHID"):
-            self.take()
+        by_caller = self.accept("AUTHID") and self.take().text == "CURRENT_USER"
         if not self.accept("IS"):
             self.expect("AS")
         declarations = self.declarations()
@@ -107,7 +106,7 @@ class Parser(DeclarationReader):
         self.expect("END")
         if self.token.kind == NAME:
             self.dotted()
-        return Package(at, name, declarations, body, is_body, handlers)
+        return Package(at, name, declarations, body, is_body, handlers, by_caller)
 
     # -- blocks ------------------------------------------------------------------------------------
     def label(self) -> str:

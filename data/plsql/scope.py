@@ -85,11 +85,15 @@ class ParameterSpec:
 
 @dataclass(slots=True)
 class SqlTemplate:
-    """SQL text with $n for variables; `gets` give their values, `types` those that are declared."""
+    """SQL text with $n for variables; `gets` give their values, `types` those that are declared.
+
+    `owner`: whose rights and schema it has; "": those of the session.
+    """
 
     text: str
     gets: list[Get]
     types: tuple[SqlType | None, ...]
+    owner: str = ""
 
 
 @dataclass(slots=True)

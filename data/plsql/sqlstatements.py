@@ -135,18 +135,19 @@ class SqlStatements(Cursors):
         put_all = self.bulk_setter(into) if into is not None and into.bulk else None
         put = self.row_setter(into) if into is not None and not into.bulk else None
         is_query, is_returning = statement.into is not None, statement.returning is not None
+        owner = self.owner
 
         def run(f: Frame) -> None:
             sql = (values.text(text(f)) or "").strip()
             given = [get(f) for get in gets]
             context = f[CONTEXT]
-            if context.host.is_block(sql):
-                context.host.run_block(sql, given)
+            if context.host.is_block(sql, owner):
+                context.host.run_block(sql, given, owner)
                 return
             sql = sql.rstrip(";").rstrip()
             if is_returning:
                 sql = _RETURNING_INTO.sub("", sql)
-            template = SqlTemplate(sql, [], tuple(None for _ in given))
+            template = SqlTemplate(sql, [], tuple(None for _ in given), owner)
             if put is None and put_all is None:
                 context.sql.count = _execute(f, template, given)
                 return
@@ -203,7 +204,7 @@ class SqlStatements(Cursors):
             gets = [self.get(expr) for _, expr in statement.sql.using]
         finally:
             del scope.names[statement.variable]
-        places, save = self._places(statement), statement.save
+        places, save, owner = self._places(statement), statement.save, self.owner
 
         def run(f: Frame) -> None:
             sql = values.text(text(f)) or ""
@@ -211,7 +212,7 @@ class SqlStatements(Cursors):
             for place in places(f):
                 f[slot] = place
                 given.append([values.to_storage(get(f)) for get in gets])
-            _forall(f, SqlTemplate(sql, [], tuple(None for _ in gets)), given, save)
+            _forall(f, SqlTemplate(sql, [], tuple(None for _ in gets), owner), given, save)
 
         return run
 
@@ -255,7 +256,9 @@ def _forall(f: Frame, template: SqlTemplate, given: list[list[Any]], save: bool)
         state.count = 0
         return
     try:
-        counts, failed = f[CONTEXT].host.many(template.text, template.types, given, save)
+        counts, failed = f[CONTEXT].host.many(
+            template.text, template.types, given, save, template.owner
+        )
     except GridError as error:
         raise of_grid_error(error) from error
     state.bulk = counts
@@ -292,7 +295,9 @@ def _changing(template: SqlTemplate) -> Run:
         context = f[CONTEXT]
         given = [values.to_storage(get(f)) for get in template.gets]
         try:
-            context.sql.count = context.host.execute(template.text, template.types, given)
+            context.sql.count = context.host.execute(
+                template.text, template.types, given, template.owner
+            )
         except GridError as error:
             context.sql.count = 0
             raise of_grid_error(error) from error
@@ -303,7 +308,7 @@ def _changing(template: SqlTemplate) -> Run:
 def _execute(f: Frame, template: SqlTemplate, given: list[Value]) -> int:
     params = [values.to_storage(value) for value in given]
     try:
-        count: int = f[CONTEXT].host.execute(template.text, template.types, params)
+        count: int = f[CONTEXT].host.execute(template.text, template.types, params, template.owner)
     except GridError as error:
         raise of_grid_error(error) from error
     return count
@@ -326,7 +331,7 @@ def _fetched(
 ) -> tuple[Any, list[StorageRow]]:
     rows: list[StorageRow] = []
     try:
-        query = f[CONTEXT].host.query(template.text, template.types, params)
+        query = f[CONTEXT].host.query(template.text, template.types, params, template.owner)
         asked = limit or FETCH_ROWS
         while True:
             some = query.fetch(asked)

@@ -97,7 +97,8 @@ class _Walk:
                 reader.take()
             before, before_that = token.text, before
         self._parts.append(self._text[done:])
-        return SqlTemplate("".join(self._parts), self._gets, tuple(self._types))
+        owner = self._compiler.owner
+        return SqlTemplate("".join(self._parts), self._gets, tuple(self._types), owner)
 
     def _variable(self, token: Token, before: str, before_that: str) -> tuple[str, int] | None:
         """What stands for a variable that begins here, and where it ends; None: it is SQL's."""

@@ -196,6 +196,7 @@ class Subprogram(Declaration):
     parameters: list[Parameter]
     returns: TypeRef | None
     body: Block | None
+    by_caller: bool = False  # AUTHID CURRENT_USER
 
 
 # -- statements ------------------------------------------------------------------------------------
@@ -390,6 +391,7 @@ class Package(Node):
     body: list[Statement]
     is_body: bool
     handlers: list[Handler] = field(default_factory=list)
+    by_caller: bool = False
 
 
 @dataclass(slots=True)

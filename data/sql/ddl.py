@@ -64,6 +64,7 @@ from data.sql.ddl_sequences import (
     sequences_of,
 )
 from data.sql.ddl_tables import plan_create_index, plan_create_table
+from data.sql.ddl_units import drop_unit, plan_unit, unit_statement
 from protocol.errors import (
     DefinitionError,
     DependentObjectsError,
@@ -89,8 +90,11 @@ def plan_ddl(
     Raises SqlSyntaxError, NotSupportedError, PrivilegeError, DuplicateObjectError,
     UnknownTableError, UnknownObjectError, DefinitionError, DependentObjectsError and more.
     """
-    statement = parse_ddl(text)
     builder = Builder(catalog, user, schema or user, hooks, ids)
+    unit = unit_statement(text)
+    if unit is not None:
+        return builder.plan(plan_unit(builder, unit))
+    statement = parse_ddl(text)
     return builder.plan(_plan(builder, statement))
 
 
@@ -209,14 +213,17 @@ def _drop_user(builder: Builder, name: Name, statement: DropStatement) -> None:
         raise DependentObjectsError(message, position=name.position)
     owned = [r for r in builder.catalog.relations.values() if r.schema == user.name]
     owned_synonyms = [s for s in builder.catalog.synonyms.values() if s.schema == user.name]
-    if (owned or owned_synonyms) and not statement.cascade:
-        listed = ", ".join(shown(item.name) for item in [*owned, *owned_synonyms][:10])
+    units = [unit for unit in builder.catalog.units.values() if unit.schema == user.name]
+    if (owned or owned_synonyms or units) and not statement.cascade:
+        listed = ", ".join(shown(item.name) for item in [*owned, *owned_synonyms, *units][:10])
         raise DependentObjectsError(
             f'user "{shown(user.name)}" has objects', detail=listed, position=name.position
         )
     _drop_relations(builder, owned, cascade=True, position=name.position)
     for synonym in owned_synonyms:
         builder.delete(synonym)
+    for unit in units:
+        drop_unit(builder, unit)
     for grant in list(builder.catalog.grants()):
         if grant.grantee == user.name:
             builder.delete(grant)

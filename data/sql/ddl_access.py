@@ -16,11 +16,12 @@ from data.access.privileges import (
     SEQUENCE_PRIVILEGES,
     SYSTEM_PRIVILEGES,
     TABLE_PRIVILEGES,
+    UNIT_PRIVILEGES,
     VIEW_PRIVILEGES,
 )
 from data.catalog.catalog import PUBLIC, SYS, Relation, shown
-from data.catalog.objects import Grant, Profile, Sequence, User, View
-from data.sql.ddl_ast import GrantStatement, ProfileStatement, UserStatement
+from data.catalog.objects import Grant, Profile, Sequence, StoredUnit, User, View
+from data.sql.ddl_ast import GrantStatement, Name, ProfileStatement, UserStatement
 from data.sql.ddl_build import Builder, check_name, relation_kind
 from protocol.errors import (
     DefinitionError,
@@ -222,11 +223,16 @@ def plan_grant(builder: Builder, statement: GrantStatement) -> None:
         _grant_system(builder, statement, grantees)
         return
     for name in statement.on:
-        relation = builder.relation(name)
+        relation = _unit(builder, name) or builder.relation(name)
         if relation.schema != builder.user:
             builder.need_admin(name.position)
         for grantee in grantees:
             _grant_object(builder, statement, relation, grantee)
+
+
+def _unit(builder: Builder, name: Name) -> StoredUnit | None:
+    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    return builder.catalog.find_unit(schema, name.parts[-1])
 
 
 def _grant_system(builder: Builder, statement: GrantStatement, grantees: list[str]) -> None:
@@ -249,13 +255,15 @@ def _grant_system(builder: Builder, statement: GrantStatement, grantees: list[st
 
 
 def _grant_object(
-    builder: Builder, statement: GrantStatement, relation: Relation, grantee: str
+    builder: Builder, statement: GrantStatement, relation: Relation | StoredUnit, grantee: str
 ) -> None:
     fitting = TABLE_PRIVILEGES
     if isinstance(relation, Sequence):
         fitting = SEQUENCE_PRIVILEGES
     elif isinstance(relation, View):
         fitting = VIEW_PRIVILEGES
+    elif isinstance(relation, StoredUnit):
+        fitting = UNIT_PRIVILEGES
     elif relation.materialized is not None:
         fitting = MATERIALIZED_PRIVILEGES
     wanted = set(statement.privileges)
@@ -264,7 +272,8 @@ def _grant_object(
     if isinstance(relation, Sequence) and "USAGE" in wanted:
         wanted = (wanted - {"USAGE"}) | {"SELECT"}
     for privilege in sorted(wanted - fitting):
-        message = f"{privilege} is no privilege on a {relation_kind(relation)} here"
+        kind = relation_kind(relation) if not isinstance(relation, StoredUnit) else "stored unit"
+        message = f"{privilege} is no privilege on a {kind} here"
         raise NotSupportedError(message, position=statement.position)
     if grantee != relation.schema:  # the owner has them all, and keeps them
         _change_grants(builder, statement, relation.id, grantee, wanted)

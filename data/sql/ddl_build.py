@@ -266,6 +266,8 @@ class Builder:
         key = (schema, name)
         if key in self.catalog.relations or key in self.catalog.synonyms:
             return False
+        if key in self.catalog.units:
+            return False
         return self.catalog.find_index(schema, name) is None
 
     def must_be_free(self, schema: str, name: str, position: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from data.access.privileges import ADMIN
 from data.catalog.catalog import Relation
+from data.catalog.objects import StoredUnit
 from protocol.errors import PrivilegeError
 
 
 def lacks(
     user: str,
     privilege: str,
-    relation: Relation | None = None,
+    relation: Relation | StoredUnit | None = None,
     position: int = 0,
     *,
     used_for: str = "",
