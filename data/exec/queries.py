@@ -15,6 +15,7 @@ from data.exec.shipping import SHIP_BYTES_MAX, SHIP_KEYS_MAX, encoded_rows
 from data.sql.plan_types import First, Gather, QueryPlan
 from data.storage.scratch import Scratch
 from protocol.errors import CardinalityError
+from protocol.messages.sql import Rows
 from protocol.sqltypes import StorageRow
 
 __all__ = ["QueryRunner", "Target"]
@@ -156,9 +157,12 @@ class QueryRunner(Reader):
                 self._saw(gather, len(some))
                 await scratch.insert(gather.name, some)
             return
-        async for rows in self.stream(asked, values, encoders.STORAGE_ROWS):
+
+        async def insert(rows: Rows) -> None:
             self._saw(gather, rows.count, len(rows.data))
             await scratch.insert(gather.name, encoders.decode_storage_rows(rows.data))
+
+        await self.read_all(asked, values, insert)
 
     def _session_rows(self, gather: Gather, values: Values) -> AsyncIterator[list[StorageRow]]:
         """Of the session's own temporary tables."""

@@ -10,7 +10,16 @@ a REPEATABLE READ transaction, for all that follow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Sequence,
+)
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -267,7 +276,7 @@ class Reader:
         ):
             yield encoders.decode_storage_rows(batch.data)
 
-    async def _stream(self, asked: Asked) -> AsyncIterator[Rows]:
+    async def _stream(self, asked: Asked) -> AsyncGenerator[Rows, None]:
         """The batches of one read. Leaving early closes its cursor."""
         rows = await asked.first
         cursor = rows.cursor
@@ -325,6 +334,29 @@ class Reader:
         finally:
             for asked in opened:
                 self._abandon(asked)
+
+    async def read_all(
+        self, gather: Gather, values: Values, take: Callable[[Rows], Awaitable[None]]
+    ) -> None:
+        """Hand all batches of a gather to `take`, of all its targets at the same time."""
+        opened = await self._open(gather, values, encoders.STORAGE_ROWS)
+        if len(opened) == 1:
+            await self._take_all(opened[0], take)
+            return
+        tasks = [asyncio.create_task(self._take_all(asked, take)) for asked in opened]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for asked in opened:  # one whose task never began; the others have closed theirs
+                self._abandon(asked)
+
+    async def _take_all(self, asked: Asked, take: Callable[[Rows], Awaitable[None]]) -> None:
+        async with aclosing(self._stream(asked)) as batches:
+            async for rows in batches:
+                await take(rows)
 
     async def rows_by_set(
         self, gather: Gather, values: Values
