@@ -253,7 +253,7 @@ class Dml:
                         order.expr = item.expr
         else:
             query = self._wrap(query, targets)
-        return self.planner.plan(query), [self._row(table, given)]
+        return self.planner.plan(query, ships=True), [self._row(table, given)]
 
     def _from_drawn(
         self, table: Table, positions: list[int], query: Query

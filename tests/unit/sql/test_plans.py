@@ -115,3 +115,13 @@ def test_a_value_is_exact_after_it_was_sent_along() -> None:
             "select o.rate, o.price, e.at from events e join orders o on e.cust = o.num "
             "where o.rate is not null and e.kind = 'a' order by 1, 2, 3"
         )
+
+
+def test_the_source_of_an_insert_is_made_local_too() -> None:
+    made = fill(MiniGrid(3))
+    made.script("create table found (num tt_bigint not null primary key, note varchar2(50))")
+    query = "select o.num, c.last_name from orders o join customers c on c.cust_id = o.cust"
+    before = made.shipped
+    assert made.run(f"insert into found {query}") == len(grid(0).run(query))
+    assert made.shipped == before + 1
+    assert sorted(made.run("select * from found")) == sorted(grid(0).run(query))
