@@ -444,7 +444,8 @@ class CatalogFunctions:
         if found is None and (index := self.catalog.find_index(*key)) is not None:
             found = index[0]
         if found is None:
-            return 0
+            unit = self.catalog.find_unit(*key)
+            return int(unit is not None and self.catalog.has_privilege(user, unit, "EXECUTE"))
         any_of = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "INDEX", "ALTER")
         return int(any(self.catalog.has_privilege(user, found, p) for p in any_of))
 

@@ -17,6 +17,7 @@ from data.catalog.objects import (
     ForeignKey,
     Index,
     Sequence,
+    StoredUnit,
     Table,
     TableStats,
     User,
@@ -80,6 +81,8 @@ def sys_rows(catalog: Catalog) -> Rows:
             table_owner=synonym.target_schema,
             table_name=synonym.target_name,
         )
+    for unit in catalog.units.values():
+        _sys_unit(add, unit)
     _sys_users(add, catalog)
     return rows
 
@@ -94,6 +97,17 @@ def _object(add: Add, owner: str, name: str, number: int, kind: str) -> None:
         status="VALID",
         temporary="N",
     )
+
+
+def _sys_unit(add: Add, unit: StoredUnit) -> None:
+    """A stored procedure, function or package: its text line by line."""
+    add("dba_procedures", owner=unit.schema, object_name=unit.name)
+    for kind, text in ((unit.kind, unit.text), (f"{unit.kind} BODY", unit.body)):
+        if not text:
+            continue
+        _object(add, unit.schema, unit.name, unit.id, kind)
+        for number, line in enumerate(text.splitlines(keepends=True), 1):
+            add("dba_source", owner=unit.schema, name=unit.name, type=kind, line=number, text=line)
 
 
 def _sys_table(add: Add, catalog: Catalog, table: Table) -> None:

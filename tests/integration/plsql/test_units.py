@@ -184,6 +184,8 @@ async def test_definer_and_execute(grid: MemoryGrid, clients: list[asyncpg.Conne
         await pat.execute("BEGIN FOR r IN (SELECT id FROM terry.t) LOOP NULL; END LOOP; END;")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pat.execute("CREATE PROCEDURE mine IS BEGIN NULL; END;")
+    found = await pat.fetch("SELECT name, type FROM all_source WHERE owner = 'TERRY'")
+    assert [tuple(row) for row in found] == [("ROWS_OF_T", "FUNCTION")]
     await pat.close()
 
 
@@ -199,6 +201,8 @@ async def test_drop_and_names(clients: list[asyncpg.Connection]) -> None:
         with pytest.raises(asyncpg.PostgresError) as failed:
             await clients[1].execute(statement)
         assert failed.value.sqlstate == sqlstate, statement
+    asked = "SELECT object_type, status FROM user_objects WHERE object_name = 'SHORT_LIVED'"
+    assert [tuple(row) for row in await clients[3].fetch(asked)] == [("PROCEDURE", "VALID")]
     await clients[2].execute("DROP PROCEDURE short_lived")
     await clients[2].execute("DROP PROCEDURE IF EXISTS short_lived")
     with pytest.raises(asyncpg.PostgresError):
