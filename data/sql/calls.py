@@ -316,6 +316,7 @@ def extract(part: str, value: Expr) -> Expr:
     if value.type.kind is Kind.INTERVAL_YM:
         text = "({0} / 12)" if part == "YEAR" else "({0} % 12)"
         return call(text, value, type_=INTEGER)
+    part = {"MILLENNIA": "MILLENNIUM", "CENTURIE": "CENTURY", "MSEC": "MILLISECOND"}.get(part, part)
     if value.type.kind in (Kind.INTERVAL_DS, Kind.TT_TIME) or part == "EPOCH":
         return _extract_span(part, value)
     if value.type.kind not in MICROSECOND_KINDS:
@@ -323,6 +324,9 @@ def extract(part: str, value: Expr) -> Expr:
     if part == "SECOND" and value.type.kind in (Kind.TIMESTAMP, Kind.TT_TIMESTAMP):
         minute = 60_000_000
         return call(f"tg_seconds(({{0}} % {minute} + {minute}) % {minute})", value, type_=NUMBER)
+    if part == "MILLISECOND":
+        micros = call("tg_extract({0}, 'MICROSECOND')", value, type_=INTEGER)
+        return call("tg_dec({0}, 3)", micros, type_=NUMBER)
     return call(f"tg_extract({{0}}, '{part}')", value, type_=INTEGER)
 
 

@@ -399,13 +399,15 @@ _WIDENING = frozenset((a, b) for i, a in enumerate(_ORDER) for b in _ORDER[i + 1
 
 
 def _moment(target: SqlType) -> Convert:
-    """Cut microseconds to what the type can hold."""
+    """Microseconds as the type can hold them: a TIMESTAMP(p) is rounded, a date is cut."""
     unit = moment_unit(target)
+    half = unit // 2 if target.kind is Kind.TIMESTAMP else 0
     if unit == 1:
         return lambda value: datetimes.check(value)  # type: ignore[arg-type]
 
     def cut(value: StorageValue) -> StorageValue:
         assert type(value) is int
+        value += half
         return datetimes.check(value - value % unit)
 
     return cut

@@ -279,6 +279,8 @@ def extract(us: int, part: str) -> int:
         return rest // MINUTE_US % 60
     if part == "SECOND":
         return rest // SECOND_US % 60
+    if part == "MICROSECOND":
+        return rest % MINUTE_US
     day = day_of(days)
     values = {
         "YEAR": day.year,
@@ -289,6 +291,11 @@ def extract(us: int, part: str) -> int:
         "DOW": day.isoweekday() % 7,
         "ISODOW": day.isoweekday(),
         "DOY": day.timetuple().tm_yday,
+        "ISOYEAR": day.isocalendar()[0],
+        "DECADE": day.year // 10,
+        "CENTURY": (day.year + 99) // 100,
+        "MILLENNIUM": (day.year + 999) // 1000,
+        "JULIAN": days + 2440588,
     }
     if part not in values:
         raise DatetimeError(f"cannot extract {part} of a date")

@@ -139,6 +139,10 @@ CASES: list[tuple[str, Any]] = [
     ("make_date(2024, 2, 29)", us("2024-02-29")),
     ("timestamp '2024-06-01 12:00:00' at time zone 'Europe/Berlin'", us("2024-06-01 10:00:00")),
     ("date_trunc('quarter', date '2024-05-05')", us("2024-04-01")),
+    ("cast(timestamp '2024-01-01 00:00:00.567' as timestamp(1))", us("2024-01-01 00:00:00.6")),
+    ("cast(timestamp '2024-01-01 00:00:00.567' as date)", us("2024-01-01")),
+    (f"extract(century from {DAY})", 21),
+    ("extract(milliseconds from timestamp '2024-01-01 00:00:01.5')", "1500"),
     # JSON
     ("'{\"a\": {\"b\": [1, 2.50]}}'::json -> 'a' -> 'b' ->> 1", "2.50"),
     ("'{\"a\": {\"b\": 2}}'::json #>> '{a,b}'", "2"),
