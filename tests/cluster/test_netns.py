@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import pytest
 
 from deploy.netns import hosts
 from deploy.netns.grid import HOME, Grid
-from deploy.netns.plan import INTERNAL, Lab
+from deploy.netns.plan import INTERNAL, ROOT, Lab
+from mgmt.cli.installation_check import write_manifest
 from protocol.errors import OperationError
 
 pytestmark = [
@@ -95,6 +97,64 @@ def test_a_full_disk_on_a_host(grid: Grid) -> None:
     assert hosts.run(grid.lab, "host4", "ls", "-A", "/grid") == ""
     hosts.run(grid.lab, "host4", "mount", "-o", "remount,size=500m", "/grid")
     assert grid.apply().endswith("ttGridAdmin modelApply complete\n")
+
+
+def test_an_upgrade_to_another_release_by_ssh(grid: Grid) -> None:
+    """Another number, another tree: what runs afterwards is from there, on every host."""
+    release = _next_release(grid)
+    grid.apply()
+    grid.make_database()
+    psql = ("psql", "-h", f"{HOME}/info", "-p", "6625", "-Atc")
+    user, made = "CREATE USER terry IDENTIFIED BY 'tiger'", "CREATE TABLE terry.t (a NUMBER(9))"
+    for statement in (user, made):
+        hosts.run(grid.lab, "host3", *psql, statement, "database1")
+    hosts.run(grid.lab, "host4", *psql, "INSERT INTO terry.t VALUES (1)", "database1")
+    grid.admin("gridUpgrade", "-createInstallations", "-source", f"{ROOT}/stage/{release}")
+    to = ("-to", release.removeprefix("tengrid-"))
+    grid.admin("gridUpgrade", "-type", "mgmt", *to)
+    _until(lambda: _upgraded(grid, "host1", release))
+    _until(lambda: _operations_done(grid))
+    lines = grid.admin("gridUpgrade", "-type", "data", *to, "-online").splitlines()
+    assert lines[-1] == f"2 instances run from {to[1]}"
+    for name in ("host1", "host3", "host4"):
+        assert _upgraded(grid, name, release), name
+        tool = hosts.run(grid.lab, name, f"{HOME}/install/bin/ttInstanceCreate", "-version")
+        assert to[1] in tool, tool
+    rows = hosts.run(grid.lab, "host3", *psql, "SELECT a FROM terry.t", "database1")
+    assert rows.strip() == "1"
+
+
+def _next_release(grid: Grid) -> str:
+    """The same software with another number, as a directory on host1; its name."""
+    (present,) = grid.lab.software.glob("tengrid-*")
+    numbers = present.name.removeprefix("tengrid-").split(".")
+    number = ".".join((*numbers[:-1], str(int(numbers[-1]) + 1)))
+    made = grid.lab.host_folder("host1") / "grid" / "stage" / f"tengrid-{number}"
+    shutil.copytree(present, made, symlinks=True)
+    (info,) = (made / "python").rglob("tengrid-*.dist-info")
+    facts = info / "METADATA"
+    facts.write_text(
+        facts.read_text().replace(f"Version: {'.'.join(numbers)}", f"Version: {number}", 1)
+    )
+    info.rename(info.with_name(f"tengrid-{number}.dist-info"))
+    write_manifest(made)
+    return made.name
+
+
+def _upgraded(grid: Grid, name: str, release: str) -> bool:
+    """The daemon runs with the Python of that installation."""
+    try:
+        pid = hosts.run(grid.lab, name, "cat", f"{HOME}/info/daemon.pid").split()[0]
+        return f"/{release}/" in hosts.run(grid.lab, name, "readlink", f"/proc/{pid}/exe")
+    except OperationError:  # it is between two lives
+        return False
+
+
+def _operations_done(grid: Grid) -> bool:
+    try:
+        return "running" not in grid.admin("operationList")
+    except OperationError:  # the management instance restarts
+        return False
 
 
 def _until(condition: object) -> None:
