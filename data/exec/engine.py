@@ -94,8 +94,8 @@ class DataEngine:
                     f"user {name} lacks privilege CREATE SESSION; logon denied",
                     hint=f"GRANT CREATE SESSION TO {name}.",
                 )
-        elif is_superuser and known is None:
-            name = "SYS"
+        elif is_superuser and not space.catalog.has_system_privilege(name, "ADMIN"):
+            name = "SYS"  # a user of that name, if there is one, is somebody else's business
         warning = space.logins.succeeded(known) if known is not None and not is_superuser else ""
         return Session(space, name, parameters, backend_pid, is_admin, warning)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -247,6 +248,15 @@ async def test_who_may_refer_to_a_table_need_not_be_able_to_read_it(clients: Cli
         await bob.execute("INSERT INTO parts VALUES (2, 99)")
     await bob.execute("DROP TABLE parts")
     await terry.execute("REVOKE REFERENCES ON items FROM bob")
+
+
+async def test_the_instance_administrator_is_one_whoever_has_his_name(clients: Clients) -> None:
+    name = getpass.getuser()
+    await clients.admin.execute(f'CREATE USER "{name}" IDENTIFIED BY x')
+    again = await clients.grid.connect_admin(1)
+    assert await again.fetchval("SELECT USER FROM dual") == "SYS"
+    await again.execute(f'DROP USER "{name}"')
+    await again.close()
 
 
 async def test_a_dropped_user_is_nobody_at_once(clients: Clients) -> None:
