@@ -15,12 +15,15 @@ from data.access.profiles import Limits
 STRANGERS_MAX = 1000  # names of no user that are counted too, so that they look like users
 FOR_EVER = float("inf")
 
+Life = tuple[int, int]  # of an account: the user's id, how often it was unlocked; (0, 0): nobody's
+NOBODY: Life = (0, 0)
+
 
 @dataclass(slots=True)
 class _Tries:
     count: int = 0
     until_s: float = 0.0  # locked until then
-    unlocks: int = 0  # of the user, when this began: a later UNLOCK or password makes it void
+    life: Life = NOBODY  # when this began: an UNLOCK, a new password or user makes it void
 
 
 class LoginGuard:
@@ -30,9 +33,9 @@ class LoginGuard:
         self._users: dict[str, _Tries] = {}
         self._strangers: OrderedDict[str, _Tries] = OrderedDict()
 
-    def locked_s(self, name: str, unlocks: int, now_s: float) -> float:
+    def locked_s(self, name: str, life: Life, now_s: float) -> float:
         """For how many seconds more the account is locked; 0: it is not."""
-        tries = self._find(name, unlocks)
+        tries = self._find(name, life)
         if tries is None or not tries.until_s:
             return 0.0
         if now_s >= tries.until_s:
@@ -44,7 +47,7 @@ class LoginGuard:
         self,
         name: str,
         limits: Limits,
-        unlocks: int,
+        life: Life,
         now_s: float,
         *,
         count: int = 1,
@@ -53,10 +56,10 @@ class LoginGuard:
         """So many more failed logins in a row; True: now the account is locked."""
         if limits.failed_logins is None:
             return False
-        self.locked_s(name, unlocks, now_s)  # one that is over begins anew
-        tries = self._find(name, unlocks)
+        self.locked_s(name, life, now_s)  # one that is over begins anew
+        tries = self._find(name, life)
         if tries is None:
-            tries = self._new(name, unlocks, is_user)
+            tries = self._new(name, life, is_user)
         if tries.until_s:
             return False
         tries.count += count
@@ -77,15 +80,15 @@ class LoginGuard:
         tries = self._users.get(name) or self._strangers.get(name)
         return tries.count if tries is not None else 0
 
-    def _find(self, name: str, unlocks: int) -> _Tries | None:
+    def _find(self, name: str, life: Life) -> _Tries | None:
         tries = self._users.get(name) or self._strangers.get(name)
-        if tries is not None and tries.unlocks != unlocks:
+        if tries is not None and tries.life != life:
             self.forget(name)
             return None
         return tries
 
-    def _new(self, name: str, unlocks: int, is_user: bool) -> _Tries:
-        made = _Tries(unlocks=unlocks)
+    def _new(self, name: str, life: Life, is_user: bool) -> _Tries:
+        made = _Tries(life=life)
         if is_user:
             self._users[name] = made
             return made

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from data.access.logins import FOR_EVER, LoginGuard
+from data.access.logins import FOR_EVER, NOBODY, Life, LoginGuard
 from data.access.profiles import password_age
 from data.catalog.catalog import SYS
 from data.catalog.objects import User
@@ -52,8 +52,7 @@ class Logins:
         user = self._space.catalog.user(name)
         if user is not None and user.locked:
             raise _locked(name, FOR_EVER)
-        unlocks = user.unlocks if user is not None else 0
-        seconds = self._guard.locked_s(name, unlocks, boottime_s())
+        seconds = self._guard.locked_s(name, _life(user), boottime_s())
         if not seconds:
             return
         if seconds == FOR_EVER and user is not None:
@@ -95,15 +94,14 @@ class Logins:
 
     def is_locked(self, user: User) -> bool:
         """For a time."""
-        return self._guard.locked_s(user.name, user.unlocks, boottime_s()) > 0
+        return self._guard.locked_s(user.name, _life(user), boottime_s()) > 0
 
     def _count(self, name: str, count: int) -> None:
         catalog = self._space.catalog
         user = catalog.user(name)
         limits = catalog.limits_of(user)
-        unlocks = user.unlocks if user is not None else 0
         locks = self._guard.failed(
-            name, limits, unlocks, boottime_s(), count=count, is_user=user is not None
+            name, limits, _life(user), boottime_s(), count=count, is_user=user is not None
         )
         if locks and user is not None:
             log.warning("login.account_locked", user=name, for_ever=limits.lock_us is None)
@@ -140,6 +138,10 @@ class Logins:
         if self._news is not None:
             self._news.cancel()
             self._news = None
+
+
+def _life(user: User | None) -> Life:
+    return (user.id, user.unlocks) if user is not None else NOBODY
 
 
 def _locked(name: str, seconds: float) -> LoginRefusedError:
