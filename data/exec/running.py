@@ -75,6 +75,13 @@ _NOTHING_DONE = (
 _READ_LOST = (PeerLostError, DeadlineError)
 
 
+def _roll_back(error: GridError) -> GridError:
+    return WorkspaceLostError(
+        f"the transaction cannot go on: {error.message}",
+        hint="Roll back and run the transaction again.",
+    )
+
+
 class Running:
     """A statement that goes on after execute() returned: an Execution of the session port."""
 
@@ -191,6 +198,9 @@ class Running:
                         raise
                 elif isinstance(error, _READ_LOST):
                     if not isinstance(self.prepared.compiled.plan, QueryPlan):
+                        if session.explicit and session.txn is not None:  # no COMMIT was sent
+                            session.txn.failed = _roll_back(error)
+                            raise session.txn.failed from error
                         raise
                 elif not isinstance(error, _NOTHING_DONE):
                     raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from data.sql import calls
+from data.sql import calls, quantified
 from data.sql.aggregate_families import keep as keep_aggregate
 from data.sql.aggregates import AGGREGATES, ORDERED_SETS, WINDOW_ONLY, Aggregate
 from data.sql.bind_operators import OperatorBinding, is_pattern
@@ -16,11 +16,8 @@ from data.sql.ir import (
     ColumnExpr,
     ConstExpr,
     Expr,
-    Item,
     OrderItem,
     Query,
-    Select,
-    Source,
     SpecialExpr,
     SubqueryExpr,
     WindowExpr,
@@ -48,7 +45,6 @@ from data.sql.retype import retype_query
 from data.sql.scope import (
     Scope,
     Statement,
-    column_of,
     folded,
     position_of,
     resolve_column,
@@ -117,8 +113,8 @@ class ExpressionBinder(OperatorBinding):
         return expr
 
     def conditions(self, node: Any) -> list[Expr]:
-        """The conjuncts of a condition."""
-        return [self.condition(part) for part in conjuncts(node)]
+        """The conjuncts of a condition; unknown is as good as false."""
+        return [quantified.as_condition(self.condition(part)) for part in conjuncts(node)]
 
     def subquery(self, node: Any) -> Query:
         """A query inside this block; it may refer to this block's sources."""
@@ -239,14 +235,7 @@ class ExpressionBinder(OperatorBinding):
             return self._in_query([self.bind(left)], inner, negated=False)
         if op == "<>" and is_all:
             return self._in_query([self.bind(left)], inner, negated=True)
-        query = self.subquery(inner)
-        source = derived_source(self.statement, query, "Q")
-        test = compare(op, self.bind(left), column_of(source, source.columns[0][0]))
-        if is_all:
-            test = call("(NOT coalesce({0}, 0))", test, type_=BOOLEAN)
-        block = Select(sources=[source], where=[test])
-        block.items = [Item("1", number_const("1"))]
-        return SubqueryExpr("exists", block, BOOLEAN, negated=is_all)
+        return quantified.of_rows(self, op, left, inner, is_all=is_all)
 
     def _dpipe(self, node: Any) -> Expr:
         return concat(self.bind(node.this), self.bind(node.expression))
@@ -593,19 +582,6 @@ def in_list(left: Expr, items: list[Expr]) -> Expr:
     tests = [call(f"({{0}} = {{1}}{c})", a, b, type_=BOOLEAN) for a, b, c in pairs]
     text = " OR ".join(f"{{{i}}}" for i in range(len(tests)))
     return Call(f"({text})", tuple(tests), BOOLEAN)
-
-
-def derived_source(statement: Statement, query: Query, name: str) -> Source:
-    """A derived table over a bound query; its columns keep the items' names, made unique."""
-    columns: list[tuple[str, SqlType]] = []
-    taken: set[str] = set()
-    for number, item in enumerate(query.items):
-        if is_unknown(item.expr):
-            item.expr = settle(item.expr, VARCHAR)
-        unique = item.name if item.name not in taken else f"{item.name}\x01{number}"
-        taken.add(unique)
-        columns.append((unique, item.expr.type))
-    return Source(statement.new_alias(), name, "query", columns, query=query)
 
 
 def _rows_in_order(op: str, lefts: list[Expr], rights: list[Expr]) -> Expr:

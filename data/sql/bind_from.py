@@ -7,7 +7,8 @@ from typing import Any
 from sqlglot import exp
 
 from data.catalog.objects import Sequence, Table, View
-from data.sql.bind_expr import ExpressionBinder, derived_source
+from data.sql.bind_expr import ExpressionBinder
+from data.sql.derived import derived_source
 from data.sql.ir import (
     ColumnExpr,
     Cte,

@@ -7,9 +7,10 @@ from typing import Any
 from sqlglot import exp
 
 from data.sql.aggregates import contains_aggregate
-from data.sql.bind_expr import ExpressionBinder, derived_source
+from data.sql.bind_expr import ExpressionBinder
 from data.sql.bind_from import FromBinder, table_source
 from data.sql.bind_where import bind_where
+from data.sql.derived import derived_source
 from data.sql.group import (
     check_grouping,
     check_grouping_marks,

@@ -11,7 +11,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from data.sql.bind_expr import ExpressionBinder, conjuncts, derived_source
+from data.sql import quantified
+from data.sql.bind_expr import ExpressionBinder, conjuncts
+from data.sql.derived import derived_source
 from data.sql.ir import (
     ColumnExpr,
     Expr,
@@ -110,8 +112,8 @@ def _conditions(statement: Statement, clause: Any, scope: Scope, select: Select)
         if limit is not None:
             select.row_limit = both_limits(select.row_limit, limit)
             continue
-        marks = [c for c in part.find_all(exp.Column) if c.args.get("join_mark")]
-        expr = binder.condition(part)
+        marks = _marks(part)
+        expr = quantified.as_condition(binder.condition(part))
         if not marks:
             select.where.append(expr)
             continue
@@ -198,14 +200,13 @@ def _marked_elsewhere(tree: Any) -> list[Any]:
     """Columns with (+) outside WHERE."""
     parts = [j.args.get("on") for j in tree.args.get("joins") or []]
     parts += [*tree.expressions, tree.args.get("group"), tree.args.get("having")]
-    found: list[Any] = []
-    for part in parts:
-        if part is None:
-            continue
-        for node in part.walk(prune=lambda n: isinstance(n, exp.Query)):
-            if isinstance(node, exp.Column) and node.args.get("join_mark"):
-                found.append(node)
-    return found
+    return [mark for part in parts if part is not None for mark in _marks(part)]
+
+
+def _marks(part: Any) -> list[Any]:
+    """Columns with (+) of this block, not of its subqueries."""
+    nodes = part.walk(prune=lambda n: isinstance(n, exp.Query))
+    return [n for n in nodes if isinstance(n, exp.Column) and n.args.get("join_mark")]
 
 
 def _check_marked(part: Any) -> None:

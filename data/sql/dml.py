@@ -10,11 +10,12 @@ from sqlglot import exp
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
 from data.catalog.objects import Column, Distribution, Table
-from data.sql.bind_expr import ExpressionBinder, conjuncts, derived_source
+from data.sql.bind_expr import ExpressionBinder, conjuncts
 from data.sql.bind_from import table_source
 from data.sql.bind_query import QueryBinder, bind_query, settle_items
 from data.sql.bind_where import both_limits, row_limit
 from data.sql.convert import converter
+from data.sql.derived import derived_source
 from data.sql.drawn import Drawn, draws, same_numbers
 from data.sql.identity import refuse_given
 from data.sql.in_place import key_values, keyed, one_place, rows_are_apart, where_text

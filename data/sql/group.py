@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from data.sql.bind_expr import derived_source
+from data.sql.derived import derived_source
 from data.sql.ir import (
     Agg,
     ColumnExpr,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data.sql.bind_expr import derived_source
+from data.sql.derived import derived_source
 from data.sql.ir import (
     Agg,
     Call,

@@ -60,8 +60,9 @@ class Changes(Queries):
             return Node(column.kind, (str(rng.randint(0, 14)),))
         if column.kind == "char":
             return Node(column.kind, (f"'{rng.choice(schemas.WORDS[:7])}'",))
-        if column.symbol == "date" and not [s for s in scope if s.symbol == "date"]:
-            return self.literal("date")
+        if column.symbol == "date":  # no fractions of a second: how they are cut differs
+            scope = [s for s in scope if s.text.endswith(".d")]
+            return self.value("date", scope, depth) if scope else self.literal("date")
         return self.value(column.symbol, scope, depth)
 
     def _key(self, table: Table) -> str:
@@ -155,7 +156,8 @@ class Changes(Queries):
                 value = self._asked_value(scope)
             sets.append(Node("set", (f"{column.name} = ", value)))
         if table.key and rng.random() < 0.1:
-            sets.append(Node("set", (f"{table.key[0]} = {table.key[0]} + 2000",)))
+            far = rng.randint(1, 900) * 100_000  # no other row has such a key
+            sets.append(Node("set", (f"{table.key[0]} = {table.key[0]} + {far}",)))
         return Node(
             "update",
             (f"UPDATE {table.name} SET ", many("sets", sets), self._where(scope),
@@ -311,7 +313,10 @@ def run(
                 continue
             _note(ground, number, change, kind, before, shrink=shrink)
             if len(comparison.total.differences) >= most:
-                return
+                break
+    if comparison.inside:
+        comparison.end("ROLLBACK")
+        postgres.run("ROLLBACK")
 
 
 def _note(

@@ -208,6 +208,13 @@ class Expressions:
             return Node("bool", (one, f" {rng.choice(COMPARISONS)} ", two))
         if kind == 3:
             return Node("bool", (one, f" IS {rng.choice(('', 'NOT '))}NULL"))
+        if kind == 4 and rng.random() < 0.2:
+            other = self.leaf("text", scope)
+            rows = [
+                Node("row", ("(", self.literal(symbol), ", ", self.literal("text"), ")"))
+                for _ in range(2)
+            ]
+            return Node("bool", ("(", one, ", ", other, ") IN (", many("rows", rows), ")"))
         if kind == 4:
             values = [self.leaf(symbol, scope) for _ in range(rng.randint(1, 4))]
             return Node("bool", (one, f" {self.maybe_not()}IN (", many("values", values), ")"))

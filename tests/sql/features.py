@@ -22,7 +22,8 @@ IDS = [f"{area}-{n:02}" for area, (_, count) in AREAS.items() for n in range(1, 
 
 @dataclass(frozen=True)
 class Row:
-    """One row. `test`: path::function, of each status but `todo`."""
+    """One row. `test`, of each status but `todo`: path::function, or a file in the sqllogictest
+    format, where records under a comment with the row's id show it."""
 
     id: str
     title: str  # what TimesTen has
@@ -66,7 +67,7 @@ ROWS = (
         "tests/unit/sql/test_function_families.py::test_clocks_and_users"),
     # -- SQL
     Row("SQL-01", "The list of supported statements",
-        DIFFERS, "all but PL/SQL's (CREATE FUNCTION, PACKAGE, PROCEDURE), which are refused",
+        DIFFERS, "all but CREATE CACHE GROUP, which is refused; PL/SQL too",
         "tests/integration/documents/test_sql_reference.py::test_examples"),
     Row("SQL-02", "Cache groups",
         REFUSED, "`0A000`; data comes by COPY or INSERT",
@@ -154,7 +155,9 @@ ROWS = (
         DIFFERS, "allowed: the row moves; refused while children refer to the key",
         "tests/integration/sql/test_parent_keys.py::"
         "test_a_parent_that_changes_its_key_keeps_its_children"),
-    Row("DIS-13", "ROWID", TODO, ""),
+    Row("DIS-13", "ROWID",
+        REFUSED, "no ROWID; `elementId#` and keys tell where a row is",
+        "tests/sql/files/distribution.test"),
     Row("DIS-14", "Advice which distribution to choose",
         WORKS, "a table in docs/sql-reference.md",
         "tests/integration/documents/test_sql_reference.py::test_examples"),
@@ -223,7 +226,7 @@ ROWS = (
         "tests/integration/sql/test_plans_on_a_grid.py::test_hints_of_statement_transaction_and_connection"),
     Row("IDX-19", "EXPLAIN",
         WORKS, "local, remote or global per step, rows, and why not more local; ANALYZE, JSON; "
-        "SYS.PLAN stays empty",
+        "SYS.PLAN is the last EXPLAIN",
         "tests/integration/sql/test_plans_on_a_grid.py::test_explain_tells_where_each_step_runs"),
     Row("IDX-20", "Statistics",
         WORKS, "ttOptUpdateStats, ttOptEstimateStats, ttOptClearStats, ANALYZE; SYS.TBL_STATS, "

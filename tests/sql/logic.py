@@ -274,7 +274,7 @@ def report(total: Total, show: int) -> None:
 def _kind(failure: Failure) -> str:
     head, _, text = failure.why.partition(":")
     if not head.startswith("error"):
-        return head
+        return f"{head}, with a division" if "/" in failure.sql else head
     return f"{head}: " + re.sub(r'[0-9]+|".*?"', "…", text)[:80]
 
 

@@ -70,6 +70,11 @@ class Queries(Expressions):
         whole = bool(keys)
         parts: list[str | Node] = [text]
         for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 2, 3))):
+            if rng.random() < 0.06:
+                lateral, columns = self.lateral(scope)
+                parts.append(lateral)
+                scope, whole = scope + columns, False
+                continue
             table, columns, more = self.table(depth, outer)
             join = rng.choice(JOINS)
             on = self.link(scope, columns)
@@ -87,6 +92,43 @@ class Queries(Expressions):
             whole = whole and bool(more)
             keys = keys + more
         return Node("origin", tuple(parts)), scope, keys if whole else []
+
+    def lateral(self, scope: list[Source]) -> tuple[Node, list[Source]]:
+        """A derived table that may refer to those before it."""
+        inner, symbols = self.select(0, scope, named=True)
+        alias = self.name("t")
+        head, end = self.rng.choice(
+            ((" CROSS JOIN LATERAL (", ""), (" LEFT JOIN LATERAL (", " ON 1 = 1"))
+        )
+        columns = [(f"x{n}", symbol) for n, symbol in enumerate(symbols)]
+        text = Node("optional", (head, inner, f") {alias}{end}"), is_portable=False)
+        return text, _sources(alias, columns)
+
+    def outer_marks(self) -> tuple[Node, list[Source], Node] | None:
+        """FROM a, b WHERE a.x = b.y(+): text, columns, WHERE."""
+        (one, left, _), (two, right, _) = self.table(0, []), self.table(0, [])
+        pairs = [(a, b) for a in left for b in right if a.symbol == b.symbol]
+        if not pairs:
+            return None
+        a, b = self.rng.choice(pairs)
+        text = Node(
+            "origin", (one, ", ", two), (one, " LEFT JOIN ", two, f" ON {a.text} = {b.text}")
+        )
+        more = self.condition(left + right, 1)
+        where = Node(
+            "where", (f" WHERE {a.text} = {b.text}(+)", maybe(" AND ", more)),
+            (maybe(" WHERE ", more),),
+        )  # fmt: skip
+        return text, left + right, where
+
+    def value(self, symbol: str, scope: list[Source], depth: int) -> Node:
+        """Sometimes a scalar subquery."""
+        if depth > 1 and scope and self.rng.random() < 0.04:
+            text, inside, _ = self.origin(0, scope)
+            link = self.link(scope, inside) or self.condition(inside, 0)
+            one = self.aggregate(symbol, inside)
+            return Node(symbol, ("(SELECT ", one, " FROM ", text, maybe(" WHERE ", link), ")"))
+        return super().value(symbol, scope, depth)
 
     def link(self, left: list[Source], right: list[Source]) -> Node | None:
         """A join condition."""
@@ -114,6 +156,8 @@ class Queries(Expressions):
         if rng.random() < 0.65:
             parts = [self.condition(scope + outer, 2) for _ in range(rng.choice((1, 1, 2)))]
             where = maybe(" WHERE ", many("conditions", parts, " AND "))
+        if not outer and rng.random() < 0.06 and (marked := self.outer_marks()) is not None:
+            (text, scope, where), keys = marked, []
         kind = rng.random()
         if kind < 0.4:
             items, symbols, tail = self.grouped(scope, symbols)
@@ -213,6 +257,12 @@ class Queries(Expressions):
             return Node("num", ("SUM(CASE WHEN ", test, " THEN ", one, " ELSE 0 END)"))
         if kind == 6:
             return Node("num", ("MIN(", one, ") + COUNT(*)"))
+        if kind == 7 and rng.random() < 0.5:
+            middle = ("ROUND((PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY ", one, "))::numeric, 4)")
+            return variants("num", ("ROUND(MEDIAN(", one, "), 4)"), middle, None)
+        if kind == 7:
+            test = maybe(" FILTER (WHERE ", self.condition(scope, 1), ")")
+            return Node("num", ("SUM(", one, ")", test))
         return Node("num", (f"{rng.choice(('SUM', extreme))}(", one, ")"))
 
     def window(self, scope: list[Source], keys: list[str]) -> Node:
