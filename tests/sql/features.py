@@ -242,7 +242,7 @@ ROWS = (
         WORKS, "the instance administrator over the local socket, and ADMIN",
         "tests/unit/sql/test_ddl_access.py::test_each_gate_opens_for_its_privilege"),
     Row("SEC-03", "System privileges",
-        WORKS, "TimesTen's list; each gate is tested; those of cache groups and PL/SQL are "
+        WORKS, "TimesTen's list; each gate is tested; those of cache groups are "
         "known and of no use",
         "tests/unit/sql/test_ddl_access.py::test_each_gate_opens_for_its_privilege"),
     Row("SEC-04", "Object privileges",
@@ -323,7 +323,7 @@ ROWS = (
         "tests/integration/access/test_system_views.py::test_values_are_real_and_move"),
     Row("SYS-10", "SYS catalog, ALL_, DBA_, USER_ views",
         WORKS, "each user sees what it has a privilege on; sequences with their batches; "
-        "PL/SQL's are empty",
+        "ERRORS and ARGUMENTS are empty",
         "tests/integration/access/test_system_views.py::"
         "test_users_see_what_they_have_a_privilege_on"),
     Row("SYS-11", "System tables are read-only",
