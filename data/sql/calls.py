@@ -310,6 +310,8 @@ def interval_literal(args: list[Expr]) -> Expr:
 
 def extract(part: str, value: Expr) -> Expr:
     """EXTRACT(part FROM value)."""
+    if not part.isalpha():
+        raise ParameterError(f'unit "{part[:60]}" not recognised')
     part = part.upper().removesuffix("S") if part.upper() not in ("DOW", "DOY") else part.upper()
     if is_unknown(value):
         value = cast(value, TIMESTAMP)

@@ -46,23 +46,27 @@ def strict(function: Function) -> Function:
     def call(*args: Any) -> Any:
         if None in args:
             return None
-        return function(*args)
+        try:
+            return function(*args)
+        except (ValueError, OverflowError, TypeError, ArithmeticError) as error:
+            raise ParameterError(f"an argument is out of range: {error}") from None
 
     return call
 
 
-# -- numbers --------------------------------------------------------------------------------------
-def _checked(value: int) -> int:
+def _small(value: int) -> int:
+    """An integer SQLite can hold."""
     if not -INT_MAX - 1 <= value <= INT_MAX:
         raise OutOfRangeError("integer out of range")
     return value
 
 
+# -- numbers --------------------------------------------------------------------------------------
 def _int_divide(left: int, right: int) -> int:
     if right == 0:
         raise DivisionByZeroError("division by zero")
     quotient = abs(left) // abs(right)
-    return _checked(quotient if (left < 0) == (right < 0) else -quotient)
+    return _small(quotient if (left < 0) == (right < 0) else -quotient)
 
 
 def _int_mod(left: int, right: int) -> int:
@@ -146,7 +150,7 @@ def _sign(value: Any) -> int:
 def _bit(operation: str) -> Function:
     def call(left: Any, right: Any) -> int:
         a, b = int(to_decimal(left)), int(to_decimal(right))
-        return a & b if operation == "and" else a | b
+        return _small(a & b if operation == "and" else a | b)
 
     return call
 
@@ -175,9 +179,9 @@ NUMBER_FUNCTIONS: dict[str, Function] = {
     "tg_round": lambda a, n: canonical(numbers.round_decimal(to_decimal(a), int(n))),
     "tg_trunc": lambda a, n: canonical(numbers.truncate_decimal(to_decimal(a), int(n))),
     "tg_rescale": lambda v, a, b: numbers.rescale_int(v, a, b),
-    "tg_iadd": lambda a, b: _checked(a + b),
-    "tg_isub": lambda a, b: _checked(a - b),
-    "tg_imul": lambda a, b: _checked(a * b),
+    "tg_iadd": lambda a, b: _small(a + b),
+    "tg_isub": lambda a, b: _small(a - b),
+    "tg_imul": lambda a, b: _small(a * b),
     "tg_idiv": _int_divide,
     "tg_imod": _int_mod,
     "tg_cmp_scale": _compare_scale,
@@ -244,8 +248,8 @@ MOMENT_FUNCTIONS: dict[str, Function] = {
     "tg_date_char": formats.moment_to_char,
     "tg_to_date": lambda text, model, today: formats.parse_moment(text, model, today_us=today),
     "tg_seconds": lambda us: canonical(EXACT.divide(Decimal(us), Decimal(1_000_000))),
-    "tg_interval": lambda n, unit: int(EXACT.multiply(to_decimal(n), Decimal(unit))),
-    "tg_months": lambda n, unit: int(EXACT.multiply(to_decimal(n), Decimal(unit))),
+    "tg_interval": lambda n, unit: _small(int(EXACT.multiply(to_decimal(n), Decimal(unit)))),
+    "tg_months": lambda n, unit: _small(int(EXACT.multiply(to_decimal(n), Decimal(unit)))),
 }
 
 

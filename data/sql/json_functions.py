@@ -312,7 +312,7 @@ JSON_RUNTIME: Runtime = {
     "tg_json_length": _array_length,
     "tg_json_typeof": type_of,
     "tg_json_contains": contains,
-    "tg_json_pretty": lambda text: json.dumps(json.loads(text), indent=4, ensure_ascii=False),
+    "tg_json_pretty": lambda text: json.dumps(load(text), indent=4, ensure_ascii=False),
 }
 JSON_NULLABLE: Runtime = {
     "tg_to_json": lambda value, code: None if value is None else to_json(value, code),

@@ -18,7 +18,7 @@ from data.distribution.keys import key_bytes
 from data.sql.builders import BYTES, Builder, Entry, Runtime, fn
 from data.sql.ir import Call, Expr
 from data.sql.numbers import EXACT, WIDE, canonical, to_decimal
-from data.sql.operators import settle, to_dec, to_float, to_number
+from data.sql.operators import settle, to_dec, to_float, to_number, to_text
 from data.sql.type_codes import type_code, type_of_code
 from protocol.errors import DivisionByZeroError, OutOfRangeError
 from protocol.sqltypes import BIGINT, DOUBLE, FLOAT_KINDS, INTEGER, NUMBER, VARCHAR, Kind, SqlType
@@ -88,6 +88,14 @@ def shift_left(value: int, by: int) -> int:
     return moved - 2**64 if moved >= 2**63 else moved
 
 
+def bit_xor(left: Any, right: Any) -> int:
+    """BITXOR within 64 bits."""
+    found = int(to_decimal(left)) ^ int(to_decimal(right))
+    if not -(2**63) <= found < 2**63:
+        raise OutOfRangeError("integer out of range")
+    return found
+
+
 MATH_RUNTIME: Runtime = {
     "tg_remainder": remainder,
     "tg_int_divide": integer_divide,
@@ -96,7 +104,7 @@ MATH_RUNTIME: Runtime = {
     "tg_gcd": lambda a, b: math.gcd(a, b),
     "tg_lcm": lambda a, b: math.lcm(a, b),
     "tg_shift_left": shift_left,
-    "tg_bitxor": lambda a, b: int(to_decimal(a)) ^ int(to_decimal(b)),
+    "tg_bitxor": bit_xor,
     "tg_min_scale": lambda a: max(-to_decimal(a).as_tuple().exponent, 0),  # type: ignore[operator]
 }
 MATH_NULLABLE: Runtime = {"tg_hash": hash_of}
@@ -117,7 +125,8 @@ def by_representation(number: str, single: str) -> Builder:
 
 
 def _hash(args: list[Expr]) -> Expr:
-    values = tuple(settle(a, VARCHAR) for a in args)
+    settled = (settle(a, VARCHAR) for a in args)
+    values = tuple(to_text(v) if v.type.kind is Kind.ARRAY else v for v in settled)
     codes = ",".join(type_code(v.type) for v in values)
     marks = "".join(f", {{{i}}}" for i in range(len(values)))
     return Call(f"tg_hash('{codes}'{marks})", values, BIGINT)

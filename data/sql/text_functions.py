@@ -181,9 +181,14 @@ def dump(value: Any, code: str, form: Any = 10, start: Any = 1, length: Any = No
     """DUMP(value, 8 | 10 | 16 | 17, start, length)."""
     if value is None:
         return "NULL"
-    base = int(Decimal(form if form is not None else 10)) % 1000
+    try:
+        base = int(Decimal(form if form is not None else 10)) % 1000
+        start, length = int(Decimal(start or 1)), None if length is None else int(Decimal(length))
+    except (TypeError, ArithmeticError, ValueError):
+        message = "DUMP takes a format (8, 10, 16 or 17), a start and a length"
+        raise ParameterError(message) from None
     data = stored_bytes(value, code)
-    shown = substr(data.decode("latin-1"), start or 1, length) or ""
+    shown = substr(data.decode("latin-1"), start, length) or ""
     texts: dict[int, Callable[[int], str]] = {
         8: lambda b: f"{b:o}",
         10: str,
