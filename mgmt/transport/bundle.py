@@ -152,12 +152,18 @@ def _copy_own(distribution: metadata.Distribution, packages: Path) -> None:
             relative = source.relative_to(root)
             if source.is_file() and "__pycache__" not in relative.parts:
                 _copy_file(source, packages / relative)
+    _write_facts(distribution, packages)
+
+
+def _write_facts(distribution: metadata.Distribution, packages: Path) -> None:
+    """Name, version and entry points, where importlib.metadata finds them."""
     facts = f"{DISTRIBUTION}-{distribution.version}.dist-info"
-    for name in ("METADATA", "entry_points.txt"):
-        text = distribution.read_text(name)
-        if text is not None:
-            (packages / facts).mkdir(exist_ok=True)
-            (packages / facts / name).write_text(text, encoding="utf-8")
+    # what pip left in the folder of the source (PKG-INFO) may be found before what it installed
+    about = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    points = distribution.read_text("entry_points.txt") or ""
+    (packages / facts).mkdir()
+    (packages / facts / "METADATA").write_text(about, encoding="utf-8")
+    (packages / facts / "entry_points.txt").write_text(points, encoding="utf-8")
 
 
 def _own_packages(root: Path) -> Iterator[str]:
