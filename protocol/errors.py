@@ -439,6 +439,14 @@ class DivisionByZeroError(GridError, code="DIVISION_BY_ZERO", sqlstate="22012"):
     """Division by zero."""
 
 
+class NtileArgumentError(GridError, code="NTILE_ARGUMENT", sqlstate="22014"):
+    """NTILE with a number of groups that is not positive."""
+
+
+class NthValueArgumentError(GridError, code="NTH_VALUE_ARGUMENT", sqlstate="22016"):
+    """NTH_VALUE with a place that is not positive."""
+
+
 class CardinalityError(GridError, code="CARDINALITY", sqlstate="21000"):
     """A scalar subquery gave more than one row."""
 

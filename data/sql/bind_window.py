@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from data.sql.aggregates import AGGREGATES, ORDERED_SETS, WINDOW_ONLY
+from data.sql.calls import build_call
 from data.sql.convert import int_scale
 from data.sql.datetimes import DAY_US
 from data.sql.ir import Agg, Call, ConstExpr, Expr, OrderItem, WindowExpr, transform
@@ -148,11 +149,14 @@ class _Window:
         if not args:
             raise SqlSyntaxError(f"{lower} needs an argument")
         if name == "NTILE":
-            return self._over(Call("ntile({0})", (settle(args[0], BIGINT),), BIGINT))
+            count = call("tg_ntile_count({0})", _whole(args[0]), type_=BIGINT)
+            return self._over(Call("ntile({0})", (count,), BIGINT))
         value = settle(args[0], VARCHAR)
         if name in ("LAG", "LEAD"):
             return self._shifted(name, value, args, skips=skips)
-        place = settle(args[1], BIGINT) if len(args) > 1 else number_const("1")
+        place: Expr = number_const("1")
+        if len(args) > 1:
+            place = call("tg_nth_place({0})", _whole(args[1]), type_=BIGINT)
         if name in ("FIRST_VALUE", "LAST_VALUE", "NTH_VALUE") and not skips:
             if name == "NTH_VALUE":
                 return self._over(Call("nth_value({0}, {1})", (value, place), value.type))
@@ -163,7 +167,7 @@ class _Window:
 
     def _shifted(self, name: str, value: Expr, args: list[Expr], *, skips: bool) -> Expr:
         """LAG and LEAD (value, distance, default)."""
-        distance = settle(args[1], BIGINT) if len(args) > 1 else number_const("1")
+        distance = _whole(args[1]) if len(args) > 1 else number_const("1")
         default: Expr | None = None
         type_ = value.type
         if len(args) > 2:
@@ -266,6 +270,14 @@ def _without_nulls(function: Any) -> tuple[Any, bool]:
     if isinstance(function, exp.RespectNulls):
         return function.this, False
     return function, False
+
+
+def _whole(expr: Expr) -> Expr:
+    """A count of rows: of other numbers the whole part."""
+    expr = settle(expr, BIGINT)
+    if int_scale(expr.type) == 0:
+        return expr
+    return cast(build_call("TRUNC", [cast(expr, NUMBER)]), BIGINT)
 
 
 def _rank(bound: str) -> int:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from data.sql.numbers import EXACT, canonical, to_decimal
-from protocol.errors import OutOfRangeError
+from protocol.errors import NthValueArgumentError, NtileArgumentError, OutOfRangeError
 
 
 class Nth:
@@ -39,7 +39,7 @@ class Nth:
     def value(self) -> Any:
         place = self._place
         if place < 1:
-            raise OutOfRangeError("NTH_VALUE, LAG and LEAD count from 1")
+            raise OutOfRangeError("LAG and LEAD that ignore NULLs count rows from 1")
         if place > len(self._seen):
             return None
         return self._seen[-place if self._from_last else place - 1]
@@ -137,8 +137,24 @@ class Percentile:
     final = value
 
 
+def ntile_count(count: int | None) -> int:
+    """The argument of NTILE. Raises NtileArgumentError."""
+    if count is None or count < 1:
+        raise NtileArgumentError("NTILE makes a number of groups from 1")
+    return count
+
+
+def nth_place(place: int | None) -> int:
+    """Where NTH_VALUE looks. Raises NthValueArgumentError."""
+    if place is None or place < 1:
+        raise NthValueArgumentError("NTH_VALUE counts rows from 1")
+    return place
+
+
 def register(connection: Any) -> None:
     """Put them on an apsw connection."""
+    connection.create_scalar_function("tg_ntile_count", ntile_count, 1, deterministic=True)
+    connection.create_scalar_function("tg_nth_place", nth_place, 1, deterministic=True)
     for last in (False, True):
         for skips in (False, True):
             name = f"tg_nth{'_last' if last else ''}{'_value' if skips else ''}"

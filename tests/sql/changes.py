@@ -60,9 +60,10 @@ class Changes(Queries):
             return Node(column.kind, (str(rng.randint(0, 14)),))
         if column.kind == "char":
             return Node(column.kind, (f"'{rng.choice(schemas.WORDS[:7])}'",))
-        if column.symbol == "date":  # no fractions of a second: how they are cut differs
-            scope = [s for s in scope if s.text.endswith(".d")]
-            return self.value("date", scope, depth) if scope else self.literal("date")
+        if column.kind == "date":  # the grid cuts a fraction of a second, PostgreSQL rounds it
+            moment = self.value("date", scope, depth)
+            cut = ("DATE_TRUNC('second', CAST(", moment, " AS TIMESTAMP))")
+            return Node("date", (moment,), cut)
         return self.value(column.symbol, scope, depth)
 
     def _key(self, table: Table) -> str:

@@ -16,6 +16,8 @@ from protocol.errors import (
     GridError,
     InvalidTextError,
     NotSupportedError,
+    NthValueArgumentError,
+    NtileArgumentError,
     OutOfRangeError,
     ParameterError,
 )
@@ -254,6 +256,39 @@ def test_conditions_on_the_newer_types(condition: str, ids: list[int]) -> None:
 def test_what_does_not_fit_is_refused(expression: str, error: type[GridError]) -> None:
     with pytest.raises(error):
         value(expression)
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        ("ntile(2.5)", [1, 1, 2, 2]),
+        ("ntile('2')", [1, 1, 2, 2]),
+        ("ntile(5 - 3)", [1, 1, 2, 2]),
+        ("nth_value(id, 2.4)", [None, 2, 2, 2]),
+        ("nth_value(id, 1.9) ignore nulls", [1, 1, 1, 1]),
+        ("lag(id, 1.9)", [None, 1, 2, 3]),
+        ("lead(id, cast(1 as binary_double))", [2, 3, 4, None]),
+    ],
+)
+def test_window_functions_count_whole_rows(function: str, found: list[int | None]) -> None:
+    rows = grid().run(f"select {function} over (order by id) from e order by id")
+    assert [row[0] for row in rows] == found
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        ("ntile(0)", NtileArgumentError),
+        ("ntile(0.9)", NtileArgumentError),
+        ("ntile(null)", NtileArgumentError),
+        ("nth_value(id, 0)", NthValueArgumentError),
+        ("nth_value(id, -1) from last", NthValueArgumentError),
+        ("nth_value(id, 0) ignore nulls", NthValueArgumentError),
+    ],
+)
+def test_window_functions_count_from_one(function: str, error: type[GridError]) -> None:
+    with pytest.raises(error):
+        grid().run(f"select {function} over (order by id) from e")
 
 
 def test_new_values_differ_from_row_to_row() -> None:
