@@ -18,7 +18,7 @@ from data.sql.convert import converter
 from data.sql.derived import derived_source
 from data.sql.drawn import Drawn, draws, same_numbers
 from data.sql.identity import refuse_given
-from data.sql.in_place import key_values, keyed, one_place, rows_are_apart, where_text
+from data.sql.in_place import asks_of, key_values, keyed, one_place, rows_are_apart, where_text
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -400,7 +400,7 @@ class Dml:
             exprs = [item.expr for item in drawn.kept]
         moving = moves(table, assigned)
         plain = len(select.sources) == 1 and not moving and limit is None and not made
-        plain = plain and not select.windowed
+        plain = plain and not select.windowed and not asks_of(table, exprs)
         select.items = [Item("", e) for e in exprs] or [Item("", number_const("1"))]
         route = self._route(select) if plain else None
         if route is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from data.catalog.element_ddl import key_columns, quoted
 from data.catalog.objects import Table
 from data.sql.convert import int_scale
-from data.sql.ir import Call, ColumnExpr, Select, Source, SubqueryExpr, walk
+from data.sql.ir import Call, ColumnExpr, Expr, Select, Source, SubqueryExpr, all_sources, walk
 from data.sql.placement import route_value
 from data.sql.plan_types import Fragment, Route, RouteValue
 from data.sql.printer import Printer
@@ -42,6 +42,20 @@ def rows_are_apart(table: Table, select: Select, assigned: Sequence[int]) -> boo
         isinstance(e, SubqueryExpr) or (isinstance(e, Call) and "random(" in e.template)
         for expr in exprs
         for e in walk(expr)
+    )
+
+
+def asks_of(table: Table, exprs: Sequence[Expr]) -> bool:
+    """Do new values ask for other rows of their table?
+
+    SQLite answers that row by row, with the rows that the statement has changed before.
+    """
+    return any(
+        source.table is not None and source.table.id == table.id
+        for expr in exprs
+        for e in walk(expr)
+        if isinstance(e, SubqueryExpr)
+        for source in all_sources(e.query)
     )
 
 

@@ -68,6 +68,35 @@ CHANGES = [
 ]
 TABLES = ("p", "h", "accounts", "account_status", "customers")
 
+# an UPDATE sees its table as it was, also where another row's new value is made from it
+SELF_READING = [
+    ("(SELECT COUNT(o.a) FROM t o WHERE t.id > 0)", [3, 3, 3, 3]),
+    ("(SELECT SUM(o.a) FROM t o WHERE o.id <= t.id)", [1, 3, 6, 6]),
+    ("CASE WHEN id > 2 THEN (SELECT SUM(a) FROM t o) ELSE 100 END", [100, 100, 6, 6]),
+    (
+        "(SELECT MAX(x) FROM (SELECT 1 x FROM dual UNION ALL SELECT a FROM t o WHERE o.id < t.id) d)",
+        [1, 1, 2, 3],
+    ),
+    ("(SELECT a FROM v WHERE v.id = t.id - 1)", [None, 1, 2, 3]),
+]
+
+
+@pytest.mark.parametrize("placement", ["DUPLICATE", "DISTRIBUTE BY HASH (id)"])
+@pytest.mark.parametrize(("value", "after"), SELF_READING)
+def test_an_update_sees_its_table_as_it_was(
+    placement: str, value: str, after: list[int | None]
+) -> None:
+    for sets in (1, 3):
+        grid = MiniGrid(sets)
+        grid.user()
+        grid.script(
+            f"CREATE TABLE t (id INT NOT NULL PRIMARY KEY, a INT) {placement};"
+            "CREATE VIEW v AS SELECT id, a FROM t"
+        )
+        grid.run("insert into t values (1, 1), (2, 2), (3, 3), (4, null)")
+        assert grid.run(f"update t set a = {value}") == 4
+        assert [row[0] for row in grid.run("select a from t order by id")] == after
+
 
 def content(grid: MiniGrid) -> list[list[tuple[Any, ...]]]:
     return [sorted(grid.run(f"select * from {t}"), key=repr) for t in TABLES]
