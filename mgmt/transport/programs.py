@@ -11,6 +11,7 @@ PROGRAMS = (
     "ttStatus",
     "ttGridRollout",
     "ttMembership",
+    "ttIsql",
     "tengrid-datad",
     "tengrid-mgmtd",
     "tengrid-membershipd",

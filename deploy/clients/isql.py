@@ -1,0 +1,447 @@
+"""ttIsql: SQL by hand, with TimesTen's commands and forms, over the PostgreSQL protocol.
+
+    ttIsql [-v 0|1|2] [-f FILE] [-e COMMANDS] [DSN | -connStr "DSN=...;UID=...;PWD=..."]
+
+The DSN is a service of the libpq service file (PGSERVICEFILE), as in `psql service=DSN`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import getpass
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+
+from deploy.clients import isql_text as text
+
+HISTORY = Path("~/.ttisql_history")
+HISTORY_LINES = 1000
+RUNS_NESTED_MAX = 20
+_SECRET = ("identified by", "pwd=")
+_OF_ATTRIBUTE = {"dsn": "service", "uid": "user", "pwd": "password"}
+
+
+class CommandError(Exception):
+    """A command of ttIsql that cannot be done; the message says why."""
+
+
+class Isql:
+    """One session: its connection, its settings, and what it does with each input."""
+
+    def __init__(self, verbosity: int = 2) -> None:
+        self.connection: psycopg.Connection | None = None
+        self.verbosity = verbosity
+        self.failed = False  # anything so far
+        self.over = False
+        self._asked: dict[str, str] = {}
+        self._flags = {"autocommit": True, "columnlabels": False}
+        self._flags |= {"serveroutput": False, "timing": False}
+        self._warned = False
+        self._depth = 0
+
+    # -- output -----------------------------------------------------------------------------------
+    def say(self, *lines: str, level: int = 2) -> None:
+        """Print what the verbosity lets through: 1 results, 2 everything."""
+        if self.verbosity >= level:
+            print(*lines, sep="\n", flush=True)
+
+    def _fail(self, *lines: str) -> None:
+        self.failed = True
+        print(*lines, sep="\n", flush=True)
+
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        message = diagnostic.message_primary or ""
+        if diagnostic.severity == "WARNING":
+            self._warned = "compilation errors" in message
+            self.say(f"Warning: {message}", level=1)
+        elif self._flags["serveroutput"]:
+            self.say(message, level=1)
+
+    # -- connections ------------------------------------------------------------------------------
+    def connect(self, words: str) -> bool:
+        """Connect to a DSN or connection string, instead of the present connection; whether it
+        went well."""
+        wanted = text.attributes(words) or self._asked
+        unknown = sorted(set(wanted) - set(_OF_ATTRIBUTE))
+        if unknown or not wanted.get("dsn"):
+            why = f"unknown attribute {unknown[0].upper()}" if unknown else "no DSN is given"
+            self._fail(f" {why}: use DSN=service;UID=user;PWD=password", text.FAILED)
+            return False
+        self.disconnect()
+        shown = f"DSN={wanted['dsn']}" + (f";UID={wanted['uid']}" if wanted.get("uid") else "")
+        self.say("", f'connect "{shown}";')
+        parameters = {_OF_ATTRIBUTE[name]: value for name, value in wanted.items()}
+        try:
+            self.connection = _open(parameters)
+        except psycopg.Error as error:
+            hint = None
+            if "service" in str(error) and "not found" in str(error):
+                hint = "PGSERVICEFILE names the service file; of a grid here: . .grid/env.sh"
+            self._fail(*text.error(_flat(str(error)), error.sqlstate or "", hint))
+            return False
+        self._asked = wanted
+        self.connection.autocommit = self._flags["autocommit"]
+        self.connection.add_notice_handler(self._notice)
+        user = self.connection.info.user.upper()
+        self.say(f"Connection successful: DSN={wanted['dsn']};UID={user};")
+        self.say(f"(Default setting AutoCommit={int(self._flags['autocommit'])})")
+        return True
+
+    def disconnect(self) -> None:
+        """Leave the database; an open transaction is rolled back."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def _database(self) -> psycopg.Connection:
+        if self.connection is None or self.connection.closed:
+            raise CommandError('there is no connection; use: connect "DSN=...";')
+        return self.connection
+
+    # -- input ------------------------------------------------------------------------------------
+    def feed(self, typed: str, *, ended: bool, echo: bool) -> str:
+        """Do all that is complete in what was typed; returns the rest."""
+        while not self.over:
+            todo, typed = text.take(typed, ended=ended)
+            if todo is None:
+                break
+            if echo:
+                self.say(text.echo(todo))
+            self.do(todo)
+        return typed
+
+    def do(self, todo: text.Input) -> None:
+        """One command or statement; an error is printed, and what follows goes on."""
+        self._warned = False
+        try:
+            if todo.word:
+                self._command(todo.word, todo.text)
+            else:
+                self.execute(todo.text)
+        except CommandError as error:
+            self._fail(f" {error}", text.FAILED)
+        except psycopg.Error as error:
+            shown = error.diag
+            message = shown.message_primary or _flat(str(error))
+            more = (shown.message_detail, shown.message_hint)
+            position = shown.statement_position
+            self._fail(*text.error(message, error.sqlstate or "", *more, position=position))
+            if self.connection is not None and self.connection.closed:
+                self._fail(" The connection is lost; use: connect;")
+        except KeyboardInterrupt:
+            self._fail(" Interrupted.", text.FAILED)
+
+    def _command(self, word: str, rest: str) -> None:
+        if word in ("exit", "quit"):
+            self.over = True
+        elif word in ("?", "help"):
+            self.say(text.HELP.rstrip(), level=1)
+        elif word == "connect":
+            self.connect(rest)
+        elif word == "disconnect":
+            self.disconnect()
+        elif word in ("commit", "rollback"):
+            self._end_transaction(word)
+        elif word in ("exec", "execute"):
+            self.execute(text.statement_of(rest))
+        elif word in ("host", "!"):
+            subprocess.run(rest, shell=True, check=False)
+        elif word in ("run", "start", "@"):
+            self.run(Path(rest.strip("\"'")))
+        elif word == "history":
+            self.say(*_history(), level=1)
+        elif word in ("set", "show") or word in text.SETTINGS:
+            self._set(*(rest if word in ("set", "show") else f"{word} {rest}").split())
+        else:
+            self._catalog(word, rest)
+
+    def run(self, file: Path) -> None:
+        """Do what stands in a file. Raises CommandError."""
+        if self._depth >= RUNS_NESTED_MAX:
+            raise CommandError(f"{file}: scripts run each other more than {RUNS_NESTED_MAX} deep")
+        try:
+            script = file.expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{file}: {error}") from error
+        self._depth += 1
+        try:
+            self.feed(script, ended=True, echo=True)
+        finally:
+            self._depth -= 1
+
+    def _set(self, name: str, value: str = "", *more: str) -> None:
+        name = name.lower()
+        if name == "all":
+            for each in text.SETTINGS:
+                self._set(each)
+            return
+        if name == "verbosity":
+            if value and value not in ("0", "1", "2"):
+                raise CommandError("verbosity is 0, 1 or 2")
+            self.verbosity = int(value or self.verbosity)
+            if not value:
+                self.say(f"verbosity = {self.verbosity}", level=1)
+            return
+        if not value:
+            on = self._flags[name]
+            self.say(f"{name} = {int(on)} ({'ON' if on else 'OFF'})", level=1)
+            return
+        wanted = text.switch(value)
+        if wanted is None or more:
+            raise CommandError(f"{name} is 0 or 1, or off or on")
+        if name == "autocommit":
+            if wanted and self.connection is not None:
+                self.connection.commit()
+            if self.connection is not None:
+                self.connection.autocommit = wanted
+        self._flags[name] = wanted
+
+    def _end_transaction(self, word: str) -> None:
+        connection = self._database()
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            return
+        connection.execute(word.encode())
+
+    # -- statements -------------------------------------------------------------------------------
+    def execute(self, statement: str) -> None:
+        """Run a statement and print what it gives. Raises psycopg.Error, CommandError."""
+        began_s = time.perf_counter()
+        cursor = self._database().execute(statement.encode())
+        took_s = time.perf_counter() - began_s
+        plan = statement.lstrip()[:7].lower() == "explain"
+        while True:
+            self._print_result(cursor, plan=plan)
+            if not cursor.nextset():
+                break
+        if self._flags["timing"]:
+            self.say(f"Execution time (SQLExecute) = {took_s:.6f} seconds.", level=1)
+
+    def _print_result(self, cursor: psycopg.Cursor, *, plan: bool) -> None:
+        result = cursor.pgresult
+        if result is None or cursor.description is None:
+            if line := text.done(cursor.statusmessage or "", cursor.rowcount, warned=self._warned):
+                self.say(line)
+            return
+        if self._flags["columnlabels"] and not plan:
+            self.say(text.row(c.name.upper() for c in cursor.description), level=1)
+        oids = [column.type_code for column in cursor.description]
+        for number in range(result.ntuples):
+            raw = [result.get_value(number, n) for n in range(len(oids))]
+            values = [
+                text.value(None if v is None else v.decode(), oid)
+                for v, oid in zip(raw, oids, strict=True)
+            ]
+            self.say(values[0] if plan else text.row(values), level=1)
+        if not plan:
+            self.say(f"{text.counted(result.ntuples, 'row')} found.")
+
+    # -- what the catalog tells -------------------------------------------------------------------
+    def _rows(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        return list(self._database().execute(query.encode(), values).fetchall())
+
+    def _catalog(self, word: str, rest: str) -> None:
+        user = self._database().info.user.upper()
+        if word in ("describe", "desc"):
+            self._describe(*text.names(rest, user))
+        elif word == "indexes":
+            self._indexes(*text.names(rest, user))
+        else:
+            found = self._rows(
+                "SELECT object_name FROM user_objects WHERE object_type = %s ORDER BY object_name",
+                text.LISTS[word],
+            )
+            lines = text.listing([f"{user}.{name}" for (name,) in found], word.rstrip("s"))
+            self.say(*lines, level=1)
+
+    def _describe(self, owner: str, name: str) -> None:
+        columns = self._rows(
+            "SELECT column_name, data_type, data_length, data_precision, data_scale, nullable, "
+            "data_default, char_used, inline FROM all_tab_columns "
+            "WHERE owner = %s AND table_name = %s ORDER BY column_id",
+            owner, name,
+        )  # fmt: skip
+        if not columns:
+            raise CommandError(f"2206: Table {owner}.{name} not found")
+        key = self._rows(
+            "SELECT c.column_name FROM all_cons_columns c JOIN all_constraints k "
+            "ON c.owner = k.owner AND c.constraint_name = k.constraint_name "
+            "AND c.table_name = k.table_name "
+            "WHERE k.constraint_type = 'P' AND k.owner = %s AND k.table_name = %s",
+            owner, name,
+        )  # fmt: skip
+        schemes = self._rows(
+            "SELECT distribution, distribution_columns FROM all_tables "
+            "WHERE owner = %s AND table_name = %s",
+            owner, name,
+        )  # fmt: skip
+        distribution = ""
+        for scheme, distributed_by in schemes:
+            by = None if distributed_by is None else str(distributed_by)
+            distribution = text.distribution(str(scheme), by)
+        lines = text.description(
+            "table" if schemes else "view",
+            f"{owner}.{name}",
+            [_column(row) for row in columns],
+            [str(row[0]) for row in key],
+            distribution,
+        )
+        self.say(*lines, level=1)
+
+    def _indexes(self, owner: str, table: str) -> None:
+        rows = self._rows(
+            "SELECT i.table_name, i.index_name, i.uniqueness, i.global, c.column_name "
+            "FROM all_indexes i JOIN all_ind_columns c "
+            "ON i.owner = c.index_owner AND i.index_name = c.index_name "
+            "AND i.table_name = c.table_name WHERE i.table_owner = %s "
+            "ORDER BY i.table_name, i.index_name, c.column_position",
+            owner,
+        )
+        found = [
+            (f"{owner}.{name}", str(index), unique == "UNIQUE", everywhere == "YES", str(column))
+            for name, index, unique, everywhere, column in rows
+            if table in ("", name)
+        ]
+        self.say(*text.indexes(found), level=1)
+
+
+def _open(parameters: dict[str, str]) -> psycopg.Connection:
+    """Connect; ask for the password if one is needed and somebody is there to ask."""
+    try:
+        return psycopg.connect(make_conninfo(**parameters))
+    except psycopg.OperationalError as error:
+        wants = "no password supplied" in str(error) or "password authentication" in str(error)
+        if "password" in parameters or not wants or not sys.stdin.isatty():
+            raise
+    asked = getpass.getpass(f"Enter password for '{parameters.get('user', '')}': ")
+    return psycopg.connect(make_conninfo(**parameters, password=asked))
+
+
+def _column(row: Sequence[object]) -> text.Column:
+    name, kind, length, precision, scale, nullable, default, unit, inline = row
+    return text.Column(
+        name=str(name),
+        type=str(kind),
+        length=int(str(length or 0)),
+        precision=None if precision is None else int(str(precision)),
+        scale=None if scale is None else int(str(scale)),
+        nullable=nullable == "Y",
+        default=None if default is None else str(default),
+        unit=None if unit is None else str(unit),
+        inline=inline == "YES",
+    )
+
+
+def _flat(message: str) -> str:
+    return " ".join(message.split())
+
+
+# -- the terminal ---------------------------------------------------------------------------------
+def _history() -> list[str]:
+    with contextlib.suppress(ImportError):
+        import readline
+
+        count = readline.get_current_history_length()
+        return [f"{n:>5}  {readline.get_history_item(n)}" for n in range(1, count + 1)]
+    return []
+
+
+def _remember() -> None:
+    """Line editing, and a history that outlives the session, for its owner's eyes only."""
+    with contextlib.suppress(ImportError):
+        import readline
+
+        file = HISTORY.expanduser()
+        with contextlib.suppress(OSError):
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+            readline.read_history_file(file)
+        readline.set_history_length(HISTORY_LINES)
+        atexit.register(_save, file)
+
+
+def _save(file: Path) -> None:
+    import readline
+
+    with contextlib.suppress(OSError):
+        readline.write_history_file(file)
+
+
+def _forget_secrets(line: str) -> None:
+    """Lines with a password are not kept."""
+    with contextlib.suppress(ImportError):
+        import readline
+
+        last = readline.get_current_history_length()
+        if any(word in line.lower() for word in _SECRET) and last:
+            readline.remove_history_item(last - 1)
+
+
+def _typed(session: Isql) -> None:
+    """Read from the terminal, or from a pipe, until the end or `exit`."""
+    terminal = sys.stdin.isatty()
+    if terminal:
+        _remember()
+    pending = ""
+    while not session.over:
+        try:
+            line = _line(text.MORE if pending.strip() else text.PROMPT, terminal=terminal)
+        except KeyboardInterrupt:
+            print()
+            pending = ""
+            continue
+        pending = session.feed(pending + line, ended=not line, echo=not terminal)
+        if not line:
+            return
+
+
+def _line(prompt: str, *, terminal: bool) -> str:
+    """The next line with its end; "" at the end of the input."""
+    if not terminal:
+        return sys.stdin.readline()
+    try:
+        line = input(prompt)
+    except EOFError:
+        print()
+        return ""
+    _forget_secrets(line)
+    return line + "\n"
+
+
+def main() -> int:
+    """Entry point; 1 if the connection or, in a script, a statement failed."""
+    parser = argparse.ArgumentParser(prog="ttIsql", description=__doc__, allow_abbrev=False)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("dsn", nargs="?", help="service of the service file, or connection string")
+    parser.add_argument("-connStr", "-connstr", help="DSN=...;UID=...;PWD=...")
+    parser.add_argument("-f", dest="file", type=Path, help="run a file, then exit")
+    parser.add_argument("-e", dest="commands", help="run these first; end them with exit to stop")
+    parser.add_argument("-v", dest="verbosity", type=int, choices=(0, 1, 2), default=2)
+    words = parser.parse_args()
+    session = Isql(words.verbosity)
+    session.say("", 'Type ? or "help" for help, type "exit" to quit ttIsql.')
+    wanted = words.connStr or words.dsn
+    if wanted and not session.connect(wanted) and not sys.stdin.isatty():
+        return 1
+    if words.commands:
+        session.feed(words.commands, ended=True, echo=True)
+    if words.file and not session.over:
+        session.do(text.Input("run", str(words.file)))
+        session.over = True
+    if not session.over:
+        _typed(session)
+    session.disconnect()
+    interactive = sys.stdin.isatty() and not (words.file or words.commands)
+    return int(session.failed and not interactive)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
