@@ -53,6 +53,13 @@ SETTINGS: dict[str, Setting] = {
         Setting("lock_timeout", "0", "integer"),
         Setting("max_identifier_length", "63", "integer", _PRESET, settable=False),
         Setting("max_index_keys", "32", "integer", _PRESET, settable=False),
+        Setting(
+            "plsql_conn_mem_limit",
+            "100",
+            "integer",
+            "Resource Usage",
+            "MB that the PL/SQL collections of a session may hold; 0: no limit",
+        ),
         Setting("row_security", "on", "bool"),
         Setting("search_path", '"$user"'),
         Setting("server_encoding", "UTF8", category=_PRESET, settable=False),

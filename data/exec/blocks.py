@@ -18,6 +18,7 @@ from data.exec.prepared import PreparedStatement
 from data.plsql.compiler import CompiledBlock, compile_block
 from data.plsql.context import Context, Params
 from data.plsql.errors import PlError
+from data.plsql.memory import MEMORY
 from data.plsql.values import Value, reader
 from data.session.engine import Execution, ResultSink
 from data.sql.convert import converter
@@ -316,6 +317,7 @@ def run_compiled(
     binds = dict(zip(block.binds, given, strict=False))
     units = session.space.units
     units.forget_old(session.packages.frames)
+    MEMORY.set(session.packages.memory)
     context = Context(host, session.packages, units.instantiate, binds)
     block.run(block.activation.frame(None, context))
     if context.line:

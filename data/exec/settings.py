@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from data.catalog.settings import default_setting
+from data.plsql.memory import MB
 from data.sql.parse import check_hints
 from data.txn.isolation import isolation_of
 from protocol.errors import ParameterError
@@ -130,6 +131,14 @@ def _client_encoding(session: Session, value: str) -> str:
     return "UTF8"
 
 
+def _plsql_memory(session: Session, value: str) -> str:
+    """PLSQL_CONN_MEM_LIMIT: MB, 0 for none."""
+    if not value.isdecimal():
+        raise ParameterError(f"plsql_conn_mem_limit takes megabytes, not {value}")
+    session.packages.memory.limit = int(value) * MB
+    return str(int(value))
+
+
 _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     ON_STATEMENT_ERROR: _on_statement_error,
     "lock_wait": _lock_wait,
@@ -142,6 +151,7 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     PARTIAL_RESULT: _partial_result,
     OPTIMIZER_HINT: _optimizer_hint,
     "client_encoding": _client_encoding,
+    "plsql_conn_mem_limit": _plsql_memory,
 }
 
 

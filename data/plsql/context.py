@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from data.plsql.errors import PlError, predefined
+from data.plsql.memory import Memory
 from data.plsql.values import Value
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
@@ -110,6 +111,7 @@ class Packages:
         self.output: list[str] = []
         self.output_on = True
         self.seed: Any = None
+        self.memory = Memory()
 
 
 class Context:

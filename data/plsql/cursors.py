@@ -8,6 +8,7 @@ from data.plsql import values
 from data.plsql.context import Context, Rows
 from data.plsql.errors import of_grid_error, predefined
 from data.plsql.expressions import reading_cursor
+from data.plsql.memory import Memory, rows_bytes
 from data.plsql.scope import (
     CONTEXT,
     CursorSymbol,
@@ -209,9 +210,7 @@ class Cursors(Targets):
             if wanted <= 0:
                 raise predefined("VALUE_ERROR", ": LIMIT is at least 1")
             if limit is None:
-                rows: list[StorageRow] = []
-                while more := cursor.next(FETCH_ROWS * 10):
-                    rows += more
+                rows = _all(cursor, f[CONTEXT].packages.memory)
                 cursor.found = bool(rows)
             else:
                 rows = cursor.next(wanted)
@@ -230,6 +229,21 @@ class Cursors(Targets):
     def close_cursor(self, symbol: CursorSymbol) -> Set:
         """Forgets an explicit cursor."""
         return writing(symbol.activation, symbol.slot, self.activation)
+
+
+def _all(cursor: CursorState, memory: Memory) -> list[StorageRow]:
+    """The rest of its rows. Raises STORAGE_ERROR."""
+    rows: list[StorageRow] = []
+    held = 0
+    try:
+        while more := cursor.next(FETCH_ROWS * 10):
+            size = rows_bytes(more)
+            memory.take(size)
+            held += size
+            rows += more
+    finally:
+        memory.give(held)
+    return rows
 
 
 def _open_one(state: Value) -> CursorState:

@@ -28,13 +28,24 @@ from data.plsql.tree import (
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
 from protocol.errors import GridError, NotSupportedError, SqlSyntaxError, UnknownObjectError
-from protocol.sqltypes import BIGINT, BOOLEAN, NUMBER, VARCHAR
+from protocol.sqltypes import BIGINT, BOOLEAN, DATE, NUMBER, VARCHAR, Kind, SqlType
 
 _NUMBER, _TEXT, _BOOLEAN, _COUNT = Scalar(NUMBER), Scalar(VARCHAR), Scalar(BOOLEAN), Scalar(BIGINT)
 _WITHOUT_ARGUMENTS = frozenset(
     {"SYSDATE", "SYSTIMESTAMP", "USER", "UID", "CURRENT_USER", "CURRENT_DATE", "CURRENT_TIMESTAMP"}
     | {"TT_SYSDATE", "ORA_SYSDATE", "SESSION_USER", "CURRENT_SCHEMA", "LOCALTIMESTAMP", "SYS_GUID"}
 )
+_DATE, _TIMESTAMP = Scalar(DATE), Scalar(SqlType(Kind.TIMESTAMP, precision=6))
+_RESULTS: dict[str, PlType] = {  # to choose among overloaded routines
+    **dict.fromkeys(("SYSDATE", "CURRENT_DATE", "TO_DATE", "ADD_MONTHS", "LAST_DAY"), _DATE),
+    **dict.fromkeys(("DATE", "NEXT_DAY", "TT_SYSDATE", "ORA_SYSDATE"), _DATE),
+    **dict.fromkeys(("TIMESTAMP", "TO_TIMESTAMP"), _TIMESTAMP),
+    **dict.fromkeys(("TO_CHAR", "SUBSTR", "UPPER", "LOWER", "INITCAP", "LPAD", "RPAD"), _TEXT),
+    **dict.fromkeys(("TRIM", "LTRIM", "RTRIM", "REPLACE", "CONCAT", "CHR", "USER"), _TEXT),
+    **dict.fromkeys(("TRANSLATE", "REGEXP_REPLACE", "REGEXP_SUBSTR", "CURRENT_USER"), _TEXT),
+    **dict.fromkeys(("TO_NUMBER", "LENGTH", "INSTR", "MOD", "ABS", "CEIL", "FLOOR"), _NUMBER),
+    **dict.fromkeys(("SIGN", "POWER", "SQRT", "ASCII", "EXTRACT", "MONTHS_BETWEEN"), _NUMBER),
+}
 _METHODS = frozenset(
     {"COUNT", "FIRST", "LAST", "NEXT", "PRIOR", "EXISTS", "LIMIT", "DELETE", "EXTEND", "TRIM"}
 )
@@ -103,6 +114,8 @@ class Expressions(Calls):
             known = _BOOLEAN
         elif operator == "||":
             known = _TEXT
+        elif operator in ("*", "/", "**", "MOD", "REM"):
+            known = _NUMBER
         if isinstance(expr.right, Literal):
             constant = expr.right.value
             return Typed(lambda f: function(left(f), constant), known)
@@ -157,7 +170,8 @@ class Expressions(Calls):
     def _sql_expr(self, expr: SqlExpr) -> Typed:
         text = self.text[expr.at : expr.end]
         template = sql_template(self, text, expr.at)
-        return Typed(self.sql_value(f"SELECT {template.text} FROM dual", template))
+        known = _RESULTS.get(text.split("(")[0].split("'")[0].strip().upper())
+        return Typed(self.sql_value(f"SELECT {template.text} FROM dual", template), known)
 
     # -- names -------------------------------------------------------------------------------------
     def _name(self, expr: Name) -> Typed:
@@ -171,7 +185,8 @@ class Expressions(Calls):
         if expr.name == "SQLERRM":
             return Typed(_sqlerrm, _TEXT)
         if symbol is None and expr.name in _WITHOUT_ARGUMENTS:
-            return Typed(self.sql_value(f"SELECT {expr.name} FROM dual", None))
+            made = self.sql_value(f"SELECT {expr.name} FROM dual", None)
+            return Typed(made, _RESULTS.get(expr.name))
         return self.call(expr, [], as_function=True)
 
     def _member(self, expr: Member) -> Typed:
@@ -328,7 +343,7 @@ class Expressions(Calls):
         quick = FUNCTIONS.get(name)
         if quick is None:
             self._must_be_known(name, marks, len(gets), at)
-            return Typed(lambda f: ask(f, [get(f) for get in gets]))
+            return Typed(lambda f: ask(f, [get(f) for get in gets]), _RESULTS.get(name))
         function, least, most = quick
         if not least <= len(gets) <= most:
             raise UnknownObjectError(
@@ -342,14 +357,14 @@ class Expressions(Calls):
                 result = function(value)
                 return ask(f, [value]) if result is NOT_HERE else result
 
-            return Typed(one)
+            return Typed(one, _RESULTS.get(name))
 
         def several(f: Frame) -> Value:
             given = [get(f) for get in gets]
             result = function(*given)
             return ask(f, given) if result is NOT_HERE else result
 
-        return Typed(several)
+        return Typed(several, _RESULTS.get(name))
 
     def _must_be_known(self, name: str, marks: str, count: int, at: int) -> None:
         """Raises UnknownObjectError if SQL has no such function; types matter when it runs."""

@@ -14,6 +14,7 @@ from data.plsql import values
 from data.plsql.values import Moment, Value
 from data.sql import strings
 from data.sql.numbers import round_decimal
+from protocol.limits import check_value_length
 
 NOT_HERE = object()
 
@@ -81,7 +82,9 @@ def _replace(value: Value, old: Value, new: Value = None) -> Value:
     value, old = values.text(value), values.text(old)
     if value is None or old is None:
         return value
-    return value.replace(old, values.text(new) or "") or None
+    with_what = values.text(new) or ""
+    check_value_length(len(value) + value.count(old) * len(with_what))
+    return value.replace(old, with_what) or None
 
 
 def _pad(left: bool) -> Callable[..., Value]:

@@ -62,6 +62,11 @@ class Reader:
         """The token `count` further; the END token beyond the end."""
         return self._tokens[min(self._at + count, len(self._tokens) - 1)]
 
+    @property
+    def passed(self) -> int:
+        """How many tokens were taken."""
+        return self._at
+
     def take(self) -> Token:
         """The next token, passed."""
         token = self._tokens[self._at]

@@ -9,6 +9,7 @@ from typing import Any
 from data.plsql import values
 from data.plsql.cursors import Cursors, Run
 from data.plsql.errors import PlError, of_grid_error, predefined
+from data.plsql.memory import rows_bytes
 from data.plsql.scope import CONTEXT, Frame, SqlTemplate, Var
 from data.plsql.sqltext import sql_template
 from data.plsql.tree import ExecuteImmediate, ForAll, Into, Sql
@@ -330,6 +331,7 @@ def _fetched(
     f: Frame, template: SqlTemplate, params: list[Any], limit: int
 ) -> tuple[Any, list[StorageRow]]:
     rows: list[StorageRow] = []
+    memory, held = f[CONTEXT].packages.memory, 0
     try:
         query = f[CONTEXT].host.query(template.text, template.types, params, template.owner)
         asked = limit or FETCH_ROWS
@@ -338,7 +340,12 @@ def _fetched(
             rows += some
             if limit or len(some) < asked:
                 break
+            size = rows_bytes(some)
+            memory.take(size)
+            held += size
         query.close()
     except GridError as error:
         raise of_grid_error(error) from error
+    finally:
+        memory.give(held)
     return query.columns, rows

@@ -50,6 +50,9 @@ def _columns(compiler: Expressions, text: str) -> set[str]:
             if before in _BEFORE_TABLE or before == ",":
                 columns = compiler.hooks.columns_of_table(tuple(names))
                 found.update(name for name, _ in columns or ())
+                is_table = before != "," or columns is not None
+                if is_table and reader.token.kind in (NAME, QUOTED):
+                    found.add(reader.token.text)  # its alias
         before = token.text
     return found
 
@@ -102,7 +105,7 @@ class _Walk:
 
     def _variable(self, token: Token, before: str, before_that: str) -> tuple[str, int] | None:
         """What stands for a variable that begins here, and where it ends; None: it is SQL's."""
-        if before == "AS" or before in _BEFORE_TABLE:
+        if before in ("AS", ")") or (before in _BEFORE_TABLE and not self._inside_function()):
             return None
         symbol = self._compiler.scope.find(token.text)
         if symbol is None and not self._is_package_value(token):
@@ -121,6 +124,15 @@ class _Walk:
             return self._fields(typed.get, typed.type, before), end
         is_model = before == "(" and before_that in ("TO_CHAR", "NVL", "ROUND", "TRUNC")
         return self._mark(typed.get, _declared(typed.type, is_model), key), end
+
+    def _inside_function(self) -> bool:
+        """Is the FROM before that of EXTRACT(YEAR FROM …) or TRIM(BOTH '0' FROM …)?"""
+        ahead = self._reader.ahead
+        for back in (-3, -4, -5):  # FROM is -1
+            if self._reader.passed >= -back and ahead(back).text == "(":
+                before = ahead(back - 1).text if self._reader.passed > -back else ""
+                return before in ("EXTRACT", "TRIM")
+        return False
 
     def _is_package_value(self, token: Token) -> bool:
         """A variable of a stored package: name.variable."""

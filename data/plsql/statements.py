@@ -375,6 +375,7 @@ class Statements(SqlStatements):
                 return handle(f)
             finally:
                 errors.remove(caught)
+                del caught  # its traceback holds this frame, and so what the block holds
 
         return run
 

@@ -74,7 +74,7 @@ class Targets(Expressions):
             coerce = base.type.types[position].coerce
 
             def field(f: Frame, value: Value) -> None:
-                get(f).fields[position] = coerce(value)
+                get(f).put(position, coerce(value))
 
             return field
         if base.type is not None:
@@ -85,12 +85,12 @@ class Targets(Expressions):
             if not isinstance(record, Record) or name not in record.type.positions:
                 raise predefined("VALUE_ERROR", f": no field {name}")
             at = record.type.positions[name]
-            record.fields[at] = record.type.types[at].coerce(value)
+            record.put(at, record.type.types[at].coerce(value))
 
         return by_name
 
     def _element_setter(self, target: Apply) -> Set:
-        base = self.expression(target.base)
+        base = self._for_write(target.base)
         if base.type is not None and not isinstance(base.type, CollectionType):
             raise SqlSyntaxError("only collections have elements", position=target.at + 1)
         if len(target.arguments) != 1:
@@ -106,27 +106,34 @@ class Targets(Expressions):
         return element
 
     def _for_write(self, base: Expr) -> Typed:
-        """A record whose field is assigned: an element of an associative array comes to be."""
+        """What a part of is assigned: an element of an associative array comes to be."""
         typed = self.expression(base)
-        if not isinstance(base, Apply) or not isinstance(typed.type, RecordType):
+        if isinstance(base, Member) and isinstance(typed.type, RecordType):
+            if self.symbol_or_none(base) is None:
+                outer = self._for_write(base.base)
+                if isinstance(outer.type, RecordType):
+                    return self.field(outer, base.name, base.at)
+            return typed
+        parts = RecordType | CollectionType
+        if not isinstance(base, Apply) or not isinstance(typed.type, parts):
             return typed
         symbol = self.symbol_or_none(base.base)
         if symbol is not None and not isinstance(symbol, Var):
             return typed
-        collection = self.expression(base.base)
+        collection = self._for_write(base.base)
         if not (isinstance(collection.type, CollectionType) and len(base.arguments) == 1):
             return typed
         if collection.type.kind != "index by":
             return typed
-        get, index, record = collection.get, self.get(base.arguments[0].value), typed.type
+        get, index, part = collection.get, self.get(base.arguments[0].value), typed.type
 
         def made(f: Frame) -> Value:
             found, at = get(f), index(f)
             if found.key(at) not in found.items:
-                found.set(at, record.initial())
+                found.set(at, part.initial())
             return found.get(at)
 
-        return Typed(made, record)
+        return Typed(made, part)
 
     # -- INTO --------------------------------------------------------------------------------------
     def row_setter(self, into: Into) -> PutRow:
@@ -187,9 +194,7 @@ class Targets(Expressions):
 def filled(type_: CollectionType, elements: list[Value]) -> Collection:
     """A collection of any kind with these elements, from 1."""
     made = Collection(type_)
-    coerce = type_.element.coerce
-    made.items = {at: coerce(value) for at, value in enumerate(elements, 1)}
-    made.keys = list(made.items)
+    made.fill(elements)
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from data.plsql import values
 from data.plsql.errors import predefined
+from data.plsql.memory import ELEMENT_BYTES, FIELD_BYTES, long_text, present
 from data.plsql.values import Moment, Padded, Value
 from data.sql import convert
 from data.sql.numbers import round_decimal
@@ -96,11 +97,28 @@ class RecordType(PlType):
 class Record:
     """A value of a RecordType."""
 
-    __slots__ = ("fields", "type")
+    __slots__ = ("_held", "_memory", "fields", "type")
 
     def __init__(self, type_: RecordType, fields: list[Value]) -> None:
+        self._held = 0
+        self._memory = present()
         self.type = type_
         self.fields = fields
+        self._count(FIELD_BYTES * len(fields) + sum(map(long_text, fields)))
+
+    def put(self, position: int, value: Value) -> None:
+        """Change a field; `value` fits already. Raises STORAGE_ERROR."""
+        more = long_text(value) - long_text(self.fields[position])
+        if more:
+            self._count(more)
+        self.fields[position] = value
+
+    def _count(self, count: int) -> None:
+        self._memory.take(count)
+        self._held += count
+
+    def __del__(self) -> None:
+        self._memory.give(self._held)
 
 
 class CollectionType(PlType):
@@ -125,9 +143,7 @@ class CollectionType(PlType):
         if self.limit and len(given) > self.limit:
             raise predefined("SUBSCRIPT_OUTSIDE_LIMIT")
         made = Collection(self)
-        coerce = self.element.coerce
-        made.items = {at: coerce(value) for at, value in enumerate(given, 1)}
-        made.keys = list(made.items)
+        made.fill(given)
         return made
 
     def _coerce(self, value: Value) -> Value:
@@ -141,16 +157,34 @@ class CollectionType(PlType):
 class Collection:
     """A value of a CollectionType: elements by index, the indexes in order."""
 
-    __slots__ = ("items", "keys", "type")
+    __slots__ = ("_held", "_memory", "items", "keys", "type")
 
     def __init__(self, type_: CollectionType) -> None:
+        self._held = 0
+        self._memory = present()
         self.type = type_
         self.items: dict[Any, Value] = {}
         self.keys: list[Any] = []  # ascending
 
+    def __del__(self) -> None:
+        self._memory.give(self._held)
+
+    def _count(self, count: int) -> None:
+        """So many bytes more, or fewer. Raises STORAGE_ERROR."""
+        self._memory.take(count)
+        self._held += count
+
+    def fill(self, given: list[Value]) -> None:
+        """These elements, from 1, converted; it is empty before."""
+        self._count(ELEMENT_BYTES * len(given) + sum(map(long_text, given)))
+        coerce = self.type.element.coerce
+        self.items = {at: coerce(value) for at, value in enumerate(given, 1)}
+        self.keys = list(self.items)
+
     def copied(self, type_: CollectionType) -> Collection:
-        """A copy, of an equal type."""
+        """A copy, of an equal type. Raises STORAGE_ERROR."""
         made = Collection(type_)
+        made._count(self._held)
         coerce = type_.element.coerce if not isinstance(type_.element, Scalar) else None
         made.items = {k: coerce(v) for k, v in self.items.items()} if coerce else dict(self.items)
         made.keys = list(self.keys)
@@ -182,12 +216,17 @@ class Collection:
     def set(self, index: Value, value: Value) -> None:
         """Change or, in an associative array, add an element; `value` fits already."""
         key = self.key(index)
-        if key not in self.items:
+        if key in self.items:
+            more = long_text(value) - long_text(self.items[key])
+            if more:
+                self._count(more)
+        else:
             if self.type.kind != "index by" and not (self.keys and 0 < key <= self.keys[-1]):
                 outside = self.type.limit and key > self.type.limit
                 raise predefined(
                     "SUBSCRIPT_OUTSIDE_LIMIT" if outside or key < 1 else "SUBSCRIPT_BEYOND_COUNT"
                 )
+            self._count(ELEMENT_BYTES + long_text(value))
             if not self.keys or key > self.keys[-1]:
                 self.keys.append(key)
             else:
@@ -201,8 +240,10 @@ class Collection:
             raise predefined("SUBSCRIPT_OUTSIDE_LIMIT")
         if last + count > COLLECTION_MAX:
             raise predefined("STORAGE_ERROR")
+        self._count(max(count, 0) * (ELEMENT_BYTES + long_text(value)))
+        copy = self.type.element.coerce if isinstance(value, Record | Collection) else None
         for key in range(last + 1, last + count + 1):
-            self.items[key] = value
+            self.items[key] = copy(value) if copy is not None else value
             self.keys.append(key)
 
     def trim(self, count: int) -> None:
@@ -210,19 +251,23 @@ class Collection:
         if count > len(self.keys):
             raise predefined("SUBSCRIPT_BEYOND_COUNT")
         for _ in range(count):
-            del self.items[self.keys.pop()]
+            self._drop(self.keys.pop())
+
+    def _drop(self, key: Any) -> None:
+        self._count(-ELEMENT_BYTES - long_text(self.items.pop(key)))
 
     def delete(self, low: Value = None, high: Value = None) -> None:
         """Remove one element, or all from `low` to `high`; without arguments all."""
         if low is None:
             self.items.clear()
             self.keys.clear()
+            self._count(-self._held)
             return
         low = self.key(low)
         high = low if high is None else self.key(high)
         begin, end = bisect_left(self.keys, low), bisect_right(self.keys, high)
         for key in self.keys[begin:end]:
-            del self.items[key]
+            self._drop(key)
         del self.keys[begin:end]
 
     def next(self, index: Value) -> Value:

@@ -49,4 +49,5 @@ class BlockEnd:
     def semicolon(self) -> bool:
         """A semicolon: does the block end with it?"""
         self._head = ""
+        self._after_end = False
         return self._depth <= 0 and not self._bodies

@@ -20,6 +20,7 @@ from sqlglot.tokens import Token, TokenType
 from data.sql.merge_tokens import merge_tokens
 from data.sql.parse_json import JSON_CALLS_WITH_CLAUSES, rewrite_json_call
 from data.sql.shape import check_shape
+from data.sql.text import PLAIN_DECLARE
 from data.sql.words import (
     DATE_LITERALS,
     DDL,
@@ -113,6 +114,8 @@ def parse_statement(text: str) -> Parsed:
     """Dispatch on the first word; queries and DML are parsed. Raises SqlSyntaxError."""
     match = _FIRST_WORDS.match(text)
     if match is None:
+        if re.match(r"\s*<<\s*\w+\s*>>", text):  # the label of a block
+            return Parsed("block", text, "BEGIN")
         if text.strip(" \t\r\n;") and not re.fullmatch(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*", text, re.S):
             raise SqlSyntaxError(f'syntax error at or near "{text.strip()[:20]}"', position=1)
         return Parsed("empty", text)
@@ -130,7 +133,7 @@ def parse_statement(text: str) -> Parsed:
         return Parsed("copy", text, word)
     if word in DDL:
         return Parsed("ddl", text, word)
-    if word == "DECLARE" and not re.match(r"\s*declare\s+\S+\s+(\w+\s+)*?cursor\b", text, re.I):
+    if word == "DECLARE" and PLAIN_DECLARE.match(text, match.end(1)) is None:
         return Parsed("block", text, word)
     if word == "BEGIN" and not re.match(
         r"\s*begin\s*(;|$|work\b|transaction\b|isolation\b|read\b|not\b|deferrable\b)", text, re.I

@@ -218,6 +218,13 @@ _PLAIN = re.compile(
 _UNIT_WORDS = frozenset({"PROCEDURE", "FUNCTION", "PACKAGE", "TRIGGER"})
 _BEGIN_TAILS = frozenset({"", ";", "WORK", "TRANSACTION", "ISOLATION", "READ", "NOT", "DEFERRABLE"})
 
+_BLANK = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+_FOLLOWS = re.compile(rf"{_BLANK}(;|\w+|[^\s\w]|$)", re.DOTALL)
+_LABEL = re.compile(rf"{_BLANK}(?:<<\s*\w+\s*>>{_BLANK})+", re.DOTALL)
+PLAIN_DECLARE = re.compile(
+    r"\s*(?:\w+|\"[^\"]+\")\s+(?:(?:BINARY|ASENSITIVE|INSENSITIVE|NO|SCROLL)\s+)*CURSOR\b", re.I
+)
+
 
 def split(text: str) -> list[str]:
     """The statements of one simple query, without their semicolons; empty ones are left out.
@@ -286,7 +293,8 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
     """(end of the statement that starts at `start`, start of the next)."""
     words: list[str] = []
     block: BlockEnd | None = None
-    position = start
+    label = _LABEL.match(text, start)
+    position = start if label is None else label.end()
     while match := _SPLIT.search(text, position):
         token = match.group()
         position = match.end()
@@ -305,19 +313,18 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
             word = token.upper()
             if len(words) < 8:
                 words.append(word)
-                if block is None and _opens_block(words, text[position : position + 40]):
+                if block is None and _opens_block(words, text, position):
                     block = BlockEnd()
             if block is not None:
                 block.word(word)
     return len(text), len(text) + 1
 
 
-def _opens_block(words: list[str], rest: str) -> bool:
+def _opens_block(words: list[str], text: str, position: int) -> bool:
     head = words[0]
     if head == "DECLARE" and len(words) == 1:
-        follow = re.match(r"\s*\w+\s+(?:\w+\s+)*CURSOR\b", rest, re.IGNORECASE)
-        return follow is None  # DECLARE name CURSOR FOR … is plain SQL
+        return PLAIN_DECLARE.match(text, position) is None  # DECLARE name CURSOR FOR … is plain
     if head == "BEGIN" and len(words) == 1:
-        follow = re.match(r"\s*(;|\w*)", rest)
+        follow = _FOLLOWS.match(text, position)
         return follow is not None and follow.group(1).upper() not in _BEGIN_TAILS
     return head == "CREATE" and words[-1] in _UNIT_WORDS and len(words) <= 4

@@ -234,6 +234,74 @@ PRINTED: dict[str, tuple[str, list[str]]] = {
              EXECUTE IMMEDIATE 'BEGIN dbms_output.put_line(:a || ''in''); END;' USING 'x'; END;""",
         ["1.5dyn1", "4", "xin"],
     ),
+    "an END and then IF, CASE, LOOP": (
+        """DECLARE n NUMBER := 5; BEGIN BEGIN NULL; END;
+             IF n = 5 THEN n := CASE n WHEN 5 THEN 6 END;
+             CASE WHEN n = 6 THEN BEGIN NULL; END; ELSE NULL; END CASE; END IF;
+             BEGIN NULL; END; LOOP EXIT WHEN TRUE; END LOOP; dbms_output.put_line(n); END;""",
+        ["6"],
+    ),
+    "labels of blocks": (
+        """<<main>> DECLARE x NUMBER := 1; BEGIN <<inner>> DECLARE x NUMBER := 2; BEGIN
+             dbms_output.put_line(main.x || inner.x || x); main.x := 5; END inner;
+             <<lp>> LOOP <<lp2>> WHILE TRUE LOOP EXIT lp WHEN x > 3; END LOOP lp2; END LOOP lp;
+             dbms_output.put_line(x); END main;""",
+        ["122", "5"],
+    ),
+    "a comment, or a label, after BEGIN": (
+        "BEGIN -- here; it begins\n <<a>> FOR i IN 1..2 LOOP EXIT a; END LOOP; "
+        "dbms_output.put_line('in'); END;",
+        ["in"],
+    ),
+    "cursor variables are passed": (
+        """DECLARE TYPE rc IS REF CURSOR; x rc;
+             PROCEDURE show(c IN rc) IS n VARCHAR2(20); BEGIN LOOP FETCH c INTO n;
+               EXIT WHEN c%NOTFOUND; dbms_output.put_line(n); END LOOP; CLOSE c; END;
+             PROCEDURE op(c IN OUT rc) IS BEGIN OPEN c FOR SELECT name FROM t ORDER BY id; END;
+             FUNCTION one RETURN rc IS r rc; BEGIN OPEN r FOR 'SELECT name FROM t WHERE id = :k'
+               USING 3; RETURN r; END;
+           BEGIN op(x); show(x); x := one; show(x); END;""",
+        ["n1", "n2", "n3", "n3"],
+    ),
+    "overloading by the type of a function": (
+        """DECLARE PROCEDURE p(v NUMBER) IS BEGIN dbms_output.put_line('number'); END;
+             PROCEDURE p(v VARCHAR2) IS BEGIN dbms_output.put_line('text'); END;
+             PROCEDURE p(v DATE) IS BEGIN dbms_output.put_line('date'); END;
+             PROCEDURE p(v BOOLEAN) IS BEGIN dbms_output.put_line('boolean'); END;
+           BEGIN p(SYSDATE); p(TO_CHAR(5)); p(DATE '2020-01-01'); p(1 = 2); p(TO_NUMBER('7'));
+             p(2 * 3); p('a' || 1); p(TO_DATE('2020', 'YYYY')); END;""",
+        ["date", "text", "date", "boolean", "number", "number", "text", "date"],
+    ),
+    "collections in collections come to be": (
+        """DECLARE TYPE addr IS RECORD (city VARCHAR2(20)); TYPE person IS RECORD (home addr);
+             TYPE people IS TABLE OF person INDEX BY VARCHAR2(20);
+             TYPE matrix IS TABLE OF people INDEX BY PLS_INTEGER; p people; m matrix; BEGIN
+             p('a').home.city := 'Rome'; m(1) := p; m(2)('z').home.city := 'Oslo';
+             m(3)('y') := p('a'); p('a').home.city := 'Bonn';
+             dbms_output.put_line(m(1)('a').home.city || m(2)('z').home.city
+               || m(3)('y').home.city || m.COUNT || p('a').home.city); END;""",
+        ["RomeOsloRome3Bonn"],
+    ),
+    "an alias wins over a variable": (
+        """DECLARE x t%ROWTYPE; y NUMBER := 7; BEGIN x.id := 9;
+             FOR r IN (SELECT x.id, COUNT(*) y FROM t x WHERE x.id < y - 4 GROUP BY x.id ORDER BY 1)
+             LOOP dbms_output.put_line(r.id || r.y); END LOOP; END;""",
+        ["11", "21"],
+    ),
+    "EXTRACT and TRIM from a variable": (
+        """DECLARE d DATE := DATE '2024-02-29'; s VARCHAR2(9) := '00x0'; n NUMBER; BEGIN
+             dbms_output.put_line(EXTRACT(MONTH FROM d) || TRIM(BOTH '0' FROM s) || TRIM(s));
+             SELECT EXTRACT(YEAR FROM d) INTO n FROM t WHERE id = 1;
+             dbms_output.put_line(n); END;""",
+        ["2x00x0", "2024"],
+    ),
+    "memory is free again": (
+        """DECLARE TYPE a IS TABLE OF VARCHAR2(32767) INDEX BY PLS_INTEGER; c a; d a; BEGIN
+             FOR round IN 1..8 LOOP
+               FOR i IN 1..1000 LOOP c(i) := RPAD('x', 32000); END LOOP; d := c; c.DELETE;
+             END LOOP; dbms_output.put_line(d.COUNT); END;""",
+        ["1000"],
+    ),
     "sequences and SYSDATE": (
         "DECLARE n NUMBER; d DATE; BEGIN n := sq.NEXTVAL; d := SYSDATE; "
         "dbms_output.put_line(sq.CURRVAL - n || USER); END;",
@@ -258,6 +326,7 @@ REFUSED = {
     "an application's error": ("BEGIN RAISE_APPLICATION_ERROR(-20001, 'no'); END;", "P0001"),
     "no data": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t WHERE id < 0; END;", "P0002"),
     "too many": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t; END;", "P0003"),
+    "GOTO": ("BEGIN <<a>> NULL; GOTO a; END;", "0A000"),
     "an error of SQL keeps its state": ("BEGIN INSERT INTO t VALUES (1, 'd', 0); END;", "23505"),
     "a table that is not there": ("BEGIN DELETE FROM nowhere; END;", "42P01"),
     "an autonomous transaction": (
