@@ -245,10 +245,13 @@ class Queries(Expressions):
         if kind == 2:
             return Node("num", ("SUM(DISTINCT ", one, ")"))
         if kind == 3:
-            return Node("num", ("ROUND(AVG(", one, "), 6)"))
+            call = ("ROUND(AVG(", one, "), 6)")
+            there = ("ROUND(AVG(CAST(", one, " AS NUMERIC)), 6)")
+            return variants("num", call, there, call)
         if kind == 4:
             name = rng.choice(("STDDEV", "VARIANCE"))
-            zero = ("CASE WHEN COUNT(", one, f") = 1 THEN 0 ELSE {name}(", one, ") END")
+            zero = ("CASE WHEN COUNT(", one, f") = 1 THEN 0 ELSE {name}(CAST(", one)
+            zero += (" AS NUMERIC)) END",)
             return variants(
                 "num", (f"ROUND({name}(", one, "), 4)"), ("ROUND(", *zero, ", 4)"), None
             )
