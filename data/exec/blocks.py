@@ -267,11 +267,12 @@ class SessionHost:
             return False
         return self._plan(sql, (), owner).block is not None
 
-    def run_block(self, sql: str, given: list[Value], owner: str = "") -> None:
+    def run_block(self, sql: str, given: list[Value], owner: str = "") -> list[Value]:
         """EXECUTE IMMEDIATE 'BEGIN … END;'."""
         block = self._plan(sql, (), owner).block
         assert block is not None
-        run_compiled(self._session, self, block, given)
+        after = run_compiled(self._session, self, block, given)
+        return after + given[len(after) :]
 
     def commit(self) -> None:
         """COMMIT."""
@@ -312,8 +313,8 @@ def _adapted(prepared: PreparedStatement, values: Params) -> tuple[StorageValue,
 # -- running ---------------------------------------------------------------------------------------
 def run_compiled(
     session: Session, host: SessionHost, block: CompiledBlock, given: Sequence[Value]
-) -> None:
-    """Run it, inside a greenlet. Raises PlError."""
+) -> list[Value]:
+    """Run it, inside a greenlet; what its bind variables are then. Raises PlError."""
     binds = dict(zip(block.binds, given, strict=False))
     units = session.space.units
     units.forget_old(session.packages.frames)
@@ -322,6 +323,7 @@ def run_compiled(
     block.run(block.activation.frame(None, context))
     if context.line:
         host.notice(context.line)
+    return list(binds.values())
 
 
 async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from data.plsql.scope import (
 )
 from data.plsql.sqltext import sql_template
 from data.plsql.statements import Returned, Statements
+from data.plsql.tokens import BIND, tokens
 from data.plsql.tree import (
     Block,
     CursorName,
@@ -67,11 +69,18 @@ class CompiledUnit:
     initialise: Run | None = None
 
 
+_MAY_BIND = re.compile(r":\w|\$\d")
+
+
 def compile_block(text: str, hooks: Hooks) -> CompiledBlock:
     """Raises SqlSyntaxError, UnknownObjectError, NotSupportedError, …."""
     block = parse_block(text)
     activation = Activation(None)
     compiler = Compiler(text, hooks, Scope(None, activation), "")
+    if _MAY_BIND.search(text):  # their order is that of the text, not of compilation
+        for token in tokens(text):
+            if token.kind == BIND:
+                compiler.bind_name(token.text.lstrip(":$").upper())
     run = compiler.block(block)
     return CompiledBlock(activation, run, compiler.bind_names)
 

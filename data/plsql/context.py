@@ -71,8 +71,8 @@ class Host(Protocol):
         """Is this text of EXECUTE IMMEDIATE a block or CALL?"""
         ...
 
-    def run_block(self, sql: str, given: list[Value], owner: str = "") -> None:
-        """Run such a text with values for its bind variables."""
+    def run_block(self, sql: str, given: list[Value], owner: str = "") -> list[Value]:
+        """Run such a text with values for its bind variables; their values after it."""
         ...
 
     def commit(self) -> None:

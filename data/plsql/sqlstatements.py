@@ -24,6 +24,10 @@ FETCH_ROWS = 1000
 _NEEDS_ENDING = ("SAVEPOINT", "SET", "LOCK")
 _FORALL_ERRORS = -24381
 
+_OUT_OF_A_BLOCK = NotSupportedError(
+    "OUT in USING is for blocks only", hint="RETURNING INTO, or INTO."
+)
+
 
 class SqlStatements(Cursors):
     """Compiles SQL statements; a part of the compiler."""
@@ -126,12 +130,10 @@ class SqlStatements(Cursors):
     # -- EXECUTE IMMEDIATE -------------------------------------------------------------------------
     def _execute(self, statement: ExecuteImmediate) -> Run:
         text = self.get(statement.text)
-        if any(mode != "IN" for mode, _ in statement.using):
-            raise NotSupportedError(
-                "OUT in USING is not supported", hint="RETURNING INTO, or INTO.",
-                position=statement.at + 1,
-            )  # fmt: skip
         gets = [self.get(expr) for _, expr in statement.using]
+        outs = [
+            (n, self.setter(expr)) for n, (mode, expr) in enumerate(statement.using) if mode != "IN"
+        ]
         into = statement.into or statement.returning
         put_all = self.bulk_setter(into) if into is not None and into.bulk else None
         put = self.row_setter(into) if into is not None and not into.bulk else None
@@ -143,8 +145,12 @@ class SqlStatements(Cursors):
             given = [get(f) for get in gets]
             context = f[CONTEXT]
             if context.host.is_block(sql, owner):
-                context.host.run_block(sql, given, owner)
+                after = context.host.run_block(sql, given, owner)
+                for number, put_out in outs:
+                    put_out(f, after[number])
                 return
+            if outs:
+                raise of_grid_error(_OUT_OF_A_BLOCK)
             sql = sql.rstrip(";").rstrip()
             if is_returning:
                 sql = _RETURNING_INTO.sub("", sql)

@@ -302,6 +302,14 @@ PRINTED: dict[str, tuple[str, list[str]]] = {
              END LOOP; dbms_output.put_line(d.COUNT); END;""",
         ["1000"],
     ),
+    "execute immediate gives values back": (
+        """DECLARE n NUMBER; m NUMBER := 3; BEGIN
+             EXECUTE IMMEDIATE 'BEGIN :x := :y * 2; :z := :z + 1; END;' USING OUT n, IN 4, IN OUT m;
+             dbms_output.put_line(n || ' ' || m);
+             BEGIN EXECUTE IMMEDIATE 'DELETE FROM t WHERE id = :x' USING OUT n;
+             EXCEPTION WHEN OTHERS THEN dbms_output.put_line('refused'); END; END;""",
+        ["8 4", "refused"],
+    ),
     "sequences and SYSDATE": (
         "DECLARE n NUMBER; d DATE; BEGIN n := sq.NEXTVAL; d := SYSDATE; "
         "dbms_output.put_line(sq.CURRVAL - n || USER); END;",

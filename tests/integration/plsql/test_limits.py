@@ -61,9 +61,9 @@ async def test_a_runaway_block_gets_an_error(
     seen: list[Memory] = []
     run = blocks.run_compiled
 
-    def watched(session: blocks.Session, *rest: object) -> None:
+    def watched(session: blocks.Session, *rest: object) -> object:
         seen.append(session.packages.memory)
-        run(session, *rest)  # type: ignore[arg-type]
+        return run(session, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(blocks, "run_compiled", watched)
     client = await grid.connect()
