@@ -369,9 +369,11 @@ class ReadSnapshot:
             await stop(self._busy, self.connection)
 
     def _end(self, discard: bool = False) -> None:
-        with suppress(apsw.Error):
+        try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+        except apsw.Error:  # as after an interrupt, while a cursor is open
+            discard = True
         if discard:
             self._pool.discard(self.connection)
         else:

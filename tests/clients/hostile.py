@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
 import os
 import random
 import resource
@@ -103,6 +104,11 @@ def prepare(grid: RealGrid) -> None:
         connection.execute("CREATE TABLE victim (id NUMBER(10) PRIMARY KEY, name VARCHAR2(20))")
         rows = [(n, f"name {n}") for n in range(1000)]
         connection.cursor().executemany("INSERT INTO victim VALUES (%s, %s)", rows)
+    local = str(grid.home(grid.hosts[0]) / "info")  # its socket: the instance administrator's
+    admin = {"host": local, "port": grid.plan.cs_port, "user": getpass.getuser(), "password": ""}
+    with psycopg.connect(**{**grid.words(local), **admin}) as connection:
+        connection.execute("CREATE USER IF NOT EXISTS guessed IDENTIFIED BY 'secret'")
+        connection.execute("GRANT CREATE SESSION TO guessed")
 
 
 def memory_mib(grid: RealGrid) -> float:
@@ -183,10 +189,10 @@ def garbage(grid: RealGrid, seed: int, count: int, *, internal: bool) -> None:
 
 
 def wrong_passwords(grid: RealGrid, count: int) -> None:
-    """One after the other, from two threads."""
+    """One after the other, from two threads; its profile locks the user who is guessed."""
 
     def some() -> None:
-        words = {**grid.words(grid.addresses()[0]), "password": "guess"}
+        words = {**grid.words(grid.addresses()[0]), "user": "guessed", "password": "guess"}
         for _ in range(count // 2):
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(**words)

@@ -161,6 +161,19 @@ async def _read_and_close(snapshot: ReadSnapshot, sql: str) -> None:
         await snapshot.close()
 
 
+async def test_a_connection_that_cannot_roll_back_is_not_used_again(element: Element) -> None:
+    snapshot = await element.snapshot()
+    cursor = snapshot.connection.cursor()
+    cursor.execute("SELECT * FROM _log a, _log b")
+    cursor.fetchone()
+    snapshot.connection.interrupt()  # with a cursor open it lasts: ROLLBACK is interrupted too
+    await snapshot.close()
+    again = await element.snapshot()
+    assert again.connection is not snapshot.connection
+    assert again.read("SELECT 1") == [(1,)]
+    await again.close()
+
+
 async def test_errors_of_a_query_come_out_as_ours(element: Element) -> None:
     with pytest.raises(GridError):
         element.read("SELECT * FROM nothing")
