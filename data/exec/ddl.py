@@ -28,14 +28,28 @@ from protocol.errors import (
     DeadlockError,
     GridError,
     InternalError,
+    NotLeadError,
+    NotServingError,
+    PeerLostError,
+    PeerUnreachableError,
     StaleMapError,
     StaleSchemaError,
+    WorkspaceLostError,
 )
 from protocol.messages.sql import LockTable
 
 if TYPE_CHECKING:
     from data.exec.running import Running
     from data.exec.session import Session
+
+
+_LEAD_CHANGED = (
+    NotLeadError,
+    NotServingError,
+    PeerLostError,
+    PeerUnreachableError,
+    WorkspaceLostError,
+)
 
 
 async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
@@ -90,7 +104,18 @@ async def _run(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:
         except (StaleSchemaError, StaleMapError, DeadlockError):  # nothing was done
             if boottime_s() > deadline_s:
                 raise
-            await session.space.router.wait_for_change(0.02)
+        except _UndoneError as undone:
+            if boottime_s() > deadline_s:
+                raise undone.why from undone
+        await session.space.router.wait_for_change(0.02)
+
+
+class _UndoneError(Exception):
+    """A replica set changed its lead before the commit was begun: all was rolled back."""
+
+    def __init__(self, why: GridError) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def _warn_of_unit(session: Session, running: Running, ddl: DdlText) -> None:
@@ -140,8 +165,10 @@ async def _attempt(session: Session, planned: Callable[[], DdlPlan]) -> DdlPlan:
             for refill in plan.refills:
                 await refiller.refill(refill)
         change = plan.change.encode()
-    except BaseException:
+    except BaseException as error:
         await manager.finish(manager.roll_back(txn))
+        if isinstance(error, _LEAD_CHANGED):
+            raise _UndoneError(error) from error
         raise
     session.outcome_is_open = True
     await manager.finish(manager.commit(txn, change))
