@@ -67,6 +67,7 @@ log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 15.0
+REVIVE_S = 0.1  # after a lost session: kazoo connects by itself, unless its thread has ended
 DEFAULT_USER = "tengrid"
 _DEAD_MAX = 500  # incarnations remembered as dead; the oldest are forgotten
 _ATTEMPTS_MAX = 20  # of one optimistic change; each lost race means that another one was made
@@ -620,6 +621,8 @@ class ZooKeeperMembership(Views):
             self._linked.clear()
             if state == KazooState.LOST:
                 self._registered.clear()
+                assert self._loop is not None
+                self._loop.call_later(REVIVE_S, self._revive)
             log.info("membership.link_lost", state=state)
             self._publish()
             return
@@ -632,6 +635,15 @@ class ZooKeeperMembership(Views):
         self._marked.set()
         self._linked.set()
         log.info("membership.linked", session=self._session)
+
+    def _revive(self) -> None:
+        """Begin anew if kazoo has ended its thread: a reply it does not understand does that."""
+        client = self._client
+        if self._stopping or client is None or not client._connection.connection_stopped.is_set():
+            return
+        log.error("membership.client_ended", session=self._session)
+        assert self._loop is not None
+        self._loop.run_in_executor(None, client.start_async)
 
     def _node_changed(self, path: str) -> None:
         self._mirror.mark(path)

@@ -352,6 +352,31 @@ async def test_an_expired_session_is_replaced_and_counted(world: World) -> None:
     await until(member, lambda v: v.sets == {("db", 1): state()})
 
 
+async def test_a_reply_that_kazoo_does_not_understand_costs_a_session_only(
+    server: ZooKeeperProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends kazoo's thread for good."""
+    await server.ready()
+    world = ZooKeeperWorld(server)
+    one, watcher = info("h1.i1"), world.member(info("h2.i1"))
+    member = world.member_with_secret(SECRET, one)
+    await asyncio.gather(member.start(), watcher.start())
+    session = member.view().session
+    connection = member._client._connection
+    read = connection._read_response
+
+    def misread(*words: object) -> object:
+        monkeypatch.setattr(connection, "_read_response", read)
+        raise RuntimeError("xids do not match")
+
+    monkeypatch.setattr(connection, "_read_response", misread)
+    await member.create_set("db", 1, state())  # or its answer is lost, and it is asked again
+    await until(member, lambda v: v.connected and v.session == session + 1)
+    await until(watcher, lambda v: "h1.i1" in v.instances and ("db", 1) in v.sets)
+    assert member.serving_until_s() > boottime_s()
+    await world.close()
+
+
 async def test_without_a_quorum_serving_ends_and_changes_are_refused(world: World) -> None:
     member, watcher = world.member(info("h1.i1")), world.member(info("h2.i1"))
     await asyncio.gather(member.start(), watcher.start())
