@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -39,6 +40,7 @@ FIRST_USER_ID = 16384  # as in PostgreSQL, whose catalogs we imitate; smaller id
 PUBLIC = "PUBLIC"
 SYS = "SYS"
 
+_T = TypeVar("_T")
 _KINDS: Mapping[str, type[CatalogObject]] = {
     "table": Table,
     "view": View,
@@ -298,20 +300,17 @@ class Catalog:
     # -- looking up -------------------------------------------------------------------------------
     def find(self, schema: str, name: str) -> Relation | None:
         """The table, view or sequence of exactly that name, synonyms followed."""
-        for _hop in range(8):  # a synonym of a synonym is allowed, a circle finds nothing
-            found = self.relations.get((schema, name))
-            if found is not None:
-                return found
-            synonym = self.synonyms.get((schema, name))
-            if synonym is None:
-                return None
-            schema, name = synonym.target_schema, synonym.target_name
-        return None
+        return self._behind_synonyms(self.relations, schema, name)
 
     def find_unit(self, schema: str, name: str) -> StoredUnit | None:
         """The stored unit of exactly that name, synonyms followed."""
-        for _hop in range(8):
-            found = self.units.get((schema, name))
+        return self._behind_synonyms(self.units, schema, name)
+
+    def _behind_synonyms(
+        self, objects: Mapping[tuple[str, str], _T], schema: str, name: str
+    ) -> _T | None:
+        for _hop in range(8):  # a synonym of a synonym is allowed, a circle finds nothing
+            found = objects.get((schema, name))
             if found is not None:
                 return found
             synonym = self.synonyms.get((schema, name))

@@ -11,7 +11,6 @@ from data.plsql.scope import (
     CONTEXT,
     Activation,
     Builtin,
-    CursorSymbol,
     Frame,
     Get,
     Hooks,
@@ -24,8 +23,6 @@ from data.plsql.scope import (
     SqlTemplate,
     Symbol,
     Typed,
-    TypeSymbol,
-    Var,
     frame_of,
 )
 from data.plsql.supplied import PACKAGES
@@ -353,4 +350,3 @@ _METHODS: dict[str, Callable[..., Value]] = {
     "EXTEND": _extend,
     "TRIM": lambda c, count=1: c.trim(int(values.number(count))),
 }
-__all__ = ["Calls", "CursorSymbol", "TypeSymbol", "Var", "row_type"]

@@ -13,7 +13,6 @@ from data.plsql.cursors import Run
 from data.plsql.errors import PREDEFINED, USER_DEFINED, predefined
 from data.plsql.parser import parse_block, parse_unit
 from data.plsql.scope import (
-    CONTEXT,
     Activation,
     CursorSymbol,
     ExceptionSymbol,
@@ -461,6 +460,3 @@ class _NotNull(PlType):
             return made
 
         self.coerce = checked
-
-
-__all__ = ["CONTEXT", "CompiledBlock", "CompiledUnit", "compile_block", "compile_unit"]

@@ -84,7 +84,7 @@ class Host(Protocol):
         ...
 
     def pause(self, seconds: float) -> None:
-        """Let others run. Raises Leaving."""
+        """Let others run, or sleep so long (seconds). A cancelled block ends here."""
         ...
 
     def notice(self, text: str) -> None:

@@ -22,7 +22,7 @@ from data.plsql.scope import (
 )
 from data.plsql.sqltext import sql_template
 from data.plsql.targets import Targets
-from data.plsql.tree import Apply, Argument, Close, Expr, Fetch, Open, Sql
+from data.plsql.tree import Argument, Close, Expr, Fetch, Open, Sql
 from data.plsql.types import CursorType
 from data.plsql.values import Value
 from protocol.errors import GridError, SqlSyntaxError
@@ -79,11 +79,6 @@ class CursorState:
         """CLOSE."""
         self.is_open = False
         self._rows.close()
-
-
-def bound(template: SqlTemplate, f: Frame) -> list[tuple[object, object]]:
-    """Values for a template's parameters."""
-    return [values.to_storage(get(f)) for get in template.gets]
 
 
 def opened(context: Context, template: SqlTemplate, f: Frame) -> CursorState:
@@ -250,6 +245,3 @@ def _open_one(state: Value) -> CursorState:
     if not isinstance(state, CursorState) or not state.is_open:
         raise predefined("INVALID_CURSOR")
     return state
-
-
-__all__ = ["Apply", "CursorState", "Cursors", "Run", "bound", "opened"]

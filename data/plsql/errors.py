@@ -85,10 +85,6 @@ class PlError(Exception):
         return error_text(self.code, self.message)
 
 
-class Leaving(BaseException):
-    """The session goes away, or the block was cancelled: no handler sees it."""
-
-
 def error_text(code: int, message: str) -> str:
     """SQLERRM of a code: ORA-nnnnn: message."""
     if code == 0:

@@ -33,7 +33,6 @@ from data.plsql.tree import (
     Return,
     Sql,
     Statement,
-    Subprogram,
     Unit,
 )
 from protocol.errors import NotSupportedError
@@ -454,8 +453,3 @@ class Parser(DeclarationReader):
 
 
 _LABELLED = frozenset({"DECLARE", "BEGIN", "LOOP", "WHILE", "FOR"})
-
-
-def is_subprogram(unit: Unit) -> bool:
-    """A procedure or function, no package."""
-    return isinstance(unit.content, Subprogram)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.plsql.scope import CursorSymbol, Get, LabelSymbol, PackageSymbol, SqlTemplate, Var
+from data.plsql.reading import Reader
+from data.plsql.scope import Get, LabelSymbol, PackageSymbol, SqlTemplate, Var
 from data.plsql.tokens import BIND, NAME, OPERATOR, QUOTED, Token
 from data.plsql.tree import Apply, Bind, Expr, Member, Name
-from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
-from data.plsql.values import Value
+from data.plsql.types import CollectionType, PlType, RecordType, Scalar
 from protocol.errors import NotSupportedError
 from protocol.sqltypes import NUMERIC_KINDS, TEXT_KINDS, SqlType
 
@@ -33,7 +33,6 @@ def sql_template(compiler: Expressions, text: str, at: int, tables: str = "") ->
 
 def _columns(compiler: Expressions, text: str) -> set[str]:
     """Names of all columns of the tables named in a statement, and of its AS and WITH names."""
-    from data.plsql.reading import Reader
 
     reader = Reader(text)
     found: set[str] = set()
@@ -61,7 +60,6 @@ class _Walk:
     """Goes through the tokens of one slice."""
 
     def __init__(self, compiler: Expressions, text: str, at: int, columns: set[str]) -> None:
-        from data.plsql.reading import Reader
 
         self._compiler = compiler
         self._text = text
@@ -201,11 +199,3 @@ def _declared(type_: PlType | None, exact: bool) -> SqlType | None:
     if (kind in NUMERIC_KINDS or kind in TEXT_KINDS) and not exact:
         return None
     return SqlType(kind) if kind in NUMERIC_KINDS else type_.sql
-
-
-def fields_of(value: Value) -> list[Value]:
-    """The values of a record, or the one value."""
-    return value.fields if isinstance(value, Record) else [value]
-
-
-__all__ = ["Collection", "CursorSymbol", "fields_of", "sql_template"]

@@ -12,8 +12,6 @@ from data.plsql.scope import (
     CONTEXT,
     ExceptionSymbol,
     Frame,
-    Get,
-    PackageSymbol,
     Scope,
     Typed,
     Var,
@@ -238,11 +236,8 @@ class Statements(SqlStatements):
             tick = f[CONTEXT].tick
             while when is None or when(f):
                 signal = body(f)
-                if signal is not None:
-                    if type(signal) is not Left or signal.label not in ("", label):
-                        return signal
-                    if not signal.stays:
-                        break
+                if signal is not None and not _stays(signal, label):
+                    return _past(signal, label)
                 tick()
             return None
 
@@ -262,11 +257,8 @@ class Statements(SqlStatements):
             for number in numbers:
                 f[slot] = number
                 signal = body(f)
-                if signal is not None:
-                    if type(signal) is not Left or signal.label not in ("", label):
-                        return signal
-                    if not signal.stays:
-                        break
+                if signal is not None and not _stays(signal, label):
+                    return _past(signal, label)
                 tick()
             return None
 
@@ -288,11 +280,8 @@ class Statements(SqlStatements):
                     read = [r(v) for r, v in zip(readers, found[0], strict=True)]
                     f[slot] = row.made(read)
                     signal = body(f)
-                    if signal is not None:
-                        if type(signal) is not Left or signal.label not in ("", label):
-                            return signal
-                        if not signal.stays:
-                            break
+                    if signal is not None and not _stays(signal, label):
+                        return _past(signal, label)
                     tick()
             finally:
                 if state.is_open:
@@ -396,6 +385,16 @@ class Scoped:
         self._compiler.scope = self._before
 
 
+def _stays(signal: object, label: str) -> bool:
+    """CONTINUE of the loop with this label: its next iteration comes."""
+    return type(signal) is Left and signal.stays and signal.label in ("", label)
+
+
+def _past(signal: object, label: str) -> object:
+    """What comes out of a loop that a signal ends: nothing, if it was meant for this loop."""
+    return None if type(signal) is Left and signal.label in ("", label) else signal
+
+
 def _handler_of(handlers: list[tuple[list[ExceptionSymbol], Run]], error: PlError) -> Run | None:
     """The first handler that names the exception, or OTHERS."""
     for wanted, handle in handlers:
@@ -457,4 +456,3 @@ _HANDLERS: dict[type, Callable[..., Run]] = {
     ExecuteImmediate: Statements._execute,
     ForAll: Statements._forall,
 }
-__all__ = ["Get", "PackageSymbol", "Returned", "Statements", "as_exception"]

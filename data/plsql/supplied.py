@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from data.plsql import values
 from data.plsql.errors import APPLICATION_CODES, PlError, predefined
 from data.plsql.scope import Builtin, PackageSymbol
-from data.plsql.types import Collection
 from data.plsql.values import Value
 
 if TYPE_CHECKING:
@@ -241,4 +240,3 @@ def _compared(a: bytes, b: bytes) -> int:
 PACKAGES: dict[str, Any] = {package.name: package for package in _SUPPLIED}
 PACKAGES["RAISE_APPLICATION_ERROR"] = RAISE_APPLICATION_ERROR
 PACKAGES["STANDARD"] = PackageSymbol("STANDARD", {})
-__all__ = ["PACKAGES", "Collection"]

@@ -49,13 +49,6 @@ class Scalar(PlType):
         self.coerce = _coercion(sql) if low is None else _ranged(low, high, subset)
 
 
-class Anything(PlType):
-    """The type of what is not known before it runs (EXECUTE IMMEDIATE's rows)."""
-
-    def __init__(self) -> None:
-        self.coerce = lambda value: value
-
-
 class CursorType(PlType):
     """REF CURSOR: a variable holds an open cursor, or NULL."""
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from data.plsql.errors import predefined
 from data.sql import convert, datetimes
-from protocol.errors import GridError
 from protocol.sqltypes import (
     BOOLEAN,
     DATE,
@@ -441,11 +440,6 @@ OPERATORS: dict[str, Callable[[Value, Value], Value]] = {
     ">": greater,
     ">=": greater_equal,
 }
-
-
-def sql_error_as_value_error(error: GridError) -> Exception:
-    """What a failed conversion is in PL/SQL: VALUE_ERROR with its reason."""
-    return predefined("VALUE_ERROR", f": {error.message}")
 
 
 def _product(a: int, b: int) -> Value:

@@ -605,9 +605,3 @@ def check_references(builder: Builder, table: Table, foreign_key: ForeignKey) ->
             detail=f'they have no parent in "{shown(parent.name)}"',
         ),
     )
-
-
-def refuse_system(table: Table, position: int) -> None:
-    """Raises NotSupportedError for tables that are ours."""
-    if table.system:
-        raise NotSupportedError(f'table "{shown(table.name)}" is internal', position=position)

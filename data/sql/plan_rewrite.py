@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from data.sql.ir import (
     Agg,
@@ -24,7 +24,6 @@ from data.sql.ir import (
     all_queries,
     all_sources,
     deep_exprs,
-    query_exprs,
     walk,
 )
 from protocol.sqltypes import BOOLEAN, FLOAT_KINDS, SqlType
@@ -115,15 +114,6 @@ def refers_out(query: Query) -> bool:
     if any(s.kind == "cte" for s in all_sources(query)):
         return True
     return any(isinstance(e, ColumnExpr) and id(e.source) not in inside for e in deep_exprs(query))
-
-
-def subquery_places(query: Query) -> Iterator[tuple[Query, SubqueryExpr]]:
-    """Every subquery of an expression, however deep, with the block it stands in; inner first."""
-    for part in list(all_queries(query))[::-1]:
-        for top in query_exprs(part):
-            for expr in walk(top):
-                if isinstance(expr, SubqueryExpr):
-                    yield part, expr
 
 
 def replace_expr(block: Query, old: Expr, new: Expr) -> None:

@@ -148,12 +148,6 @@ def type_from_name(name: str, args: tuple[TypeArg, ...] = (), position: int = 0)
     raise UnknownObjectError(f'type "{name.lower()}" does not exist', position=position)
 
 
-def is_type_name(name: str) -> bool:
-    """Is it a type's name, a refused one too?"""
-    names = (_FIXED, _NUMBERS, _STRINGS, _BYTES, _MOMENTS, _REFUSED)
-    return name == "FLOAT" or any(name in group for group in names)
-
-
 def _number(args: tuple[TypeArg, ...], position: int) -> SqlType:
     if not args:
         return SqlType(Kind.NUMBER)
