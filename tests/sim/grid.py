@@ -38,7 +38,7 @@ from protocol.topology import BucketRange, DistributionMap, ElementPlace
 from tests.sim.loop import Scheduler, SimLoop
 from tests.sim.membership import Ensemble, Facts, SimMembership
 from tests.sim.network import Network
-from tests.sim.patches import Disk, patched
+from tests.sim.patches import Disk, memory_folder, patched
 from tests.sim.site import SimSite
 
 DATABASE = "database1"
@@ -86,7 +86,7 @@ class SimGrid:
         self._homes = 0  # folders made for hosts after their first
         self.after_turn: Callable[[], None] | None = None  # of any data instance
         self.trace: list[tuple[float, str, str]] = []
-        self.folder = Path(tempfile.mkdtemp(prefix="tengrid-sim-", dir=_memory_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="tengrid-sim-", dir=memory_folder()))
         facts = Facts() if template is None else template.facts
         self.ensemble = Ensemble(self.scheduler, SESSION_TIMEOUT_S, facts)
         self.sites = [self._site(n) for n in range(1, k * sets + 1)]
@@ -394,13 +394,9 @@ class Template:
     facts: Facts
 
 
-def _memory_folder() -> str | None:
-    return "/dev/shm" if os.path.isdir("/dev/shm") else None
-
-
 @cache
 def _template_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="tengrid-sim-template-", dir=_memory_folder())
+    return tempfile.TemporaryDirectory(prefix="tengrid-sim-template-", dir=memory_folder())
 
 
 def make_template(k: int, sets: int, fill: Any) -> Template:

@@ -32,7 +32,7 @@ from protocol.rpc.node import RpcNode
 from tests.sim.loop import Scheduler, SimLoop
 from tests.sim.membership import Ensemble, Facts, SimMembership
 from tests.sim.network import Network
-from tests.sim.patches import Disk, patched
+from tests.sim.patches import Disk, memory_folder, patched
 from tests.sim.site import SimSite
 
 SESSION_TIMEOUT_S = 1.0
@@ -63,7 +63,7 @@ class PairWorld:
         self.rng = self.scheduler.rng
         self.network = Network(self.scheduler)
         self.ensemble = Ensemble(self.scheduler, SESSION_TIMEOUT_S, Facts())
-        self.folder = Path(tempfile.mkdtemp(prefix="tengrid-pair-", dir="/dev/shm"))
+        self.folder = Path(tempfile.mkdtemp(prefix="tengrid-pair-", dir=memory_folder()))
         self.sites = tuple(Site(number=n, home=self.folder / str(n)) for n in (1, 2))
         self.problems: list[str] = []
         self.trace: list[str] = []

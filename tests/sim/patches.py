@@ -38,6 +38,16 @@ from protocol.rpc.connection import Connection
 from tests.sim.loop import Scheduler, SimExecutor, finish_now
 
 WALL_S = 1_700_000_000.0  # when a world begins
+MEMORY_ROOM_BYTES = 1 << 30  # less in /dev/shm (64 MiB in many containers): worlds lie on disk
+
+
+def memory_folder() -> str | None:
+    """Where worlds keep files: in memory if there is much room, else None (the usual place)."""
+    try:
+        room = os.statvfs("/dev/shm")
+    except OSError:
+        return None
+    return "/dev/shm" if room.f_bavail * room.f_frsize > MEMORY_ROOM_BYTES else None
 
 
 def _virtual_s(_which: int = 0) -> float:

@@ -13,7 +13,7 @@ from tests.sim.test_scenarios import OPENING, write_on
 
 
 def begin(stage: Stage, source: int, target: int, count: int = 4096) -> Site:
-    """The lead of the source begins to move its buckets; returns its host."""
+    """The lead of the source begins to move its buckets, and may fail; returns its host."""
     site = stage.lead(source)
     stage.until(lambda: all(d.writer.ownership.known for _, d in stage.grid.databases()
                             if d.writer.leading))  # fmt: skip
@@ -24,7 +24,8 @@ def begin(stage: Stage, source: int, target: int, count: int = 4096) -> Site:
     moving, loop = database.moving, site.loop
 
     def start() -> None:
-        loop.spawn(moving.run(moving.mover.move(message)), "move")
+        task = loop.spawn(moving.run(moving.mover.move(message)), "move")
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())  # of a lead that dies
 
     loop.deliver(start)
     return site
