@@ -11,6 +11,7 @@ import structlog
 
 from membership.port import ClusterView, Membership
 from mgmt.api.app import Api
+from mgmt.api.events import EventStreams
 from mgmt.api.routes import all as all_routes
 from mgmt.api.server import HttpListener
 from mgmt.ha.keeper import RoleKeeper, Setting
@@ -32,6 +33,7 @@ from mgmt.service import (
 )
 from mgmt.service.context import Management, Models
 from mgmt.service.placed import Placed
+from mgmt.service.watching import Watcher
 from mgmt.transport.installation import release
 from mgmt.transport.port import Transports
 from protocol import instance_file, tls
@@ -99,13 +101,17 @@ class ManagementInstance:
         self.management.runner.secured = self.management.secured = self.secured
         for install in INSTALLERS:
             install(self.management)
-        api = Api(
-            all_routes.routes(self.management, self),
+        self.watcher = Watcher(self.management)
+        self.api = Api(
+            all_routes.routes(self.management, self, self.watcher),
             token=_token(settings),
             check_active=self.check_active,
             secured=self.secured,
+            events=EventStreams(self.watcher),
+            active_url=self._active_url,
+            version=self.management.software,
         )
-        self._listener = HttpListener(api)
+        self._listener = HttpListener(self.api)
 
     # -- Service
     async def start(self) -> None:
@@ -304,7 +310,22 @@ class ManagementInstance:
         if membership is not None:
             await membership.stop()
 
+    def _active_url(self) -> str:
+        """Where the API of the active management instance is, if another one is; "": unknown."""
+        management = self.management
+        membership, models = management.membership, management.models
+        active = membership.view().mgmt if membership is not None else None
+        if membership is None or active is None or not models.exists:
+            return ""
+        instance = models.current().instance(active.name)
+        info = membership.view().instances.get(active.name)
+        if active.name == management.settings.name or instance is None or info is None:
+            return ""
+        scheme = "http" if management.settings.internal_encryption == "off" else "https"
+        return f"{scheme}://{info.address}:{instance.mgmt_port}"
+
     def _view_changed(self, view: ClusterView) -> None:
+        self.watcher.view_changed(view)
         rpc = self.management.rpc
         if rpc is not None:
             for name, info in view.instances.items():

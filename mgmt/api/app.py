@@ -1,4 +1,8 @@
-"""The HTTP application: one POST per request type, a bearer token, GridErrors as statuses."""
+"""The HTTP application: one POST per request type, a bearer token, GridErrors as statuses.
+
+Beside them a stream of events, the OpenAPI document and the console's files. The standby answers
+with a redirect to the active instance.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from mgmt.api import schema
+from mgmt.api import files, openapi, schema
+from mgmt.api.events import EventStreams
+from mgmt.ops import caller
 from mgmt.ops.runner import Progress
 from protocol import trace
 from protocol.errors import (
     AuthenticationError,
     GridError,
     InternalError,
+    NotActiveManagementError,
     ParameterError,
     TooLargeError,
     UnknownObjectError,
@@ -46,8 +53,15 @@ class Api:
         token: str,
         check_active: Callable[[], None],
         secured: Callable[[], Awaitable[None]],
+        events: EventStreams,
+        active_url: Callable[[], str],
+        version: str,
     ) -> None:
         self._routes = {route.request.PATH: route for route in routes}
+        self._events = events
+        self._active_url = active_url  # https://address:port of the active one; "": unknown
+        self._version = version
+        self._document = b""  # made when it is first asked for
         self._secured = secured  # what is answered must not be lost with this instance
         self._token = token
         self._check_active = check_active  # raises NotActiveManagementError
@@ -56,7 +70,28 @@ class Api:
         """The aiohttp application."""
         app = web.Application(client_max_size=schema.BODY_BYTES_MAX)
         app.router.add_post(schema.API_PREFIX + "{path:.+}", self._answer)
+        app.router.add_get(schema.API_PREFIX + "events", self._stream_events)
+        app.router.add_get("/api/openapi.json", self._describe)
+        static = files.ConsoleFiles(self._active_url)
+        app.router.add_get("/", files.to_console)
+        app.router.add_get(files.PREFIX.rstrip("/"), files.to_console)
+        app.router.add_get(files.PREFIX + "{name:[A-Za-z0-9_./-]*}", static.answer)
         return app
+
+    async def _describe(self, http: web.Request) -> web.Response:
+        """The document holds nothing of this grid: it asks for no token."""
+        if not self._document:
+            kinds = (route.request for route in self._routes.values())
+            self._document = _encode(openapi.document(kinds, self._version))
+        return web.Response(body=self._document, content_type="application/json")
+
+    async def _stream_events(self, http: web.Request) -> web.StreamResponse:
+        try:
+            self._authenticate(http)
+            self._check_active()
+            return await self._events.answer(http)
+        except GridError as error:
+            return self._failure(http, error)
 
     async def _answer(self, http: web.Request) -> web.StreamResponse:
         if trace.listener is not None:
@@ -71,14 +106,15 @@ class Api:
             if not route.anywhere:
                 self._check_active()
         except GridError as error:
-            return _failure(error)
+            return self._failure(http, error)
+        caller.caller.set(caller.shown(http.headers.get("User-Agent", ""), http.remote or ""))
         log.debug("api.requested", path=path)
         if route.request.STREAM:
             return await self._stream(http, route, request)
         try:
             reply = await self._call(route, request, _no_progress)
         except GridError as error:
-            return _failure(error)
+            return self._failure(http, error)
         return web.Response(body=_encode(reply), content_type="application/json")
 
     async def _call(
@@ -86,6 +122,7 @@ class Api:
     ) -> schema.Reply:
         try:
             reply = await route.handler(request, progress)
+            assert isinstance(reply, openapi.reply_of(route.request)), type(reply)
             if not route.anywhere:
                 await self._secured()
             return reply
@@ -134,6 +171,17 @@ class Api:
         await send(_encode(outcome))
         return response
 
+    def _failure(self, http: web.Request, error: GridError) -> web.Response:
+        status, headers = schema.http_status(error), {}
+        if isinstance(error, NotActiveManagementError) and (active := self._active_url()):
+            status, headers["Location"] = 307, active + http.path_qs
+        return web.Response(
+            status=status,
+            headers=headers,
+            body=_encode({"error": schema.error_body(error)}),
+            content_type="application/json",
+        )
+
     def _authenticate(self, http: web.Request) -> None:
         given = http.headers.get("Authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
@@ -154,11 +202,3 @@ async def _decode(http: web.Request, kind: type[schema.Request]) -> schema.Reque
         raise ParameterError(f"{kind.PATH}: {error}") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLargeError(f"{kind.PATH}: body over {schema.BODY_BYTES_MAX} bytes") from error
-
-
-def _failure(error: GridError) -> web.Response:
-    return web.Response(
-        status=schema.http_status(error),
-        body=_encode({"error": schema.error_body(error)}),
-        content_type="application/json",
-    )

@@ -735,6 +735,7 @@ class OperationRow(msgspec.Struct, frozen=True, kw_only=True):
     started_us: int
     ended_us: int
     message: str
+    by: str = ""  # who asked for it, as the client said; "": unknown
 
 
 class OperationListReply(Reply, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import pwd
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,7 @@ class Client:
                 headers={
                     "Authorization": f"Bearer {self._token(settings)}",
                     "Content-Type": "application/json",
+                    "User-Agent": f"{_user()} with ttGridAdmin",
                 },
             )
             response = connection.getresponse()
@@ -122,6 +124,14 @@ def _connection(settings: InstanceSettings, address: str, port: int) -> http.cli
             hint="Run the command as the instance administrator, the owner of the instance.",
         ) from error
     return http.client.HTTPSConnection(address, port, timeout=CONNECT_TIMEOUT_S, context=context)
+
+
+def _user() -> str:
+    """Who runs the command, as far as this machine knows."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def home_from_environment() -> Path:

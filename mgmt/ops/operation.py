@@ -47,6 +47,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     error: tuple[str, str, str, str, int] | None = None  # GridError.to_wire()
     started_us: int = 0
     ended_us: int = 0
+    by: str = ""  # on whose behalf; see mgmt/ops/caller.py
 
 
 # -- events

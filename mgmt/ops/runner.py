@@ -11,6 +11,7 @@ import structlog
 
 from mgmt.model.store import Delete, Put, Store
 from mgmt.ops import operation
+from mgmt.ops.caller import caller
 from mgmt.ops.operation import Finish, Perform, Record, State, Step
 from protocol import trace
 from protocol.clock import Clock
@@ -100,6 +101,7 @@ class Runner:
         self._ending: list[asyncio.Task[Record]] = []  # interrupted, perhaps not over yet
         self._on_failure: dict[str, Callable[[Record], None]] = {}
         self.secured: Callable[[], Awaitable[None]] = at_once  # see Management.secured
+        self.watch: Callable[[Record], None] = lambda record: None  # told of each journaled change
 
     def register(self, action: str, performer: Performer) -> None:
         """Say who performs the steps of this action."""
@@ -129,6 +131,7 @@ class Runner:
             subject=subject,
             steps=tuple(steps),
             started_us=self._clock.wall_us(),
+            by=caller.get(),
         )
         self._prune()
         self._journal(record)
@@ -269,6 +272,7 @@ class Runner:
 
     def _journal(self, record: Record) -> None:
         self._store.write(Put(KIND, f"{record.id:08d}", _encode(record)))
+        self.watch(record)
 
     def _prune(self) -> None:
         ended = [

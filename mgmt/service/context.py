@@ -34,6 +34,7 @@ class Models:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self.watch: Callable[[tuple[str, ...]], None] = lambda lines: None  # told of each edit
 
     @property
     def grid(self) -> GridFacts:
@@ -109,6 +110,7 @@ class Models:
         versions.check_writable(register)
         model, lines = change(self.get(register.latest))
         self._store.write(_version(register.latest, model))
+        self.watch(lines)
         return lines
 
     def begin_apply(self) -> int:

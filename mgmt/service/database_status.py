@@ -32,13 +32,15 @@ async def health_of(
     assert rpc is not None
     reports = await collect(rpc, sorted(wanted))
     return {
-        record.name: [_health(record, e, reports) for e in record.elements] for record in records
+        record.name: [element_health(record, e, reports) for e in record.elements]
+        for record in records
     }
 
 
-def _health(
+def element_health(
     record: DatabaseRecord, element: ElementRecord, reports: dict[str, InstanceReport]
 ) -> ElementHealth:
+    """One element, with what its instance reports of it."""
     answer = reports.get(element.instance)
     own = None
     if answer is not None:
@@ -112,7 +114,7 @@ def _database(
         pt_version=_version(reach, record),
         as_of=management.clock.wall_us(),
         overall=overall,
-        redistribution=_redistribution(management, reach, record),
+        redistribution=redistribution(management, reach, record),
         load_state=rollup.load_state(elements, readiness),
         readiness=readiness,
         instances=tuple(_instance(management, record, e, reach.alive()) for e in elements),
@@ -125,9 +127,10 @@ def _version(reach: Reach, record: DatabaseRecord) -> int:
     return record.map_version if known is None else known.version
 
 
-def _redistribution(
+def redistribution(
     management: Management, reach: Reach, record: DatabaseRecord
 ) -> schema.RedistributionStatus | None:
+    """How far the move of buckets is; None: none moves."""
     meter, known = management.meters.get(record.name), reach.map_in_force(record.name)
     if known is None or not known.next_ranges:
         return None

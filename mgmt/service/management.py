@@ -135,6 +135,7 @@ def operations(management: Management) -> schema.OperationListReply:
                 started_us=record.started_us,
                 ended_us=record.ended_us,
                 message=record.error[1] if record.error else "",
+                by=record.by,
             )
         )
     return schema.OperationListReply(operations=tuple(rows))

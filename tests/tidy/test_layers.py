@@ -35,6 +35,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "membership": ("membership", "protocol"),
     "data": ("data", "protocol", *MEMBERSHIP_PORT),
     "mgmt": ("mgmt", "protocol", *MEMBERSHIP_PORT),
+    # Asks the membership servers how they are, for the picture of the grid.
+    "mgmt.health.servers": (
+        "mgmt",
+        "protocol",
+        *MEMBERSHIP_PORT,
+        "membership.server.probe",
+        "membership.tls",
+    ),
     "mgmt.cli": (
         "mgmt.cli",
         "mgmt.api.schema",

@@ -16,12 +16,14 @@ from mgmt.api.routes import (
     management,
     models,
     upgrade,
+    watching,
 )
 from mgmt.api.routes.management import Roles
 from mgmt.service.context import Management
+from mgmt.service.watching import Watcher
 
 
-def routes(shared: Management, roles: Roles) -> list[Route]:
+def routes(shared: Management, roles: Roles, watcher: Watcher) -> list[Route]:
     """The routes; `roles` is the management instance itself."""
     return [
         *grids.routes(shared, roles),
@@ -36,4 +38,5 @@ def routes(shared: Management, roles: Roles) -> list[Route]:
         *connectables.routes(shared),
         *management.routes(shared, roles),
         *upgrade.routes(shared),
+        *watching.routes(watcher),
     ]
