@@ -19,6 +19,7 @@ from data.exec.epochs import EpochKeeper
 from data.exec.fragments import FragmentServer
 from data.exec.recovery import Recovery
 from data.exec.shard import Shard
+from data.figures import DatabaseMeasures
 from data.moving.moving import Moving
 from data.observed import Observed
 from data.replication.member import ReplicaSetMember
@@ -123,6 +124,7 @@ class Database:
             lambda: shown_settings(self.spec), element, self.writer, self.member, self.epochs
         )
         self.space.catalog_queries.instance.instance = self.observed
+        self.measures = DatabaseMeasures(self.space, element, self.writer, self.member, self.epochs)
         self.moving = Moving(self.space, membership, self.writer)
         self._map_task: asyncio.Task[None] | None = None
         self._housekeeper: asyncio.Task[None] | None = None
@@ -145,6 +147,8 @@ class Database:
         space.optimizer_hint = settings.optimizer_hint
         space.aborts_on_error = settings.abort_on_error
         space.statement_timeout_s = settings.statement_timeout_s
+        if settings.query_threshold_s:
+            space.meters.slow_ns = int(settings.query_threshold_s * 1e9)
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
@@ -295,6 +299,7 @@ class Database:
                 self._settle()
                 self.moving.look()
                 self.shard.drop_old_snapshots()
+                self.measures.look()
                 if self._started:
                     self.recovery.look()
             except Exception:

@@ -31,6 +31,7 @@ from data.exec import distribution_views, instance_views, logins
 from data.exec.engine import DataEngine, Served
 from data.exec.fragments import FragmentServer
 from data.exec.shard import Shard
+from data.figures import InstanceMeasures
 from data.moving import moving
 from data.session.frontend import Frontend
 from data.session.roster import Roster
@@ -101,6 +102,14 @@ class DataInstance:
             tls=None if mode == "rejected" else ServerTls(settings.path(tls.SERVER_FILE)),
             requires_tls=mode == "required",
         )
+        self.measures = InstanceMeasures(
+            settings,
+            rpc,
+            membership,
+            self.frontend,
+            lambda: [database.measures for database in self._databases.values()],
+        )
+        self.measures.register()
         Roster(self.frontend, self._other_connections).register(rpc, self._fence)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
@@ -111,6 +120,7 @@ class DataInstance:
     # -- life -----------------------------------------------------------------------------------
     async def start(self) -> None:
         """Return when membership knows this instance and SQL clients can connect."""
+        self.measures.process.start()
         await self._rpc.listen(self._info.address, self._info.port)
         await self._membership.start()
         self._reach.start(self._settings.membership.session_timeout_s)
@@ -131,6 +141,7 @@ class DataInstance:
         await self._membership.stop()
         self._reach.stop()
         await self._rpc.close()
+        self.measures.process.stop()
 
     def _view_changed(self, view: ClusterView) -> None:
         self._fence.seen(view)

@@ -10,8 +10,11 @@ New files are taken without a restart: before each dial, and for each connection
 from __future__ import annotations
 
 import asyncio
+import calendar
 import os
+import re
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +64,26 @@ def seconds_left(certificate: dict[str, Any] | None) -> float:
     if not isinstance(text, str):
         return 0.0
     return ssl.cert_time_to_seconds(text) - wall_us() / 1e6
+
+
+_TIME = rb"(?:\x17\x0d(\d{12})Z|\x18\x0f(\d{14})Z)"
+_VALIDITY = re.compile(_TIME + _TIME)  # the two times of a certificate stand side by side
+
+
+def expires_s(file: Path) -> float:
+    """When the certificate in a PEM file ends, seconds since 1970; 0.0: there is none."""
+    try:
+        text = file.read_text(encoding="ascii")
+        start = text.index("-----BEGIN CERTIFICATE-----")
+        der = ssl.PEM_cert_to_DER_cert(text[start : text.index("-----END CERT", start) + 25])
+    except (OSError, ValueError):
+        return 0.0
+    found = _VALIDITY.search(der)
+    if found is None:
+        return 0.0
+    short, full = found[3], found[4]
+    digits = (full or (b"20" if short < b"50" else b"19") + short).decode()
+    return calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%S"))
 
 
 class _Reloading:

@@ -26,7 +26,8 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     create_epoch_at_commit: bool = False  # of sessions that do not say otherwise
     abort_on_error: bool = False  # of sessions that do not say otherwise
     statement_timeout_s: float = 0.0  # the same; 0: none
-    optimizer_hint: str = ""  # the same
+    query_threshold_s: float = 0.0  # statements that take longer are logged; 0: none are
+    optimizer_hint: str = ""  # of sessions that do not say otherwise
     isolation: int = READ_COMMITTED  # 0: SERIALIZABLE
 
 
@@ -50,6 +51,7 @@ def settings_of(spec: ElementSpec) -> DatabaseSettings:
         abort_on_error=given.get("abortonerror", "0") == "1",
         statement_timeout_s=int(given.get("sqlquerytimeoutmsec", 0)) / 1000
         or float(given.get("sqlquerytimeout", 0)),
+        query_threshold_s=float(given.get("querythreshold", 0)),
         optimizer_hint=given.get("optimizerhint", ""),
         isolation=int(given.get("isolation", READ_COMMITTED)),
     )

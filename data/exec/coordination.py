@@ -45,6 +45,7 @@ from protocol import trace
 from protocol.errors import InternalError
 from protocol.limits import CLIENT_CONNECTIONS_MAX, MIB
 from protocol.messages.sql import TakeSequence
+from protocol.metrics import DatabaseMeters
 from protocol.rpc.node import RpcNode
 from protocol.sqltypes import SqlType, StorageValue
 
@@ -80,6 +81,7 @@ class Coordination:
         self.is_open = False
         self.sessions = 0
         self.counts = Counts()
+        self.meters = DatabaseMeters()
         self.connections_max = CLIENT_CONNECTIONS_MAX  # sessions here, then users are refused
         self.lock_wait_ms = LOCK_WAIT_MS  # of sessions that do not set their own
         self.aborts_on_error = False  # the same: AbortOnError

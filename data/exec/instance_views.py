@@ -29,6 +29,7 @@ from protocol.sqltypes import StorageRow, StorageValue
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
     from data.exec.session import Session
+    from data.storage.element import Element
 
 ANSWER_TIMEOUT_S = 2.0
 KIB = 1024
@@ -36,6 +37,10 @@ TEXT_CHARS_MAX = 32_768  # of a statement in V$SQL_CMD_CACHE
 _COLUMNS = {r.name: tuple(name for name, _ in r.columns) for r in SYS_RELATIONS}
 _TAKEN = "SELECT id, next_value FROM sys.sequence_state"
 _SEQUENCES = re.compile(r"\bsys\.sequences\b|(?:all|user|dba)_sequences\b", re.IGNORECASE)
+_PAGES = (
+    "SELECT page_size, page_count, freelist_count"
+    " FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
+)
 _GLOBAL = re.compile(r"\bg(v\$\w+)", re.IGNORECASE)
 RUNNING, DONE, FAILED = 1, 2, 3  # V$BACKUP_STATUS
 
@@ -205,18 +210,9 @@ class InstanceViews:
             made.append(tuple(row[name] for name in _COLUMNS["dba_users"]))
         return made
 
-    def _pages(self) -> tuple[int, int, int]:
-        """Bytes of a page, pages in the file, free ones among them."""
-        sql = (
-            "SELECT page_size, page_count, freelist_count"
-            " FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
-        )
-        size, count, free = self._space.element.read(sql)[0]
-        return int(size or 0), int(count or 0), int(free or 0)
-
     def _monitor(self) -> list[StorageRow]:
         element, counts = self._space.element, self._space.counts
-        size, pages, free = self._pages()
+        size, pages, free = pages_of(self._space.element)
         stats = self._stats()
         row = self._row(
             "v$monitor",
@@ -231,6 +227,8 @@ class InstanceViews:
             deadlocks=stats.get("lock.deadlocks"),
             lock_timeouts=stats.get("lock.timeouts"),
             lock_grants_wait=stats.get("lock.granted_after_wait"),
+            xact_commits=self._space.meters.commits.count,
+            xact_rollbacks=self._space.meters.kinds["rollback"].count,
             cmd_prepares=counts.prepares,
             cmd_reprepares=counts.reprepares,
             checkpoint_bytes_written=element.checkpoints.bytes,
@@ -242,7 +240,7 @@ class InstanceViews:
 
     def _statistics(self) -> dict[str, int]:
         element, counts = self._space.element, self._space.counts
-        size, pages, free = self._pages()
+        size, pages, free = pages_of(self._space.element)
         return {
             "ckpt.bytes_written": element.checkpoints.bytes,
             "ckpt.completed": element.checkpoints.total,
@@ -257,6 +255,9 @@ class InstanceViews:
             "stmt.cached": self._space.cached_statements,
             "stmt.prepares": counts.prepares,
             "stmt.reprepares": counts.reprepares,
+            "stmt.slow": self._space.meters.slow,
+            **{f"stmt.executes.{k}": h.count for k, h in self._space.meters.kinds.items()},
+            "txn.commits": self._space.meters.commits.count,
             **self._stats(),
         }
 
@@ -296,7 +297,14 @@ class InstanceViews:
             text = key[0][:TEXT_CHARS_MAX]
             owner = statement.user
             row = self._row(
-                "v$sql_cmd_cache", sqlcmdid=number, freeable=1, owner=owner, querytext=text
+                "v$sql_cmd_cache",
+                sqlcmdid=number,
+                executions=sum(statement.stats.slots),
+                prepares=1,
+                reprepares=0,
+                freeable=1,
+                owner=owner,
+                querytext=text,
             )
             made.append(row)
         return made
@@ -331,7 +339,7 @@ class InstanceViews:
         return [row]
 
     def _blocks(self) -> list[StorageRow]:
-        size, pages, free = self._pages()
+        size, pages, free = pages_of(self._space.element)
         room = (self._space.element.settings.perm_size_mb << 20) - (pages - free) * size
         row = self._row("v$block_info", totalblocks=pages, freeblocks=free, freebytes=max(0, room))
         return [row]
@@ -348,6 +356,12 @@ class InstanceViews:
             )
             for status, name, percent, error in known
         ] or [self._row("v$backup_status", status=0)]
+
+
+def pages_of(element: Element) -> tuple[int, int, int]:
+    """Bytes of a page, pages in the file, free ones among them."""
+    size, count, free = element.read(_PAGES)[0]
+    return int(size or 0), int(count or 0), int(free or 0)
 
 
 class Loaded(Protocol):

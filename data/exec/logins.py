@@ -42,6 +42,7 @@ class Logins:
         self._space = space
         self._lock_for_ever = lock_for_ever
         self._guard = LoginGuard()
+        self.failures_total = 0  # here, since the database was loaded
         self._failed: dict[str, int] = {}
         self._cleared: set[str] = set()
         self._news: asyncio.TimerHandle | None = None
@@ -61,6 +62,7 @@ class Logins:
 
     def failed(self, name: str) -> None:
         """A wrong password."""
+        self.failures_total += 1
         if len(name) > NAME_BYTES_MAX or (
             len(self._failed) >= NAMES_WAITING_MAX and self._space.catalog.user(name) is None
         ):

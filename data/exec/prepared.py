@@ -18,8 +18,10 @@ from data.sql.plan_types import (
     DeletePlan,
     ExplainPlan,
     InsertPlan,
+    MergePlan,
     NextVal,
     ParamValue,
+    Plan,
     QueryPlan,
     SpecialValue,
     UpdatePlan,
@@ -29,6 +31,7 @@ from data.sql.text import normalise
 from data.txn.facts import TableFacts
 from protocol import trace
 from protocol.errors import GridError, LoginRefusedError
+from protocol.metrics import DatabaseMeters
 from protocol.pgwire.copy_rows import CopyFormat
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import VARCHAR, SqlType, StorageValue
@@ -54,6 +57,7 @@ class PreparedStatement:
         "param_types",
         "schema",
         "sql",
+        "stats",
         "tag_kind",
         "user",
     )
@@ -66,7 +70,7 @@ class PreparedStatement:
         user: str,
         compiled: CompiledStatement,
         columns: tuple[ResultColumn, ...] | None,
-        copy: CopyFormat | None = None,
+        meters: DatabaseMeters,
     ) -> None:
         self.sql = sql
         self.declared = declared
@@ -76,7 +80,8 @@ class PreparedStatement:
         self.param_types = compiled.param_types
         self.columns = columns
         self.tag_kind = compiled.tag or "EMPTY"
-        self.copy = copy
+        self.stats = meters.new_statement(compiled.tag, plan_kind(compiled.plan))
+        self.copy: CopyFormat | None = None
         self.block: CompiledBlock | None = None
         self.literals: tuple[StorageValue, ...] | None = None
         self.fast = ""  # "read" | "write" | "insert": one replica set, nothing elsewhere
@@ -118,12 +123,13 @@ def compile_statement(
         compiled = space.compiler.compile(sql, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):
         shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)
-        statement = PreparedStatement(sql, declared, schema, user, compiled, shown)
+        statement = PreparedStatement(sql, declared, schema, user, compiled, shown, space.meters)
         statement.param_types = param_types
         return statement
     if isinstance(compiled.plan, BlockPlan):
         return _block(space, compiled.plan, sql, declared, schema, user, compiled)
-    statement = PreparedStatement(sql, declared, schema, user, compiled, _columns(compiled))
+    columns = _columns(compiled)
+    statement = PreparedStatement(sql, declared, schema, user, compiled, columns, space.meters)
     if isinstance(compiled.plan, CopyPlan):
         statement.copy = _copy_format(space, compiled.plan)
     _choose_fast_path(space, statement)
@@ -140,7 +146,7 @@ def _block(
     compiled: CompiledStatement,
 ) -> PreparedStatement:
     block = space.compile_block(plan.text, schema, user)
-    statement = PreparedStatement(sql, declared, schema, user, compiled, None)
+    statement = PreparedStatement(sql, declared, schema, user, compiled, None, space.meters)
     statement.block = block
     known = [*declared, *([None] * len(block.binds))][: len(block.binds)]
     statement.param_types = tuple(type_ or VARCHAR for type_ in known)
@@ -163,6 +169,22 @@ def normalised_statement(
         return statement.with_literals(adapt(values, types, statement.param_types))
     except GridError:
         return None  # compiled as it was written: the error then tells the right position
+
+
+def plan_kind(plan: Plan | None) -> str:
+    """single, co-located or general; "" for what is no plan over rows."""
+    match plan:
+        case QueryPlan() | UpdatePlan() | DeletePlan():
+            return plan.kind
+        case MergePlan():
+            return plan.rows_query.kind
+        case InsertPlan(source=None):
+            return "single" if len(plan.rows) == 1 else "co-located"
+        case InsertPlan():
+            return plan.source.kind if plan.source is not None else ""
+        case ExplainPlan():
+            return plan_kind(plan.plan)
+    return ""
 
 
 def _columns(compiled: CompiledStatement) -> tuple[ResultColumn, ...] | None:

@@ -12,6 +12,7 @@ from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
 from data.exec.ddl import run_ddl
+from data.exec.metering import Meter
 from data.exec.observed import explained
 from data.exec.prepared import PreparedStatement
 from data.exec.reads import close_snapshots
@@ -128,6 +129,7 @@ class Session:
         self.initial_settings = settings.initial(self)
         identity = space.element.identity
         self.element = identity.element
+        self.meter = Meter(self, space.meters)
         space.sessions += 1
         space.counts.connected()
 
@@ -153,6 +155,11 @@ class Session:
         if not self.explicit:
             return IDLE
         return FAILED if self.failed is not None else IN_TRANSACTION
+
+    @property
+    def in_transaction(self) -> bool:
+        """What was done is not committed yet."""
+        return self.explicit or self.implicit
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -270,8 +277,13 @@ class Session:
             raise DatabaseClosedError(f"database {self.database} is closed")
         self.space.router.check_serving()
 
+    def succeeded(self, tag: str) -> None:
+        """A statement ended, or its first piece did."""
+        self.meter.done(tag)
+
     def fail_transaction(self, error: GridError) -> None:
         """A statement failed and undid itself; whether the transaction goes on is a setting."""
+        self.meter.failed(error)
         if self.aborts_on_error and self.explicit and self.failed is None:
             self.aborted = error
 
@@ -291,8 +303,10 @@ class Session:
             values = prepared.literals
         if prepared.compiled.schema_version != self.space.catalog.version:
             if self._is_long(prepared) and isinstance(prepared.compiled.plan, _ROWS_PLANS):
+                self.meter.begin(prepared.stats, prepared.sql)
                 return self._compiled_anew(prepared, values, encoder, max_rows, sink)
             prepared = self.fresh(prepared)
+        self.meter.begin(prepared.stats, prepared.sql)
         path = prepared.fast
         if path and self.space.is_open:
             self.space.router.check_serving()
@@ -382,16 +396,18 @@ class Session:
             raise self.refusal()
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()
-        return CopyingIn(self, self._current(prepared), sink)
+        return CopyingIn(self, self._copying(prepared), sink)
 
     def copy_out(self, prepared: Prepared, sink: ResultSink) -> Execution | None:
         """Run COPY TO STDOUT."""
         self.check_serving()
-        return run_copy_out(self, self._current(prepared), sink)
+        return run_copy_out(self, self._copying(prepared), sink)
 
-    def _current(self, prepared: Prepared) -> PreparedStatement:
+    def _copying(self, prepared: Prepared) -> PreparedStatement:
         assert isinstance(prepared, PreparedStatement)
-        return self.fresh(prepared)
+        prepared = self.fresh(prepared)
+        self.meter.begin(prepared.stats, prepared.sql)
+        return prepared
 
     # -- transactions ------------------------------------------------------------------------------
     def begin_implicit(self) -> None:
@@ -410,6 +426,8 @@ class Session:
             self.temporary.release(UNIT)
             sink.done("")
             return None
+        if commit and not self.explicit:
+            self.meter.begin(self.space.meters.implicit, "")
         if self.explicit:  # what came before BEGIN in the block is undone too
             body = self._undo_unit(*(unit or ({}, 0)))
         else:

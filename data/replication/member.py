@@ -247,6 +247,11 @@ class ReplicaSetMember:
         """This element counts as in sync."""
         return self.machine is not None and self.machine.in_sync
 
+    @property
+    def copies(self) -> int:
+        """Elements of the replica set, as the map has them."""
+        return len(self._places)
+
     def lead_ok(self) -> bool:
         """This element leads and its lease is valid at this instant."""
         now_s = self._now()

@@ -231,6 +231,10 @@ class SqlSession(Protocol):
         """The same for a client without a transaction."""
         ...
 
+    def succeeded(self, tag: str) -> None:
+        """The statement ended with this tag, or was suspended after so many rows: for counting."""
+        ...
+
     def fail_transaction(self, error: GridError) -> None:
         """A statement failed, wherever: an open transaction may become FAILED, as the client's
         setting says. No effect when IDLE. Called before the client is told."""

@@ -83,6 +83,8 @@ class Frontend:
         self._draining = False
         self.turns_away = False  # clients are sent to other data instances
         self._emptied = asyncio.Event()
+        self._opened = 0  # sockets so far
+        self.received_bytes = 0  # from all clients
 
     # -- life -------------------------------------------------------------------------------------
     async def listen(self, address: str, port: int) -> int:
@@ -197,6 +199,15 @@ class Frontend:
         """Authenticated client sessions."""
         return len(self._sessions)
 
+    def numbers(self) -> dict[str, float]:
+        """For monitoring: protocol/metric_names.py."""
+        return {
+            "wire_clients": len(self._clients),
+            "wire_clients_total": self._opened,
+            "wire_received_bytes_total": self.received_bytes,
+            "stranded": int(self.turns_away),
+        }
+
     def clients_of(self, database: str) -> list[Client]:
         """Those whose sessions are of a database."""
         return [
@@ -261,6 +272,7 @@ class Frontend:
     def opened(self, client: Client) -> GridError | None:
         """Count a socket in; an error if it is not welcome."""
         self._clients.add(client)
+        self._opened += 1
         if self._draining:
             return ShuttingDownError("the instance is stopping")
         if len(self._clients) > self._connections_max + UNAUTHENTICATED_MAX:
@@ -338,6 +350,7 @@ class Client(asyncio.Protocol):
             why = _cut_off() if self._frontend.turns_away else stopping
             self.session.end(self.farewell or why)
             return
+        self._frontend.received_bytes += len(data)
         self.session.received(data)
         if self._greeting is not None:
             self._look_at_greeting()

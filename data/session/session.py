@@ -254,10 +254,8 @@ class Session:
             if self._running:
                 self._wait(execution)
                 return
-        except GridError as error:
-            self.fail(error)
         except Exception as error:
-            self.fail(self._host.fault(self, error))
+            self.fail(error if isinstance(error, GridError) else self._host.fault(self, error))
         if self._implicit or self._failed or self._portals:
             self.sync()
         else:
@@ -486,10 +484,8 @@ class Session:
             ):
                 return
             self._run_statement(sql, self._prepare(sql, ()))
-        except GridError as error:
-            self.fail(error)
         except Exception as error:
-            self.fail(self._host.fault(self, error))
+            self.fail(error if isinstance(error, GridError) else self._host.fault(self, error))
 
     def _run_statement(self, sql: str, prepared: Prepared) -> None:
         """Run what _start_statement has compiled. Raises GridError."""
@@ -551,6 +547,7 @@ class Session:
         """See ResultSink."""
         if trace.listener is not None:
             trace.step("data/session/session.py")
+        self._sql.succeeded(tag)
         self._running = False
         if self._fetch_tag:
             tag, self._fetch_tag = f"{self._fetch_tag} {self._row_count}", ""
@@ -563,6 +560,7 @@ class Session:
 
     def suspended(self) -> None:
         """See ResultSink."""
+        self._sql.succeeded(f"SELECT {self._row_count}")
         self._running = False
         portal = self._portal
         assert portal is not None, "only a portal has a row limit"

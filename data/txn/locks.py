@@ -179,6 +179,11 @@ class LockTable:
         """True while any lock is held (nobody waits where none is)."""
         return bool(self._holders) or bool(self._bulk)
 
+    @property
+    def held(self) -> int:
+        """How many locks are held; those of large transactions are not counted."""
+        return sum(map(len, self._held.values()))
+
     # -- asking and taking -------------------------------------------------------------------------
     def first_conflict(
         self, txn: TxnId, wanted: Iterable[tuple[Resource, Mode]]

@@ -41,7 +41,7 @@ PREFIXES = ("nls_", "plsql_", "plscope_", "ttc_")  # families of attributes
 MEANINGLESS = (  # accepted because TimesTen's own files have them; nothing here depends on them
     *("logdir", "logbufmb", "logfilesize", "logbufparallelism", "ckptfrequency", "ckptlogvolume"),
     *("ckptrate", "ckptreadthreads", "memorylock", "locklevel", "pwdwallet"),
-    *("querythreshold", "waitforconnect", "driver", "workers"),
+    *("waitforconnect", "driver", "workers"),
 )
 REFUSED = ("autocreate", "overwrite", "rampolicy", "durablecommits", "replicationapplyordering")
 DATA_STORE = ("datastore", "logdir", "databasecharacterset", "durability")  # fixed by dbCreate

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._flush_due = False
         self._paused = False
         self.opened_s = boottime_s()
+        self.sent_bytes = self.received_bytes = 0
 
     # -- asking -----------------------------------------------------------------------------------
     def request(self, message: Any, on_reply: ReplyCallback, timeout_s: float) -> int:
@@ -158,6 +159,7 @@ class Connection(asyncio.Protocol):
             return
         items, self._out = self._out, [b""]
         size, self._out_bytes = self._out_bytes, 0
+        self.sent_bytes += size
         self._written_id = self.next_id - 1
         if size <= limits.RPC_FRAME_BYTES_MAX - BATCH_HEADER_BYTES:
             items[0] = batch_header(size, len(items) - 1)
@@ -190,6 +192,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer: run handlers and callbacks, then write what they said."""
+        self.received_bytes += len(data)
         flush_was_due = self._flush_due
         self._flush_due = True  # written below: no callback is needed for it
         try:

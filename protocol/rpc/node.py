@@ -68,6 +68,7 @@ class RpcNode:
         self._own_address = ""  # where it listens; what it dials comes from there too
         self._closing = False
         self._all_gone = asyncio.Event()
+        self._sent_bytes = self._received_bytes = 0  # of connections that are gone
 
     # -- handlers ---------------------------------------------------------------------------------
     def handle(self, message_type: Any, handler: Handler) -> None:
@@ -194,6 +195,23 @@ class RpcNode:
     def peers(self) -> tuple[RpcPeer, ...]:
         """All peers, this process itself included."""
         return tuple(self._peers.values())
+
+    def numbers(self) -> dict[str, float]:
+        """For monitoring: protocol/metric_names.py. Requests count from 1 for each peer."""
+        peers = [peer for peer in self._peers.values() if peer is not self._local]
+        open_now = [peer.connection for peer in peers if peer.connection is not None]
+        every = self._connections
+        loads = [connection.load() for connection in open_now]
+        asked = sum(p.connection.next_id if p.connection else p.next_id for p in peers)
+        return {
+            "rpc_peers_connected": len(open_now),
+            "rpc_requests_total": asked - len(peers),
+            "rpc_requests_waiting": sum(load[0] for load in loads),
+            "rpc_requests_open": sum(load[1] for load in loads),
+            "rpc_queued_bytes": sum(load[2] for load in loads),
+            "rpc_sent_bytes_total": self._sent_bytes + sum(c.sent_bytes for c in every),
+            "rpc_received_bytes_total": self._received_bytes + sum(c.received_bytes for c in every),
+        }
 
     def subscribe(self, watcher: PeerWatcher) -> Callable[[], None]:
         """Call `watcher(name, incarnation, connected)` on each change; returns the unsubscriber."""
@@ -328,6 +346,8 @@ class RpcNode:
 
     def _lost(self, connection: Connection, error: Exception | None) -> None:
         self._connections.discard(connection)
+        self._sent_bytes += connection.sent_bytes
+        self._received_bytes += connection.received_bytes
         if not self._connections:
             self._all_gone.set()
         name = connection.peer_name

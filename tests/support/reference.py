@@ -43,6 +43,7 @@ OptimizerHint | | hints for every statement of a session, as in `TT_PartialResul
     those of a statement itself come first. Also `SET optimizer_hint = '...'` in a session
 SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
 SQLQueryTimeoutMSec | 0 | the same in milliseconds
+QueryThreshold | 0 | seconds; a statement that takes longer is logged as `statement.slow`; 0: none
 Workers | 0 | processes per element that run queries, 0: none
 Description | | for people
 ConnectionName | | of a connectable: application_name of its clients

@@ -22,6 +22,7 @@ BASE = (
     "protocol.sqltypes",
     "protocol.instance_file",
     "protocol.metrics",
+    "protocol.metric_names",
     "protocol.tls",
     "protocol.trace",
     "protocol.transactions",
@@ -92,8 +93,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # Inside data and mgmt: the longest matching prefix gives the level; imports go down or stay in
 # their own folder.
 DATA_LEVELS = {
-    "data.instance": 9,
-    "data.database": 8,
+    "data.instance": 10,
+    "data.database": 9,
+    "data.figures": 8,  # what monitoring is told
     "data.observed": 7,  # what system views tell of all below
     "data.session": 7,
     "data.session.engine": 1,  # the port between a client's session and what runs its statements

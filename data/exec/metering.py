@@ -1,0 +1,107 @@
+"""Counts and times the statements of one session. On the way of every statement: see
+benchmarks/metering.py for what it costs.
+
+The time of a statement is that from its execution to its tag; of one that is read in pieces, to
+the end of the first piece.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import structlog
+
+from protocol.metrics import DatabaseMeters, StatementStats, slot_of
+
+if TYPE_CHECKING:
+    from data.exec.session import Session
+    from protocol.errors import GridError
+
+log = structlog.get_logger(__name__)
+TEXT_CHARS_MAX = 2000  # of a slow statement in the log
+
+_ROWS: dict[str, int] = {
+    f"{words}{count}": count
+    for words in ("SELECT ", "INSERT 0 ", "UPDATE ", "DELETE ", "MERGE ", "COPY ")
+    for count in range(100)
+}
+
+
+def rows_of(tag: str) -> int:
+    """How many rows a command tag speaks of."""
+    number = tag.rpartition(" ")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+class Meter:
+    """Of one session; one statement at a time."""
+
+    __slots__ = ("_began_ns", "_meters", "_session", "_stats", "_text")
+
+    def __init__(self, session: Session, meters: DatabaseMeters) -> None:
+        self._session = session
+        self._meters = meters
+        self._stats: StatementStats | None = None
+        self._text = ""
+        self._began_ns = 0
+
+    def begin(self, stats: StatementStats, text: str) -> None:
+        """A statement begins."""
+        self._stats = stats
+        self._text = text
+        self._began_ns = perf_counter_ns()
+
+    def done(self, tag: str) -> None:
+        """It ended well, or its first piece did. Nothing happens if none was begun."""
+        stats = self._stats
+        if stats is None:
+            return
+        ns = perf_counter_ns() - self._began_ns
+        self._stats = None
+        slot = slot_of(ns)
+        stats.slots[slot] += 1
+        stats.total_ns += ns
+        if ns > stats.longest_ns:
+            stats.longest_ns = ns
+        of_kind = stats.of_kind
+        of_kind.slots[slot] += 1
+        of_kind.total_ns += ns
+        rows = _ROWS.get(tag)
+        if rows is None:
+            rows = rows_of(tag)
+        stats.rows += rows
+        if stats.may_commit and not self._session.in_transaction and tag != "ROLLBACK":
+            commits = self._meters.commits
+            commits.slots[slot] += 1
+            commits.total_ns += ns
+        if ns >= self._meters.slow_ns:
+            self._slow(stats, ns, rows, "")
+
+    def failed(self, error: GridError) -> None:
+        """It failed; or something did before it could begin."""
+        self._meters.failed(error.code, error.sqlstate)
+        stats = self._stats
+        if stats is None:
+            return
+        self._stats = None
+        stats.errors += 1
+        ns = perf_counter_ns() - self._began_ns
+        if ns >= self._meters.slow_ns:
+            self._slow(stats, ns, 0, error.code)
+
+    def _slow(self, stats: StatementStats, ns: int, rows: int, error: str) -> None:
+        session = self._session
+        self._meters.slow += 1
+        log.warning(
+            "statement.slow",
+            database=session.database,
+            user=session.user,
+            session=session.session_id,
+            application=session.settings.get("application_name", ""),
+            seconds=round(ns / 1e9, 6),
+            statement=self._text[:TEXT_CHARS_MAX],
+            plan=stats.plan,
+            rows=rows,
+            error=error,
+        )
