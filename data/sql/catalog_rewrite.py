@@ -14,7 +14,12 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 
-from data.catalog.pg_schema import BOOLEAN_COLUMNS, COLUMN_TYPES, RELATION_OIDS
+from data.catalog.pg_schema import (
+    BOOLEAN_COLUMNS,
+    COLUMN_TYPES,
+    RELATION_OIDS,
+    is_catalog_relation,
+)
 from data.sql.catalog_sets import rewrite_sets
 from data.sql.catalog_types import ResultShape, result_shapes
 from data.sql.ddl_lexer import Token, TokenKind, tokenize
@@ -59,6 +64,8 @@ def rewrite(text: str) -> CatalogSql:
     param_types = _param_types(tree)
     relations = frozenset(table.name.lower() for table in tree.find_all(exp.Table))
     _name_columns(tree)
+    if relations and all(is_catalog_relation("sys", name) for name in relations - {"dual"}):
+        _timesten_users(tree)
     shapes = result_shapes(tree)
     rewrite_sets(tree)
     for select in tree.find_all(exp.Select):
@@ -356,6 +363,14 @@ def _rownum(select: exp.Select) -> None:
             most = int(literal.this) - isinstance(condition, exp.LT)
             condition.replace(exp.Boolean(this=True))
             select.set("limit", exp.Limit(expression=exp.Literal.number(most)))
+
+
+def _timesten_users(tree: exp.Expr) -> None:
+    """Beside SYS views users are named as their OWNER columns have them."""
+    for node in list(tree.find_all(exp.CurrentUser, exp.SessionUser, exp.Column)):
+        word = node.name.lower() if isinstance(node, exp.Column) and not node.table else ""
+        if word == "user" or not isinstance(node, exp.Column):
+            node.replace(call("tg_owner"))
 
 
 def _rewrite_tree(node: exp.Expr) -> exp.Expr:

@@ -484,7 +484,7 @@ class Dml:
             assigned.append(position)
             exprs.append(self._assigned(table, table.columns[position], right, binder))
         if len(set(assigned)) != len(assigned):
-            raise DuplicateObjectError("a column is assigned twice")
+            raise SqlSyntaxError("a column is assigned twice in one UPDATE")
         return assigned, exprs
 
     def _assigned(self, table: Table, column: Column, node: Any, binder: ExpressionBinder) -> Expr:

@@ -352,6 +352,7 @@ async def test_an_expired_session_is_replaced_and_counted(world: World) -> None:
     await until(member, lambda v: v.sets == {("db", 1): state()})
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_reply_that_kazoo_does_not_understand_costs_a_session_only(
     server: ZooKeeperProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,15 @@ async def test_every_view_can_be_read_and_the_restricted_ones_not_by_all(clients
     await clients.admin.execute("REVOKE SELECT ANY TABLE FROM bob")
 
 
+async def test_users_are_named_as_timestens_views_name_them(clients: Clients) -> None:
+    terry = clients.terry
+    for user in ("USER", "user", "CURRENT_USER", "SESSION_USER"):
+        own = f"SELECT table_name FROM all_tables WHERE owner = {user}"
+        assert await column(terry, own) == ["ITEMS"], user
+    mine = "SELECT user FROM all_tables WHERE table_name = 'ITEMS'"
+    assert await column(terry, mine) == ["TERRY"]
+
+
 async def test_users_see_what_they_have_a_privilege_on(clients: Clients) -> None:
     bob, terry = clients.bob, clients.terry
     queries = (
