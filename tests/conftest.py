@@ -10,8 +10,12 @@ from __future__ import annotations
 import asyncio.runners
 import gc
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ import pytest
 RUN_VARIABLE = "TENGRID_TEST_RUN"
 RUN_ID = f"{os.getpid()}-{time.monotonic_ns()}"
 GRACE_S = 5.0  # for what is ending just now
+TEARDOWN_S = 60.0  # pytest-timeout ends a test once; fixtures of a test that failed can hang too
 SEEDS_DEFAULT = 50  # of a simulation, unless its module has a number SEEDS
 
 _leaked_tasks: list[str] = []
@@ -36,6 +41,28 @@ def _note_and_cancel_all_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 asyncio.runners._cancel_all_tasks = _note_and_cancel_all_tasks  # type: ignore[attr-defined]
 os.environ[RUN_VARIABLE] = RUN_ID
+
+
+def _teardown_hangs(*_: object) -> None:
+    """Show what asyncio waits for, and go on with the other tests."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    raise TimeoutError(f"the fixtures of this test did not end within {TEARDOWN_S:.0f} s")
+
+
+@contextmanager
+def _within_limit() -> Iterator[None]:
+    """The main thread gets an error after TEARDOWN_S."""
+    before = signal.signal(signal.SIGUSR1, _teardown_hangs)
+    main = threading.get_ident()
+    limit = threading.Timer(TEARDOWN_S, signal.pthread_kill, (main, signal.SIGUSR1))
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+        limit.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +91,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """After all fixtures of the test, its event loop included, are gone."""
     del _leaked_tasks[:]
-    result = yield
+    with _within_limit():
+        result = yield
     if _leaked_tasks:
         left = "\n  ".join(_leaked_tasks)
         pytest.fail(f"the test leaves asyncio tasks:\n  {left}", pytrace=False)

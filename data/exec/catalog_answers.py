@@ -41,7 +41,9 @@ class CatalogAnswers:
         self.distribution = DistributionViews(space)
         self.instance = InstanceViews(space)
         self._asking = Asking()
+        self._shapes = CatalogQueries(connect_plain)  # stays empty
         self._queries = CatalogQueries(connect_plain, self._live, seconds_max=INLINE_S)
+        self._filling = asyncio.Lock()  # held while a thread fills its tables
         self._turn = asyncio.Lock()  # of the long ones, which run on a thread
         self._long_asking = Asking()
         self._long = CatalogQueries(
@@ -53,7 +55,7 @@ class CatalogAnswers:
     ) -> tuple[tuple[ResultColumn, ...], tuple[SqlType, ...]]:
         """Columns and parameter types."""
         facts = SessionFacts(user=user, database=self._space.name, schema=schema)
-        columns, params = self._queries.describe(sql, self._space.catalog, facts)
+        columns, params = self._shapes.describe(sql, self._space.catalog, facts)
         return tuple(ResultColumn(name, kind) for name, kind in columns), params
 
     async def run(
@@ -78,12 +80,16 @@ class CatalogAnswers:
             set_setting=set_setting,
         )
         mine = session.txn.id if session.txn is not None else None
-        self._asking = asking = Asking(mine, session.explained)
-        catalog = self._space.catalog
-        try:
-            return self._queries.run(sql, values, catalog, facts)[1]
-        except CatalogQueryLateError:
-            pass
+        asking = Asking(mine, session.explained)
+        async with self._filling:
+            catalog = self._space.catalog
+            if not self._queries.is_filled(catalog, facts):
+                await asyncio.to_thread(self._queries.fill, catalog, facts)
+            self._asking = asking
+            try:
+                return self._queries.run(sql, values, catalog, facts)[1]
+            except CatalogQueryLateError:
+                pass
 
         def again() -> list[StorageRow]:
             self._long_asking = asking
@@ -119,5 +125,5 @@ class CatalogAnswers:
 
     def close(self) -> None:
         """Give the private database up."""
-        self._queries.close()
-        self._long.close()
+        for queries in (self._shapes, self._queries, self._long):
+            queries.close()
