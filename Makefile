@@ -11,9 +11,9 @@ $(foreach name,K DATA PORT_BASE STANDBY ENCRYPTION,$(if $(filter-out undefined,$
 PYTHON := .venv/bin/python
 GRID   := $(PYTHON) -m deploy.local_grid
 
-.PHONY: help setup setup-test grid grid-stop grid-start grid-status grid-logs grid-destroy \
+.PHONY: help setup setup-test setup-bench grid grid-stop grid-start grid-status grid-logs grid-destroy \
         installation netns-up netns-down scenario test test-full sim drill failover acceptance \
-        test-clients bench bench-quick sqllogictest random-sql format clean
+        test-clients bench bench-quick bench-growth sqllogictest random-sql format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ setup: ## install what is missing (virtual environment, ZooKeeper); says what it
 
 setup-test:
 	@deploy/setup.sh --test
+
+setup-bench:
+	@deploy/setup.sh --bench
 
 grid: setup ## start a whole grid on this machine, load the sample, say how to connect
 	@$(GRID) up
@@ -78,11 +81,14 @@ acceptance: setup-test ## 60 s of inserts while data instances die
 test-clients: setup-test ## psql, psycopg, asyncpg against a grid
 	@$(PYTHON) -m tests.gates --only clients
 
-bench: setup-test ## the benchmarks; writes benchmarks/RESULTS.md
-	@$(PYTHON) -m benchmarks.run
+bench: setup-bench ## the benchmarks, 35 minutes; writes benchmarks/RESULTS.md: MINUTES=20 ONLY="read,update"
+	@$(PYTHON) -m benchmarks.run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")
 
-bench-quick: setup-test ## the benchmarks, short
-	@$(PYTHON) -m benchmarks.run --quick
+bench-quick: setup-bench ## the goals of the benchmarks in 5 minutes
+	@$(PYTHON) -m benchmarks.run --quick $(if $(ONLY),--only "$(ONLY)")
+
+bench-growth: setup-bench ## how cost grows with data instances and copies, 30 minutes: GRIDS=2x2,2x4
+	@$(PYTHON) -m benchmarks.growth $(if $(GRIDS),--grids $(GRIDS))
 
 sqllogictest: setup-test ## files in the sqllogictest format, else our own: FILES="a.test folder" ON=.grid
 	@$(PYTHON) -m tests.sql.logic $(FILES) $(if $(ON),--grid $(ON))

@@ -20,7 +20,7 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from benchmarks.targets import Door
+from benchmarks.targets.base import Door
 
 READ = (
     "SELECT directory_nb, last_calling_party, descr FROM vpn_users "

@@ -1,4 +1,4 @@
-"""One measurement: pgbench processes against the doors of a target."""
+"""One measurement: load generators against the doors of a target."""
 
 from __future__ import annotations
 
@@ -8,51 +8,82 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import loads, processes
 from benchmarks.loads import Cell, Load
-from benchmarks.targets import Door, Login, Target
+from benchmarks.result import Result, quantiles_ms, quantiles_of_histogram
+from benchmarks.targets import base
+from benchmarks.targets.base import Door, Login, Target
 
 SAMPLED = 0.2  # of the transactions are written to the latency log
+SAMPLE_ALL_BELOW = 4  # clients
+GRACE_S = 45.0  # that a load generator may take longer than it was told
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.M)
 _DONE = re.compile(r"transactions actually processed: (\d+)")
 _FAILED = re.compile(r"number of failed transactions: (\d+)")
+_SYSBENCH = re.compile(r"transactions:\s+(\d+)\s+\(([0-9.]+) per sec")
+_IGNORED = re.compile(r"ignored errors:\s+(\d+)")
+_HISTOGRAM = re.compile(r"^\s*([0-9.]+) \|\**\s+(\d+)$", re.M)
 
 
-@dataclass(frozen=True)
-class Result:
-    """Of one run."""
-
-    tps: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    cpu_us: float  # CPU microseconds of all server processes per transaction
-    failed: int
-
-
-def measure(target: Target, cell: Cell, seconds: float) -> Result:
-    """Run a cell once. Raises RuntimeError if pgbench fails."""
+def measure(target: Target, cell: Cell, seconds: int) -> Result:
+    """Run a client load once. Raises RuntimeError if the load generator fails or hangs."""
     login = target.login(cell.forced)
-    doors = target.doors(cell.load.where, cell.forced)
-    shares = share_out(cell.clients, doors)
+    shares = share_out(cell.clients, target.doors(cell.load.where, cell.forced))
     folder = Path(tempfile.mkdtemp(prefix="tengrid-bench-"))
+    sysbench = target.tool == base.SYSBENCH
     try:
         before_s = processes.cpu_s(target.pids())
-        running = [
-            _pgbench(cell.load, door, clients, login, seconds, folder / f"log{number}")
+        commands = [
+            _sysbench(cell.load, door, clients, login, seconds)
+            if sysbench
+            else _pgbench(cell.load, door, clients, login, seconds, folder / f"log{number}")
             for number, (door, clients) in enumerate(shares)
         ]
-        outputs = [process.communicate()[0].decode() for process in running]
+        outputs = run_together(commands, login.password, seconds + GRACE_S)
         used_s = processes.cpu_s(target.pids()) - before_s
-        for process, output in zip(running, outputs, strict=True):
-            if process.returncode:
-                raise RuntimeError(f"pgbench at {target.name}, {cell.load.title}:\n{output}")
-        return _result(outputs, used_s, _latencies_us(folder))
+        if sysbench:
+            return sysbench_result(outputs, used_s)
+        return pgbench_result(outputs, used_s, _latencies_us(folder))
     finally:
         shutil.rmtree(folder)
+
+
+def run_together(commands: Sequence[Sequence[str]], password: str, timeout_s: float) -> list[str]:
+    """Programs side by side to their ends; their outputs. None is left, whatever happens.
+
+    Raises RuntimeError if one fails or takes longer.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            running.append(
+                subprocess.Popen(
+                    command,
+                    env={**os.environ, "PGPASSWORD": password, "PGCONNECT_TIMEOUT": "10"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+        outputs = []
+        for process in running:
+            output = process.communicate(timeout=max(1.0, deadline_s - time.monotonic()))[0]
+            outputs.append(output.decode(errors="replace"))
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{commands[0][0]} did not end within {timeout_s:.0f} s") from None
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    for process, text in zip(running, outputs, strict=True):
+        if process.returncode:
+            raise RuntimeError(f"{commands[0][0]}: {_last_lines(text)}")
+    return outputs
 
 
 def idle_cores(target: Target, seconds: float) -> float:
@@ -69,23 +100,61 @@ def share_out(clients: int, doors: list[Door]) -> list[tuple[Door, int]]:
     return [(door, count) for door, count in zip(doors, counts, strict=True) if count]
 
 
+def pgbench_result(outputs: Sequence[str], used_s: float, latencies_us: list[int]) -> Result:
+    """From what all pgbench processes printed, and their logs (sorted)."""
+
+    def total(pattern: re.Pattern[str]) -> float:
+        return sum(float(match) for output in outputs for match in pattern.findall(output))
+
+    done = total(_DONE)
+    return Result(
+        tps=total(_TPS),
+        quantiles_ms=quantiles_ms(latencies_us),
+        cpu_us=used_s / done * 1e6 if done else 0.0,
+        failed=int(total(_FAILED)),
+    )
+
+
+def sysbench_result(outputs: Sequence[str], used_s: float) -> Result:
+    """From what one sysbench process printed. Raises RuntimeError if it is something else."""
+    (output,) = outputs
+    figures, ignored = _SYSBENCH.search(output), _IGNORED.search(output)
+    if figures is None:
+        raise RuntimeError(f"sysbench printed no figures: {_last_lines(output)}")
+    done = int(figures[1])
+    counts = [(float(ms), int(count)) for ms, count in _HISTOGRAM.findall(output)]
+    return Result(
+        tps=float(figures[2]),
+        quantiles_ms=quantiles_of_histogram(counts),
+        cpu_us=used_s / done * 1e6 if done else 0.0,
+        failed=int(ignored[1]) if ignored else 0,
+    )
+
+
 def _pgbench(
-    load: Load, door: Door, clients: int, login: Login, seconds: float, log: Path
-) -> subprocess.Popen[bytes]:
+    load: Load, door: Door, clients: int, login: Login, seconds: int, log: Path
+) -> list[str]:
+    rate = SAMPLED if clients >= SAMPLE_ALL_BELOW else 1.0
     command = ["pgbench", "-n", "-M", load.protocol, "-c", str(clients), "-j", "1"]
-    command += ["-T", str(max(1, round(seconds))), "-h", door.host, "-p", str(door.port)]
-    command += ["-U", login.user, "-l", f"--log-prefix={log}", f"--sampling-rate={SAMPLED}"]
+    command += ["-T", str(max(1, seconds)), "-h", door.host, "-p", str(door.port)]
+    command += ["-U", login.user, "-l", f"--log-prefix={log}", f"--sampling-rate={rate}"]
     for name, weight in load.scripts:
         command += ["-f", f"{loads.HERE / 'pgbench' / name}.sql@{weight}"]
     for name, value in door.variables:
         command += ["-D", f"{name}={value}"]
-    return subprocess.Popen(
-        [*command, login.database],
-        env={**os.environ, "PGPASSWORD": login.password, "PGCONNECT_TIMEOUT": "10"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    return [*command, login.database]
+
+
+def _sysbench(load: Load, door: Door, clients: int, login: Login, seconds: int) -> list[str]:
+    """One process with a thread per client."""
+    ((name, _),) = load.scripts
+    return [
+        *("sysbench", str(loads.HERE / "sysbench" / f"{name}.lua"), "--db-driver=mysql"),
+        *(f"--mysql-host={door.host}", f"--mysql-port={door.port}"),
+        *(f"--mysql-user={login.user}", f"--mysql-password={login.password}"),
+        *(f"--mysql-db={login.database}", f"--threads={clients}", f"--time={max(1, seconds)}"),
+        *("--rand-type=uniform", "--histogram=on", "run"),
+    ]
 
 
 def _latencies_us(folder: Path) -> list[int]:
@@ -93,26 +162,12 @@ def _latencies_us(folder: Path) -> list[int]:
     found: list[int] = []
     for path in folder.glob("log*"):
         with path.open(encoding="ascii") as file:
-            found += [int(line.split(None, 3)[2]) for line in file]
+            for line in file:
+                word = line.split(None, 3)[2]
+                if word.isdigit():  # else "failed"
+                    found.append(int(word))
     return sorted(found)
 
 
-def _result(outputs: list[str], used_s: float, latencies_us: list[int]) -> Result:
-    def total(pattern: re.Pattern[str]) -> float:
-        return sum(float(match) for output in outputs for match in pattern.findall(output))
-
-    done = total(_DONE)
-
-    def percentile_ms(share: float) -> float:
-        if not latencies_us:
-            return 0.0
-        return latencies_us[min(len(latencies_us) - 1, int(share * len(latencies_us)))] / 1000
-
-    return Result(
-        tps=total(_TPS),
-        p50_ms=percentile_ms(0.5),
-        p95_ms=percentile_ms(0.95),
-        p99_ms=percentile_ms(0.99),
-        cpu_us=used_s / done * 1e6 if done else 0.0,
-        failed=int(total(_FAILED)),
-    )
+def _last_lines(output: str) -> str:
+    return "\n".join(output.strip().splitlines()[-6:])

@@ -1,18 +1,21 @@
-"""Processes: start, stop by pid, and how much CPU a tree of them has used."""
+"""Processes: start, stop by pid, and how much CPU and memory a tree of them uses."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 20.0
+TERMINATE = signal.SIGTERM
+PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
 
 def cpu_s(roots: Iterable[int]) -> float:
@@ -20,28 +23,58 @@ def cpu_s(roots: Iterable[int]) -> float:
 
     What has ended counts too, since a parent that waited for its child has the child's time.
     """
+    return sum(sum(map(int, fields[11:15])) for fields in _stats(roots)) / TICKS_PER_S
+
+
+def memory_bytes(roots: Iterable[int]) -> int:
+    """Proportional set size of these processes and all below them: pages shared count once."""
+    total = 0
+    for pid in tree(roots):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+            line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+def tree(roots: Iterable[int]) -> list[int]:
+    """These processes and all below them."""
+    return [pid for pid, _ in _walk(roots)]
+
+
+def _stats(roots: Iterable[int]) -> Iterator[list[str]]:
+    return (fields for _, fields in _walk(roots))
+
+
+def _walk(roots: Iterable[int]) -> Iterator[tuple[int, list[str]]]:
+    """(pid, fields of /proc/<pid>/stat behind the name)."""
     children: dict[int, list[int]] = defaultdict(list)
-    used: dict[int, float] = {}
+    found: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             children[int(fields[1])].append(int(entry.name))
-            used[int(entry.name)] = sum(map(int, fields[11:15])) / TICKS_PER_S
-    total = 0.0
+            found[int(entry.name)] = fields
     todo = list(roots)
     while todo:
         pid = todo.pop()
-        total += used.get(pid, 0.0)
+        if pid in found:
+            yield pid, found[pid]
         todo += children[pid]
-    return total
 
 
-def run(command: Sequence[str], log: Path | None = None) -> str:
+def run(command: Sequence[str], log: Path | None = None, *, folder: Path | None = None) -> str:
     """Run a program to its end; its output. Raises RuntimeError with the output if it fails."""
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PATH": PATH},
     )
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
@@ -49,6 +82,19 @@ def run(command: Sequence[str], log: Path | None = None) -> str:
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}:\n{(done.stdout + done.stderr).strip()}")
     return done.stdout
+
+
+def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """A server with its output in a file. Ctrl-C at the terminal does not reach it."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "PATH": PATH},
+            start_new_session=True,
+        )
 
 
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> None:
@@ -63,9 +109,20 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> None:
         process.wait()
 
 
-def wait_until(what: str, condition: object, timeout_s: float = 30.0) -> None:
-    """Poll a callable until it is true. Raises RuntimeError when it takes too long."""
-    assert callable(condition)
+def which(name: str) -> str | None:
+    """Where a program is; servers too."""
+    return shutil.which(name, path=PATH)
+
+
+def as_user(user: str, command: Sequence[str]) -> list[str]:
+    """Servers that refuse to run as root run as their own user then."""
+    if os.getuid() != 0:
+        return list(command)
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+
+
+def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Poll until it is true. Raises RuntimeError when it takes too long."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:

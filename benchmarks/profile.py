@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks import loads, measure, processes
 from benchmarks.loads import Cell, Load
 from benchmarks.run import PORT_BASE
-from benchmarks.targets import Grid
+from benchmarks.targets.grid import Grid
 
 RATE_HZ = 400
 RAMP_S = 1.0
@@ -94,7 +94,7 @@ def _scene(grid: Grid, cell: Cell, title: str, seconds: int, spy: str, raw: Path
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    measure.measure(grid, cell, seconds + 2 * RAMP_S)
+    measure.measure(grid, cell, seconds + round(2 * RAMP_S))
     sampler.join()
     lines = [
         f"\n**{title}**: {plain.tps:,.0f}/s, {plain.cpu_us:.0f} µs of CPU each in all processes\n",

@@ -1,44 +1,160 @@
-"""Medians and the page benchmarks/RESULTS.md. Pure but for `machine` and `write`."""
+"""The page benchmarks/RESULTS.md: python -m benchmarks.report writes it again from what is stored.
+
+Pure but for `write`, `machine` and `main`.
+"""
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import sysconfig
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.loads import GRID, PAIR, SINGLE, Cell
-from benchmarks.measure import Result
+from benchmarks import goals, growth_report, plots, store
+from benchmarks.goals import GOALS, Goal, Verdict
+from benchmarks.loads import COPY, GRID, LOADS, SCAN, Cell
+from benchmarks.result import Result
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 NOTES = Path(__file__).with_name("NOTES.md")
-Results = Mapping[Cell, list[Result]]
+SECTIONS = (
+    ("Nothing forced to disk", False),
+    ("Every commit forced to disk", True),
+)
 
 
-@dataclass(frozen=True)
-class Run:
-    """How it was run."""
-
-    kind: str  # "quick" | "full"
-    seconds: float
-    repetitions: int
-    began: datetime.datetime
-    idle: Mapping[str, float]  # cores used without any client, by target
-    skipped: tuple[str, ...]
+def main() -> int:
+    """Entry point."""
+    write()
+    print(f"written: {PAGE} and {plots.FOLDER}")
+    return 0
 
 
-def median(results: Iterable[Result]) -> Result:
-    """Field by field."""
-    taken = list(results)
-    values = {f.name: statistics.median(getattr(r, f.name) for r in taken) for f in fields(Result)}
-    return Result(**{**values, "failed": sum(r.failed for r in taken)})
+def write() -> None:
+    """The page and its plots, from what is stored."""
+    run = store.read(store.BENCH, store.Run)
+    growth = store.read(store.GROWTH, store.Growth)
+    pictures = plots.write(run.medians() if run else {}, growth)
+    notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
+    PAGE.write_text(page(run, growth, pictures, notes), encoding="utf-8")
+
+
+def page(
+    run: store.Run | None, growth: store.Growth | None, pictures: Mapping[str, str], notes: str
+) -> str:
+    """The whole page. `pictures`: file by title."""
+    lines = ["# Results", ""]
+    if run is not None:
+        lines += _about(run)
+        medians = run.medians()
+        lines += goal_table(medians)
+        lines += [line for title, file in pictures.items() for line in (f"![{title}]({file})", "")]
+        for title, forced in SECTIONS:
+            cells = {c: r for c, r in medians.items() if c.forced is forced}
+            if cells:
+                lines += [f"## {title}", "", *_all_cells(cells, run), ""]
+    if growth is not None:
+        lines += [*growth_report.section(growth), ""]
+    if notes:
+        lines += [notes.rstrip(), ""]
+    return "\n".join(lines)
+
+
+def goal_table(medians: Mapping[Cell, Result]) -> list[str]:
+    """The goals, with what was measured, and a count."""
+    verdicts = [goals.judge(goal, medians) for goal in GOALS]
+    met = sum(v.word.startswith(goals.MET) for v in verdicts)
+    missed = sum(v.word == goals.MISSED for v in verdicts)
+    count = f"{met} met, {missed} missed, {len(verdicts) - met - missed} not measured."
+    lines = ["## Goals", "", count, ""]
+    lines += [
+        "| load | clients | against | at least | TenGrid | peer | ratio | p50, p95, p99 ms "
+        "| the peer's | |",
+        "|---|---:|---|---|---:|---:|---:|---|---|---|",
+    ]
+    return [*lines, *(_goal_line(v, medians) for v in verdicts), ""]
+
+
+def _goal_line(verdict: Verdict, medians: Mapping[Cell, Result]) -> str:
+    goal = verdict.goal
+    ours, peers = (medians.get(cell) for cell in goal.cells())
+    ratio = "" if verdict.ratio is None else f"{verdict.ratio:.2f} ×"
+    word = f"**{verdict.word}**" if verdict.word == goals.MISSED else verdict.word
+    return (
+        f"| {goal.title} | {goal.clients} | {goal.peer} | {goal.wanted()} | {_figure(goal, ours)} "
+        f"| {_figure(goal, peers)} | {ratio} | {_times(ours)} | {_times(peers)} | {word} |"
+    )
+
+
+def _figure(goal: Goal, result: Result | None) -> str:
+    if result is None:
+        return ""
+    if goal.at_most:
+        return f"{result.p50_ms:.3g} ms"
+    return f"{result.tps:,.0f} {'rows/s' if goal.load.kind == COPY else '/s'}"
+
+
+def _times(result: Result | None) -> str:
+    if result is None:
+        return ""
+    return ", ".join(_ms(ms) for ms in (result.p50_ms, result.p95_ms, result.p99_ms))
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _all_cells(cells: Mapping[Cell, Result], run: store.Run) -> list[str]:
+    """Every cell; peers of one load and number of clients below the grid."""
+    counts = {row.cell(): len(row.runs) for row in run.rows}
+    lines = [
+        "| load | clients | target | per second | p50 ms | p95 ms | p99 ms | server CPU µs each "
+        "| runs | TenGrid is |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    order = sorted({(c.load.title, c.clients): None for c in cells}, key=_place)
+    for load, clients in order:
+        group = {c: r for c, r in cells.items() if (c.load.title, c.clients) == (load, clients)}
+        ours = next((r for c, r in group.items() if c.target == GRID), None)
+        label = f"{load} | {clients}"
+        for cell, result in group.items():
+            ratio = ""
+            if ours is not None and cell.target != GRID and result.tps:
+                ratio = f"{ours.tps / result.tps:.2f} ×"
+            if result.failed:
+                ratio += f" {result.failed} failed"
+            rate = f"{result.tps:,.0f}" if cell.load.kind != SCAN else f"{result.tps:.2f}"
+            lines.append(
+                f"| {label} | {cell.target} | {rate} | {_ms(result.p50_ms)} "
+                f"| {_ms(result.p95_ms)} | {_ms(result.p99_ms)} | {result.cpu_us:,.0f} "
+                f"| {counts[cell]} | {ratio.strip()} |"
+            )
+            label = " | "
+    return lines
+
+
+def _place(key: tuple[str, int]) -> tuple[int, int]:
+    """The order of loads.LOADS, then clients."""
+    title, clients = key
+    return next(n for n, load in enumerate(LOADS) if load.title == title), clients
+
+
+def _about(run: store.Run) -> list[str]:
+    return [
+        f"Written by `python -m benchmarks.run` ({run.kind}), begun {run.began:%Y-%m-%d %H:%M} "
+        f"UTC, {run.took_s / 60:.0f} minutes. Medians of interleaved runs; only "
+        "ratios within one run mean anything elsewhere. [README](README.md) says what is measured "
+        "and how.",
+        "",
+        *[f"- {line}" for line in run.machine],
+        f"- bulk load and scan: {run.customers:,} customers",
+        *[f"- idle, no clients: {name} uses {cores:.2f} cores" for name, cores in run.idle.items()],
+        *[f"- {text}" for text in run.notices],
+        "",
+    ]
 
 
 def machine() -> list[str]:
@@ -47,62 +163,14 @@ def machine() -> list[str]:
     built = "optimised build" if "--enable-optimizations" in flags else "build without PGO"
     commit = _output("git", "rev-parse", "--short", "HEAD")
     changed = " with changes" if _output("git", "status", "--porcelain", "-uno") else ""
+    busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     return [
         f"Python {platform.python_version()} ({built}, {os.path.realpath(sys.executable)})",
         f"{platform.system()} {platform.release()}, {os.cpu_count()} processors, "
         f"{_output('pgbench', '--version')}",
+        f"load average before the run: {busy}",
         f"commit {commit}{changed}",
     ]
-
-
-def page(results: Results, run: Run) -> str:
-    """The whole page."""
-    lines = [
-        "# Results",
-        "",
-        f"Written by `python -m benchmarks.run` ({run.kind}) on {run.began:%Y-%m-%d %H:%M} UTC. "
-        f"Medians of {run.repetitions} interleaved runs of {run.seconds:g} s. "
-        "[README](README.md) says what is measured and how.",
-        "",
-        *[f"- {line}" for line in machine()],
-        *[f"- idle, no clients: {name} uses {cores:.2f} cores" for name, cores in run.idle.items()],
-        *[f"- skipped: {text}" for text in run.skipped],
-        "",
-    ]
-    for forced in (False, True):
-        if any(cell.forced is forced for cell in results):
-            lines += _section(results, forced)
-    if NOTES.exists():
-        lines += [NOTES.read_text(encoding="utf-8").rstrip(), ""]
-    return "\n".join(lines)
-
-
-def _section(results: Results, forced: bool) -> list[str]:
-    rows: dict[tuple[str, int], dict[str, Result]] = defaultdict(dict)
-    for cell, taken in results.items():
-        if cell.forced is forced and taken:
-            rows[cell.load.title, cell.clients][cell.target] = median(taken)
-    title = "Every commit forced to disk" if forced else "Nothing forced to disk"
-    lines = [f"## {title}", "", "| load | clients | target | transactions/s | p50 ms | p95 ms "
-             "| p99 ms | server CPU µs each | TenGrid is |",
-             "|---|---:|---|---:|---:|---:|---:|---:|---|"]  # fmt: skip
-    for (load, clients), targets in rows.items():
-        for number, (name, result) in enumerate(targets.items()):
-            label = f"{load} | {clients}" if not number else " | "
-            lines.append(
-                f"| {label} | {name} | {result.tps:,.0f} | {result.p50_ms:.2f} "
-                f"| {result.p95_ms:.2f} | {result.p99_ms:.2f} | {result.cpu_us:.0f} "
-                f"| {_ratio(targets, name)} |"
-            )
-            if result.failed:
-                lines[-1] = lines[-1][:-1] + f"{result.failed} failed |"
-    return [*lines, ""]
-
-
-def _ratio(targets: Mapping[str, Result], name: str) -> str:
-    if name not in (SINGLE, PAIR) or GRID not in targets or not targets[name].tps:
-        return ""
-    return f"{targets[GRID].tps / targets[name].tps:.2f} ×"
 
 
 def _output(*command: str) -> str:
@@ -110,3 +178,7 @@ def _output(*command: str) -> str:
         command, capture_output=True, text=True, check=False, cwd=PAGE.parent.parent
     )
     return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

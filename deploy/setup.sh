@@ -1,13 +1,18 @@
 #!/bin/bash
 # Set up what is missing and say so: .venv with the project in it, a JRE, ZooKeeper.
 #   deploy/setup.sh          to run a grid
-#   deploy/setup.sh --test   to run the tests and benchmarks too
+#   deploy/setup.sh --test   to run the tests too
+#   deploy/setup.sh --bench  to run the benchmarks too, with the peers that can be installed
 # Idempotent: when everything is there it ends at once. Debian 12, Ubuntu 24.04 and relatives.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 WANT_TEST=0
-[ "${1:-}" = "--test" ] && WANT_TEST=1
+WANT_PEERS=0
+case "${1:-}" in
+    --test) WANT_TEST=1 ;;
+    --bench) WANT_TEST=1 WANT_PEERS=1 ;;
+esac
 ZOOKEEPER_JARS="/usr/share/java/zookeeper.jar /usr/share/java/slf4j-simple.jar"
 STARTED=$SECONDS
 
@@ -108,6 +113,36 @@ install_packages() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
 }
 
+# What the benchmarks compare with, one a line; without them those rows are skipped.
+missing_peers() {
+    PATH=$PATH:/usr/sbin
+    command -v pgbench >/dev/null || echo postgresql-contrib
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
+    command -v mariadbd >/dev/null && command -v wsrep_sst_rsync >/dev/null || echo mariadb-server
+    ls /usr/lib/galera/libgalera_smm.so /usr/lib/libgalera_smm.so >/dev/null 2>&1 || echo galera-4
+    local program
+    for program in rsync sysbench; do
+        command -v "$program" >/dev/null || echo "$program"
+    done
+}
+
+# Servers that come with packages are not started: the benchmarks start their own.
+install_peers() {
+    local packages=$1 policy=/usr/sbin/policy-rc.d
+    say "the benchmarks compare with peers that are not installed: $packages"
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; }; then
+        say "neither apt-get nor root: rows that need them will be skipped"
+        return
+    fi
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        # shellcheck disable=SC2064  # the file as it is named now
+        trap "as_root rm -f $policy" EXIT
+    fi
+    (install_packages "$packages") || say "not installed: rows that need them will be skipped"
+}
+
 install_project() {
     local extra=""
     [ "$WANT_TEST" = 1 ] && extra="[dev]"
@@ -134,8 +169,11 @@ fi
 
 MISSING=$(missing_packages | sort -u | tr '\n' ' ')
 MISSING=${MISSING% }
-[ -z "$MISSING" ] && [ "$READY" = 1 ] && exit 0
+PEERS=""
+[ "$WANT_PEERS" = 1 ] && PEERS=$(missing_peers | tr '\n' ' ')
+[ -z "$MISSING$PEERS" ] && [ "$READY" = 1 ] && exit 0
 [ -n "$MISSING" ] && install_packages "$MISSING"
+[ -n "$PEERS" ] && install_peers "${PEERS% }"
 if [ "$READY" = 0 ]; then
     install_project
     rm -f .venv/.setup-*

@@ -13,3 +13,13 @@ CREATE TABLE bank (
   balance BIGINT NOT NULL,
   PRIMARY KEY (branch, id)
 );
+
+CREATE TABLE customers (
+  cust_id INTEGER NOT NULL PRIMARY KEY,
+  first_name VARCHAR(30) NOT NULL,
+  last_name VARCHAR(30) NOT NULL,
+  addr1 VARCHAR(64),
+  addr2 VARCHAR(64),
+  zipcode VARCHAR(5),
+  member_since TIMESTAMP(0) NOT NULL
+);

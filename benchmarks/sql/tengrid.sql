@@ -13,3 +13,13 @@ CREATE TABLE bank (
   balance TT_BIGINT NOT NULL,
   PRIMARY KEY (branch, id)
 ) DISTRIBUTE BY HASH(branch);
+
+CREATE TABLE customers (
+  cust_id TT_INTEGER NOT NULL PRIMARY KEY,
+  first_name VARCHAR2(30) NOT NULL,
+  last_name VARCHAR2(30) NOT NULL,
+  addr1 VARCHAR2(64),
+  addr2 VARCHAR2(64),
+  zipcode VARCHAR2(5),
+  member_since DATE NOT NULL
+) DISTRIBUTE BY HASH;

@@ -1,0 +1,235 @@
+"""Medians, quantiles, goals and the page of benchmarks: what is computed from the figures."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import figures, goals, growth, growth_report, loads, measure, report, store
+from benchmarks.goals import GOALS, Goal
+from benchmarks.loads import GRID, PAIR, SINGLE, Cell, Load
+from benchmarks.result import (
+    SHARES,
+    Result,
+    median,
+    quantiles_ms,
+    quantiles_of_histogram,
+)
+from benchmarks.targets.base import Door
+from benchmarks.targets.grid import two_branches
+
+PGBENCH = """number of transactions actually processed: {done}
+number of failed transactions: {failed} (0.000%)
+latency average = 0.5 ms
+tps = {tps} (without initial connection time)
+"""
+SYSBENCH = """Latency histogram (values are in milliseconds)
+       value  ------------- distribution ------------- count
+       0.500 |                                         10
+       1.000 |**************************************** 85
+       8.000 |**                                       5
+
+    transactions:                        100    (50.25 per sec.)
+    ignored errors:                      3      (1.50 per sec.)
+"""
+
+
+def result(tps: float, ms: float = 1.0, cpu_us: float = 10.0, failed: int = 0) -> Result:
+    return Result(tps, (ms,) * len(SHARES), cpu_us, failed)
+
+
+def test_median_is_taken_field_by_field_and_failures_are_added() -> None:
+    middle = median([result(10, 3, 7, 1), result(30, 1, 9, 2), result(20, 2, 8)])
+    assert (middle.tps, middle.p50_ms, middle.cpu_us, middle.failed) == (20, 2, 8, 3)
+
+
+def test_quantiles_are_of_the_sorted_latencies() -> None:
+    shares = dict(zip(SHARES, quantiles_ms(range(0, 100_000, 1000)), strict=True))
+    assert (shares[0.01], shares[0.5], shares[0.95], shares[0.999]) == (1, 50, 95, 99)
+    assert set(quantiles_ms([])) == {0.0}
+
+
+def test_quantiles_of_a_histogram() -> None:
+    found = dict(zip(SHARES, quantiles_of_histogram([(0.5, 10), (1, 85), (8, 5)]), strict=True))
+    assert [found[s] for s in (0.05, 0.1, 0.5, 0.9, 0.95, 0.99)] == [0.5, 1, 1, 1, 8, 8]
+    assert set(quantiles_of_histogram([])) == {0.0}
+
+
+def test_pgbench_processes_are_added_up() -> None:
+    outputs = [
+        PGBENCH.format(done=100, failed=1, tps=50.5),
+        PGBENCH.format(done=300, failed=2, tps=150),
+    ]
+    found = measure.pgbench_result(outputs, 0.02, [1000, 2000, 3000])
+    assert (found.tps, found.failed, found.p50_ms) == (200.5, 3, 2)
+    assert found.cpu_us == pytest.approx(50)
+
+
+def test_sysbench_is_read() -> None:
+    found = measure.sysbench_result([SYSBENCH], 0.01)
+    assert (found.tps, found.failed, found.p50_ms, found.p99_ms) == (50.25, 3, 1, 8)
+    assert found.cpu_us == pytest.approx(100)
+    with pytest.raises(RuntimeError, match="no figures: FATAL: no"):
+        measure.sysbench_result(["FATAL: no"], 0)
+
+
+def test_clients_are_shared_out_evenly() -> None:
+    doors = [Door("a", 1), Door("b", 2), Door("c", 3)]
+    assert [n for _, n in measure.share_out(16, doors)] == [6, 5, 5]
+    assert measure.share_out(1, doors) == [(doors[0], 1)]
+
+
+def _judge(goal: Goal, ours: Result, peers: Result) -> goals.Verdict:
+    return goals.judge(goal, dict(zip(goal.cells(), (ours, peers), strict=True)))
+
+
+def test_throughput_has_to_reach_the_ratio() -> None:
+    goal = Goal("x", loads.READ, 16, SINGLE, 0.75, 1.0)
+    assert _judge(goal, result(74), result(100)).word == goals.MISSED
+    assert _judge(goal, result(75), result(100)).word == goals.MET
+    better = _judge(goal, result(100), result(100))
+    assert (better.word, better.ratio) == ("met, and 1 ×", 1.0)
+
+
+def test_times_have_to_stay_below_the_ratio() -> None:
+    goal = Goal("x", loads.AGGREGATE, 1, SINGLE, at_most=0.8)
+    assert _judge(goal, result(1, ms=0.8), result(1, ms=1)).word == goals.MET
+    assert _judge(goal, result(1, ms=0.81), result(9, ms=1)).word == goals.MISSED
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
+    ours, _ = GOALS[0].cells()
+    assert goals.judge(GOALS[0], {ours: result(1)}) == goals.Verdict(GOALS[0], None, goals.UNKNOWN)
+    assert _judge(GOALS[0], result(1), result(0)).word == goals.UNKNOWN
+
+
+def test_every_goal_is_measured_and_nothing_twice() -> None:
+    cells = [*loads.goal_cells(), *loads.more_cells()]
+    assert len(cells) == len(set(cells))
+    assert {cell for goal in GOALS for cell in goal.cells()} <= set(loads.goal_cells())
+    clients = {c.clients for c in cells if c.load == loads.MIX and c.target == GRID}
+    assert clients == set(loads.CURVE_CLIENTS)
+
+
+def test_titles_name_loads() -> None:
+    titles = [load.title for load in loads.LOADS]
+    assert len(titles) == len(set(titles))
+    assert {cell.load for cell in (*loads.goal_cells(), *loads.more_cells())} <= set(loads.LOADS)
+
+
+def _run() -> store.Run:
+    run = store.Run(
+        kind="full",
+        began=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        machine=["commit 123"],
+        customers=1000,
+        idle={GRID: 0.1},
+        notices=["skipped: Citus"],
+    )
+    for load, clients in ((loads.MIX, 16), (loads.MIX, 64), (loads.BULK, 4)):
+        for name, tps in ((GRID, 900), (PAIR, 1000)):
+            run.rows.append(
+                store.row(Cell(load, clients, name), [result(tps), result(tps, failed=1)])
+            )
+    return run
+
+
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "bench.json"
+    assert store.read(file, store.Run) is None
+    store.write(file, _run())
+    assert store.read(file, store.Run) == _run()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_page_shows_goals_figures_and_notices() -> None:
+    text = report.page(_run(), None, {"Throughput": "plots/t.png"}, "By hand.")
+    assert (
+        "2 met, 0 missed, 15 not measured" in text
+        and "- skipped: Citus" in text
+        and text.endswith("By hand.\n")
+    )
+    assert (
+        "| the same, nothing forced | 16 | PostgreSQL + standby | 0.8 ×, then 1 × | 900 /s "
+        "| 1,000 /s | 0.90 × | 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 | met |" in text
+    )
+    assert (
+        "|  |  | PostgreSQL + standby | 1,000 | 1.00 | 1.00 | 1.00 | 10 | 2 | 0.90 × 1 failed |"
+        in text
+    )
+    assert "![Throughput](plots/t.png)" in text
+    assert "| 900 rows/s | 1,000 rows/s |" in text
+
+
+def test_an_empty_page_has_no_tables() -> None:
+    assert "|" not in report.page(None, None, {}, "")
+
+
+def test_points_of_the_plots() -> None:
+    medians = _run().medians()
+    lines = figures.curves(medians, loads.MIX)
+    assert lines == {GRID: [(16, 900), (64, 900)], PAIR: [(16, 1000), (64, 1000)]}
+    shares = figures.distributions(medians, loads.MIX, 16, forced=False)
+    assert shares[PAIR][0] == (1.0, 1.0) and len(shares) == 2
+    assert figures.distributions(medians, loads.MIX, 16, forced=True) == {}
+    assert figures.costs(medians) == {loads.MIX.title: {GRID: 10.0, PAIR: 10.0}}
+
+
+def _growth() -> store.Growth:
+    points = [
+        store.Point(
+            operation="local read", k=2, data=data, runs=[result(100, cpu_us=us)], idle_us=9e3
+        )
+        for data, us in ((4, 12.0), (2, 11.0))
+    ]
+    return store.Growth(
+        began=datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        machine=["commit 123"],
+        clients=4,
+        points=points,
+        memory={"a connection": 2048.0, "a million rows": 3.0 * (1 << 20)},
+    )
+
+
+def test_growth_is_a_row_per_operation_and_a_column_per_size() -> None:
+    text = "\n".join(growth_report.section(_growth()))
+    assert "| operation | 2 instances | 4 instances |" in text
+    assert "| local read, K=2 | 11 (100/s) | 12 (100/s) |" in text
+    assert "| 4 data instances, K=2 | 9.0 |" in text
+    assert "| a connection | 2.0 KiB |" in text and "| a million rows | 3.0 MiB |" in text
+    assert _growth().lines() == {"local read, K=2": [(2, 11.0), (4, 12.0)]}
+
+
+def test_idle_cpu_is_taken_off_each_operation() -> None:
+    assert growth.without_idle(result(1000, cpu_us=150), 0.1).cpu_us == pytest.approx(50)
+    assert growth.without_idle(result(10, cpu_us=150), 0.1).cpu_us == 0
+    assert growth.without_idle(replace(result(0), cpu_us=5), 1).cpu_us == 5
+
+
+@pytest.mark.parametrize(
+    ("load", "k", "data", "can"),
+    [
+        (loads.TRANSFER, 2, 2, False),
+        (loads.TRANSFER, 2, 4, True),
+        (loads.READ_OTHER, 1, 1, False),
+        (loads.READ_OTHER, 2, 2, True),
+        (loads.READ_LEAD, 1, 1, True),
+    ],
+)
+def test_loads_need_enough_instances(load: Load, k: int, data: int, can: bool) -> None:
+    assert growth.possible(load, k, data) is can
+
+
+def test_sizes_of_grids_are_read() -> None:
+    assert growth.grids("2x4,1x16") == ((2, 4), (1, 16))
+
+
+def test_two_branches_lie_as_they_should() -> None:
+    leads = {1: 7, 2: 7, 3: 9}
+    assert two_branches(leads, same=True) == (1, 2)
+    assert two_branches(leads, same=False) == (1, 3)
+    with pytest.raises(RuntimeError, match="one replica set"):
+        two_branches({1: 7, 2: 7}, same=False)
