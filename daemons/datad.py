@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 from daemons.config import client_files, internal_tls
+from daemons.exporter import Exporter
 from daemons.runtime import EXIT_CONFIG, ConfigError, Life, run_daemon
 from data.instance import DataInstance
 from membership.port import InstanceInfo
 from membership.zookeeper import ZooKeeperMembership
 from protocol import instance_file
 from protocol.ids import InstanceName
+from protocol.messages.metrics import AskFigures
 from protocol.rpc import allocator
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
@@ -39,6 +41,7 @@ class DataDaemon:
             raise ConfigError(f"{life.home}: no membership servers; run ttGridAdmin modelApply")
         self._stopped = asyncio.Event()
         self._instance: DataInstance | None = None
+        self._exporter: Exporter | None = None
 
     async def start(self) -> None:
         """Return when it serves."""
@@ -72,9 +75,18 @@ class DataDaemon:
         )
         self._instance = DataInstance(settings, life.home, info, rpc, membership)
         await self._instance.start()
+        self._exporter = Exporter(settings, self._scrape)
+        self._exporter.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_YOUNG, GC_MIDDLE, GC_OLD)
+
+    async def _scrape(self) -> bytes:
+        from daemons import exposition  # only where somebody asks for it
+
+        assert self._instance is not None
+        figures = self._instance.measures.figures(AskFigures())
+        return exposition.text(exposition.of_data_instance(figures, VERSION))
 
     async def run(self) -> None:
         """Until drained."""
@@ -83,6 +95,8 @@ class DataDaemon:
     async def drain(self) -> None:
         """Hand over, close, leave."""
         try:
+            if self._exporter is not None:
+                await self._exporter.stop()
             if self._instance is not None:
                 await self._instance.stop()
         finally:

@@ -11,6 +11,7 @@ from daemons.config import (
     load_settings,
     membership_hosts,
 )
+from daemons.exporter import Exporter
 from daemons.runtime import Life, run_daemon
 from membership.port import InstanceInfo, Membership
 from membership.zookeeper import ZooKeeperMembership
@@ -33,6 +34,7 @@ class LazyManagement:
         self._life = life
         self._settings = load_settings(life.home, "mgmt")
         self._instance: ManagementInstance | None = None
+        self._exporter: Exporter | None = None
         self._transports = HostTransports()
 
     async def start(self) -> None:
@@ -46,6 +48,18 @@ class LazyManagement:
             clock=SystemClock(),
         )
         await self._instance.start()
+        self._exporter = Exporter(self._settings, self._scrape)
+        self._exporter.start()
+
+    async def _scrape(self) -> bytes:
+        from daemons import exposition  # only where somebody asks for it
+
+        assert self._instance is not None
+        exported = self._instance.exported
+        process = exposition.of_instance(
+            exported.name, "mgmt", release(), exported.numbers(), exported.event_loop()
+        )
+        return exposition.text([*process, *exposition.of_grid(await exported.grid())])
 
     async def run(self) -> None:
         """See daemons.runtime.Service."""
@@ -54,6 +68,8 @@ class LazyManagement:
 
     async def drain(self) -> None:
         """See daemons.runtime.Service."""
+        if self._exporter is not None:
+            await self._exporter.stop()
         if self._instance is not None:
             await self._instance.drain()
         await self._transports.close()

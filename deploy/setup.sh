@@ -88,6 +88,10 @@ missing_packages() {
     fi
     if [ "$WANT_TEST" = 1 ]; then
         command -v psql >/dev/null || echo postgresql-client
+        if ! command -v prometheus >/dev/null &&
+            [ -n "$(apt-cache search --names-only '^prometheus$' 2>/dev/null)" ]; then
+            echo prometheus
+        fi
     fi
 }
 

@@ -32,6 +32,7 @@ from mgmt.service import (
     upgrade,
 )
 from mgmt.service.context import Management, Models
+from mgmt.service.exported import Exported
 from mgmt.service.placed import Placed
 from mgmt.service.watching import Watcher
 from mgmt.transport.installation import release
@@ -102,6 +103,7 @@ class ManagementInstance:
         for install in INSTALLERS:
             install(self.management)
         self.watcher = Watcher(self.management)
+        self.exported = Exported(self.management, self.watcher)
         self.api = Api(
             all_routes.routes(self.management, self, self.watcher),
             token=_token(settings),
@@ -117,6 +119,7 @@ class ManagementInstance:
     async def start(self) -> None:
         """Open the API; the role is looked after in the background."""
         settings = self.management.settings
+        self.exported.process.start()
         if settings.grid:
             self._joining = asyncio.create_task(self._join(), name="management-join")
         try:
@@ -138,6 +141,7 @@ class ManagementInstance:
 
     async def drain(self) -> None:
         """Stop answering, interrupt operations (they resume), leave the membership."""
+        self.exported.process.stop()
         await self._listener.stop()
         if self._joining is not None:
             self._joining.cancel()

@@ -16,6 +16,7 @@ WRAPPED = (
     "ttInstanceDestroy",
     "ttGridRollout",
     "ttMembership",
+    "ttExporter",
 )
 
 _SH = """\

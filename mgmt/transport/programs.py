@@ -11,6 +11,7 @@ PROGRAMS = (
     "ttStatus",
     "ttGridRollout",
     "ttMembership",
+    "ttExporter",
     "ttIsql",
     "tengrid-datad",
     "tengrid-mgmtd",

@@ -14,7 +14,7 @@ from mgmt.api import schema
 from mgmt.model import attributes
 from protocol import errors, instance_file, limits
 from protocol.errors import GridError
-from tests.support import api_page, command_page, feature_page
+from tests.support import api_page, command_page, feature_page, metrics_page
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 NOTE = "*Made by `python -m tests.support.reference` from {}; do not edit.*"
@@ -223,6 +223,7 @@ PAGES = {
     "api.md": api_page.page,
     "commands.md": command_page.page,
     "errors.md": error_page,
+    "metrics.md": metrics_page.page,
     "settings.md": settings_page,
     "../feature-map.md": feature_page.page,
 }

@@ -21,6 +21,7 @@ BASE = (
     "protocol.clock",
     "protocol.sqltypes",
     "protocol.instance_file",
+    "protocol.exporter_file",
     "protocol.metrics",
     "protocol.metric_names",
     "protocol.tls",
@@ -67,6 +68,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "mgmt.api.schema",
         "mgmt.transport.ssh_setup",
         "protocol.errors",
+    ),
+    "mgmt.cli.exporter": (
+        "mgmt.cli",
+        "protocol.errors",
+        "protocol.exporter_file",
+        "protocol.instance_file",
     ),
     # The tool of the membership servers; it knows no grid (decision 0007).
     "mgmt.cli.membership": (
@@ -147,6 +154,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("mgmt.certificates",),
     "greenlet": ("data.exec.blocks",),
     "psycopg": ("deploy",),
+    "prometheus_client": ("daemons.exposition",),
+    "rich": ("mgmt.cli.nouns.watch",),
     "asyncpg": ("deploy",),
     "threading": ("data.storage", "membership.zookeeper"),
     "concurrent": ("data.storage", "membership.zookeeper"),
