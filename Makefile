@@ -78,8 +78,8 @@ failover: setup-test ## how long writers wait when instances and links go: TIMES
 acceptance: setup-test ## 60 s of inserts while data instances die
 	@$(PYTHON) -m tests.faults.acceptance --seconds 60
 
-test-clients: setup-test ## psql, psycopg, asyncpg against a grid
-	@$(PYTHON) -m tests.gates --only clients
+test-clients: setup-test ## every driver and tool against a grid (docs/clients.md, docs/tools.md)
+	@$(PYTHON) -m tests.gates --only clients --full
 
 bench: setup-bench ## the benchmarks, 35 minutes; writes benchmarks/RESULTS.md: MINUTES=20 ONLY="read,update"
 	@$(PYTHON) -m benchmarks.run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")

@@ -147,6 +147,34 @@ install_peers() {
     (install_packages "$packages") || say "not installed: rows that need them will be skipped"
 }
 
+# Drivers and tools that some tests use: who misses one is skipped with the reason.
+missing_drivers() {
+    ls /usr/share/java/postgresql*.jar >/dev/null 2>&1 || echo libpostgresql-jdbc-java
+    command -v javac >/dev/null || echo default-jdk-headless
+    command -v odbcinst >/dev/null && odbcinst -q -d 2>/dev/null | grep -q PostgreSQL ||
+        echo odbc-postgresql odbcinst
+    command -v node >/dev/null || echo nodejs node-pg
+}
+
+install_drivers() {
+    local package
+    command -v apt-get >/dev/null || return 0
+    [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || return 0
+    for package in $(missing_drivers); do
+        if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+            "$package" >>"$LOGS/drivers.log" 2>&1; then
+            say "for tests: $package"
+        else
+            say "for tests: $package cannot be had here; what needs it is skipped"
+        fi
+    done
+    if command -v node >/dev/null && command -v npm >/dev/null && [ ! -d .venv/node/node_modules/pg ] &&
+        [ ! -d /usr/share/nodejs/pg ]; then
+        timeout 120 npm install --prefix .venv/node --no-fund --no-audit --no-package-lock pg \
+            >>"$LOGS/drivers.log" 2>&1 || say "for tests: node's pg cannot be had here"
+    fi
+}
+
 install_project() {
     local extra=""
     [ "$WANT_TEST" = 1 ] && extra="[dev]"
@@ -180,6 +208,7 @@ PEERS=""
 [ -n "$PEERS" ] && install_peers "${PEERS% }"
 if [ "$READY" = 0 ]; then
     install_project
+    [ "$WANT_TEST" = 1 ] && install_drivers
     rm -f .venv/.setup-*
     if [ "$WANT_TEST" = 1 ]; then touch "$STAMP-test"; else touch "$STAMP-run"; fi
 fi

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 
 from daemons.config import client_files
 from deploy import local_grid
@@ -104,6 +106,16 @@ class RealGrid:
             "autocommit": True,
             "connect_timeout": 2,
         }
+
+    def administrator(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """The instance administrator, over the local socket of the first data instance."""
+        return psycopg.connect(
+            host=str(self.home(self.hosts[0]) / "info"),
+            port=self.plan.cs_port,
+            user=getpass.getuser(),
+            dbname=DATABASE,
+            autocommit=True,
+        )
 
     def element_file(self, host: int) -> Path:
         """The SQLite file of the element on a host."""
