@@ -54,12 +54,12 @@ def measure() -> dict[str, float]:
 
     def reads() -> None:
         for _ in range(CALLS):
-            meter.begin(read, "")
+            meter.begin(read, None)
             meter.done("SELECT 1")
 
     def writes() -> None:
         for _ in range(CALLS):
-            meter.begin(write, "")
+            meter.begin(write, None)
             meter.done("UPDATE 1")
 
     loop = shortest_ns(empty)

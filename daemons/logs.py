@@ -1,13 +1,15 @@
 """Logging is configured here and nowhere else: JSON lines in the instance home, or a console.
 
 `<home>/diag/ttmesg.log` has everything from the chosen level on, `tterrors.log` the errors only
-(TimesTen's names). Elsewhere: log = structlog.get_logger(__name__); log.info("noun.verb", key=1).
+(TimesTen's names), `ttaudit.log` what administrators did (protocol/audit.py).
+Elsewhere: log = structlog.get_logger(__name__); log.info("noun.verb", key=1).
 """
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import re
 import sys
 from collections.abc import MutableMapping
@@ -16,8 +18,12 @@ from typing import Any
 
 import structlog
 
+from protocol import audit, trace_id
+
 FILE_BYTES_MAX = 10 * 1024 * 1024
 FILES_KEPT = 5
+AUDIT_FILE = "ttaudit.log"
+AUDIT_FILES_KEPT = 20  # it grows slowly, and is asked for later
 HIDDEN = "***"
 
 _SECRET_KEY = re.compile(r"passw|secret|token|verifier|credential|private_?key|authorization", re.I)
@@ -34,6 +40,16 @@ def redact(
             event[key] = HIDDEN
         elif isinstance(value, str):
             event[key] = redact_text(value)
+    return event
+
+
+def _add_trace(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """The trace id of the statement that this is about, if it has one."""
+    trace = trace_id.current.get()
+    if trace:
+        event.setdefault("trace", trace)
     return event
 
 
@@ -58,6 +74,7 @@ def set_up_logging(home: Path | None, *, console: bool = False, level: str = "in
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
+        _add_trace,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -75,9 +92,32 @@ def set_up_logging(home: Path | None, *, console: bool = False, level: str = "in
     for handler in _handlers(home, console or home is None, shared):
         root.addHandler(handler)
     root.setLevel(number)
+    _set_up_audit(home, shared)
     # What libraries say about their own inside is noise unless it is a warning.
     for library in ("kazoo", "asyncio", "aiohttp", "asyncssh", "sqlglot"):
         logging.getLogger(library).setLevel(max(number, logging.WARNING))
+
+
+def _set_up_audit(home: Path | None, shared: list[Any]) -> None:
+    """Into a file of its own, whatever the level; without a home where the rest goes."""
+    logger = logging.getLogger(audit.NAME)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.setLevel(logging.INFO)
+    logger.propagate = home is None
+    if home is not None:
+        as_json = _formatter(shared, structlog.processors.JSONRenderer())
+        logger.addHandler(_rotating(home / "diag" / AUDIT_FILE, as_json, AUDIT_FILES_KEPT))
+        os.chmod(home / "diag" / AUDIT_FILE, 0o600)
+
+
+def _rotating(
+    file: Path, formatter: logging.Formatter, kept: int
+) -> logging.handlers.RotatingFileHandler:
+    handler = logging.handlers.RotatingFileHandler(file, maxBytes=FILE_BYTES_MAX, backupCount=kept)
+    handler.setFormatter(formatter)
+    return handler
 
 
 def _handlers(home: Path | None, console: bool, shared: list[Any]) -> list[logging.Handler]:
@@ -87,11 +127,8 @@ def _handlers(home: Path | None, console: bool, shared: list[Any]) -> list[loggi
         diag.mkdir(parents=True, exist_ok=True)
         as_json = _formatter(shared, structlog.processors.JSONRenderer())
         for name, from_level in (("ttmesg.log", logging.NOTSET), ("tterrors.log", logging.ERROR)):
-            handler = logging.handlers.RotatingFileHandler(
-                diag / name, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT
-            )
+            handler = _rotating(diag / name, as_json, FILES_KEPT)
             handler.setLevel(from_level)
-            handler.setFormatter(as_json)
             handlers.append(handler)
     if console:
         stream = logging.StreamHandler(sys.stderr)

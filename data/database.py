@@ -34,7 +34,7 @@ from data.txn.lead import LeadWriter
 from data.txn.settling import Settling
 from data.txn.workspace import Workspace
 from membership.port import ClusterView, Membership
-from protocol import trace
+from protocol import trace, trace_id
 from protocol.clock import Clock, boottime_s, wall_us
 from protocol.errors import GridError, NotInMapError, NotServingError
 from protocol.ids import TxnId
@@ -149,6 +149,7 @@ class Database:
         space.statement_timeout_s = settings.statement_timeout_s
         if settings.query_threshold_s:
             space.meters.slow_ns = int(settings.query_threshold_s * 1e9)
+        trace_id.Slow.set(self.spec.database, settings.query_threshold_s)
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
@@ -281,6 +282,7 @@ class Database:
         await self.space.close()
         if self._started:
             await self.member.stop(hand_over)
+        trace_id.Slow.set(self.spec.database, 0.0)
         self.writer.lost_lead()
         await self.shard.close()
         self.element.close(clean=True)

@@ -23,6 +23,7 @@ from data.sql.ddl_units import unit_statement
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from protocol import audit
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     DeadlockError,
@@ -54,6 +55,26 @@ _LEAD_CHANGED = (
 
 async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
     """Run one DDL statement; returns its tag. Raises GridError; nothing is changed then."""
+    began_s, result = boottime_s(), "interrupted"
+    try:
+        tag = await _run_ddl(session, running, ddl)
+        result = audit.DONE
+        return tag
+    except GridError as error:
+        result = error.code
+        raise
+    finally:
+        audit.command(
+            session.user,
+            ddl.text,
+            result,
+            boottime_s() - began_s,
+            database=session.database,
+            session=session.session_id,
+        )
+
+
+async def _run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
     session.check_serving()
     if session.txn is not None:
         if session.explicit:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.metrics import DatabaseMeters, StatementStats, slot_of
+from data.sql.type_names import base_name
+from protocol import trace_id
+from protocol.metrics import NEVER_NS, DatabaseMeters, StatementStats, slot_of
 
 if TYPE_CHECKING:
+    from data.exec.prepared import PreparedStatement
     from data.exec.session import Session
     from protocol.errors import GridError
 
@@ -37,19 +40,26 @@ def rows_of(tag: str) -> int:
 class Meter:
     """Of one session; one statement at a time."""
 
-    __slots__ = ("_began_ns", "_meters", "_session", "_stats", "_text")
+    __slots__ = ("_began_ns", "_meters", "_number", "_session", "_statement", "_stats", "_trace")
 
     def __init__(self, session: Session, meters: DatabaseMeters) -> None:
         self._session = session
         self._meters = meters
         self._stats: StatementStats | None = None
-        self._text = ""
+        self._statement: PreparedStatement | None = None
+        self._trace = ""  # element, session, statement
+        self._number = 0
         self._began_ns = 0
 
-    def begin(self, stats: StatementStats, text: str) -> None:
-        """A statement begins."""
+    def begin(self, stats: StatementStats, statement: PreparedStatement | None = None) -> None:
+        """A statement begins; None: the commit of statements that were sent together."""
         self._stats = stats
-        self._text = text
+        self._statement = statement
+        if self._meters.slow_ns < NEVER_NS:
+            self._number += 1
+            session = self._session
+            self._trace = f"{session.element}.{session.session_id}.{self._number}"
+            trace_id.current.set(self._trace)
         self._began_ns = perf_counter_ns()
 
     def done(self, tag: str) -> None:
@@ -91,16 +101,20 @@ class Meter:
             self._slow(stats, ns, 0, error.code)
 
     def _slow(self, stats: StatementStats, ns: int, rows: int, error: str) -> None:
-        session = self._session
+        """What ran, how long, with parameters of which types: their values are told to nobody."""
+        session, statement = self._session, self._statement
         self._meters.slow += 1
+        types = statement.compiled.param_types if statement is not None else ()
         log.warning(
             "statement.slow",
+            trace=self._trace,
             database=session.database,
             user=session.user,
             session=session.session_id,
             application=session.settings.get("application_name", ""),
             seconds=round(ns / 1e9, 6),
-            statement=self._text[:TEXT_CHARS_MAX],
+            statement=statement.sql[:TEXT_CHARS_MAX] if statement is not None else "COMMIT",
+            parameters=[base_name(one) for one in types],
             plan=stats.plan,
             rows=rows,
             error=error,

@@ -303,10 +303,10 @@ class Session:
             values = prepared.literals
         if prepared.compiled.schema_version != self.space.catalog.version:
             if self._is_long(prepared) and isinstance(prepared.compiled.plan, _ROWS_PLANS):
-                self.meter.begin(prepared.stats, prepared.sql)
+                self.meter.begin(prepared.stats, prepared)
                 return self._compiled_anew(prepared, values, encoder, max_rows, sink)
             prepared = self.fresh(prepared)
-        self.meter.begin(prepared.stats, prepared.sql)
+        self.meter.begin(prepared.stats, prepared)
         path = prepared.fast
         if path and self.space.is_open:
             self.space.router.check_serving()
@@ -406,7 +406,7 @@ class Session:
     def _copying(self, prepared: Prepared) -> PreparedStatement:
         assert isinstance(prepared, PreparedStatement)
         prepared = self.fresh(prepared)
-        self.meter.begin(prepared.stats, prepared.sql)
+        self.meter.begin(prepared.stats, prepared)
         return prepared
 
     # -- transactions ------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ class Session:
             sink.done("")
             return None
         if commit and not self.explicit:
-            self.meter.begin(self.space.meters.implicit, "")
+            self.meter.begin(self.space.meters.implicit)
         if self.explicit:  # what came before BEGIN in the block is undone too
             body = self._undo_unit(*(unit or ({}, 0)))
         else:

@@ -331,6 +331,7 @@ class Client(asyncio.Protocol):
             offers_tls=self._frontend.tls is not None,
             peer_uid=uid,
         )
+        self.session.login.address = self.address
         if self._frontend.requires_tls and peer.family != socket.AF_UNIX:
             self.session.connection.requires_tls = True
         refusal = self._frontend.opened(self)

@@ -7,7 +7,8 @@ import pwd
 from data.session import commands
 from data.session.engine import SqlSession
 from data.session.host import REPORTED, Host
-from protocol.errors import NotSupportedError
+from protocol import audit
+from protocol.errors import LoginRefusedError, NotSupportedError
 from protocol.pgwire import messages
 from protocol.pgwire.scram import Verifier
 
@@ -19,6 +20,7 @@ class Login:
         self.user = ""
         self.database = ""
         self.is_admin = False
+        self.address = "local"  # of the client
         self._host = host
         self._peer_uid = peer_uid
         self.is_superuser = False  # the instance administrator, over the local socket
@@ -49,10 +51,15 @@ class Login:
 
     def check(self) -> None:
         """Before a password is looked at. Raises LoginRefusedError for a locked account."""
-        self._host.engine.check_login(self.database, self.user)
+        try:
+            self._host.engine.check_login(self.database, self.user)
+        except LoginRefusedError as error:
+            audit.refused(self.user, error.message, self.address, database=self.database)
+            raise
 
     def failed(self) -> None:
         """The password was wrong."""
+        audit.refused(self.user, "wrong password", self.address, database=self.database)
         self._host.engine.login_failed(self.database, self.user)
 
     def open_session(self, pid: int) -> SqlSession:

@@ -15,11 +15,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from mgmt.api import files, openapi, schema
+from mgmt.api import audited, files, openapi, schema
 from mgmt.api.events import EventStreams
 from mgmt.ops import caller
 from mgmt.ops.runner import Progress
-from protocol import trace
+from protocol import audit, trace
+from protocol.clock import boottime_s
 from protocol.errors import (
     AuthenticationError,
     GridError,
@@ -120,6 +121,23 @@ class Api:
     async def _call(
         self, route: Route, request: schema.Request, progress: Progress
     ) -> schema.Reply:
+        """The handler's reply; what changes something is written to the audit log."""
+        began_s, result = boottime_s(), "interrupted"
+        try:
+            reply = await self._handled(route, request, progress)
+            result = audit.DONE
+            return reply
+        except GridError as error:
+            result = error.code
+            raise
+        finally:
+            if audited.is_audited(route.request):
+                who, seconds = caller.caller.get(), boottime_s() - began_s
+                audit.command(who, audited.spoken(request), result, seconds)
+
+    async def _handled(
+        self, route: Route, request: schema.Request, progress: Progress
+    ) -> schema.Reply:
         try:
             reply = await route.handler(request, progress)
             assert isinstance(reply, openapi.reply_of(route.request)), type(reply)
@@ -185,6 +203,8 @@ class Api:
     def _authenticate(self, http: web.Request) -> None:
         given = http.headers.get("Authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            agent, address = http.headers.get("User-Agent", ""), http.remote or ""
+            audit.refused(caller.shown(agent, ""), "wrong token", address, path=http.path)
             raise AuthenticationError(
                 "the management API wants this instance's token",
                 hint="Only the instance administrator, who can read conf/api.token, may call it.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import structlog
 
-from protocol import limits
+from protocol import limits, trace_id
 from protocol.clock import boottime_s
 from protocol.errors import (
     DeadlineError,
@@ -37,6 +37,7 @@ ReplyCallback = Callable[[Any, GridError | None], None]
 _ITEM_BYTES_MAX = limits.RPC_FRAME_BYTES_MAX - BATCH_HEADER_BYTES - 64
 _encode = envelope.encode
 _FOREVER_S = float("inf")
+_trace = trace_id.current.get
 
 
 class Connection(asyncio.Protocol):
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
             return 0
         request_id = self.next_id
         timeout_ms = int(timeout_s * 1000) or 1
-        item = _encode(envelope.Request(request_id, timeout_ms, message))
+        item = _encode(envelope.Request(request_id, timeout_ms, message, _trace()))
         if len(item) > _ITEM_BYTES_MAX:
             self._loop.call_soon(on_reply, None, _too_large(len(item), message))
             return 0
@@ -227,12 +228,25 @@ class Connection(asyncio.Protocol):
                     now_s = boottime_s()
                 request = server.Request(self, item.id, now_s + item.timeout_ms / 1000)
                 if len(self._open) < limits.RPC_IN_FLIGHT_MAX:
+                    if item.trace:
+                        self._take_traced(item, now_s)
+                        continue
                     self._open[item.id] = request
                     self._handlers.dispatch(item.message, request)
                 else:
                     self._refuse(item.id)
             else:
                 self._take_rare(item)
+
+    def _take_traced(self, item: Any, now_s: float) -> None:
+        deadline_s = now_s + item.timeout_ms / 1000
+        request = server.TracedRequest(self, item.id, deadline_s, item.message, item.trace)
+        self._open[item.id] = request
+        token = trace_id.current.set(item.trace)
+        try:
+            self._handlers.dispatch(item.message, request)
+        finally:
+            trace_id.current.reset(token)
 
     def _take_rare(self, item: Any) -> None:
         match item:

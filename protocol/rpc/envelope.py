@@ -23,6 +23,7 @@ class Request(msgspec.Struct, Generic[M], frozen=True, array_like=True, tag=0, g
     id: int
     timeout_ms: int
     message: M
+    trace: str = ""  # of protocol/trace_id.py; older releases neither send nor mind it
 
 
 class Reply(msgspec.Struct, Generic[M], frozen=True, array_like=True, tag=1, gc=False):
@@ -109,7 +110,11 @@ class Codec:
         except msgspec.ValidationError as error:
             plain = _anything.decode(raw)
             match plain:
-                case [0 | 1 as kind, int(request_id), *_, [str(tag), *_]]:
+                case [0 as kind, int(request_id), _, [str(tag), *_], *_] | [
+                    1 as kind,
+                    int(request_id),
+                    [str(tag), *_],
+                ]:
                     reason = PeerProtocolError(f"message {tag[:80]!r} not understood: {error}")
                     return Undecodable(kind, request_id, reason)
                 case [4, [str(tag), *_]]:

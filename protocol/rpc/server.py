@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from protocol import trace
+from protocol import trace, trace_id
+from protocol.clock import boottime_s
 from protocol.errors import (
     CancelledError,
     DeadlineError,
@@ -90,6 +91,42 @@ class Request:
         on_cancel, self.on_cancel = self.on_cancel, None
         if on_cancel is not None:
             on_cancel()
+
+
+class TracedRequest(Request):
+    """One of a statement with a trace id: it is logged when it takes long."""
+
+    __slots__ = ("_began_s", "_message", "_trace")
+
+    def __init__(
+        self, path: AnswerPath, request_id: int, deadline_s: float, message: Any, trace: str
+    ) -> None:
+        super().__init__(path, request_id, deadline_s)
+        self._message = message
+        self._trace = trace
+        self._began_s = boottime_s()
+
+    def reply(self, message: Any) -> None:
+        """See Request."""
+        self._log("")
+        super().reply(message)
+
+    def fail(self, error: GridError) -> None:
+        """See Request."""
+        self._log(error.code)
+        super().fail(error)
+
+    def _log(self, error: str) -> None:
+        seconds = boottime_s() - self._began_s
+        if seconds >= trace_id.Slow.seconds:
+            log.warning(
+                "request.slow",
+                trace=self._trace,
+                message=registry.tag_of(type(self._message)),
+                peer=self.peer_name,
+                seconds=round(seconds, 6),
+                error=error,
+            )
 
 
 def from_management(handler: AsyncHandler) -> AsyncHandler:

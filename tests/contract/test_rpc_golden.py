@@ -21,7 +21,11 @@ class Golden(msgspec.Struct, frozen=True, array_like=True, tag="test.golden"):
 GOLDEN = [
     (
         envelope.Request(7, 1500, Golden(1, b"\xff")),
-        "94 00 07 cd05dc 93 ab746573742e676f6c64656e 01 c401ff",
+        "95 00 07 cd05dc 93 ab746573742e676f6c64656e 01 c401ff a0",
+    ),
+    (
+        envelope.Request(7, 1500, Golden(1, b"\xff"), "3.1.9"),
+        "95 00 07 cd05dc 93 ab746573742e676f6c64656e 01 c401ff a5332e312e39",
     ),
     (envelope.Reply(7, Golden(1, b"")), "93 01 07 93 ab746573742e676f6c64656e 01 c400"),
     (
@@ -45,6 +49,11 @@ GOLDEN = [
 @pytest.mark.parametrize(("message", "golden"), GOLDEN, ids=lambda v: type(v).__name__)
 def test_bytes_on_the_wire_do_not_change(message: object, golden: str) -> None:
     assert msgspec.msgpack.encode(message) == bytes.fromhex(golden)
+
+
+def test_a_request_of_a_release_without_trace_ids_is_understood() -> None:
+    body = bytes.fromhex("91 94 00 07 cd05dc 93 ab746573742e676f6c64656e 01 c401ff")
+    assert envelope.Codec().decode_batch(body) == [envelope.Request(7, 1500, Golden(1, b"\xff"))]
 
 
 def test_frame_headers_do_not_change() -> None:

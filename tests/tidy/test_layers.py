@@ -13,6 +13,7 @@ from tests.tidy.source import AROUND, PACKAGES, Module, modules
 
 # The longest matching prefix of a module's name gives its rule: the prefixes it may import.
 BASE = (
+    "protocol.audit",
     "protocol.ids",
     "protocol.topology",
     "protocol.errors",
@@ -26,6 +27,7 @@ BASE = (
     "protocol.metric_names",
     "protocol.tls",
     "protocol.trace",
+    "protocol.trace_id",
     "protocol.transactions",
 )
 MEMBERSHIP_PORT = ("membership.port", "membership.election")
