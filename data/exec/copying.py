@@ -17,7 +17,8 @@ from data.exec.values import Specials
 from data.exec.writes import Writer
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import CopyPlan
-from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from data.txn.deadlines import FAILOVER_WAIT_S
+from data.txn.manager import Transaction
 from protocol.clock import boottime_s
 from protocol.errors import (
     CancelledError,

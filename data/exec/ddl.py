@@ -22,7 +22,8 @@ from data.sql.ddl_build import Builder, DataCheck, DdlPlan, sql_name
 from data.sql.ddl_units import unit_statement
 from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
-from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from data.txn.deadlines import FAILOVER_WAIT_S
+from data.txn.manager import Transaction
 from protocol import audit
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (

@@ -279,7 +279,7 @@ class _Waiting:
         elif isinstance(error, LOST):
             self._fall_back(self.sent)
         elif isinstance(error, WorkspaceLostError):  # rolled back by cancel()
-            self._sink.fail(_cancelled())
+            self._sink.fail(cancelled())
         else:
             self._sink.fail(error)
 
@@ -302,7 +302,7 @@ class _Waiting:
             return
         elif self.sent is None:
             self.finished = True
-            self._sink.fail(_cancelled())
+            self._sink.fail(cancelled())
         else:  # if it waits for a lock, the lead gives up; if it is under way, it ends
             self._roll_back()
 
@@ -321,5 +321,6 @@ class _Waiting:
         space.router.tell(rs, RollBack(space.name, rs, txn))
 
 
-def _cancelled() -> CancelledError:
+def cancelled() -> CancelledError:
+    """What a cancelled statement ends with."""
     return CancelledError("the statement was cancelled at the client's request")

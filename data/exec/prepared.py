@@ -53,6 +53,7 @@ class PreparedStatement:
         "copy",
         "declared",
         "fast",
+        "fast_in_txn",
         "literals",
         "param_types",
         "schema",
@@ -84,6 +85,7 @@ class PreparedStatement:
         self.copy: CopyFormat | None = None
         self.block: CompiledBlock | None = None
         self.literals: tuple[StorageValue, ...] | None = None
+        self.fast_in_txn = False  # inside a transaction too
         self.fast = ""  # "read" | "write" | "insert": one replica set, nothing elsewhere
         self.bucket: BucketOfValues | None = None
 
@@ -133,6 +135,8 @@ def compile_statement(
     if isinstance(compiled.plan, CopyPlan):
         statement.copy = _copy_format(space, compiled.plan)
     _choose_fast_path(space, statement)
+    hints = statement.compiled.hints
+    statement.fast_in_txn = "TT_COMMITDMLONSUCCESS" not in hints
     return statement
 
 

@@ -30,8 +30,9 @@ from data.sql.plan_types import (
     QueryPlan,
     UpdatePlan,
 )
+from data.txn.deadlines import FAILOVER_WAIT_S
 from data.txn.isolation import Isolation
-from data.txn.manager import FAILOVER_WAIT_S, Transaction
+from data.txn.manager import Transaction
 from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -315,6 +316,13 @@ class Running:
         self._is_committed = True
         await session.commit(self.sink, "", done=True)
         return tag_of(self.prepared.tag_kind, ran.counts[0])
+
+    async def undo_and_fail(
+        self, txn: Transaction, mark: dict[int, int], error: BaseException
+    ) -> str:
+        """A body for `start`: what a statement did otherwise is undone, and it fails."""
+        await self.session.space.manager.finish(self._undo(txn, mark))
+        raise error
 
     async def _undo(self, txn: Transaction, mark: dict[int, int]) -> None:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from data.exec import fast, optimizer_calls, settings
+from data.exec import fast, fast_txn, optimizer_calls, settings
 from data.exec.blocks import run_block
 from data.exec.compiling import Later
 from data.exec.coordination import Coordination
@@ -315,7 +315,10 @@ class Session:
                 if plain and not self._locks_reads and not self._reads_snapshot:
                     assert encoder is not None
                     return fast.read(self, prepared, values, encoder, sink)
-            elif not (self.explicit or self.implicit or self.wants_epoch):
+            elif self.explicit or self.implicit:
+                if self.failed is None and prepared.fast_in_txn:
+                    return fast_txn.write(self, prepared, values, sink)
+            elif not self.wants_epoch:
                 return fast.write(self, prepared, values, sink)
         return self._general(prepared, values, encoder, max_rows, sink)
 
@@ -430,10 +433,21 @@ class Session:
             self.meter.begin(self.space.meters.implicit)
         if self.explicit:  # what came before BEGIN in the block is undone too
             body = self._undo_unit(*(unit or ({}, 0)))
+        elif commit:
+            return self.end(sink, "")
         else:
-            body = self.commit(sink, "") if commit else self.roll_back("")
+            body = self.roll_back("")
+        return self._bodied(body, sink)
+
+    def _bodied(self, body: Coroutine[Any, Any, str], sink: ResultSink) -> Execution:
         empty = self.prepare("", ())
         return Running(self, empty, (), None, 0, sink).start(lambda: body)
+
+    def end(self, sink: ResultSink, tag: str = "COMMIT") -> Execution | None:
+        """COMMIT: by callbacks if it is an ordinary one."""
+        if self.aborted is not None or self.wants_epoch:
+            return self._bodied(self.commit(sink, tag), sink)
+        return fast_txn.commit(self, sink, tag)
 
     async def _undo_unit(self, mark: dict[int, int], savepoints: int) -> str:
         """Statements sent together, one of which failed: none of them stays (decision 0003)."""
@@ -454,7 +468,7 @@ class Session:
         """A coroutine that commits what there is and gives the tag. `done`: it is committed."""
         if self.aborted is not None and (self.txn is None or self.txn.failed is None):
             return self.roll_back()  # the tag says so, as in PostgreSQL
-        txn = self._leave()
+        txn = self.leave()
 
         async def end() -> str:
             if txn is not None and not done:
@@ -496,7 +510,7 @@ class Session:
 
     def roll_back(self, tag: str = "ROLLBACK") -> Coroutine[Any, Any, str]:
         """A coroutine that rolls back what there is and gives the tag."""
-        txn = self._leave()
+        txn = self.leave()
 
         async def end() -> str:
             self.temporary.roll_back()
@@ -506,7 +520,8 @@ class Session:
 
         return end()
 
-    def _leave(self) -> Transaction | None:
+    def leave(self) -> Transaction | None:
+        """The session has no transaction any more; gives what it had, which the caller ends."""
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
         self._chosen = None
@@ -529,7 +544,7 @@ class Session:
         self.space.counts.disconnects += 1
         for task in list(self.running):
             task.cancel()
-        txn = self._leave()
+        txn = self.leave()
         self.temporary.close()
         if txn is not None:
             self._closing = asyncio.get_running_loop().create_task(

@@ -19,7 +19,7 @@ from data.exec.queries import QueryRunner
 from data.exec.reads import Target
 from data.exec.values import Specials
 from data.sql.convert import text_of
-from data.txn.manager import FAILOVER_WAIT_S
+from data.txn.deadlines import FAILOVER_WAIT_S
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import PrivilegeError, StaleMapError, StaleSchemaError
 from protocol.messages.sql import LockTable

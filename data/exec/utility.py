@@ -11,9 +11,9 @@ from data.exec.prepared import PreparedStatement
 from data.exec.running import RETRY_PAUSE_S, Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
+from data.txn.deadlines import FAILOVER_WAIT_S
 from data.txn.isolation import isolation_of
 from data.txn.locks import INTENTION_SHARED, SHARED_INTENTION, Mode
-from data.txn.manager import FAILOVER_WAIT_S
 from protocol.clock import boottime_s
 from protocol.errors import (
     NoTransactionError,
@@ -55,7 +55,7 @@ def run_utility(
     arguments = plan.arguments
     tag = prepared.tag_kind
     if kind == "commit":
-        return _later(session, prepared, sink, lambda: session.commit(sink))
+        return session.end(sink)
     if kind == "rollback":
         return _later(session, prepared, sink, session.roll_back)
     if session.failed is not None and kind != "rollback_to":

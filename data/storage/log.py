@@ -149,11 +149,12 @@ class Log:
         self.bytes = 0
         self.cut = LogPosition(0, 0)  # the newest entry no longer kept
         self.commit_point = 0
-        self.replica_set = 0  # ours: an anchor keeps its decisions
+        self._replica_set = 0  # ours, 0: not known
         self.txns: dict[TxnId, TxnState] = {}
         self._undo: list[_Undo] = []  # what the open SQLite transaction changed in `txns`
-        # decided and not forgotten: what somebody may have to look after
-        self.unforgotten: dict[TxnId, None] = {}
+        # ABORTs, and COMMITs of which this is the anchor, until they are forgotten: somebody may
+        # have to look after them. Other COMMITs go with their log, and there may be very many
+        self._unforgotten: dict[TxnId, None] = {}
         self.later: Later | None = None  # the COMMIT that has not had all its effect yet
         self.open_parts: dict[TxnId, int] = {}  # undecided, with PART entries: LSN of the first
         self._prepare_bytes: dict[TxnId, int] = {}  # payload of prepared, undecided transactions
@@ -202,9 +203,7 @@ class Log:
             for row in rows
         }
         self._ends_stale = True
-        self.unforgotten = {
-            txn: None for txn, s in self.txns.items() if s.decided_lsn and not s.forgotten_lsn
-        }
+        self._find_unforgotten()
         self.open_parts = {
             txn: s.first_part_lsn
             for txn, s in self.txns.items()
@@ -215,6 +214,26 @@ class Log:
             for txn, state in self.txns.items()
             if state.prepare_lsn and not state.decided_lsn
         }
+
+    @property
+    def replica_set(self) -> int:
+        """Ours, 0: not known. An anchor keeps its decisions."""
+        return self._replica_set
+
+    @replica_set.setter
+    def replica_set(self, number: int) -> None:
+        self._replica_set = number
+        self._find_unforgotten()
+
+    def _find_unforgotten(self) -> None:
+        self._unforgotten = {txn: None for txn, s in self.txns.items() if self._is_kept(s)}
+
+    def _is_kept(self, state: TxnState) -> bool:
+        """Decided, and until a FORGET nobody else takes care of it."""
+        if not state.decided_lsn or state.forgotten_lsn:
+            return False
+        own = self._replica_set
+        return not state.committed or not own or state.participants[:1] == (own,)
 
     def effect_bytes(self, entry: LogEntry) -> int:
         """Bytes of row changes in other entries that this one puts into effect."""
@@ -276,10 +295,10 @@ class Log:
             self.txns.pop(txn, None)
         else:
             self.txns[txn] = state
-        if state is not None and state.decided_lsn and not state.forgotten_lsn:
-            self.unforgotten[txn] = None
+        if state is not None and self._is_kept(state):
+            self._unforgotten[txn] = None
         else:
-            self.unforgotten.pop(txn, None)
+            self._unforgotten.pop(txn, None)
         if state is not None and state.first_part_lsn and not state.decided_lsn:
             self.open_parts[txn] = state.first_part_lsn
         else:
@@ -305,8 +324,13 @@ class Log:
             raise CorruptElementError(f"{EntryKind(kind).name} of transaction {txn}: it is {known}")
         return state
 
-    def append(self, entry: LogEntry, state: TxnState | None) -> None:
-        """Write an entry that `check_next` allowed. Raises apsw.Error."""
+    def append(
+        self, entry: LogEntry, state: TxnState | None, participants: tuple[int, ...] = ()
+    ) -> None:
+        """Write an entry that `check_next` allowed. Raises apsw.Error.
+
+        `participants`: of a COMMIT without a PREPARE here that decides for other replica sets.
+        """
         if trace.listener is not None:
             trace.step("data/storage/log.py")
         term, lsn, kind, txn, payload = entry.term, entry.lsn, entry.kind, entry.txn, entry.payload
@@ -317,12 +341,12 @@ class Log:
             recent[key] = lsn
             if len(recent) > RECENT_MAX:
                 self._recent_from = max(self._recent_from, recent.popitem(last=False)[1] + 1)
-        if kind != _COMMIT or state is not None:
-            self._note(entry, state)
+        if kind != _COMMIT or state is not None or participants:
+            self._note(entry, state, participants)
         self.tail_term, self.tail_lsn = term, lsn
         self.bytes += len(payload) + ROW_OVERHEAD_BYTES
 
-    def _note(self, entry: LogEntry, state: TxnState | None) -> None:
+    def _note(self, entry: LogEntry, state: TxnState | None, participants: tuple[int, ...]) -> None:
         """Keep the transaction's state up to date."""
         txn, kind = entry.txn, entry.kind
         if kind == EntryKind.FORGET:
@@ -343,10 +367,15 @@ class Log:
             assert txn is not None
             if state is None:
                 self._put(txn, TxnState(0, 0, False, (), 0, entry.lsn))
-        elif kind == EntryKind.ABORT or (kind == _COMMIT and state is not None):
+        elif kind in (EntryKind.ABORT, EntryKind.COMMIT):
             assert txn is not None
-            state = state or TxnState(0, 0, False, (), 0)
-            self._put(txn, state._replace(decided_lsn=entry.lsn, committed=kind == _COMMIT))
+            known = state or TxnState(0, 0, False, (), 0)
+            decided = known._replace(
+                decided_lsn=entry.lsn,
+                committed=kind == _COMMIT,
+                participants=participants or known.participants,
+            )
+            self._put(txn, decided)
             self._prepare_bytes.pop(txn, None)
 
     def _put(self, txn: TxnId, state: TxnState) -> None:
@@ -453,8 +482,8 @@ class Log:
         return sum(self._prepare_bytes.values())
 
     def decisions(self) -> list[Decision]:
-        """Decisions that may still be asked for, oldest first."""
-        known = ((txn, self.txns[txn]) for txn in self.unforgotten)
+        """Decisions that have to be looked after here, oldest first."""
+        known = ((txn, self.txns[txn]) for txn in self._unforgotten)
         found = [Decision(txn, s.committed, s.decided_lsn, s.participants) for txn, s in known]
         return sorted(found, key=lambda decision: decision.lsn)
 
@@ -563,6 +592,6 @@ class Log:
             return False
         if state.forgotten_lsn:
             return state.forgotten_lsn <= last
-        if not state.committed or self.replica_set == 0:
+        if not state.committed or self._replica_set == 0:
             return False
-        return not state.participants or state.participants[0] != self.replica_set
+        return not state.participants or state.participants[0] != self._replica_set

@@ -503,28 +503,29 @@ class BatchWriter(LaterEffects):
         apply_all(self._writer, self._execute, self._tables, row_changes.invert(changes))
 
     # -- log entries -------------------------------------------------------------------------------
-    def append(self, entry: LogEntry) -> None:
+    def append(self, entry: LogEntry, participants: tuple[int, ...] = ()) -> None:
         """Write a log entry whose effect on the data is in this batch already.
 
-        Keeps the prepared transactions and the decisions. Raises LogGapError unless its lsn follows
-        the tail and its term is not older, CorruptElementError for a COMMIT of a transaction whose
-        ABORT is recorded or a PREPARE of one that is decided or prepared, OutOfPermSizeError if
-        there is no room to promise what a PREPARE promises.
+        Keeps the prepared transactions and the decisions. `participants`: of a COMMIT that was not
+        prepared here and decides for others. Raises LogGapError unless its lsn follows the tail
+        and its term is not older, CorruptElementError for a COMMIT of a transaction whose ABORT is
+        recorded or a PREPARE of one that is decided or prepared, OutOfPermSizeError if there is no
+        room to promise what a PREPARE promises.
         """
         self._need_batch()
         bounded = entry.kind in (EntryKind.PREPARE, EntryKind.PART)
         if bounded and self._reserve_open:
             self._close_reserve()
-        self._append(entry, bounded)
+        self._append(entry, bounded, participants)
 
     def check_entry(self, entry: LogEntry) -> None:
         """Raise what `append` raises for an entry that cannot follow."""
         self._log.check_next(entry)
 
-    def _append(self, entry: LogEntry, bounded: bool) -> None:
+    def _append(self, entry: LogEntry, bounded: bool, participants: tuple[int, ...] = ()) -> None:
         state = self._log.check_next(entry)
         try:
-            self._log.append(entry, state)
+            self._log.append(entry, state, participants)
         except apsw.FullError as error:
             if bounded:
                 self._prepare_refused(entry, error)
@@ -534,7 +535,7 @@ class BatchWriter(LaterEffects):
             try:
                 self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
                 self._log.load_txns()  # perhaps noted in memory, not on disk
-                self._log.append(entry, state)
+                self._log.append(entry, state, participants)
             except apsw.Error as second:
                 raise grid_error(second) from second
         except apsw.Error as error:
@@ -571,12 +572,14 @@ class BatchWriter(LaterEffects):
             trace.step("data/storage/writer.py")
         self._need_batch()
         state = self._log.check_next(entry)
+        participants: tuple[int, ...] = ()
         if entry.kind == EntryKind.COMMIT:
             own = decode_payload(entry.payload)
+            participants = own.participants
             prepared = state is not None and state.prepare_lsn > 0
             payload = self._log.prepare_of(state) if prepared and state is not None else own
             if own.later:
-                self._append(entry, bounded=False)
+                self._append(entry, False, participants)
                 self._commit_later(entry, payload)
                 return
             if payload.ddl and thread is not None:
@@ -599,7 +602,7 @@ class BatchWriter(LaterEffects):
             for _ in self._applied(entry):
                 yield None
                 self._need_batch()
-        self._append(entry, bounded=False)
+        self._append(entry, False, participants)
 
     def change_slices(self, changes: Sequence[RowChange]) -> Iterator[None]:
         """`apply_changes` in slices; on an error the batch must be rolled back."""
@@ -726,7 +729,9 @@ class BatchWriter(LaterEffects):
     def _repeat(self, step: _Step) -> None:
         match step:
             case LogEntry():
-                self._log.append(step, self._log.check_next(step))
+                is_commit = step.kind == EntryKind.COMMIT
+                participants = decode_payload(step.payload).participants if is_commit else ()
+                self._log.append(step, self._log.check_next(step), participants)
             case list():
                 apply_all(self._writer, self._execute, self._tables, step)
             case _Ddl(encoded, lsn):

@@ -317,12 +317,24 @@ class BatchQueue:
             element.rollback()
 
     def _append(
-        self, kind: EntryKind, txn: TxnId | None, payload: bytes, *, apply: bool = False
+        self,
+        kind: EntryKind,
+        txn: TxnId | None,
+        payload: bytes,
+        *,
+        apply: bool = False,
+        participants: tuple[int, ...] = (),
     ) -> LogEntry:
-        """Log an entry, with its effect if `apply`; the caller undoes both if this fails."""
+        """Log an entry, with its effect if `apply`; the caller undoes both if this fails.
+
+        `participants`: see `BatchWriter.append`.
+        """
         entry = LogEntry(self.term, self._next_lsn, int(kind), txn, payload)
         try:
-            (self._element.apply_entry if apply else self._element.append)(entry)
+            if apply:
+                self._element.apply_entry(entry)
+            else:
+                self._element.append(entry, participants)
         except CorruptElementError as error:
             if txn is not None and self._element.outcome(txn) == "aborted":
                 raise WorkspaceLostError("the transaction was ended meanwhile") from error
@@ -331,14 +343,20 @@ class BatchQueue:
         return entry
 
     def _append_whole(
-        self, kind: EntryKind, txn: TxnId | None, payload: bytes, *, apply: bool
+        self,
+        kind: EntryKind,
+        txn: TxnId | None,
+        payload: bytes,
+        *,
+        apply: bool,
+        participants: tuple[int, ...] = (),
     ) -> LogEntry:
         """Log an entry, with its effect if `apply`; if that fails nothing of it stays."""
         guard = bool(self._batch)
         if guard:
             self._element.savepoint("entry")
         try:
-            entry = self._append(kind, txn, payload, apply=apply)
+            entry = self._append(kind, txn, payload, apply=apply, participants=participants)
         except BaseException:
             self._undo_to("entry", guard)
             raise

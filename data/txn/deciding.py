@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
+from msgspec.structs import astuple
 
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_txns
 from data.txn.batches import Finish
+from data.txn.locks import Mode
+from data.txn.ownership import VERSION_LOCK
 from data.txn.parts import is_large, payload_of
-from data.txn.ports import Reply, encode_locks
+from data.txn.ports import Following, Reply, encode_locks
 from data.txn.reading import ReadSide
 from data.txn.sliced import SlicedStatements
 from data.txn.workspace import Workspace
@@ -18,7 +21,16 @@ from protocol import trace
 from protocol.clock import boottime_s
 from protocol.errors import GridError, OutcomeUnknownError, WorkspaceLostError
 from protocol.ids import TxnId
-from protocol.messages.txn import Acknowledged, AskOutcome, Decide, Forget, Outcome, Prepare, Voted
+from protocol.messages.txn import (
+    Acknowledged,
+    AskOutcome,
+    CommitSingle,
+    Decide,
+    Forget,
+    Outcome,
+    Prepare,
+    Voted,
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -74,6 +86,19 @@ class Deciding(ReadSide, SlicedStatements):
             self._add(entry, finish)
 
         self._submit(work, reply)
+
+    def _needs_prepare(self, workspace: Workspace) -> bool:
+        """The anchor cannot commit this with one entry: it is large, or buckets change hands."""
+        if is_large(workspace):
+            return True
+        return self.locks.mode_of(workspace.txn, VERSION_LOCK) is Mode.EXCLUSIVE
+
+    def _prepare_and_decide(self, message: CommitSingle, reply: Reply) -> None:
+        """The anchor's COMMIT as two entries."""
+        db, rs, term, txn, statements, ddl, participants = astuple(message)
+        decision = Decide(db, rs, txn, True, participants)
+        voted = Following(lambda: self.decide(decision, reply), reply)
+        self.prepare(Prepare(db, rs, term, txn, statements, participants, ddl), voted)
 
     def decide(self, message: Decide, reply: Reply) -> None:
         """Write the decision; repeats are answered from the log."""

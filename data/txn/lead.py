@@ -532,18 +532,24 @@ class LeadWriter(Deciding):
         self._submit_between(work, reply)
 
     def commit_single(self, message: CommitSingle, reply: Reply) -> None:
-        """Commit a transaction whose only participant this is."""
+        """Commit a transaction that nobody else takes part in, or that all others have prepared."""
         if trace.listener is not None:
             trace.step("data/txn/lead.py", message)
 
         def work() -> None:
             workspace = self._workspace(message.txn, message.term, message.statements)
+            if message.participants:
+                workspace.participants = message.participants
+                if message.ddl or self._needs_prepare(workspace):
+                    self._prepare_and_decide(message, reply)
+                    return
             self._commit(workspace, message.ddl, reply, Acknowledged(self.term))
 
         self._submit(work, reply)
 
     def _commit(self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any) -> None:
-        if not workspace.rows and not ddl:
+        participants = workspace.participants
+        if not workspace.rows and not ddl and not participants:
             self._check_lease()  # what it read under its locks was true until now
             self._forget(workspace)
             reply.reply(answer)
@@ -568,14 +574,19 @@ class LeadWriter(Deciding):
             else:
                 self._in_slices(self._commit_slices(workspace, ddl, finish), reply)
             return
-        payload = _ENCODER.encode(payload_of(workspace, ddl=ddl))
+        payload = _ENCODER.encode(payload_of(workspace, ddl=ddl, participants=participants))
         in_place = self._is_in(workspace) and not self._batch and not ddl and self._in_order
         if in_place:
             self._resident = None
         else:
             self._open_batch()
-        kind = EntryKind.COMMIT
-        entry = self._append_whole(kind, workspace.txn, payload, apply=not in_place)
+        entry = self._append_whole(
+            EntryKind.COMMIT,
+            workspace.txn,
+            payload,
+            apply=not in_place,
+            participants=participants,
+        )
         self._add(entry, finish)
 
     def _commit_later(self, workspace: Workspace, ddl: bytes, reply: Reply, answer: Any) -> None:
@@ -584,6 +595,8 @@ class LeadWriter(Deciding):
         self._commit(workspace, ddl, reply, answer)
 
     def _ended(self, workspace: Workspace, error: GridError | None, reply: Reply, ok: Any) -> None:
+        if workspace.participants and error is None:
+            self._recent.add(workspace.txn, workspace.participants, boottime_s())
         self._forget(workspace, decided=True)
         if error is None:
             reply.reply(ok)

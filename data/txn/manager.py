@@ -1,27 +1,31 @@
 """Transactions of the clients of this data instance: the coordinator's side.
 
 A transaction enlists a replica set with its first statement there. Commit is one message for one
-participant and two-phase commit for several: PREPARE everywhere, the decision in the log of the
-anchor (the lowest participant), then the others (design §6). The methods here are coroutines on
-the event loop; what they decide is in `Transaction`, what they send goes through the router.
+participant and two-phase commit for several: PREPARE everywhere but at the anchor, whose COMMIT is
+the decision, then the others (decision 0119). The methods here are coroutines on the event loop;
+what they decide is in `Transaction`, what they send goes through the router.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import structlog
 
 from data.distribution.places import Places
+from data.txn.committing import Committing, Done
+from data.txn.deadlines import DECISION_WAIT_S, FAILOVER_WAIT_S
 from data.txn.isolation import Isolation
 from protocol import trace
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     DeadlineError,
     GridError,
+    InternalError,
     OutcomeUnknownError,
     PeerLostError,
     ReplicaSetDownError,
@@ -55,8 +59,6 @@ from protocol.messages.txn import (
 
 log = structlog.get_logger()
 
-FAILOVER_WAIT_S = 10.0  # how long a statement waits for a replica set to get a lead
-DECISION_WAIT_S = 60.0  # how long a commit waits for its outcome before it says "unknown"
 ROWS_PER_S = 2000  # a commit of very many rows may take as long as this, and nobody is to blame
 
 
@@ -72,10 +74,18 @@ class Routes(Protocol):
 
     @property
     def places(self) -> Places: ...
+    def send(
+        self,
+        rs: int,
+        message: Any,
+        on_reply: Callable[[Any, GridError | None], None],
+        timeout_s: float,
+    ) -> None: ...
     def call(self, rs: int, message: Any, timeout_s: float) -> asyncio.Future[Any]: ...
     async def call_until(self, rs: int, message: Any, deadline_s: float) -> Any: ...
     def tell(self, rs: int, message: Any) -> None: ...
     def may_repeat(self, error: GridError) -> bool: ...
+    def is_local(self, rs: int) -> bool: ...
     async def wait_for_change(self, at_most_s: float) -> None: ...
 
 
@@ -144,10 +154,10 @@ class TransactionManager:
     """Coordinates the transactions of one database on this instance."""
 
     def __init__(self, db: str, element: int, incarnation: str, routes: Routes) -> None:
-        self._db = db
+        self.db = db
+        self.routes = routes
         self._element = element
         self._incarnation = incarnation
-        self._routes = routes
         self._forget: dict[int, list[TxnId]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self.open: dict[TxnId, Transaction] = {}
@@ -210,11 +220,11 @@ class TransactionManager:
         enlisted.wrote = enlisted.wrote or not all(isinstance(s, LOCK_STEPS) for s in steps)
         wait_ms = txn.lock_wait_ms if lock_wait_ms < 0 else lock_wait_ms
         deadline_s = boottime_s() + FAILOVER_WAIT_S + wait_ms / 1000
-        routes = self._routes
+        routes = self.routes
         version = (routes.places if places is None else places).version_of(rs)
         while True:
             message = RunStatement(
-                self._db,
+                self.db,
                 rs,
                 schema,
                 version,
@@ -269,11 +279,11 @@ class TransactionManager:
             enlisted = txn.participants.setdefault(rs, Enlisted())
         number = enlisted.sent = enlisted.statements + 1
         deadline_s = boottime_s() + FAILOVER_WAIT_S + txn.lock_wait_ms / 1000
-        routes = self._routes
+        routes = self.routes
         version = routes.places.version_of(rs)
         while True:
             message = RunStatement(
-                self._db, rs, schema, version, txn.id, enlisted.term, number, True,
+                self.db, rs, schema, version, txn.id, enlisted.term, number, True,
                 steps, txn.lock_wait_ms, bucket=bucket,
             )  # fmt: skip
             try:
@@ -323,13 +333,13 @@ class TransactionManager:
         committed then answers with the number of rows its record changed, without RETURNING rows.
         """
         deadline_s = boottime_s() + FAILOVER_WAIT_S + lock_wait_ms / 1000
-        routes = self._routes
+        routes = self.routes
         if version is None:
             version = routes.places.version_of(rs)
         while True:
             txn = self.new_id()
             message = RunStatement(
-                self._db, rs, schema, version, txn, 0, 1, True, steps, lock_wait_ms, bucket=bucket
+                self.db, rs, schema, version, txn, 0, 1, True, steps, lock_wait_ms, bucket=bucket
             )
             answer = routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
             try:
@@ -355,7 +365,7 @@ class TransactionManager:
 
     async def _given_up(self, rs: int, txn: TxnId, answer: asyncio.Future[Any]) -> Ran | None:
         """The client cancelled: None if nothing was done, else what it has to be told."""
-        self._routes.tell(rs, RollBack(self._db, rs, txn))  # ends its wait for a lock
+        self.routes.tell(rs, RollBack(self.db, rs, txn))  # ends its wait for a lock
         try:
             ran: Ran = await answer
             return ran
@@ -375,7 +385,7 @@ class TransactionManager:
 
     def _down(self, rs: int, error: GridError) -> ReplicaSetDownError:
         return ReplicaSetDownError(
-            f"replica set {rs} of {self._db} did not answer in time",
+            f"replica set {rs} of {self.db} did not answer in time",
             detail=error.message,
             hint="Roll back and retry; look at ttGridAdmin dbStatus.",
         )
@@ -390,9 +400,9 @@ class TransactionManager:
         await _all(calls)
 
     async def _undo_at(self, txn: Transaction, rs: int, enlisted: Enlisted, number: int) -> None:
-        message = UndoStatement(self._db, rs, enlisted.term, txn.id, number)
+        message = UndoStatement(self.db, rs, enlisted.term, txn.id, number)
         try:
-            await self._routes.call_until(rs, message, boottime_s() + FAILOVER_WAIT_S)
+            await self.routes.call_until(rs, message, boottime_s() + FAILOVER_WAIT_S)
         except GridError as error:
             txn.failed = error
             raise
@@ -404,7 +414,7 @@ class TransactionManager:
         """End a transaction without a trace. Never fails: leads drop what they hold of it."""
         self.open.pop(txn.id, None)
         for rs in txn.participants:
-            self._routes.tell(rs, RollBack(self._db, rs, txn.id))
+            self.routes.tell(rs, RollBack(self.db, rs, txn.id))
         txn.participants.clear()
 
     # -- commit ------------------------------------------------------------------------------------
@@ -419,26 +429,67 @@ class TransactionManager:
             for rs, enlisted in list(txn.participants.items()):
                 if enlisted.sent > enlisted.statements:
                     await self._undo_at(txn, rs, enlisted, enlisted.statements)
-            members = sorted(rs for rs, e in txn.participants.items() if e.statements)
-            if len(members) == 1:
-                await self._commit_single(txn, members[0], ddl)
-            elif members and not ddl and not any(txn.participants[rs].wrote for rs in members):
+            members = _members(txn)
+            if not ddl and self._is_usual(txn, members):
+                committed = asyncio.get_running_loop().create_future()
+                Committing(self, txn, partial(_settle, committed)).start(members)
+                await committed
+            elif len(members) == 1:
+                await self.commit_single(txn, members[0], ddl)
+            elif not ddl:
                 # all its locks were held at one instant, if all are there when they are let go
-                await _all([self._commit_single(txn, rs, b"") for rs in members])
-            elif members:
-                await self._commit_several(txn, tuple(members), ddl)
+                await _all([self.commit_single(txn, rs, b"") for rs in members])
+            else:
+                await self.commit_several(txn, members, ddl)
         finally:
             self.open.pop(txn.id, None)
 
-    async def _commit_single(self, txn: Transaction, rs: int, ddl: bytes) -> None:
+    def commit_soon(self, txn: Transaction, done: Done) -> None:
+        """`commit` by callbacks: `done` is called once, with the error or None."""
+        members = _members(txn)
+        waited = all(e.sent == e.statements for e in txn.participants.values())
+        if txn.failed is not None or not waited or not self._is_usual(txn, members):
+            self.follow(self.commit(txn), done)
+            return
+
+        def ended(error: GridError | None) -> None:
+            self.open.pop(txn.id, None)
+            done(error)
+
+        Committing(self, txn, ended).start(members)
+
+    def _is_usual(self, txn: Transaction, members: tuple[int, ...]) -> bool:
+        """Not one that only holds locks, at several replica sets."""
+        return len(members) < 2 or any(txn.participants[rs].wrote for rs in members)
+
+    def follow(self, work: Awaitable[None], done: Done) -> None:
+        """Do something in the background and tell how it ended."""
+
+        async def body() -> None:
+            error: GridError | None = None
+            try:
+                await work
+            except GridError as problem:
+                error = problem
+            except Exception as problem:
+                log.exception("txn.commit_failed", db=self.db)
+                error = InternalError(f"{type(problem).__name__}: {problem}")
+            done(error)
+
+        self._spawn(body())
+
+    async def commit_single(
+        self, txn: Transaction, rs: int, ddl: bytes, failed: GridError | None = None
+    ) -> None:
+        """Commit what is at one replica set. `failed`: how a first try, made elsewhere, ended."""
         enlisted = txn.participants[rs]
-        message = CommitSingle(self._db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
+        message = CommitSingle(self.db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
         deadline_s = boottime_s() + FAILOVER_WAIT_S
         while True:
             try:
-                await self._routes.call(rs, message, enlisted.commit_s)
+                await self._call_again(rs, message, enlisted.commit_s, failed)
                 return
             except (PeerLostError, DeadlineError, OutcomeUnknownError):
                 outcome = await self.outcome(rs, txn.id, enlisted.commit_s)
@@ -449,9 +500,10 @@ class TransactionManager:
                     hint="Run the transaction again.",
                 ) from None
             except GridError as error:
-                again = self._routes.may_repeat(error)
+                again = self.routes.may_repeat(error)
                 if again and boottime_s() < deadline_s:  # a hand-over takes the workspace along
-                    await self._routes.wait_for_change(0.02)
+                    failed = None
+                    await self.routes.wait_for_change(0.02)
                     continue
                 await self.roll_back(txn)
                 if again:
@@ -462,17 +514,24 @@ class TransactionManager:
                     ) from error
                 raise
 
+    async def _call_again(
+        self, rs: int, message: Any, timeout_s: float, failed: GridError | None
+    ) -> None:
+        if failed is not None:
+            raise failed
+        await self.routes.call(rs, message, timeout_s)
+
     async def outcome(self, rs: int, txn: TxnId, wait_s: float = DECISION_WAIT_S) -> Outcome:
         """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
-        message = AskOutcome(self._db, rs, txn)
+        message = AskOutcome(self.db, rs, txn)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
         deadline_s = boottime_s() + wait_s
         while True:
             try:
-                outcome: Outcome = await self._routes.call_until(rs, message, deadline_s)
+                outcome: Outcome = await self.routes.call_until(rs, message, deadline_s)
             except OutcomeUnknownError:  # the lead was lost while it wrote ABORT: ask the next one
-                await self._routes.wait_for_change(0.02)
+                await self.routes.wait_for_change(0.02)
                 if boottime_s() > deadline_s:
                     raise
             except ReplicaSetDownError as error:
@@ -489,34 +548,78 @@ class TransactionManager:
                     )
                 return outcome
 
-    async def _commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
+    async def commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
+        """Two-phase commit, with retries. `members`: the anchor first."""
         anchor = members[0]
         votes = await asyncio.gather(
             *(
                 self._prepare(txn, rs, members, ddl if txn.ddl_at in (0, rs) else b"")
-                for rs in members
+                for rs in (members if ddl else members[1:])
             ),
             return_exceptions=True,
         )
         refusal = next((v for v in votes if isinstance(v, BaseException)), None)
         if refusal is not None:
             self._spawn(self._abort(txn.id, members))
-            if isinstance(refusal, GridError) and refusal.sqlstate[:2] not in ("08", "57", "XX"):
-                raise refusal
-            raise _not_prepared(refusal) from refusal
-        decision = Decide(self._db, anchor, txn.id, True, members)
-        await self._decide_at_anchor(decision, txn.participants[anchor].commit_s)
-        await asyncio.gather(*(self._decide(rs, txn.id, True, members) for rs in members[1:]))
-        self._forget.setdefault(anchor, []).append(txn.id)
+            _raise_refusal(refusal)
+        if ddl:
+            decision = Decide(self.db, anchor, txn.id, True, members)
+            await self._decide_at_anchor(decision, txn.participants[anchor].commit_s)
+            await self._tell_others(txn, members)
+        else:
+            await self.commit_prepared(txn, members)
+
+    def anchor_of(self, members: tuple[int, ...]) -> int:
+        """One that is led elsewhere: it gets one message, the others a PREPARE and a decision."""
+        is_local = self.routes.is_local
+        return next((rs for rs in members if not is_local(rs)), members[0])
+
+    async def commit_prepared(
+        self, txn: Transaction, members: tuple[int, ...], failed: GridError | None = None
+    ) -> None:
+        """All but the anchor are prepared: its COMMIT decides. `failed`: how a first try ended."""
+        anchor = members[0]
+        enlisted = txn.participants[anchor]
+        message = CommitSingle(
+            self.db, anchor, enlisted.term, txn.id, enlisted.statements, b"", members
+        )
+        deadline_s = boottime_s() + FAILOVER_WAIT_S
+        while True:
+            try:
+                await self._call_again(anchor, message, enlisted.commit_s, failed)
+                break
+            except (PeerLostError, DeadlineError, OutcomeUnknownError, InternalError) as error:
+                outcome = await self.outcome(anchor, txn.id, enlisted.commit_s)
+                if outcome.state == "committed":
+                    break
+                self._spawn(self._abort(txn.id, members))
+                raise TransientError(
+                    "the transaction was rolled back: the lead of its anchor was lost",
+                    detail=error.message,
+                    hint="Run the transaction again.",
+                ) from error
+            except GridError as error:  # nothing was done
+                if self.routes.may_repeat(error) and boottime_s() < deadline_s:
+                    failed = None
+                    await self.routes.wait_for_change(0.02)  # a hand-over takes the workspace along
+                    continue
+                self._spawn(self._abort(txn.id, members))
+                _raise_refusal(error)
+        await self._tell_others(txn, members)
+
+    async def _tell_others(self, txn: Transaction, members: tuple[int, ...]) -> None:
+        telling = (self.tell_decision(rs, txn.id, True, members) for rs in members[1:])
+        await asyncio.gather(*telling)
+        self.may_forget(members[0], txn.id)
 
     async def _prepare(
         self, txn: Transaction, rs: int, members: tuple[int, ...], ddl: bytes
     ) -> Voted:
         enlisted = txn.participants[rs]
-        message = Prepare(self._db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
+        message = Prepare(self.db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
-        routes = self._routes
+        routes = self.routes
         deadline_s = boottime_s() + FAILOVER_WAIT_S
         while True:  # a lead that has it answers again; one that lacks the workspace refuses
             try:
@@ -534,7 +637,7 @@ class TransactionManager:
         deadline_s = boottime_s() + wait_s
         while True:
             try:
-                await self._routes.call_until(decision.rs, decision, deadline_s)
+                await self.routes.call_until(decision.rs, decision, deadline_s)
                 return
             except WorkspaceLostError as error:  # somebody resolved it to ABORT meanwhile
                 self._spawn(self._abort(decision.txn, decision.participants))
@@ -548,14 +651,16 @@ class TransactionManager:
             except GridError as error:  # lost while it was written, or no room to write it now
                 if boottime_s() > deadline_s:
                     raise _anchor_silent(error) from error
-                await self._routes.wait_for_change(0.02)
+                await self.routes.wait_for_change(0.02)
 
-    async def _decide(self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]) -> None:
+    async def tell_decision(
+        self, rs: int, txn: TxnId, commit: bool, members: tuple[int, ...]
+    ) -> None:
         """Tell a decision until it is acknowledged, however long a failover takes."""
-        message = Decide(self._db, rs, txn, commit, members)
+        message = Decide(self.db, rs, txn, commit, members)
         while True:
             try:
-                answer = await self._routes.call_until(rs, message, boottime_s() + DECISION_WAIT_S)
+                answer = await self.routes.call_until(rs, message, boottime_s() + DECISION_WAIT_S)
                 assert isinstance(answer, Acknowledged)
                 return
             except WorkspaceLostError as error:
@@ -563,11 +668,15 @@ class TransactionManager:
                 return
             except GridError as error:  # it is decided: only time can help
                 log.info("txn.decision_not_heard", rs=rs, txn=txn, error=error.message)
-                await self._routes.wait_for_change(0.1)
+                await self.routes.wait_for_change(0.1)
 
     async def _abort(self, txn: TxnId, members: tuple[int, ...]) -> None:
         """Tell all; the leads forget it when no message of the transaction can arrive any more."""
-        await asyncio.gather(*(self._decide(rs, txn, False, members) for rs in members))
+        await asyncio.gather(*(self.tell_decision(rs, txn, False, members) for rs in members))
+
+    def may_forget(self, anchor: int, txn: TxnId) -> None:
+        """Every participant has the COMMIT."""
+        self._forget.setdefault(anchor, []).append(txn)
 
     def forget_now(self) -> None:
         """Tell the leads which decisions nobody will ask for any more."""
@@ -577,7 +686,7 @@ class TransactionManager:
 
     async def _tell_forgotten(self, rs: int, txns: list[TxnId]) -> None:
         try:
-            await self._routes.call(rs, Forget(self._db, rs, tuple(txns)), FAILOVER_WAIT_S)
+            await self.routes.call(rs, Forget(self.db, rs, tuple(txns)), FAILOVER_WAIT_S)
         except GridError:  # the next time, then
             self._forget.setdefault(rs, []).extend(txns)
 
@@ -605,6 +714,20 @@ class TransactionManager:
         await asyncio.gather(*self._background, return_exceptions=True)
 
 
+def _members(txn: Transaction) -> tuple[int, ...]:
+    """The replica sets where it ran something, in order."""
+    return tuple(sorted([rs for rs, e in txn.participants.items() if e.statements]))
+
+
+def _settle(future: asyncio.Future[None], error: GridError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
 def _anchor_silent(error: GridError) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         "the outcome of the commit is unknown: the anchor does not answer",
@@ -613,12 +736,15 @@ def _anchor_silent(error: GridError) -> OutcomeUnknownError:
     )
 
 
-def _not_prepared(refusal: BaseException) -> TransientError:
-    return TransientError(
+def _raise_refusal(refusal: BaseException) -> NoReturn:
+    """What the client hears when a participant could not prepare, or the anchor not commit."""
+    if isinstance(refusal, GridError) and refusal.sqlstate[:2] not in ("08", "57", "XX"):
+        raise refusal
+    raise TransientError(
         "the transaction was rolled back: a participant could not prepare",
         detail=refusal.message if isinstance(refusal, GridError) else str(refusal),
         hint="Run the transaction again.",
-    )
+    ) from refusal
 
 
 async def _all(calls: list[Coroutine[Any, Any, None]]) -> None:

@@ -50,6 +50,22 @@ class Nobody:
         """Ignored."""
 
 
+class Following:
+    """The reply of a first step: the second follows, or the caller hears why not."""
+
+    def __init__(self, then: Callable[[], None], reply: Reply) -> None:
+        self._then = then
+        self._reply = reply
+
+    def reply(self, message: Any) -> None:
+        """The first step is done."""
+        self._then()
+
+    def fail(self, error: GridError) -> None:
+        """It is not."""
+        self._reply.fail(error)
+
+
 def workspace_lost(txn: TxnId) -> WorkspaceLostError:
     """The error for a transaction whose workspace is gone."""
     return WorkspaceLostError(

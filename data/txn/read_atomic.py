@@ -5,11 +5,12 @@ lead that opens a read state answers with a ReadView: which transactions over se
 are prepared there and undecided (their changes are not in the state), and which ones it committed
 in the last moments. Two facts decide everything:
 
-* a transaction is committed anywhere only after it was prepared everywhere. So if state A shows
-  it, a state B that was asked for after that was known either shows it too or lists it as
-  undecided; and
-* if B was opened before it was prepared there, A committed it after B was asked for, so it stands
-  in A's list of the last moments, if that list reaches back to the first request.
+* a transaction is committed anywhere only after it was committed at its anchor or prepared, at
+  every replica set. So if state A shows it, a state B that was asked for after that was known
+  either shows it too or lists it as undecided; and
+* if B was opened before it was prepared (at the anchor: committed) there, A committed it after B
+  was asked for, so it stands in A's list of the last moments, if that list reaches back to the
+  first request.
 
 A state that lacks what another shows is opened anew; where the transaction is prepared there, the
 reader tells that lead the decision first, which it has from the other's log. What no list can tell

@@ -80,11 +80,7 @@ class Settling:
     def _due(self, now_s: float) -> list[Decision]:
         """Decisions that have been here for long enough."""
         seen = self._seen
-        known = {
-            decision.txn: decision
-            for decision in self._element.decisions()
-            if not decision.committed or decision.participants[:1] == (self._writer.rs,)
-        }
+        known = {decision.txn: decision for decision in self._element.decisions()}
         self._seen = {txn: seen.get(txn, now_s) for txn in known}
         return [known[txn] for txn, since_s in self._seen.items() if now_s - since_s >= KEEP_S]
 

@@ -20,10 +20,11 @@ class UndoStatement(msgspec.Struct, frozen=True, array_like=True, tag="txn.undo"
 
 
 class CommitSingle(msgspec.Struct, frozen=True, array_like=True, tag="txn.commit"):
-    """Commit a transaction that this replica set alone took part in. Reply: Acknowledged.
+    """Commit a transaction that only this replica set has not prepared. Reply: Acknowledged.
 
     `statements`: how many it ran here; a lead that does not hold exactly that workspace answers
-    WorkspaceLostError.
+    WorkspaceLostError. `participants`: () if it took part alone; else this is the anchor, named
+    first, all others have voted, and the COMMIT is the decision.
     """
 
     db: str
@@ -32,6 +33,7 @@ class CommitSingle(msgspec.Struct, frozen=True, array_like=True, tag="txn.commit
     txn: TxnId
     statements: int
     ddl: bytes = b""
+    participants: tuple[int, ...] = ()
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="txn.prepare"):

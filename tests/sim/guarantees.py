@@ -175,6 +175,7 @@ class Guarantees:
                         part.sets = decode_payload(entry.payload).participants
                     else:
                         part.committed = entry.lsn
+                        part.sets = part.sets or decode_payload(entry.payload).participants
         found = []
         newest = min((max(ones, default=(0, 0))[0] for ones in marks.values()), default=0)
         epochs = sorted({n for ones in marks.values() for n, _ in ones if n <= newest})
@@ -205,7 +206,7 @@ def _is_torn(parts: dict[int, _Part], marks: dict[int, int]) -> bool:
     decided = 0 < parts.get(sets[0], _Part()).committed < marks[sets[0]]
     for rs in sets:
         part = parts.get(rs, _Part())
-        if decided and not 0 < part.prepared < marks[rs]:
+        if decided and rs != sets[0] and not 0 < part.prepared < marks[rs]:
             return True
         if not decided and 0 < part.committed < marks[rs]:
             return True

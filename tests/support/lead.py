@@ -217,6 +217,23 @@ class DirectRoutes:
             self.held.append(lambda: self._deliver(rs, message, answer))
         return future
 
+    def send(
+        self,
+        rs: int,
+        message: Any,
+        on_reply: Callable[[Any, GridError | None], None],
+        timeout_s: float,
+    ) -> None:
+        """As data/exec/router.py."""
+
+        def came(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled():
+                error = future.exception()
+                assert error is None or isinstance(error, GridError)
+                on_reply(None if error is not None else future.result(), error)
+
+        self.call(rs, message, timeout_s).add_done_callback(came)
+
     def release(self) -> None:
         """Deliver what was held back."""
         held, self.held = self.held, []
@@ -253,6 +270,10 @@ class DirectRoutes:
     def tell(self, rs: int, message: Any) -> None:
         """As data/exec/router.py."""
         self.call(rs, message, 1.0)
+
+    def is_local(self, rs: int) -> bool:
+        """As data/exec/router.py."""
+        return False
 
     def may_repeat(self, error: GridError) -> bool:
         """As data/exec/router.py."""

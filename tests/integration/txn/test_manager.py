@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from data.storage.entry import EntryKind
 from data.txn import manager as manager_module
 from data.txn import settling
 from data.txn.manager import Transaction, TransactionManager
 from data.txn.settling import Settling
 from protocol.errors import DiskFullError, GridError, OutcomeUnknownError, TransientError
-from protocol.messages.sql import RunStatement
-from protocol.messages.txn import CommitSingle, Decide, Prepare, RollBack
-from tests.support.lead import DB, DirectRoutes, Lead, add, insert, make_lead, update
+from protocol.messages.sql import LockTable, RunStatement
+from protocol.messages.txn import AskOutcome, CommitSingle, Decide, Prepare, RollBack
+from tests.support.lead import DB, DirectRoutes, Lead, T, add, insert, make_lead, update
 
 
 @dataclass
@@ -197,9 +198,7 @@ async def test_a_decision_that_finds_no_room_is_told_until_it_does(
     assert grid.leads[2].rows() == [(2, 2)]
 
 
-async def test_a_refused_vote_aborts_everywhere_and_the_lead_forgets_it(
-    grid: Grid, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_refused_vote_ends_the_transaction_everywhere(grid: Grid) -> None:
     txn = grid.manager.begin(1000)
     await grid.run(txn, 1, insert((1, 1)))
     await grid.run(txn, 2, insert((2, 2)))
@@ -210,16 +209,104 @@ async def test_a_refused_vote_aborts_everywhere_and_the_lead_forgets_it(
     schema = grid.leads[1].element.schema_version
     await grid.manager.run_autocommit(1, (insert((1, 5)),), schema, 2000)
     assert grid.leads[1].rows() == [(1, 5)]
+    assert grid.leads[2].rows() == []
+
+
+async def test_a_refused_commit_of_the_anchor_aborts_everywhere_and_the_lead_forgets_it(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    await grid.run(txn, 2, insert((2, 2)))
+    grid.leads[1].writer.roll_back(RollBack(DB, 1, txn.id))
+    with pytest.raises(GridError) as caught:
+        await grid.manager.commit(txn)
+    assert caught.value.sqlstate.startswith("40")
+    schema = grid.leads[2].element.schema_version
+    await grid.manager.run_autocommit(2, (insert((2, 5)),), schema, 2000)
+    assert grid.leads[2].rows() == [(2, 5)]
     while grid.manager._background:  # the abort is told in the background
         await asyncio.sleep(0)
     grid.manager.forget_now()
-    (kept,) = grid.leads[1].element.decisions()
+    lead = grid.leads[2]
+    (kept,) = lead.element.decisions()
     assert (kept.txn, kept.committed) == (txn.id, False), "a late message must find it"
     monkeypatch.setattr(settling, "KEEP_S", 0.0)
-    lead = grid.leads[1]
     await Settling(DB, lead.element, lead.writer, grid.routes).sweep({})
     while lead.element.decisions():
         await asyncio.sleep(0)
+
+
+async def test_the_anchor_commits_without_a_prepare_and_remembers_the_decision(grid: Grid) -> None:
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    await grid.run(txn, 2, insert((2, 2)))
+    grid.routes.sent.clear()
+    await grid.manager.commit(txn)
+    assert [type(m) for m in grid.routes.sent] == [Prepare, CommitSingle, Decide]
+    assert [m.rs for m in grid.routes.sent] == [2, 1, 2]
+    kinds = [e.kind for e in grid.leads[1].element.entries(0, 1 << 20) if e.txn == txn.id]
+    assert kinds == [EntryKind.COMMIT]
+    (kept,) = grid.leads[1].element.decisions()
+    assert (kept.txn, kept.committed, kept.participants) == (txn.id, True, (1, 2))
+    assert grid.leads[1].writer.view(1000).commits == ((txn.id, (1, 2)),)
+    assert (grid.leads[1].rows(), grid.leads[2].rows()) == ([(1, 1)], [(2, 2)])
+    grid.manager.forget_now()
+    while grid.manager._background:
+        await asyncio.sleep(0)
+    assert not grid.leads[1].element.decisions()
+
+
+async def test_the_answer_of_the_anchor_is_lost(grid: Grid) -> None:
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    await grid.run(txn, 2, insert((2, 2)))
+    grid.routes.lose_answer = grid.once(CommitSingle)
+    await grid.manager.commit(txn)
+    assert (grid.leads[1].rows(), grid.leads[2].rows()) == ([(1, 1)], [(2, 2)])
+
+
+async def test_an_anchor_that_was_asked_before_it_committed_has_aborted(grid: Grid) -> None:
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    await grid.run(txn, 2, insert((2, 2)))
+    grid.routes.passes = lambda message: type(message) is not CommitSingle
+    commit = asyncio.ensure_future(grid.manager.commit(txn))
+    while not grid.routes.held:
+        await asyncio.sleep(0)
+    assert [w.txn for w in grid.leads[2].writer.prepared()] == [txn.id]
+    ask = AskOutcome(DB, 1, txn.id, in_doubt=True)  # as the participant does that is in doubt
+    assert (await grid.routes.call(1, ask, 1.0)).state == "aborted"
+    grid.routes.release()
+    with pytest.raises(GridError) as caught:
+        await commit
+    assert caught.value.sqlstate.startswith("40")
+    while grid.manager._background:
+        await asyncio.sleep(0)
+    assert not grid.leads[2].writer.prepared()
+    assert (grid.leads[1].rows(), grid.leads[2].rows()) == ([], [])
+
+
+async def test_an_anchor_that_only_locked_something_decides(grid: Grid) -> None:
+    schema = grid.leads[1].element.schema_version
+    await grid.manager.run_autocommit(1, (insert((1, 1)),), schema, 1000)
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, LockTable(T))
+    await grid.run(txn, 2, insert((2, 2)))
+    await grid.manager.commit(txn)
+    assert grid.leads[1].element.outcome(txn.id) == "committed"
+    assert not grid.leads[1].writer.locks
+    assert grid.leads[2].rows() == [(2, 2)]
+
+
+async def test_a_large_transaction_is_prepared_at_its_anchor_too(grid: Grid) -> None:
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert(*((n, n) for n in range(3000))))
+    await grid.run(txn, 2, insert((2, 2)))
+    await grid.manager.commit(txn)
+    (kept,) = grid.leads[1].element.decisions()
+    assert (kept.txn, kept.committed, kept.participants) == (txn.id, True, (1, 2))
+    assert (len(grid.leads[1].rows()), grid.leads[2].rows()) == (3000, [(2, 2)])
 
 
 async def test_ids_are_never_given_twice_in_a_process(grid: Grid) -> None:
