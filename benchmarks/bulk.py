@@ -16,11 +16,12 @@ from benchmarks.targets.sqlite_file import SQLiteFile
 from deploy.sample import generate
 
 QUERY = "SELECT COUNT(*), SUM(cust_id), MIN(last_name), MAX(zipcode) FROM customers"
+TRANSACTION_ROWS = 10_000  # of each COPY
 LOAD_TIMEOUT_S, SCANS_MIN = 300.0, 3
 
 
 class Customers:
-    """Their rows in files, one per stream; made when first needed."""
+    """Their rows in files, one per transaction; made when first needed."""
 
     def __init__(self, folder: Path, rows: int) -> None:
         self._folder = folder
@@ -29,7 +30,7 @@ class Customers:
         self._loaded: set[str] = set()  # targets that hold them all
 
     def copy(self, target: Target) -> Result:
-        """Empty the table and load it: all streams at once, each one COPY, one per data instance.
+        """Empty the table and load it: all streams at once, one per data instance.
 
         Raises RuntimeError if a stream fails, or rows are missing afterwards.
         """
@@ -41,9 +42,9 @@ class Customers:
             [
                 *("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", door.host),
                 *("-p", str(door.port), "-U", login.user, "-d", login.database),
-                *("-c", rf"\copy customers FROM '{part}'"),
+                *("-f", str(script)),
             ]
-            for part, door in zip(self._files(), itertools.cycle(doors))
+            for script, door in zip(self._scripts(), itertools.cycle(doors))
         ]
         before_s, began_s = processes.cpu_s(target.pids()), time.perf_counter()
         measure.run_together(commands, login.password, LOAD_TIMEOUT_S)
@@ -104,10 +105,19 @@ class Customers:
     def _files(self) -> list[Path]:
         if not self._parts:
             rows = generate.customers(self.rows)
-            for number in range(STREAMS):
+            for number in range(-(-self.rows // TRANSACTION_ROWS)):
                 part = self._folder / f"customers{number}.txt"
-                share = self.rows // STREAMS + (number < self.rows % STREAMS)
                 with part.open("w", encoding="utf-8") as file:
-                    file.writelines(itertools.islice(rows, share))
+                    file.writelines(itertools.islice(rows, TRANSACTION_ROWS))
                 self._parts.append(part)
         return self._parts
+
+    def _scripts(self) -> list[Path]:
+        """For psql, one per stream; the parts in turn."""
+        scripts = []
+        for number in range(STREAMS):
+            script = self._folder / f"copy{number}.sql"
+            parts = self._files()[number::STREAMS]
+            script.write_text("".join(f"\\copy customers FROM '{part}'\n" for part in parts))
+            scripts.append(script)
+        return scripts

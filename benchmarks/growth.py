@@ -31,7 +31,7 @@ from benchmarks.targets.grid import Grid
 PORT_BASE = 21600
 GRIDS = ((2, 4), (2, 2), (2, 8), (2, 16), (1, 4), (3, 6), (1, 16), (3, 15))  # (K, data instances)
 MEMORY_AT = (2, 4)
-CONNECTIONS = 200
+CONNECTIONS = 500
 PER_INSTANCE = 4  # clients
 IDLE_S, SETTLE_S = 5.0, 2.0
 OPERATIONS: tuple[tuple[str, Load], ...] = (

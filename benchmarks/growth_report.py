@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from benchmarks.result import median
+from benchmarks.result import Result, median
 from benchmarks.store import Growth, Point
+
+LIMITS_AT = (2, 4)  # K, data instances
+NETWORK_BYTES_S, DISK_BYTES_S = 1.25e9, 5e8  # assumed of a host
+INFINITE = float("inf")
 
 
 def section(growth: Growth) -> list[str]:
@@ -14,15 +18,16 @@ def section(growth: Growth) -> list[str]:
         "## How cost grows",
         "",
         f"Written by `python -m benchmarks.growth` on {growth.began:%Y-%m-%d %H:%M} UTC, "
-        f"{growth.clients} clients, nothing forced. CPU microseconds of all processes of the grid "
-        "per operation, medians; in brackets operations per second on this machine, which all "
-        "instances share. What the instances use without any client is taken off.",
+        f"{growth.clients} clients per data instance, nothing forced. CPU microseconds of all "
+        "processes of the grid per operation, medians; in brackets operations per second on this "
+        "machine, which all instances share. What they use without any client is taken off.",
         "",
         *[f"- {line}" for line in (*growth.machine, *growth.notices)],
         "",
     ]
     lines += _operations(growth.points)
     lines += _idle(growth.points)
+    lines += _limits(growth.points)
     if growth.memory:
         lines += ["| memory | |", "|---|---:|"]
         lines += [f"| {what} | {_amount(bytes_)} |" for what, bytes_ in growth.memory.items()]
@@ -53,6 +58,42 @@ def _idle(points: list[Point]) -> list[str]:
     for (k, data), idle_us in sorted(seen.items()):
         lines.append(f"| {data} data instances, K={k} | {idle_us / 1000:.1f} |")
     return [*lines, ""]
+
+
+def _limits(points: list[Point]) -> list[str]:
+    """What a processor core, a network port and a disk can do each, of the middle grid."""
+    shown = [point for point in points if (point.k, point.data) == LIMITS_AT and point.runs]
+    if not shown:
+        return []
+    lines = [
+        f"Operations per second (K={LIMITS_AT[0]}, {LIMITS_AT[1]} data instances) that use up "
+        f"a core, one port of {NETWORK_BYTES_S * 8 / 1e9:g} Gbit/s and one disk of "
+        f"{DISK_BYTES_S / 1e6:g} MB/s. Bytes are those over loopback, the "
+        "clients' with them, and those that the processes wrote.",
+        "",
+        "| operation | CPU µs | network bytes | disk bytes | a core | a port | a disk | first |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for point in shown:
+        middle = median(point.runs)
+        most = limits(middle)
+        first = min(most, key=lambda name: most[name])
+        rates = " | ".join(f"{rate:,.0f}" if rate < INFINITE else "" for rate in most.values())
+        lines.append(
+            f"| {point.operation} | {middle.cpu_us:,.0f} | {middle.network_bytes:,.0f} "
+            f"| {middle.disk_bytes:,.0f} | {rates} | {first} |"
+        )
+    return [*lines, ""]
+
+
+def limits(result: Result) -> dict[str, float]:
+    """Operations per second at which each resource is used up, if it serves nothing else."""
+    each = {
+        "a core": (1e6, result.cpu_us),
+        "a port": (NETWORK_BYTES_S, result.network_bytes),
+        "a disk": (DISK_BYTES_S, result.disk_bytes),
+    }
+    return {name: has / needs if needs else INFINITE for name, (has, needs) in each.items()}
 
 
 def _amount(bytes_: float) -> str:

@@ -10,9 +10,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import loads, processes
 from benchmarks.loads import Cell, Load
+from benchmarks.processes import Usage
 from benchmarks.result import Result, quantiles_ms, quantiles_of_histogram
 from benchmarks.targets import base
 from benchmarks.targets.base import Door, Login, Target
@@ -35,7 +37,7 @@ def measure(target: Target, cell: Cell, seconds: int) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="tengrid-bench-"))
     sysbench = target.tool == base.SYSBENCH
     try:
-        before_s = processes.cpu_s(target.pids())
+        before = processes.usage(target.pids())
         commands = [
             _sysbench(cell.load, door, clients, login, seconds)
             if sysbench
@@ -43,10 +45,10 @@ def measure(target: Target, cell: Cell, seconds: int) -> Result:
             for number, (door, clients) in enumerate(shares)
         ]
         outputs = run_together(commands, login.password, seconds + GRACE_S)
-        used_s = processes.cpu_s(target.pids()) - before_s
+        used = processes.usage(target.pids()) - before
         if sysbench:
-            return sysbench_result(outputs, used_s)
-        return pgbench_result(outputs, used_s, _latencies_us(folder))
+            return sysbench_result(outputs, used)
+        return pgbench_result(outputs, used, _latencies_us(folder))
     finally:
         shutil.rmtree(folder)
 
@@ -100,7 +102,7 @@ def share_out(clients: int, doors: list[Door]) -> list[tuple[Door, int]]:
     return [(door, count) for door, count in zip(doors, counts, strict=True) if count]
 
 
-def pgbench_result(outputs: Sequence[str], used_s: float, latencies_us: list[int]) -> Result:
+def pgbench_result(outputs: Sequence[str], used: Usage, latencies_us: list[int]) -> Result:
     """From what all pgbench processes printed, and their logs (sorted)."""
 
     def total(pattern: re.Pattern[str]) -> float:
@@ -110,12 +112,12 @@ def pgbench_result(outputs: Sequence[str], used_s: float, latencies_us: list[int
     return Result(
         tps=total(_TPS),
         quantiles_ms=quantiles_ms(latencies_us),
-        cpu_us=used_s / done * 1e6 if done else 0.0,
         failed=int(total(_FAILED)),
+        **_each(used, done),
     )
 
 
-def sysbench_result(outputs: Sequence[str], used_s: float) -> Result:
+def sysbench_result(outputs: Sequence[str], used: Usage) -> Result:
     """From what one sysbench process printed. Raises RuntimeError if it is something else."""
     (output,) = outputs
     figures, ignored = _SYSBENCH.search(output), _IGNORED.search(output)
@@ -126,9 +128,19 @@ def sysbench_result(outputs: Sequence[str], used_s: float) -> Result:
     return Result(
         tps=float(figures[2]),
         quantiles_ms=quantiles_of_histogram(counts),
-        cpu_us=used_s / done * 1e6 if done else 0.0,
         failed=int(ignored[1]) if ignored else 0,
+        **_each(used, done),
     )
+
+
+def _each(used: Usage, done: float) -> dict[str, Any]:
+    """Fields of Result; zeros if nothing was done."""
+    count = done or float("inf")
+    return {
+        "cpu_us": used.cpu_s * 1e6 / count,
+        "network_bytes": used.network_bytes / count,
+        "disk_bytes": used.disk_bytes / count,
+    }
 
 
 def _pgbench(

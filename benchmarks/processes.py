@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -35,6 +36,47 @@ def memory_bytes(roots: Iterable[int]) -> int:
             line = next(line for line in text.splitlines() if line.startswith("Pss:"))
             total += int(line.split()[1]) * 1024
     return total
+
+
+def written_bytes(roots: Iterable[int]) -> int:
+    """What these processes and all below them had written to disks; not of those that ended."""
+    total = 0
+    for pid in tree(roots):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+            total += int(next(x for x in text.splitlines() if x.startswith("write_bytes:"))[12:])
+    return total
+
+
+def loopback_bytes() -> int:
+    """What has gone over loopback since the machine was started."""
+    for line in Path("/proc/net/dev").read_text(encoding="ascii").splitlines():
+        name, _, fields = line.partition(":")
+        if name.strip() == "lo":
+            return int(fields.split()[0])
+    return 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a tree of processes used up to a moment, or between two."""
+
+    cpu_s: float
+    disk_bytes: int
+    network_bytes: int
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.cpu_s - other.cpu_s,
+            self.disk_bytes - other.disk_bytes,
+            self.network_bytes - other.network_bytes,
+        )
+
+
+def usage(roots: Iterable[int]) -> Usage:
+    """Up to now."""
+    pids = list(roots)
+    return Usage(cpu_s(pids), written_bytes(pids), loopback_bytes())
 
 
 def tree(roots: Iterable[int]) -> list[int]:

@@ -18,6 +18,8 @@ class Result:
     quantiles_ms: tuple[float, ...]  # latency, at SHARES
     cpu_us: float  # CPU microseconds of all server processes per transaction
     failed: int = 0
+    network_bytes: float = 0.0  # over loopback per transaction, with the clients' and any others'
+    disk_bytes: float = 0.0  # written by the server processes per transaction
 
     @property
     def p50_ms(self) -> float:
@@ -73,4 +75,6 @@ def median(results: Iterable[Result]) -> Result:
         ),
         cpu_us=statistics.median(r.cpu_us for r in taken),
         failed=sum(r.failed for r in taken),
+        network_bytes=statistics.median(r.network_bytes for r in taken),
+        disk_bytes=statistics.median(r.disk_bytes for r in taken),
     )

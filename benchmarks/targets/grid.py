@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import psycopg
 
 from benchmarks import loads, processes
 from benchmarks.targets import base
@@ -25,6 +26,7 @@ SCRIPT = (
     "sys.argv[2], type=grid_plan.GridPlan, dec_hook=lambda kind, text: kind(text));"
     " getattr(local_grid, sys.argv[1])(plan)"
 )
+STARTS = 3
 BASE_STEP, BASES = 100, 20
 
 
@@ -54,7 +56,23 @@ class Grid:
         return ""
 
     def start(self) -> None:
-        """A grid with the databases wanted, and the rows of the client loads in them."""
+        """A grid with the databases wanted, and the rows of the client loads in them.
+
+        Begins again when that fails: on a very busy machine management may lose its session.
+        Raises RuntimeError.
+        """
+        for attempt in range(1, STARTS + 1):
+            try:
+                self._start()
+                return
+            except (RuntimeError, psycopg.Error) as error:
+                if attempt == STARTS:
+                    raise
+                print(f"the grid did not start, again: {error}", file=sys.stderr)
+                self.stop()
+
+    def _start(self) -> None:
+        self._roots.clear()
         self._local_grid("make")
         homes = (*self.plan.membership_homes(), self.plan.management_home())
         for home in (*homes, *self.plan.data_homes()):

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import figures, goals, growth, growth_report, loads, measure, report, store
 from benchmarks.goals import GOALS, Goal
 from benchmarks.loads import GRID, PAIR, SINGLE, Cell, Load
+from benchmarks.processes import Usage
 from benchmarks.result import (
     SHARES,
     Result,
@@ -63,17 +64,18 @@ def test_pgbench_processes_are_added_up() -> None:
         PGBENCH.format(done=100, failed=1, tps=50.5),
         PGBENCH.format(done=300, failed=2, tps=150),
     ]
-    found = measure.pgbench_result(outputs, 0.02, [1000, 2000, 3000])
+    found = measure.pgbench_result(outputs, Usage(0.02, 4096, 40_000), [1000, 2000, 3000])
     assert (found.tps, found.failed, found.p50_ms) == (200.5, 3, 2)
     assert found.cpu_us == pytest.approx(50)
+    assert (found.disk_bytes, found.network_bytes) == (10.24, 100)
 
 
 def test_sysbench_is_read() -> None:
-    found = measure.sysbench_result([SYSBENCH], 0.01)
+    found = measure.sysbench_result([SYSBENCH], Usage(0.01, 0, 0))
     assert (found.tps, found.failed, found.p50_ms, found.p99_ms) == (50.25, 3, 1, 8)
     assert found.cpu_us == pytest.approx(100)
     with pytest.raises(RuntimeError, match="no figures: FATAL: no"):
-        measure.sysbench_result(["FATAL: no"], 0)
+        measure.sysbench_result(["FATAL: no"], Usage(0, 0, 0))
 
 
 def test_clients_are_shared_out_evenly() -> None:
@@ -233,3 +235,11 @@ def test_two_branches_lie_as_they_should() -> None:
     assert two_branches(leads, same=False) == (1, 3)
     with pytest.raises(RuntimeError, match="one replica set"):
         two_branches({1: 7, 2: 7}, same=False)
+
+
+def test_what_is_used_up_first() -> None:
+    middle = replace(result(100, cpu_us=50), network_bytes=1250.0)
+    most = growth_report.limits(middle)
+    assert most == {"a core": 20_000, "a port": 1_000_000, "a disk": float("inf")}
+    text = "\n".join(growth_report.section(_growth()))
+    assert "| local read | 12 | 0 | 0 | 83,333 |  |  | a core |" in text
