@@ -54,6 +54,7 @@ STATEMENT_CHARS_CACHED = 4 * MIB  # of all texts together
 LOCK_WAIT_MS = 10_000
 SCRATCH_CACHE_MB = 64  # of one statement's temporary tables; beyond, they spill to disk
 SEQUENCE_LOCK_WAIT_MS = 10_000
+FINISHING_S = 2.0  # for answers to background work, when the database is unloaded
 
 
 class Coordination:
@@ -235,10 +236,13 @@ class Coordination:
     async def close(self) -> None:
         """End background work of the coordinator."""
         self.logins.close()
-        for task in list(self.background):
+        working = list(self.background)
+        for task in working:
             task.cancel()
-        await asyncio.gather(*self.background, return_exceptions=True)
+        if working:  # to the end of what must not be left half done, if a lead answers
+            await asyncio.wait(working, timeout=FINISHING_S)
         await self.manager.close()
+        await asyncio.gather(*working, return_exceptions=True)
         await self.compile_process.close()
         await self.expressions.close()
         self.catalog_queries.close()

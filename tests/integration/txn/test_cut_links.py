@@ -13,6 +13,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from data.replication.leadership import Leadership
+from protocol.errors import GridError
+from protocol.messages.sql import SetOwners
 from tests.support.cut_links import Links, between
 from tests.support.memory_grid import DATABASE, MemoryGrid, Node
 
@@ -21,9 +24,9 @@ KEYS = range(40)  # in both replica sets
 
 
 @pytest.fixture
-async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
+async def grid(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[MemoryGrid]:
     """Replica set 1 is led by node 0, its copy is node 1; set 2 by node 3, its copy is node 2."""
-    made = MemoryGrid(tmp_path, session_timeout_s=T)
+    made = MemoryGrid(tmp_path, session_timeout_s=getattr(request, "param", T))
     await made.start()
     client = await made.connect(2)
     await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
@@ -160,6 +163,7 @@ async def test_a_cut_between_lead_and_copy_stops_clients_of_neither(
     await check_sums(grid, 1, 4)
 
 
+@pytest.mark.parametrize("grid", [4 * T], indirect=True)  # on a busy machine too it is in time
 async def test_a_lead_without_membership_hands_over(grid: MemoryGrid) -> None:
     client = await grid.connect(2)
     async with client.transaction():
@@ -190,3 +194,25 @@ async def test_without_a_quorum_nothing_moves_and_all_goes_on_by_itself(grid: Me
     await add_everywhere(client)
     await client.close()
     assert terms == [n.instance.database(DATABASE).member.term for n in grid.nodes if n.instance]
+
+
+async def test_a_lead_that_was_deposed_unseen_stops_with_work_of_its_own_under_way(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not hear who leads now, and nobody acknowledges its change."""
+    instance = grid.nodes[0].instance
+    assert instance is not None
+    database = instance.database(DATABASE)
+    space, writer = database.space, database.writer
+    monkeypatch.setattr(Leadership, "hand_over", lambda *_: False)
+    grid.ensemble.cut(grid.nodes[0].name)
+    await until(lambda: role(grid, 1) == "lead")
+    change = space.manager.run_autocommit(
+        writer.rs, (SetOwners([]),), space.schema_version, 1000, version=writer.ownership.version
+    )
+    working = asyncio.create_task(database.moving.run(change))
+    await until(lambda: bool(space.background))
+    async with asyncio.timeout(20):
+        await grid.stop_node(grid.nodes[0])
+    with pytest.raises(GridError):
+        await working
