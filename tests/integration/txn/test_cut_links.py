@@ -83,7 +83,7 @@ async def connect_when_back(grid: MemoryGrid, at: int) -> asyncpg.Connection:
             try:
                 return await grid.connect(at)
             except asyncpg.CannotConnectNowError:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # nobody tells a client that it may come
 
 
 async def check_sums(grid: MemoryGrid, at: int, times: int) -> None:
