@@ -35,6 +35,7 @@ from data.figures import InstanceMeasures
 from data.moving import moving
 from data.session.frontend import Frontend
 from data.session.roster import Roster
+from data.session.worksheet import Worksheet
 from data.storage.element import Element
 from data.txn.epochs import EpochBook
 from membership.port import ClusterView, InstanceInfo, Membership
@@ -111,6 +112,7 @@ class DataInstance:
         )
         self.measures.register()
         Roster(self.frontend, self._other_connections).register(rpc, self._fence)
+        Worksheet(home / "info" / f".s.PGSQL.{info.cs_port}").register(rpc)
         self._unsubscribe: Callable[[], None] | None = None
         self._peers: set[str] = set()
         self._reach = reach_of(rpc)

@@ -184,7 +184,8 @@ class BucketMoves:
                     return f"OK ({meter.summary(boottime_s())})"
                 if patience.says():
                     await context.progress("line", f"  {meter.line(boottime_s())}")
-                await self._move(name, todo[0], int(body["rows_per_s"]), meter, context)
+                limit = meter.rows_per_s if meter.rows_per_s >= 0 else int(body["rows_per_s"])
+                await self._move(name, todo[0], limit, meter, context)
         finally:
             self._management.meters.pop(name, None)
 

@@ -19,6 +19,7 @@ class Meter:
         self.remaining = self.total
         self.route = (0, 0)  # the replica sets between which buckets move now
         self.waits = ""  # why it does not get on
+        self.rows_per_s = -1  # a limit given since it began; -1: none was given
         self._rows = 0
         self._bytes = 0
         self._expected = 0  # rows, when they could be counted

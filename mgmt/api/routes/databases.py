@@ -5,6 +5,7 @@ from __future__ import annotations
 from mgmt.api import schema
 from mgmt.api import schema_databases as requests
 from mgmt.api import schema_sessions as sessions
+from mgmt.api import schema_worksheet as sql
 from mgmt.api.app import Route
 from mgmt.ops.runner import Progress
 from mgmt.service import database_status
@@ -13,6 +14,7 @@ from mgmt.service.context import Management
 from mgmt.service.databases import DatabaseService
 from mgmt.service.distribution import DistributionService
 from mgmt.service.transactions import transactions
+from mgmt.service.worksheet import WorksheetService
 
 
 def routes(management: Management) -> list[Route]:
@@ -21,6 +23,7 @@ def routes(management: Management) -> list[Route]:
     databases, distribution = DatabaseService(management), DistributionService(management)
 
     connections = ConnectionService(management)
+    worksheet = WorksheetService(management, databases.reach)
 
     async def listed(request: requests.DbList, progress: Progress) -> schema.Reply:
         return await database_status.listed(management, databases.reach)
@@ -46,4 +49,8 @@ def routes(management: Management) -> list[Route]:
         Route(sessions.DbDisconnect, connections.disconnect),
         Route(sessions.DbDisconnectStatus, connections.status),
         Route(requests.DbTransactions, open_transactions),
+        Route(sql.SqlRun, worksheet.run),
+        Route(sql.SqlCancel, worksheet.cancel),
+        Route(sql.DbBalance, worksheet.balance),
+        Route(sql.DbThrottle, worksheet.throttle),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mgmt.api import schema
 from mgmt.api import schema_databases as requests
+from mgmt.api.schema_worksheet import DbThrottle
 from mgmt.cli.command import Arguments, Command, Option, Positional
 from mgmt.cli.nouns.database_status import status_text
 from mgmt.cli.nouns.transactions import transactions_text
@@ -47,11 +48,14 @@ def _unload(arguments: Arguments) -> requests.DbUnload:
     )
 
 
-def _distribute(arguments: Arguments) -> requests.DbDistribute:
+def _distribute(arguments: Arguments) -> requests.DbDistribute | DbThrottle:
     alone = arguments.one_of("list", "reset", "resync")
     changes = [word for word in ("add", "remove", "evict", "apply") if arguments.has(word)]
     if alone and (changes or arguments.has("replaceWith")):
         raise UsageError(f"-{alone} stands alone")
+    if not alone and not changes and arguments.has("throttle"):
+        name, limit = arguments.word("NAME"), arguments.integer("throttle", 0)
+        return DbThrottle(name=name, rows_per_s=limit)
     if not alone and not changes:
         raise UsageError(
             "dbDistribute wants -add, -remove, -evict, -apply, -list, -reset or -resync"
@@ -183,7 +187,7 @@ COMMANDS = (
             Option("evict", "HOST[.INST]", "give dead elements up", repeat=True),
             Option("replaceWith", "HOST[.INST]", "behind -remove or -evict", repeat=True),
             Option("force", "", "evict also elements that live: their rows are lost"),
-            Option("throttle", "ROWS", "move at most so many rows a second"),
+            Option("throttle", "ROWS", "move at most so many rows a second; alone: from now on"),
             Option("resync", "", "take over what the database says of its map"),
         ),
         build=_distribute,
