@@ -154,6 +154,8 @@ missing_drivers() {
     command -v odbcinst >/dev/null && odbcinst -q -d 2>/dev/null | grep -q PostgreSQL ||
         echo odbc-postgresql odbcinst
     command -v node >/dev/null || echo nodejs node-pg
+    command -v chromium >/dev/null && command -v chromedriver >/dev/null ||
+        echo chromium chromium-driver
 }
 
 install_drivers() {

@@ -49,6 +49,7 @@ GATES = (
     Gate("contract", ("pytest",), tests="tests/contract"),
     Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
     Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
+    Gate("console", ("pytest",), tests="tests/console", limit_s=300),
     Gate("sql", ("pytest",), tests="tests/sql", limit_s=600),
     Gate("integration", ("pytest",), tests="tests/integration", limit_s=900, beside=True),
     Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),

@@ -53,7 +53,7 @@ export function timeline(rows, fromUs, toUs, width = 900) {
     const us = fromUs + ((toUs - fromUs) * i) / ticks, at = new Date(us / 1000);
     drawing.append(s("line", {class: "c-axis", x1: x(us), x2: x(us), y1: 0, y2: height - 20}),
       s("text", {class: "c-text", x: x(us), y: height - 6, "text-anchor": i === 0 ? "start" : i === ticks ? "end" : "middle"},
-        `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}:${String(at.getSeconds()).padStart(2, "0")}`));
+        `${String(at.getHours()).padStart(2, "0")}:${String(at.getMinutes()).padStart(2, "0")}`));
   }
   rows.forEach((row, number) => {
     const y = number * rowHeight + 13;

@@ -47,7 +47,7 @@ function turn() {
   shell.main.replaceChildren(page.node);
   document.title = `${page.title} · ${context.picture ? context.picture.grid : "TenGrid"}`;
   for (const link of shell.nav.querySelectorAll("a")) {
-    if (link.getAttribute("href") === `#/${name}`) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === `#/${name}`) { link.setAttribute("aria-current", "page"); link.scrollIntoView({block: "nearest", inline: "nearest"}); }
     else link.removeAttribute("aria-current");
   }
   if (context.picture) refresh();

@@ -99,7 +99,7 @@ function beside(picture) {
         chip(m.reachable ? m.rep_role : "down", m.reachable ? tone(m.rep_role) : "bad"))))),
     h("section", {class: "panel"}, h("header", {}, h("h2", {}, "Membership servers")),
       h("ul", {class: "plain-list"}, picture.servers.map((server) => item(server.address.replace("!", ":"),
-        server.latency_ms ? `${server.latency_ms} ms · ${server.connections} connections` : "no answer", chip(server.role))))),
+        server.latency_ms ? `${Number(server.latency_ms.split("/")[1] || 0).toFixed(1)} ms, ${server.connections} sessions` : "no answer", chip(server.role))))),
     spare.length ? h("section", {class: "panel"}, h("header", {}, h("h2", {}, "Data instances")),
       h("ul", {class: "plain-list"}, spare.map((one) => item(one.name, `${one.address} · data space ${one.data_space_group || "–"}`,
         chip(one.alive ? "running" : "down", one.alive ? "good" : "bad"))))) : null,

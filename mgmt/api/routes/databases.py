@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mgmt.api import schema
+from mgmt.api import schema, schema_activity
 from mgmt.api import schema_databases as requests
 from mgmt.api import schema_sessions as sessions
 from mgmt.api import schema_worksheet as sql
 from mgmt.api.app import Route
 from mgmt.ops.runner import Progress
 from mgmt.service import database_status
+from mgmt.service.activity import ActivityService
 from mgmt.service.connections import ConnectionService
 from mgmt.service.context import Management
 from mgmt.service.databases import DatabaseService
@@ -24,6 +25,7 @@ def routes(management: Management) -> list[Route]:
 
     connections = ConnectionService(management)
     worksheet = WorksheetService(management, databases.reach)
+    doing = ActivityService(management, databases.reach)
 
     async def listed(request: requests.DbList, progress: Progress) -> schema.Reply:
         return await database_status.listed(management, databases.reach)
@@ -49,6 +51,8 @@ def routes(management: Management) -> list[Route]:
         Route(sessions.DbDisconnect, connections.disconnect),
         Route(sessions.DbDisconnectStatus, connections.status),
         Route(requests.DbTransactions, open_transactions),
+        Route(schema_activity.DbActivity, doing.activity),
+        Route(schema_activity.DbStatements, doing.statements),
         Route(sql.SqlRun, worksheet.run),
         Route(sql.SqlCancel, worksheet.cancel),
         Route(sql.DbBalance, worksheet.balance),
