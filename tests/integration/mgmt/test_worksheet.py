@@ -1,4 +1,4 @@
-"""What the console asks of a database: SQL, rows per replica set, activity, statements, throttle."""
+"""What the console asks of a database: SQL, balance, activity, statements, throttle."""
 
 from __future__ import annotations
 
