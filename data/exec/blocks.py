@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent, greenlet
 
 from data.exec.plsql_hooks import SpaceHooks
 from data.exec.prepared import PreparedStatement
+from data.plsql.client_calls import Out
 from data.plsql.compiler import CompiledBlock, compile_block
 from data.plsql.context import Context, Params
 from data.plsql.errors import PlError
 from data.plsql.memory import MEMORY
-from data.plsql.values import Value, reader
+from data.plsql.scope import Frame
+from data.plsql.types import Scalar
+from data.plsql.values import Value, reader, to_storage
 from data.session.engine import Execution, ResultSink
 from data.sql.convert import converter
 from data.sql.plan_types import BlockPlan
@@ -63,9 +66,11 @@ def wait_for(awaitable: Awaitable[Any]) -> Any:
 
 
 # -- compiling -------------------------------------------------------------------------------------
-def compiled_block(space: Coordination, text: str, schema: str, user: str) -> CompiledBlock:
+def compiled_block(
+    space: Coordination, text: str, schema: str, user: str, is_call: bool
+) -> CompiledBlock:
     """Raises GridError."""
-    return compile_block(text, SpaceHooks(space, schema, user))
+    return compile_block(text, SpaceHooks(space, schema, user), is_call)
 
 
 # -- SQL of a block --------------------------------------------------------------------------------
@@ -271,7 +276,7 @@ class SessionHost:
         """EXECUTE IMMEDIATE 'BEGIN … END;'."""
         block = self._plan(sql, (), owner).block
         assert block is not None
-        after = run_compiled(self._session, self, block, given)
+        after, _ = run_compiled(self._session, self, block, given)
         return after + given[len(after) :]
 
     def commit(self) -> None:
@@ -294,8 +299,12 @@ class SessionHost:
         wait_for(asyncio.sleep(seconds))
 
     def notice(self, text: str) -> None:
-        """DBMS_OUTPUT."""
+        """DBMS_OUTPUT. It waits while the client does not read."""
         self._sink.notice("NOTICE", text, "00000")
+        if not self._sink.writable:
+            room = asyncio.Event()
+            self._sink.on_writable(room.set)
+            wait_for(room.wait())
 
 
 _BLOCK_BEGINNINGS = frozenset({"BEGIN", "DECLA", "CALL "})
@@ -313,17 +322,38 @@ def _adapted(prepared: PreparedStatement, values: Params) -> tuple[StorageValue,
 # -- running ---------------------------------------------------------------------------------------
 def run_compiled(
     session: Session, host: SessionHost, block: CompiledBlock, given: Sequence[Value]
-) -> list[Value]:
-    """Run it, inside a greenlet; what its bind variables are then. Raises PlError."""
+) -> tuple[list[Value], Frame]:
+    """Run it, inside a greenlet; what its bind variables are then, and its frame.
+
+    Raises PlError.
+    """
     binds = dict(zip(block.binds, given, strict=False))
     units = session.space.units
     units.forget_old(session.packages.frames)
     MEMORY.set(session.packages.memory)
     context = Context(host, session.packages, units.instantiate, binds)
-    block.run(block.activation.frame(None, context))
+    frame = block.activation.frame(None, context)
+    block.run(frame)
     if context.line:
         host.notice(context.line)
-    return list(binds.values())
+    return list(binds.values()), frame
+
+
+def _client_row(
+    session: Session, host: SessionHost, block: CompiledBlock, given: Sequence[Value]
+) -> StorageRow:
+    """Run it; what its client gets. Raises PlError."""
+    _, frame = run_compiled(session, host, block, given)
+    return tuple(_for_client(out, frame) for out in block.outs)
+
+
+def _for_client(out: Out, frame: Frame) -> StorageValue:
+    value = Scalar(out.type).coerce(out.get(frame))
+    if value is None:
+        return None
+    source, stored = to_storage(value)
+    convert = converter(source, out.type)
+    return stored if convert is None else convert(stored)
 
 
 async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
@@ -342,7 +372,7 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
     given = [reader(t)(v) for t, v in zip(types, running.values, strict=True)]
     host = SessionHost(session, running.sink)
     try:
-        await on_greenlet(lambda: run_compiled(session, host, block, given))
+        row = await on_greenlet(lambda: _client_row(session, host, block, given))
     except BaseException as error:
         if own:
             session.explicit = False
@@ -353,10 +383,17 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
         if isinstance(error, PlError):
             raise uncaught(error) from error
         raise
+    tag = plan.tag
     if own:
         session.explicit = False
-        return await session.commit(running.sink, plan.tag)
-    return plan.tag
+        tag = await session.commit(running.sink, plan.tag)
+    if block.outs:
+        await running.emit_all(_one(cast(StorageRow, row)))
+    return tag
+
+
+async def _one(row: StorageRow) -> AsyncIterator[list[StorageRow]]:
+    yield [row]
 
 
 def uncaught(error: PlError) -> GridError:

@@ -159,9 +159,9 @@ class Coordination:
             self.remember(key, statement)
         return statement
 
-    def compile_block(self, text: str, schema: str, user: str) -> CompiledBlock:
+    def compile_block(self, text: str, schema: str, user: str, is_call: bool) -> CompiledBlock:
         """A PL/SQL block against the present catalog. Raises GridError."""
-        return compiled_block(self, text, schema, user)
+        return compiled_block(self, text, schema, user, is_call)
 
     def is_long(
         self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str

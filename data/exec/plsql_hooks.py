@@ -49,6 +49,17 @@ class SpaceHooks:
             raise lacks(self._user, "EXECUTE", found)
         return self._space.units.symbol(found)
 
+    def parameter_types(
+        self, sql: str, types: tuple[SqlType | None, ...]
+    ) -> tuple[SqlType, ...]:
+        """Of a statement, as SQL finds them."""
+        return self._space.prepare(sql, types, self._schema, self._user).param_types
+
+    def primary_key(self, name: tuple[str, ...]) -> tuple[str, ...]:
+        """Columns of a table's primary key."""
+        found = self._looked_up(name)
+        return tuple(found.primary_key) if isinstance(found, Table) else ()
+
     def is_sequence(self, name: tuple[str, ...]) -> bool:
         """Is it a sequence?"""
         return isinstance(self._looked_up(name), Sequence)

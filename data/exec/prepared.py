@@ -34,7 +34,7 @@ from protocol.errors import GridError, LoginRefusedError
 from protocol.metrics import DatabaseMeters
 from protocol.pgwire.copy_rows import CopyFormat
 from protocol.pgwire.values import ResultColumn
-from protocol.sqltypes import VARCHAR, SqlType, StorageValue
+from protocol.sqltypes import VARCHAR, Kind, SqlType, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
@@ -149,11 +149,15 @@ def _block(
     user: str,
     compiled: CompiledStatement,
 ) -> PreparedStatement:
-    block = space.compile_block(plan.text, schema, user)
-    statement = PreparedStatement(sql, declared, schema, user, compiled, None, space.meters)
+    block = space.compile_block(plan.text, schema, user, plan.is_call)
+    columns = tuple(ResultColumn(_shown(out.name), out.type) for out in block.outs) or None
+    statement = PreparedStatement(sql, declared, schema, user, compiled, columns, space.meters)
     statement.block = block
     known = [*declared, *([None] * len(block.binds))][: len(block.binds)]
-    statement.param_types = tuple(type_ or VARCHAR for type_ in known)
+    statement.param_types = tuple(
+        given if given is not None and given.kind is not Kind.UNKNOWN else found or VARCHAR
+        for given, found in zip(known, block.types, strict=True)
+    )
     return statement
 
 

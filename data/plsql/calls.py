@@ -26,11 +26,12 @@ from data.plsql.scope import (
     frame_of,
 )
 from data.plsql.supplied import PACKAGES
-from data.plsql.tree import Argument, Expr, Literal, Member, Name
+from data.plsql.tree import Argument, Bind, Expr, Literal, Member, Name
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
 from protocol.errors import GridError, SqlSyntaxError, UnknownObjectError
 from protocol.pgwire.values import ResultColumn
+from protocol.sqltypes import VARCHAR, SqlType
 
 
 class Calls:
@@ -40,6 +41,9 @@ class Calls:
     scope: Scope
     activation: Activation
     hooks: Hooks
+    bind_types: dict[str, SqlType]  # of values that come from the client, as far as known
+    bind_outs: dict[str, SqlType]  # of bind variables that are assigned
+    current: dict[str, Get]  # marks of WHERE CURRENT OF
     owner: str  # of a stored unit: its SQL has the rights and the schema of its owner
 
     def expression(self, expr: Expr) -> Typed:
@@ -61,6 +65,18 @@ class Calls:
     def bind_name(self, name: str) -> str:
         """See compiler.py."""
         raise NotImplementedError
+
+    def note_bind(self, name: str, type_: PlType | None) -> None:
+        """The type of something a bind variable is the value of."""
+        if isinstance(type_, Scalar):
+            self.bind_types.setdefault(name, type_.sql)
+
+    def note_out(self, target: Expr, type_: PlType | None) -> None:
+        """A bind variable is assigned something of this type."""
+        if isinstance(target, Bind):
+            known = type_.sql if isinstance(type_, Scalar) else VARCHAR
+            if self.bind_outs.get(target.name, VARCHAR) == VARCHAR:
+                self.bind_outs[target.name] = known
 
     # -- names -------------------------------------------------------------------------------------
     def undeclared(self, name: str, at: int) -> UnknownObjectError:
@@ -166,15 +182,24 @@ class Calls:
     def _routine(
         self, symbol: Routines, arguments: list[Argument], at: int, as_function: bool
     ) -> Typed:
-        for routine in symbol.overloads:
-            if routine.is_function is as_function:
-                placed = self._placed(routine, arguments)
-                if placed is not None:
-                    return self._invocation(routine, placed)
+        routine = self.routine_for(symbol, arguments, as_function)
+        if routine is not None:
+            placed = self._placed(routine, arguments)
+            assert placed is not None
+            return self._invocation(routine, placed)
         if all(routine.is_function is not as_function for routine in symbol.overloads):
             kind = "function" if as_function else "procedure"
             raise SqlSyntaxError(f"'{symbol.name}' is no {kind}", position=at + 1)
         raise self._wrong_arguments(symbol.name, at)
+
+    def routine_for(
+        self, symbol: Routines, arguments: list[Argument], as_function: bool
+    ) -> Routine | None:
+        """The routine of a name that takes these arguments."""
+        for routine in symbol.overloads:
+            if routine.is_function is as_function and self._placed(routine, arguments) is not None:
+                return routine
+        return None
 
     def _placed(self, routine: Routine, arguments: list[Argument]) -> list[Expr | None] | None:
         """The argument of each parameter (None: its default); None if they do not fit."""
@@ -214,8 +239,11 @@ class Calls:
         initial: list[tuple[int, PlType]] = []
         for parameter, given in zip(routine.parameters, placed, strict=True):
             coerce = parameter.type.coerce
+            if isinstance(given, Bind):
+                self.note_bind(given.name, parameter.type)
             if parameter.mode != "IN":
                 assert given is not None
+                self.note_out(given, parameter.type)
                 outs.append((parameter.slot, self.setter(given)))
             if parameter.mode == "OUT":
                 initial.append((parameter.slot, parameter.type))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from data.catalog.objects import StoredUnit
 from data.plsql import types
 from data.plsql.calls import row_type
+from data.plsql.client_calls import Out, bound, compiled_call
+from data.plsql.current_of import with_key
 from data.plsql.cursors import Run
 from data.plsql.errors import PREDEFINED, USER_DEFINED, predefined
 from data.plsql.parser import parse_block, parse_unit
@@ -46,17 +48,21 @@ from data.plsql.type_names import TypeNames
 from data.plsql.types import CollectionType, CursorType, PlType, RecordType
 from data.plsql.values import Value
 from protocol.errors import DuplicateObjectError, SqlSyntaxError
+from protocol.sqltypes import SqlType
 
 Init = Callable[[Frame], object]
 
 
 @dataclass(slots=True)
 class CompiledBlock:
-    """An anonymous block. `binds`: its bind variables in the order of their numbers."""
+    """An anonymous block. `binds`: its bind variables in the order of their numbers, with types
+    as far as they are known; `outs`: what its client gets."""
 
     activation: Activation
     run: Run
     binds: list[str]
+    types: list[SqlType | None]
+    outs: list[Out]
 
 
 @dataclass(slots=True)
@@ -71,8 +77,8 @@ class CompiledUnit:
 _MAY_BIND = re.compile(r":\w|\$\d")
 
 
-def compile_block(text: str, hooks: Hooks) -> CompiledBlock:
-    """Raises SqlSyntaxError, UnknownObjectError, NotSupportedError, …."""
+def compile_block(text: str, hooks: Hooks, is_call: bool = False) -> CompiledBlock:
+    """A block; `is_call`: it is one CALL. Raises SqlSyntaxError, NotSupportedError, …."""
     block = parse_block(text)
     activation = Activation(None)
     compiler = Compiler(text, hooks, Scope(None, activation), "")
@@ -80,8 +86,14 @@ def compile_block(text: str, hooks: Hooks) -> CompiledBlock:
         for token in tokens(text):
             if token.kind == BIND:
                 compiler.bind_name(token.text.lstrip(":$").upper())
-    run = compiler.block(block)
-    return CompiledBlock(activation, run, compiler.bind_names)
+    call = compiled_call(compiler, block) if is_call else None
+    if call is not None:
+        run, outs = call
+    else:
+        run = compiler.block(block)
+        outs = bound(compiler)
+    known = [compiler.bind_types.get(name) for name in compiler.bind_names]
+    return CompiledBlock(activation, run, compiler.bind_names, known, outs)
 
 
 def compile_unit(
@@ -183,8 +195,13 @@ class Compiler(TypeNames, Statements):
         self.activation = scope.activation
         self.unit_name = unit_name
         self.loops = []
+        self.labels = []
+        self.gone_to = set()
+        self.current = {}
         self.is_function = False
         self.bind_names: list[str] = []
+        self.bind_types = {}
+        self.bind_outs = {}
 
     def bind_name(self, name: str) -> str:
         """A bind variable is used: note it. $n is number n."""
@@ -331,11 +348,12 @@ class Compiler(TypeNames, Statements):
                 return
             query = declaration.query
             text = self.text[query.at : query.end]
+            text, symbol.key = with_key(text, self.hooks)
             symbol.template = sql_template(self, text, query.at)
             columns = self.hooks.describe(symbol.template.text, symbol.template.types)
             if columns is None:
                 raise SqlSyntaxError("a cursor needs a query", position=query.at + 1)
-            symbol.row = row_type(columns)
+            symbol.row = row_type(columns[: len(columns) - len(symbol.key)])
 
     def _completes(self, declaration: CursorName, inits: list[Init]) -> bool:
         """The query of a cursor whose head was declared in the package."""
@@ -393,8 +411,8 @@ class Compiler(TypeNames, Statements):
     def routine_body(self, routine: Routine, subprogram: Subprogram) -> None:
         """Compile the body of a subprogram."""
         assert subprogram.body is not None
-        saved = self.scope, self.activation, self.loops, self.is_function
-        self.activation, self.loops = routine.activation, []
+        saved = self.scope, self.activation, self.loops, self.is_function, self.labels
+        self.activation, self.loops, self.labels = routine.activation, [], []
         self.is_function = routine.is_function
         self.scope = Scope(saved[0], routine.activation, subprogram.name)
         for one in routine.parameters:
@@ -404,7 +422,7 @@ class Compiler(TypeNames, Statements):
         try:
             body = self.block(subprogram.body)
         finally:
-            self.scope, self.activation, self.loops, self.is_function = saved
+            self.scope, self.activation, self.loops, self.is_function, self.labels = saved
         routine.run = _called(routine, body)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from data.plsql.errors import PlError, predefined
 from data.plsql.memory import Memory
+from data.plsql.output import OutputBuffer
 from data.plsql.values import Value
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
@@ -20,7 +21,6 @@ from protocol.sqltypes import SqlType, StorageRow, StorageValue
 TICKS = 500  # iterations and calls between two looks at the clock
 SLICE_S = 0.005  # then others have their turn
 CALLS_MAX = 180  # calls inside one another; Python's own stack is the limit
-OUTPUT_MAX = 1_000_000  # characters that DBMS_OUTPUT keeps
 
 Params = Sequence[tuple[SqlType, StorageValue]]
 
@@ -108,7 +108,7 @@ class Packages:
 
     def __init__(self) -> None:
         self.frames: dict[str, tuple[object, list[Any]]] = {}
-        self.output: list[str] = []
+        self.output = OutputBuffer()
         self.output_on = True
         self.seed: Any = None
         self.memory = Memory()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from data.plsql import values
 from data.plsql.context import Context, Rows
+from data.plsql.current_of import CURRENT_OF
 from data.plsql.errors import of_grid_error, predefined
 from data.plsql.expressions import reading_cursor
 from data.plsql.memory import Memory, rows_bytes
@@ -22,7 +23,7 @@ from data.plsql.scope import (
 )
 from data.plsql.sqltext import sql_template
 from data.plsql.targets import Targets
-from data.plsql.tree import Argument, Close, Expr, Fetch, Open, Sql
+from data.plsql.tree import Argument, Close, Expr, Fetch, Member, Name, Open, Sql
 from data.plsql.types import CursorType
 from data.plsql.values import Value
 from protocol.errors import GridError, SqlSyntaxError
@@ -35,9 +36,11 @@ FETCH_ROWS = 100  # at a time, whatever is asked for
 class CursorState:
     """An open cursor."""
 
-    __slots__ = ("_ended", "_rows", "_waiting", "count", "found", "is_open")
+    __slots__ = ("_ended", "_hidden", "_rows", "_waiting", "count", "found", "is_open", "key")
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, hidden: int = 0) -> None:
+        self._hidden = hidden  # columns at the end: the key
+        self.key: StorageRow = ()  # of the row that was fetched last
         self._rows = rows
         self._waiting: list[StorageRow] = []
         self._ended = False
@@ -48,7 +51,8 @@ class CursorState:
     @property
     def columns(self) -> tuple[object, ...]:
         """Of its rows."""
-        return self._rows.columns
+        columns = self._rows.columns
+        return columns[: len(columns) - self._hidden]
 
     def next(self, count: int) -> list[StorageRow]:
         """The next rows, up to `count`; fewer: these are the last. Raises INVALID_CURSOR."""
@@ -65,7 +69,17 @@ class CursorState:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         self.count += len(taken)
         self.found = bool(taken)
+        if self._hidden:
+            self.key = taken[-1][-self._hidden :] if taken else ()
+            taken = [row[: -self._hidden] for row in taken]
         return taken
+
+    def key_part(self, number: int) -> Value:
+        """Of the present row. Raises INVALID_CURSOR."""
+        if not self.is_open or not self.key:
+            raise predefined("INVALID_CURSOR", ": it is on no row")
+        column = self._rows.columns[number - self._hidden]
+        return values.reader(column.type)(self.key[number])
 
     def attribute(self, name: str) -> Value:
         """%FOUND, %NOTFOUND, %ROWCOUNT."""
@@ -81,11 +95,12 @@ class CursorState:
         self._rows.close()
 
 
-def opened(context: Context, template: SqlTemplate, f: Frame) -> CursorState:
-    """Open the query of a template."""
+def opened(context: Context, template: SqlTemplate, f: Frame, hidden: int = 0) -> CursorState:
+    """Open the query of a template; `hidden`: columns at its end that nobody sees."""
     given = [values.to_storage(get(f)) for get in template.gets]
     try:
-        return CursorState(context.host.query(template.text, template.types, given, template.owner))
+        rows = context.host.query(template.text, template.types, given, template.owner)
+        return CursorState(rows, hidden)
     except GridError as error:
         raise of_grid_error(error) from error
 
@@ -105,7 +120,7 @@ class Cursors(Targets):
             raise SqlSyntaxError(f"cursor {symbol.name} has no query", position=at + 1)
         given = self._cursor_arguments(symbol, arguments, at)
         home = frame_of(symbol.activation, self.activation)
-        slot = symbol.slot
+        slot, hidden = symbol.slot, len(symbol.key)
 
         def run(f: Frame) -> CursorState:
             frame = f if home is None else home(f)
@@ -114,7 +129,7 @@ class Cursors(Targets):
                 raise predefined("CURSOR_ALREADY_OPEN")
             for place, coerce, get, is_default in given:
                 frame[place] = coerce(get(frame if is_default else f))
-            frame[slot] = made = opened(f[CONTEXT], template, frame)
+            frame[slot] = made = opened(f[CONTEXT], template, frame, hidden)
             return made
 
         return run
@@ -221,9 +236,39 @@ class Cursors(Targets):
 
         return run
 
+    def current_of(self, text: str, at: int) -> str:
+        """DML with WHERE CURRENT OF cursor: by the key of the cursor's row."""
+        match = CURRENT_OF.search(text)
+        if match is None:
+            return text
+        names = [part.strip().upper() for part in match[1].split(".")]
+        expr: Expr = Name(at, names[0])
+        for name in names[1:]:
+            expr = Member(at, expr, name)
+        symbol = self.cursor_symbol(expr)
+        if symbol is None:
+            raise self.undeclared(match[1], at + match.start(1))
+        if not symbol.key:
+            raise SqlSyntaxError(
+                f"CURRENT OF {symbol.name}: its query is not SELECT … FROM table … FOR UPDATE",
+                hint="The table needs a primary key; without one, select a key and use it.",
+                position=at + match.start() + 1,
+            )
+        state = reading_cursor(symbol, self.activation)
+        conditions = []
+        for number, key in enumerate(symbol.key):
+            mark = f"CURRENT_OF_{len(self.current) + 1}_"
+            self.current[mark] = _key_part(state, number)
+            conditions.append(f'"{key}" = :{mark}')
+        return f"{text[: match.start()]}WHERE {' AND '.join(conditions)}{text[match.end() :]}"
+
     def close_cursor(self, symbol: CursorSymbol) -> Set:
         """Forgets an explicit cursor."""
         return writing(symbol.activation, symbol.slot, self.activation)
+
+
+def _key_part(state: Get, number: int) -> Get:
+    return lambda f: _open_one(state(f)).key_part(number)
 
 
 def _all(cursor: CursorState, memory: Memory) -> list[StorageRow]:

@@ -57,6 +57,29 @@ _CODES = {  # SQLSTATE of an error of SQL → Oracle's number
 }
 
 
+_TEXTS = {  # SQLERRM(code) of numbers that no predefined exception has
+    -54: "resource busy and acquire with NOWAIT specified or timeout expired",
+    -60: "deadlock detected while waiting for resource",
+    -900: "invalid SQL statement",
+    -904: "invalid identifier",
+    -942: "table or view does not exist",
+    -1013: "user requested cancel of current operation",
+    -1031: "insufficient privileges",
+    -1400: "cannot insert NULL",
+    -1403: "no data found",
+    -1438: "value larger than specified precision allowed for this column",
+    -1843: "not a valid month",
+    -1861: "literal does not match format string",
+    -2290: "check constraint violated",
+    -2291: "integrity constraint violated - parent key not found",
+    -2292: "integrity constraint violated - child record found",
+    -6512: "at line",
+    -6550: "line, column",
+    -12899: "value too large for column",
+    -24381: "error(s) in array DML",
+}
+
+
 class PlError(Exception):
     """A raised exception. `lines`: where it came through, innermost first.
 
@@ -93,6 +116,21 @@ def error_text(code: int, message: str) -> str:
         return message or "User-Defined Exception"
     number = 1403 if code == 100 else abs(code)
     return f"ORA-{number:05}: {message}"
+
+
+def text_of_code(code: int) -> str:
+    """SQLERRM(code)."""
+    if code == 0 or code == USER_DEFINED:
+        return error_text(code, "")
+    if code > 0 and code != 100:
+        return f"-{code}: non-ORACLE exception"
+    for known, message in PREDEFINED.values():
+        if known == code:
+            return error_text(code, message)
+    message = _TEXTS.get(code, "")
+    if not message and not APPLICATION_CODES[0] <= code <= APPLICATION_CODES[1]:
+        message = f"Message {-code} not found; product=RDBMS; facility=ORA"
+    return error_text(code, message)
 
 
 def predefined(name: str, more: str = "") -> PlError:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from data.plsql import types, values
+from data.plsql import multisets, types, values
 from data.plsql.calls import Calls
-from data.plsql.errors import PREDEFINED, error_text, predefined
+from data.plsql.errors import predefined, text_of_code, error_text
 from data.plsql.functions import FUNCTIONS, NOT_HERE
 from data.plsql.scope import CONTEXT, CursorSymbol, Frame, Get, Typed, TypeSymbol, Var, reading
 from data.plsql.sqltext import sql_template
@@ -21,6 +21,7 @@ from data.plsql.tree import (
     IsNull,
     Literal,
     Member,
+    Multiset,
     Name,
     SqlExpr,
     Unary,
@@ -80,6 +81,8 @@ class Expressions(Calls):
         return Typed(lambda f: value, known)
 
     def _bind(self, expr: Bind) -> Typed:
+        if expr.name in self.current:
+            return Typed(self.current[expr.name])
         name = self.bind_name(expr.name)
         return Typed(lambda f: f[CONTEXT].binds.get(name))
 
@@ -101,8 +104,12 @@ class Expressions(Calls):
         return Typed(lambda f: values.negate(get(f)), operand.type)
 
     def _binary(self, expr: Binary) -> Typed:
-        left, right = self.get(expr.left), self.get(expr.right)
-        operator = expr.operator
+        a, b = self.expression(expr.left), self.expression(expr.right)
+        left, right, operator = a.get, b.get, expr.operator
+        if operator in multisets.OPERATORS:
+            compared = self._compared(expr, a, b)
+            if compared is not None:
+                return compared
         if operator in ("AND", "OR"):
             return Typed(_and(left, right) if operator == "AND" else _or(left, right), _BOOLEAN)
         if operator == "LIKE":
@@ -121,11 +128,40 @@ class Expressions(Calls):
             return Typed(lambda f: function(left(f), constant), known)
         return Typed(lambda f: function(left(f), right(f)), known)
 
+    def _compared(self, expr: Binary, a: Typed, b: Typed) -> Typed | None:
+        """A comparison of collections; None: of something else."""
+        whole = CollectionType | RecordType
+        if not isinstance(a.type, whole) and not isinstance(b.type, whole):
+            if expr.operator in ("=", "<>"):
+                return None
+        elif any(
+            isinstance(one.type, RecordType)
+            or (isinstance(one.type, CollectionType) and one.type.kind != "table")
+            for one in (a, b)
+        ):
+            raise SqlSyntaxError(
+                "records, associative arrays and varrays cannot be compared", position=expr.at + 1
+            )
+        function, left, right = multisets.OPERATORS[expr.operator], a.get, b.get
+        return Typed(lambda f: function(left(f), right(f)), _BOOLEAN)
+
+    def _multiset(self, expr: Multiset) -> Typed:
+        a, b = self.expression(expr.left), self.expression(expr.right)
+        left, right, operator, distinct = a.get, b.get, expr.operator, expr.distinct
+        return Typed(
+            lambda f: multisets.combined(operator, distinct, left(f), right(f)), a.type or b.type
+        )
+
     def _is_null(self, expr: IsNull) -> Typed:
         get = self.get(expr.operand)
         wanted = not expr.negated
         if expr.empty:
-            return Typed(lambda f: (not get(f).keys) is wanted, _BOOLEAN)
+
+            def empty(f: Frame) -> Value:
+                found = get(f)
+                return None if found is None else (not found.keys) is wanted
+
+            return Typed(empty, _BOOLEAN)
         return Typed(lambda f: (get(f) is None) is wanted, _BOOLEAN)
 
     def _in(self, expr: In) -> Typed:
@@ -330,8 +366,7 @@ class Expressions(Calls):
     def _sqlerrm_of(self, code: Get) -> Get:
         def read(f: Frame) -> Value:
             number = values.number(code(f))
-            name = next((m for c, m in PREDEFINED.values() if c == number), "")
-            return error_text(int(number or 0), name)
+            return None if number is None else text_of_code(int(number))
 
         return read
 
@@ -455,5 +490,6 @@ _HANDLERS: dict[type, Callable[..., Typed]] = {
     IsNull: Expressions._is_null,
     In: Expressions._in,
     Case: Expressions._case,
+    Multiset: Expressions._multiset,
     SqlExpr: Expressions._sql_expr,
 }

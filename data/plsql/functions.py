@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any
 
-from data.plsql import values
+from data.plsql import multisets, values
 from data.plsql.values import Moment, Value
 from data.sql import strings
 from data.sql.numbers import round_decimal
@@ -172,6 +172,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "ABS": (_abs, 1, 1),
     "ASCII": (_ascii, 1, 1),
     "CEIL": (_to_whole(ROUND_CEILING), 1, 1),
+    "CARDINALITY": (multisets.cardinality, 1, 1),
     "CHR": (_chr, 1, 1),
     "COALESCE": (_coalesce, 1, 255),
     "CONCAT": (values.concat, 2, 2),
@@ -193,6 +194,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "ROUND": (_rounded(ROUND_HALF_UP), 1, 2),
     "RPAD": (_pad(False), 2, 3),
     "RTRIM": (_stripped("right"), 1, 2),
+    "SET": (multisets.as_set, 1, 1),
     "SIGN": (_sign, 1, 1),
     "SUBSTR": (_substr, 2, 3),
     "TO_CHAR": (_to_char, 1, 3),

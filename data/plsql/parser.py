@@ -21,9 +21,11 @@ from data.plsql.tree import (
     ForAll,
     ForCursor,
     ForRange,
+    Goto,
     Handler,
     If,
     Into,
+    Label,
     Leave,
     Loop,
     Null,
@@ -151,14 +153,18 @@ class Parser(DeclarationReader):
         """Statements up to END, EXCEPTION, ELSE, ELSIF, WHEN; at least one."""
         found: list[Statement] = []
         while not self.is_word(*_BODY_ENDS):
-            found.append(self.statement())
+            label, at = "", self.token.start
+            while self.accept_op("<<"):
+                label = self.identifier()
+                self.expect_op(">>")
+                found.append(Label(at, label))
+            found.append(self.statement(label))
         if not found:
             raise self.error("a statement (NULL; does nothing)")
         return found
 
-    def statement(self) -> Statement:
-        """One statement with its semicolon."""
-        label = self.label()
+    def statement(self, label: str = "") -> Statement:
+        """One statement with its semicolon; `label`: the one before it."""
         token = self.token
         if token.kind == NAME:
             read = getattr(self, f"_{token.text.lower()}_statement", None)
@@ -168,7 +174,7 @@ class Parser(DeclarationReader):
                 return made
             if token.text in _SQL_WORDS and self._begins_statement():
                 return self.sql()
-            if token.text in ("GOTO", "PIPE"):
+            if token.text == "PIPE":
                 raise NotSupportedError(f"{token.text} is not supported", position=token.start + 1)
         elif token.kind != BIND and token.kind != "quoted":
             raise self.error("a statement")
@@ -192,6 +198,9 @@ class Parser(DeclarationReader):
     # -- control -----------------------------------------------------------------------------------
     def _null_statement(self) -> Statement:
         return Null(self.take().start)
+
+    def _goto_statement(self) -> Statement:
+        return Goto(self.take().start, self.identifier("a label"))
 
     def _declare_statement(self, label: str) -> Statement:
         return self.block(label)

@@ -20,6 +20,7 @@ from data.plsql.tree import (
     IsNull,
     Literal,
     Member,
+    Multiset,
     Name,
     SqlExpr,
     Unary,
@@ -175,11 +176,14 @@ class Reader:
             return Binary(token.start, _COMPARISONS[token.text], left, self._sum())
         if self.accept("IS"):
             negated = self.accept("NOT")
+            if self.accept("A", "SET"):
+                test = Binary(token.start, "IS A SET", left, Literal(token.start, None))
+                return Unary(token.start, "NOT", test) if negated else test
             if self.accept("EMPTY"):
                 return IsNull(token.start, left, negated, empty=True)
             self.expect("NULL")
             return IsNull(token.start, left, negated)
-        negated = self.is_word("NOT") and self.ahead(1).text in ("BETWEEN", "IN", "LIKE")
+        negated = self.is_word("NOT") and self.ahead(1).text in _RANGE_WORDS
         if negated:
             self.take()
         found = self._range_test(left, token.start)
@@ -205,14 +209,30 @@ class Reader:
             pattern = self._sum()
             escape = self._sum() if self.accept("ESCAPE") else None
             return Binary(at, "LIKE", left, pattern, escape)
+        if self.is_word("MEMBER", "SUBMULTISET"):
+            operator = self.take().text
+            self.accept("OF")
+            return Binary(at, operator, left, self._sum())
         return None
 
     def _sum(self) -> Expr:
         left = self._product()
-        while self.is_op("+", "-", "||"):
+        while self.is_op("+", "-", "||") or self.is_word("MULTISET"):
             token = self.take()
-            left = Binary(token.start, token.text, left, self._product())
+            if token.kind == NAME:
+                left = self._multiset(token.start, left)
+            else:
+                left = Binary(token.start, token.text, left, self._product())
         return left
+
+    def _multiset(self, at: int, left: Expr) -> Expr:
+        if not self.is_word("UNION", "INTERSECT", "EXCEPT"):
+            raise self.error("UNION, INTERSECT or EXCEPT")
+        operator = self.take().text
+        distinct = self.accept("DISTINCT")
+        if not distinct:
+            self.accept("ALL")
+        return Multiset(at, operator, distinct, left, self._product())
 
     def _product(self) -> Expr:
         left = self._sign()
@@ -340,6 +360,7 @@ class Reader:
         return found
 
 
+_RANGE_WORDS = ("BETWEEN", "IN", "LIKE", "MEMBER", "SUBMULTISET")
 _INTERVAL_WORDS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "TO")
 
 

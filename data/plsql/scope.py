@@ -106,6 +106,7 @@ class CursorSymbol:
     parameters: list[ParameterSpec] = field(default_factory=list)
     template: SqlTemplate | None = None
     row: RecordType | None = None
+    key: tuple[str, ...] = ()  # columns behind the row's own, for WHERE CURRENT OF
 
 
 @dataclass(slots=True, eq=False)
@@ -207,6 +208,16 @@ class Hooks(Protocol):
 
     def unit(self, name: tuple[str, ...]) -> Symbol | None:
         """A stored procedure, function or package that the user may run; None: none such."""
+        ...
+
+    def parameter_types(
+        self, sql: str, types: tuple[SqlType | None, ...]
+    ) -> tuple[SqlType, ...]:
+        """Types of a statement's parameters. Raises GridError."""
+        ...
+
+    def primary_key(self, name: tuple[str, ...]) -> tuple[str, ...]:
+        """Columns of the primary key of a table; () without one."""
         ...
 
     def is_sequence(self, name: tuple[str, ...]) -> bool:

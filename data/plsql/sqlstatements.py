@@ -63,11 +63,12 @@ class SqlStatements(Cursors):
         """Its text without INTO, variables replaced."""
         whole = self.text[statement.at : statement.end]
         if statement.into is None:
+            whole = self.current_of(whole, statement.at)
             text = self._with_row(whole, statement)
             return sql_template(self, text, statement.at, whole)
         begin, end = statement.into_at - statement.at, statement.into_end - statement.at
         blank = " " * (end - begin)  # offsets stay what they are
-        text = whole[:begin] + blank + whole[end:]
+        text = self.current_of(whole[:begin] + blank + whole[end:], statement.at)
         return sql_template(self, self._with_row(text, statement), statement.at, text)
 
     def _with_row(self, text: str, statement: Sql) -> str:

@@ -28,7 +28,12 @@ def sql_template(compiler: Expressions, text: str, at: int, tables: str = "") ->
     `tables`: text to look for tables in, if that is more than the slice. Raises GridError.
     """
     walk = _Walk(compiler, text, at, _columns(compiler, tables or text))
-    return walk.template()
+    template = walk.template()
+    if walk.binds:
+        known = compiler.hooks.parameter_types(template.text, template.types)
+        for number, name in walk.binds.items():
+            compiler.bind_types.setdefault(name, known[number - 1])
+    return template
 
 
 def _columns(compiler: Expressions, text: str) -> set[str]:
@@ -70,6 +75,7 @@ class _Walk:
         self._types: list[SqlType | None] = []
         self._known: dict[str, int] = {}
         self._parts: list[str] = []
+        self.binds: dict[int, str] = {}  # number of a mark → the bind variable it is
 
     def template(self) -> SqlTemplate:
         """All of it."""
@@ -82,6 +88,8 @@ class _Walk:
                 reader.take()
                 bind = Bind(self._at + token.start, token.text.lstrip(":$").upper())
                 made = self._mark(self._compiler.get(bind), None, token.text.upper())
+                if bind.name not in self._compiler.current:
+                    self.binds[int(made[1:])] = bind.name
                 end = token.end
             elif token.kind in (NAME, QUOTED) and before != ".":
                 if token.text == "VALUES":

@@ -23,6 +23,7 @@ from data.plsql.tree import (
     Apply,
     Argument,
     Assign,
+    Bind,
     Block,
     Call,
     CaseOf,
@@ -32,8 +33,10 @@ from data.plsql.tree import (
     ForAll,
     ForCursor,
     ForRange,
+    Goto,
     Handler,
     If,
+    Label,
     Leave,
     Loop,
     Member,
@@ -73,13 +76,24 @@ class Left:
         self.label = label
 
 
+class Gone:
+    """GOTO is on its way to its label."""
+
+    __slots__ = ("label",)
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+
 class Statements(SqlStatements):
     """Compiles statements; a part of the compiler."""
 
     loops: list[str]  # labels of the loops around, the innermost last
+    labels: list[dict[str, int]]  # of the sequences around: where each goes on
     returns: Typed | None
     is_function: bool
     unit_name: str
+    gone_to: set[str]  # labels that a GOTO names
 
     def block(self, block: Block) -> Run:
         """See compiler.py."""
@@ -87,8 +101,28 @@ class Statements(SqlStatements):
 
     def sequence(self, statements: list[Statement]) -> Run:
         """Statements one after the other; an exception gets the line it came from."""
-        closures = tuple(self.statement(statement) for statement in statements)
-        places = [statement.at for statement in statements]
+        labels: dict[str, int] = {}
+        plain: list[Statement] = []
+        for one in statements:
+            if isinstance(one, Label):
+                labels[one.name] = len(plain)
+            else:
+                plain.append(one)
+        self.labels.append(labels)
+        try:
+            closures = tuple(self.statement(statement) for statement in plain)
+        finally:
+            self.labels.pop()
+        places = [statement.at for statement in plain]
+        if labels.keys() & self.gone_to:
+            return _with_gotos(closures, places, labels, self._in_order)
+        return self._in_order(closures, places)
+
+    def as_statement(self, run: Run, at: int) -> Run:
+        """One closure as a whole body: its exceptions get their line."""
+        return self._in_order((run,), [at])
+
+    def _in_order(self, closures: tuple[Run, ...], places: list[int]) -> Run:
         text, name = self.text, self.unit_name
 
         def run(f: Frame) -> object:
@@ -119,9 +153,22 @@ class Statements(SqlStatements):
     def _null(self, statement: Null) -> Run:
         return lambda f: None
 
+    def _goto(self, statement: Goto) -> Run:
+        if not any(statement.label in known for known in self.labels):
+            raise SqlSyntaxError(
+                f"GOTO cannot reach the label {statement.label}: it is not in a block around",
+                position=statement.at + 1,
+            )
+        self.gone_to.add(statement.label)
+        signal = Gone(statement.label)
+        return lambda f: signal
+
     def _assign(self, statement: Assign) -> Run:
-        get = self.get(statement.value)
-        put = self.setter(statement.target)
+        value = self.expression(statement.value)
+        get, put = value.get, self.setter(statement.target)
+        self.note_out(statement.target, value.type)
+        if isinstance(statement.value, Bind) and not isinstance(statement.target, Bind):
+            self.note_bind(statement.value.name, self.expression(statement.target).type)
 
         def run(f: Frame) -> None:
             put(f, get(f))
@@ -385,6 +432,26 @@ class Scoped:
         self._compiler.scope = self._before
 
 
+def _with_gotos(
+    closures: tuple[Run, ...],
+    places: list[int],
+    labels: dict[str, int],
+    in_order: Callable[[tuple[Run, ...], list[int]], Run],
+) -> Run:
+    """A sequence that a GOTO leads to: from each label on, one run."""
+    begin = in_order(closures, places)
+    later = {name: in_order(closures[at:], places[at:]) for name, at in labels.items()}
+
+    def run(f: Frame) -> object:
+        signal = begin(f)
+        while type(signal) is Gone and signal.label in later:
+            f[CONTEXT].tick()
+            signal = later[signal.label](f)
+        return signal
+
+    return run
+
+
 def _stays(signal: object, label: str) -> bool:
     """CONTINUE of the loop with this label: its next iteration comes."""
     return type(signal) is Left and signal.stays and signal.label in ("", label)
@@ -438,6 +505,7 @@ def _bound(value: Value) -> int:
 
 _HANDLERS: dict[type, Callable[..., Run]] = {
     Null: Statements._null,
+    Goto: Statements._goto,
     Assign: Statements._assign,
     Call: Statements._call,
     Return: Statements._return,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.plsql import values
 from data.plsql.errors import APPLICATION_CODES, PlError, predefined
+from data.plsql.output import DBMS_OUTPUT
 from data.plsql.scope import Builtin, PackageSymbol
 from data.plsql.values import Value
 
@@ -26,35 +27,6 @@ def _whole(value: Value) -> int:
     if number is None:
         raise predefined("VALUE_ERROR", ": a number is needed")
     return int(number)
-
-
-# -- DBMS_OUTPUT -----------------------------------------------------------------------------------
-def _put(context: Context, given: list[Value]) -> None:
-    if context.packages.output_on:
-        context.line += values.text(given[0]) or ""
-        if len(context.line) > 32_767:
-            context.line = ""
-            raise PlError("", -20000, "ORU-10028: line length overflow, limit of 32767 bytes")
-
-
-def _new_line(context: Context, given: list[Value]) -> None:
-    if context.packages.output_on:
-        line, context.line = context.line, ""
-        context.host.notice(line)
-
-
-def _put_line(context: Context, given: list[Value]) -> None:
-    _put(context, given)
-    _new_line(context, [])
-
-
-def _enable(context: Context, given: list[Value]) -> None:
-    context.packages.output_on = True
-
-
-def _disable(context: Context, given: list[Value]) -> None:
-    context.packages.output_on = False
-    context.line = ""
 
 
 # -- DBMS_RANDOM -----------------------------------------------------------------------------------
@@ -182,14 +154,7 @@ RAISE_APPLICATION_ERROR = _procedure(
     "RAISE_APPLICATION_ERROR", _raise_application_error, 2, 3, "NUM", "MSG", "KEEPERRORSTACK"
 )
 _SUPPLIED = (
-    _package(
-        "DBMS_OUTPUT",
-        _procedure("PUT", _put, 1, 1, "A"),
-        _procedure("PUT_LINE", _put_line, 1, 1, "A"),
-        _procedure("NEW_LINE", _new_line, 0, 0),
-        _procedure("ENABLE", _enable, 0, 1, "BUFFER_SIZE"),
-        _procedure("DISABLE", _disable, 0, 0),
-    ),
+    DBMS_OUTPUT,
     _package(
         "DBMS_RANDOM",
         _procedure("SEED", _seed, 0, 1),

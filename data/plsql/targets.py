@@ -26,6 +26,7 @@ class Targets(Expressions):
         """Assigns a value, converted to the target's type."""
         if isinstance(target, Bind):
             name = self.bind_name(target.name)
+            self.note_out(target, None)
 
             def bind(f: Frame, value: Value) -> None:
                 f[CONTEXT].binds[name] = value

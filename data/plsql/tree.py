@@ -59,6 +59,16 @@ class Argument:
 
 
 @dataclass(slots=True)
+class Multiset(Expr):
+    """left MULTISET UNION|INTERSECT|EXCEPT [DISTINCT] right, of nested tables."""
+
+    operator: str
+    distinct: bool
+    left: Expr
+    right: Expr
+
+
+@dataclass(slots=True)
 class Apply(Expr):
     """base(arguments): a call, an element of a collection, a constructor, a conversion."""
 
@@ -226,6 +236,20 @@ class Block(Statement):
 @dataclass(slots=True)
 class Null(Statement):
     """NULL."""
+
+
+@dataclass(slots=True)
+class Label(Statement):
+    """<<name>>: the statement after it can be gone to."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Goto(Statement):
+    """GOTO label."""
+
+    label: str
 
 
 @dataclass(slots=True)

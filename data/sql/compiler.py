@@ -58,6 +58,13 @@ _PROGRESS = re.compile(r"\s*CALL\s+ttDistributionProgress\s*(\(\s*\))?\s*;?\s*",
 _BUILT_IN = re.compile(r"\s*tt\w+\s*(\(|;|$)", re.IGNORECASE)  # TimesTen's procedures
 
 
+# how pgjdbc sends {call p(?, ?)} and {? = call f(?)}
+_CALLED = re.compile(
+    r"\s*select\s+\*\s+from\s+(?P<call>(?P<name>[\w$#.]+)\s*\(.*\))\s+as\s+result\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 class Compiler:
     """Compiles statements against one version of the catalog. Make a new one per version."""
 
@@ -96,6 +103,10 @@ class Compiler:
             return self._catalog_query(text, statement)
         if _PROGRESS.fullmatch(text):
             return self._catalog_query("SELECT * FROM SYS.V$DISTRIBUTION_PROGRESS", statement)
+        called = _CALLED.fullmatch(text)
+        if called is not None and self._is_unit(called["name"], statement.schema):
+            plan = BlockPlan(f"BEGIN {called['call']}; END;", "SELECT 1", True)
+            return CompiledStatement(plan, (), None, "SELECT", False, self.catalog.version)
         parsed = parse_statement(text)
         for _ in range(parsed.param_count):
             if len(statement.slots) < parsed.param_count:
@@ -151,13 +162,19 @@ class Compiler:
             utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
             if utility.kind == "call" and not _BUILT_IN.match(str(utility.arguments["text"])):
                 called = str(utility.arguments["text"]).strip().rstrip(";")
-                return BlockPlan(f"BEGIN {called}; END;", "CALL"), "CALL", False
+                return BlockPlan(f"BEGIN {called}; END;", "CALL", True), "CALL", False
             if utility.kind == "lock_table":
                 self._check_lock(statement, utility)
             return utility, tag, True
         if kind == "merge":
             return MergeBinder(self.catalog, statement, parsed).merge(), "MERGE", False
         return BlockPlan(parsed.text, "DO"), "DO", False
+
+    def _is_unit(self, name: str, schema: str) -> bool:
+        """A stored procedure or function, or one of a package."""
+        parts = name.upper().split(".")
+        of_schema = len(parts) > 1 and self.catalog.find_unit(parts[0], parts[1]) is not None
+        return of_schema or self.catalog.find_unit(schema, parts[0]) is not None
 
     def _check_lock(self, statement: Statement, lock: UtilityPlan) -> None:
         """LOCK TABLE: who may change the table may lock it, who may read it may share it."""

@@ -404,6 +404,7 @@ class BlockPlan:
 
     text: str
     tag: str
+    is_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)

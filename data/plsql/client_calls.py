@@ -1,0 +1,126 @@
+"""CALL by a client: what OUT and IN OUT parameters, or a function, give is one row for it.
+
+So PostgreSQL does it, and its drivers: an OUT parameter has a place among the arguments (NULL, or
+a parameter of the statement, whose value does not matter), and a column of its name in the row.
+The bind variables that a block assigns come back in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data.plsql.cursors import Run
+from data.plsql.scope import CONTEXT, Frame, Get, Routine, Routines, Var
+from data.plsql.tree import Apply, Argument, Bind, Block, Call, Expr, Name
+from data.plsql.types import PlType, Scalar
+from protocol.errors import NotSupportedError
+from protocol.sqltypes import BOOLEAN, VARCHAR, Kind, SqlType
+
+if TYPE_CHECKING:
+    from data.plsql.compiler import Compiler
+
+
+@dataclass(slots=True)
+class Out:
+    """A column of the row: `get` reads it from the frame of a block that has run."""
+
+    name: str
+    type: SqlType
+    get: Get
+
+
+def call_of(block: Block) -> tuple[Expr, list[Argument]] | None:
+    """The routine and the arguments of a block that is one call."""
+    if len(block.body) != 1 or not isinstance(block.body[0], Call):
+        return None
+    target = block.body[0].target
+    return (target.base, target.arguments) if isinstance(target, Apply) else (target, [])
+
+
+def compiled_call(compiler: Compiler, block: Block) -> tuple[Run, list[Out]] | None:
+    """A call with something to give; None: there is nothing, it is a block like others."""
+    found = call_of(block)
+    if found is None:
+        return None
+    base, arguments = found
+    symbol = compiler.symbol(base)
+    if not isinstance(symbol, Routines):
+        return None
+    for as_function in (False, True):
+        routine = compiler.routine_for(symbol, arguments, as_function)
+        if routine is not None:
+            return _call(compiler, base, arguments, routine)
+    return None
+
+
+def _call(
+    compiler: Compiler, base: Expr, arguments: list[Argument], routine: Routine
+) -> tuple[Run, list[Out]]:
+    outs: list[Out] = []
+    before: list[tuple[int, PlType, Get | None]] = []
+    after: list[tuple[str, int]] = []
+    placed: list[Argument] = []
+    for number, argument in enumerate(arguments):
+        name = argument.name or routine.parameters[number].name
+        parameter = next(one for one in routine.parameters if one.name == name)
+        if parameter.mode == "IN":
+            placed.append(argument)
+            continue
+        slot = compiler.activation.slot()
+        hidden = f" {name}"
+        compiler.scope.names[hidden] = Var(compiler.activation, slot, parameter.type)
+        if isinstance(argument.value, Bind):
+            compiler.note_bind(argument.value.name, parameter.type)
+            after.append((argument.value.name, slot))
+        get = compiler.get(argument.value) if parameter.mode == "IN OUT" else None
+        before.append((slot, parameter.type, get))
+        outs.append(Out(name.lower(), column_type(parameter.type, name), _slot(slot)))
+        placed.append(Argument(Name(argument.value.at, hidden), argument.name))
+    made = compiler.call(base, placed, as_function=routine.is_function).get
+    if routine.is_function:
+        slot = compiler.activation.slot()
+        assert routine.returns is not None
+        known = column_type(routine.returns, routine.name)
+        outs.insert(0, Out(routine.name.lower(), known, _slot(slot)))
+
+    def run(f: Frame) -> None:
+        for place, type_, get in before:
+            f[place] = type_.initial() if get is None else type_.coerce(get(f))
+        result = made(f)
+        if routine.is_function:
+            f[slot] = result
+        for bind, place in after:
+            f[CONTEXT].binds[bind] = f[place]
+
+    return compiler.as_statement(run, base.at), outs
+
+
+def _slot(slot: int) -> Get:
+    return lambda f: f[slot]
+
+
+def column_type(type_: PlType | None, name: str) -> SqlType:
+    """Of a value in the client's row. Raises NotSupportedError for records and the like."""
+    if type_ is None:
+        return VARCHAR
+    if not isinstance(type_, Scalar):
+        raise NotSupportedError(
+            f"{name}: a client gets no records, collections or cursors",
+            hint="Call it in a block, and give single values back.",
+        )
+    if type_.sql.kind in (Kind.CHAR, Kind.NCHAR) and not type_.sql.length:
+        return VARCHAR
+    return BOOLEAN if type_.sql.kind is Kind.BOOLEAN else type_.sql
+
+
+def bound(compiler: Compiler) -> list[Out]:
+    """The bind variables that a block assigns."""
+    return [
+        Out(name.lower() if not name.isdigit() else f"p{name}", known, _bind(name))
+        for name, known in compiler.bind_outs.items()
+    ]
+
+
+def _bind(name: str) -> Get:
+    return lambda f: f[CONTEXT].binds.get(name)
