@@ -174,6 +174,8 @@ def normalised_statement(
         if statement is None:
             statement = compile_statement(space, text, types, schema, user)
             space.remember(key, statement)
+        if statement.block is not None:
+            return None  # a call: its arguments stay as they are
         return statement.with_literals(adapt(values, types, statement.param_types))
     except GridError:
         return None  # compiled as it was written: the error then tells the right position

@@ -51,6 +51,10 @@ def compiled_call(compiler: Compiler, block: Block) -> tuple[Run, list[Out]] | N
         routine = compiler.routine_for(symbol, arguments, as_function)
         if routine is not None:
             return _call(compiler, base, arguments, routine)
+    if arguments and isinstance(arguments[0].value, Bind):  # pgjdbc's {? = call f(?)}
+        routine = compiler.routine_for(symbol, arguments[1:], True)
+        if routine is not None:
+            return _call(compiler, base, arguments[1:], routine)
     return None
 
 

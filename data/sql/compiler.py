@@ -105,8 +105,8 @@ class Compiler:
             return self._catalog_query("SELECT * FROM SYS.V$DISTRIBUTION_PROGRESS", statement)
         called = _CALLED.fullmatch(text)
         if called is not None and self._is_unit(called["name"], statement.schema):
-            plan = BlockPlan(f"BEGIN {called['call']}; END;", "SELECT 1", True)
-            return CompiledStatement(plan, (), None, "SELECT", False, self.catalog.version)
+            call = BlockPlan(f"BEGIN {called['call']}; END;", "SELECT 1", True)
+            return CompiledStatement(call, (), None, "SELECT", False, self.catalog.version)
         parsed = parse_statement(text)
         for _ in range(parsed.param_count):
             if len(statement.slots) < parsed.param_count:

@@ -99,6 +99,13 @@ def with_hints(text: str, hints: str) -> str:
     return f"{text}\n/*+ {hints} */" if _TAKES_HINTS.match(text) else text
 
 
+# a block, or CREATE of a stored unit, for drivers that cut statements at semicolons (pgjdbc)
+_DO = re.compile(
+    r"\s*do\s+(?P<mark>\$\w*\$)(?P<inner>.*)(?P=mark)(?:\s*language\s+[\w']+)?\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 def check_hints(hints: str) -> str:
     """Hints as an attribute or setting gives them, without the marks. Raises ParameterError."""
     bare = hints.strip().removeprefix("/*+").removesuffix("*/").strip()
@@ -139,6 +146,8 @@ def parse_statement(text: str) -> Parsed:
         r"\s*begin\s*(;|$|work\b|transaction\b|isolation\b|read\b|not\b|deferrable\b)", text, re.I
     ):
         return Parsed("block", text, word)
+    if word == "DO" and (quoted := _DO.fullmatch(text)) is not None:
+        return parse_statement(quoted["inner"])
     if word in UTILITY:
         return Parsed("utility", text, word)
     raise SqlSyntaxError(f'syntax error at or near "{match.group(1)}"', position=match.start(1) + 1)
