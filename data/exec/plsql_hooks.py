@@ -49,9 +49,7 @@ class SpaceHooks:
             raise lacks(self._user, "EXECUTE", found)
         return self._space.units.symbol(found)
 
-    def parameter_types(
-        self, sql: str, types: tuple[SqlType | None, ...]
-    ) -> tuple[SqlType, ...]:
+    def parameter_types(self, sql: str, types: tuple[SqlType | None, ...]) -> tuple[SqlType, ...]:
         """Of a statement, as SQL finds them."""
         return self._space.prepare(sql, types, self._schema, self._user).param_types
 

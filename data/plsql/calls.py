@@ -103,8 +103,8 @@ class Calls:
             base = self.symbol_or_none(expr.base)
             if isinstance(base, PackageSymbol):
                 return base.names.get(expr.name)
-            if isinstance(base, LabelSymbol):
-                return base.scope.names.get(expr.name)
+            if isinstance(base, LabelSymbol | Routines) and isinstance(expr.base, Name):
+                return self.scope.inside(expr.base.name, expr.name)
             names = self.dotted(expr)
             if base is None and len(names) == 2 and self.scope.find(names[0]) is None:
                 return self.hooks.unit(names)  # schema.unit

@@ -12,7 +12,7 @@ from data.plsql.calls import row_type
 from data.plsql.client_calls import Out, bound, compiled_call
 from data.plsql.current_of import with_key
 from data.plsql.cursors import Run
-from data.plsql.errors import PREDEFINED, USER_DEFINED, predefined
+from data.plsql.errors import PREDEFINED, USER_DEFINED, PlError, predefined
 from data.plsql.parser import parse_block, parse_unit
 from data.plsql.scope import (
     Activation,
@@ -311,7 +311,7 @@ class Compiler(TypeNames, Statements):
         if kind == "ref cursor":
             return CursorType()
         if kind == "record":
-            fields = [(one.name, self.type_of(one.type)) for one in declaration.fields]
+            fields = [(one.name, self._field_type(one)) for one in declaration.fields]
             made = RecordType(name, fields)
             for at, one in enumerate(declaration.fields):
                 if one.default is not None:
@@ -320,11 +320,29 @@ class Compiler(TypeNames, Statements):
         assert declaration.element is not None
         element = self.type_of(declaration.element)
         if kind == "subtype":
-            return element
+            return self._subtype(declaration, element)
         if kind == "table" and declaration.index is not None:
             index = self.type_of(declaration.index)
             return CollectionType(name, "index by", element, index, 0)
         return CollectionType(name, kind, element, None, declaration.limit)
+
+    def _field_type(self, field: Variable) -> PlType:
+        found = self.type_of(field.type)
+        is_plain = isinstance(found, types.Scalar) and field.type.not_null
+        return found.without_null() if is_plain else found  # type: ignore[attr-defined]
+
+    def _subtype(self, declaration: TypeName, base: PlType) -> PlType:
+        made = base
+        if declaration.low is not None and declaration.high is not None:
+            nothing: Frame = [None, None]
+            low, high = self.get(declaration.low)(nothing), self.get(declaration.high)(nothing)
+            if type(low) is not int or type(high) is not int or not isinstance(base, types.Scalar):
+                raise SqlSyntaxError("RANGE of whole numbers only", position=declaration.at + 1)
+            made = types.Scalar(base.sql, declaration.name, low, high)
+        assert declaration.element is not None
+        if declaration.element.not_null and isinstance(made, types.Scalar):
+            made = made.without_null()
+        return made
 
     # -- cursors -----------------------------------------------------------------------------------
     def _cursor(self, declaration: CursorName) -> Init:
@@ -420,6 +438,7 @@ class Compiler(TypeNames, Statements):
                 routine.activation, one.slot, one.type, one.mode != "IN"
             )
         try:
+            subprogram.body.label = subprogram.name
             body = self.block(subprogram.body)
         finally:
             self.scope, self.activation, self.loops, self.is_function, self.labels = saved
@@ -440,7 +459,7 @@ def _called(routine: Routine, body: Run) -> Run:
     def function(f: Frame) -> Value:
         signal = body(f)
         if type(signal) is not Returned:
-            raise predefined("PROGRAM_ERROR", f": function {name} returned without value")
+            raise PlError("", -6503, f"PL/SQL: Function {name} returned without value")
         return coerce(signal.value)
 
     return function

@@ -141,11 +141,13 @@ class DeclarationReader(Reader):
         name = self.identifier()
         self.expect("IS")
         if word == "SUBTYPE":
-            made = TypeName(at, name, "subtype", element=self.type())
+            base = self.type()
+            made = TypeName(at, name, "subtype", element=base)
             if self.accept("RANGE"):
-                self._sum()
+                made.low = self._sum()
                 self.expect_op("..")
-                self._sum()
+                made.high = self._sum()
+            base.not_null = base.not_null or self.accept("NOT", "NULL")
             return made
         if self.accept("RECORD"):
             return TypeName(at, name, "record", fields=self._fields())

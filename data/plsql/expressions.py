@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from data.plsql import multisets, types, values
 from data.plsql.calls import Calls
-from data.plsql.errors import predefined, text_of_code, error_text
+from data.plsql.errors import error_text, predefined, text_of_code
 from data.plsql.functions import FUNCTIONS, NOT_HERE
 from data.plsql.scope import CONTEXT, CursorSymbol, Frame, Get, Typed, TypeSymbol, Var, reading
 from data.plsql.sqltext import sql_template

@@ -199,6 +199,13 @@ class Parser(DeclarationReader):
     def _null_statement(self) -> Statement:
         return Null(self.take().start)
 
+    def _pragma_statement(self) -> Statement:
+        """PRAGMA INLINE: a hint."""
+        at = self.take().start
+        self.expect("INLINE")
+        self._past_parentheses()
+        return Null(at)
+
     def _goto_statement(self) -> Statement:
         return Goto(self.take().start, self.identifier("a label"))
 

@@ -192,6 +192,15 @@ class Scope:
             scope = scope.parent
         return label
 
+    def inside(self, label: str, name: str) -> Symbol | None:
+        """What was declared in the block, loop or subprogram around with this label."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.label == label and name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return None
+
 
 class Hooks(Protocol):
     """What the compiler asks of the database."""
@@ -210,9 +219,7 @@ class Hooks(Protocol):
         """A stored procedure, function or package that the user may run; None: none such."""
         ...
 
-    def parameter_types(
-        self, sql: str, types: tuple[SqlType | None, ...]
-    ) -> tuple[SqlType, ...]:
+    def parameter_types(self, sql: str, types: tuple[SqlType | None, ...]) -> tuple[SqlType, ...]:
         """Types of a statement's parameters. Raises GridError."""
         ...
 

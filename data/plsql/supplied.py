@@ -80,11 +80,16 @@ def _get_time(context: Context, given: list[Value]) -> Value:
 
 
 def _error_stack(context: Context, given: list[Value]) -> Value:
-    return "\n".join(error.text for error in reversed(context.errors)) or None
+    if not context.errors:
+        return None
+    newest = context.errors[-1]
+    trail = [f"ORA-06512: {line}" for line in newest.lines]
+    return "\n".join([newest.text, *trail])
 
 
 def _error_backtrace(context: Context, given: list[Value]) -> Value:
-    return "\n".join(context.errors[-1].lines) or None if context.errors else None
+    lines = context.errors[-1].lines if context.errors else []
+    return "\n".join(f"ORA-06512: {line}" for line in lines) or None
 
 
 def _comma_to_table(context: Context, given: list[Value]) -> Any:
@@ -132,8 +137,12 @@ def _raise_application_error(context: Context, given: list[Value]) -> None:
     code = _whole(given[0])
     low, high = APPLICATION_CODES
     if not low <= code <= high:
-        raise predefined("VALUE_ERROR", f": an application's error is {low} to {high}")
-    raise PlError("", code, values.text(given[1]) or "")
+        message = f"error number argument to raise_application_error of {code} is out of range"
+        raise PlError("", -21000, message)
+    message = values.text(given[1]) or ""
+    if len(given) > 2 and given[2] is True and context.errors:
+        message += f"\n{context.errors[-1].text}"
+    raise PlError("", code, message)
 
 
 def _procedure(

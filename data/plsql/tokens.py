@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from protocol.errors import SqlSyntaxError
+from protocol.errors import NotSupportedError, SqlSyntaxError
 
 NAME, QUOTED, NUMBER, STRING, OPERATOR, BIND, END = (
     "name",
@@ -31,6 +31,9 @@ _TOKEN = re.compile(
 )
 
 
+_CONDITIONAL = re.compile(r"\$(?:\$?[A-Za-z])")
+
+
 class Token(NamedTuple):
     """`text`: names in upper case (quoted ones as they are), strings by value, others as written.
 
@@ -50,6 +53,11 @@ def tokens(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
+            if _CONDITIONAL.match(text, position):
+                raise NotSupportedError(
+                    "conditional compilation ($IF, $$NAME, $ERROR) is not supported",
+                    position=position + 1,
+                )
             shown = text[position : position + 20].split("\n")[0]
             raise SqlSyntaxError(f'syntax error at or near "{shown}"', position=position + 1)
         kind = match.lastgroup or ""

@@ -197,6 +197,8 @@ class TypeName(Declaration):
     element: TypeRef | None = None
     index: TypeRef | None = None  # INDEX BY
     limit: int = 0  # of a VARRAY
+    low: Expr | None = None  # RANGE of a subtype
+    high: Expr | None = None
 
 
 @dataclass(slots=True)

@@ -48,6 +48,19 @@ class Scalar(PlType):
         self.name = name
         self.coerce = _coercion(sql) if low is None else _ranged(low, high, subset)
 
+    def without_null(self) -> Scalar:
+        """The same, NOT NULL."""
+        made, inner = Scalar(self.sql, self.name), self.coerce
+
+        def checked(value: Value) -> Value:
+            fitting = inner(value)
+            if fitting is None:
+                raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
+            return fitting
+
+        made.coerce = checked
+        return made
+
 
 class CursorType(PlType):
     """REF CURSOR: a variable holds an open cursor, or NULL."""

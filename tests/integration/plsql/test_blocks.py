@@ -334,7 +334,6 @@ REFUSED = {
     "an application's error": ("BEGIN RAISE_APPLICATION_ERROR(-20001, 'no'); END;", "P0001"),
     "no data": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t WHERE id < 0; END;", "P0002"),
     "too many": ("DECLARE n NUMBER; BEGIN SELECT id INTO n FROM t; END;", "P0003"),
-    "GOTO": ("BEGIN <<a>> NULL; GOTO a; END;", "0A000"),
     "an error of SQL keeps its state": ("BEGIN INSERT INTO t VALUES (1, 'd', 0); END;", "23505"),
     "a table that is not there": ("BEGIN DELETE FROM nowhere; END;", "42P01"),
     "an autonomous transaction": (

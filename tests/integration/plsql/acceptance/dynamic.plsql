@@ -1,0 +1,29 @@
+-- name: EXECUTE IMMEDIATE
+DECLARE s VARCHAR2(200); n NUMBER; TYPE nt IS TABLE OF NUMBER; l nt; TYPE rc IS REF CURSOR; c rc; r t%ROWTYPE; BEGIN
+ EXECUTE IMMEDIATE 'CREATE TABLE dyn (a NUMBER PRIMARY KEY, b VARCHAR2(10))'; EXECUTE IMMEDIATE 'INSERT INTO dyn VALUES (:1, :2)' USING 1, 'x'; EXECUTE IMMEDIATE 'INSERT INTO dyn VALUES (:x, :y)' USING 2, 'y';
+ EXECUTE IMMEDIATE 'SELECT a FROM dyn ORDER BY a' BULK COLLECT INTO l; dbms_output.put_line(l.COUNT); s := 'UPDATE dyn SET b = b || :z WHERE a = :a RETURNING b INTO :b'; EXECUTE IMMEDIATE s USING '!', 2 RETURNING INTO s; dbms_output.put_line(s);
+ EXECUTE IMMEDIATE 'SELECT * FROM t WHERE id = :1' INTO r USING 2; dbms_output.put_line(r.name); OPEN c FOR 'SELECT a FROM dyn WHERE a > :1 ORDER BY a' USING 0; FETCH c BULK COLLECT INTO l; CLOSE c; dbms_output.put_line(l(2));
+ EXECUTE IMMEDIATE 'BEGIN SELECT COUNT(*) INTO :n FROM dyn; END;' USING OUT n; dbms_output.put_line(n); 
+ BEGIN EXECUTE IMMEDIATE 'SELECT a FROM dyn WHERE a = 77' INTO n; EXCEPTION WHEN NO_DATA_FOUND THEN dbms_output.put_line('ndf'); END;
+ BEGIN EXECUTE IMMEDIATE 'SELEC 1'; EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END;
+ EXECUTE IMMEDIATE 'DROP TABLE dyn'; 
+ BEGIN EXECUTE IMMEDIATE 'SELECT a FROM dyn' INTO n; EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END;
+ END;
+/
+--> 2
+--> y!
+--> n2
+--> 2
+--> 2
+--> ndf
+--> -900
+--> -942
+
+-- name: CALL with OUT
+CREATE OR REPLACE PROCEDURE p(a IN NUMBER, b OUT NUMBER, c IN OUT VARCHAR2, d OUT DATE) IS BEGIN b := a * 2; c := c || '!'; d := DATE '2024-01-02'; END;
+/
+DECLARE n NUMBER; c VARCHAR2(9) := 'x'; d DATE; BEGIN EXECUTE IMMEDIATE 'CALL p(:1, :2, :3, :4)' USING 4, OUT n, IN OUT c, OUT d; dbms_output.put_line(n || c || d); 
+EXECUTE IMMEDIATE 'BEGIN p(:1, :2, :3, :4); END;' USING 4, OUT n, IN OUT c, OUT d; dbms_output.put_line(n || c || d); END;
+/
+--> 8x!2024-01-02 00:00:00
+--> 8x!!2024-01-02 00:00:00
