@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from heapq import nlargest
 
+import structlog
+
 from data.exec.coordination import STATEMENTS_MAX, Coordination
 from data.exec.epochs import EpochKeeper
 from data.exec.instance_views import pages_of
@@ -33,7 +35,11 @@ from protocol.process import ProcessMeters, certificate_numbers, membership_numb
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 
+log = structlog.get_logger(__name__)
 TEXT_CHARS_MAX = 4000  # of a statement
+MEMORY_WARNING_PERCENT = 90
+ROOM_AGAIN_PERCENT = 5  # so much below: no word each time a row comes and goes
+ROOM_LOOKS = 2  # each so many looks
 IN_DOUBT_AFTER_S = 5.0  # as data/database.py: then the anchor is asked
 
 
@@ -54,6 +60,8 @@ class DatabaseMeasures:
         self._member = member
         self._epochs = epochs
         self._began_us = wall_us()
+        self._warned = False  # that PermSize is nearly full
+        self._looks = 0
         self._level_s = boottime_s()  # when this element last lacked nothing
 
     @property
@@ -63,8 +71,27 @@ class DatabaseMeasures:
 
     def look(self) -> None:
         """Now and then: whether this element lacks something."""
+        self._looks += 1
+        if self._looks % ROOM_LOOKS == 0:
+            self._look_at_room()
         if self._member.role == "lead" or (not self._lag_entries() and self._member.in_sync):
             self._level_s = boottime_s()
+
+    def _look_at_room(self) -> None:
+        """Say it when PermSize is nearly full: once, until there is room again."""
+        size, pages, free = pages_of(self._element)
+        percent = 100 * (pages - free) * size // (self._element.settings.perm_size_mb << 20)
+        if percent >= MEMORY_WARNING_PERCENT and not self._warned:
+            self._warned = True
+            log.warning(
+                "database.perm_nearly_full",
+                database=self._space.name,
+                element=self._element.identity.element,
+                percent=percent,
+                hint="A full element refuses writes (802): raise PermSize, or add replica sets.",
+            )
+        elif percent < MEMORY_WARNING_PERCENT - ROOM_AGAIN_PERCENT:
+            self._warned = False
 
     def figures(self, statements: int) -> DatabaseFigures:
         """Everything, with so many statements of the cache."""

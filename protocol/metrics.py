@@ -18,6 +18,8 @@ BOUNDS_NS: tuple[int, ...] = tuple(
     round(_FIRST_NS * 2 ** ((slot - _FIRST_SLOT) / 2)) for slot in range(SLOTS - 1)
 )
 _LAST_NS = BOUNDS_NS[-1]
+TIMESTEN_LIMITS_NS = BOUNDS_NS[12:61:6]  # eight times the one before: 15.625 µs to 262 s
+TIMESTEN_NO_LIMIT_S = 9.999999999e125
 
 
 def slot_of(ns: int) -> int:
@@ -73,6 +75,17 @@ def quantile_s(slots: Sequence[int], share: float) -> float:
 def below(slots: Sequence[int], bound_ns: int) -> int:
     """How many took less than this, which must be a bound of BOUNDS_NS."""
     return sum(slots[: BOUNDS_NS.index(bound_ns) + 1])
+
+
+def histogram_rows(slots: Sequence[int]) -> list[tuple[float, int]]:
+    """As ttSQLExecutionTimeHistogram tells it: limits in seconds, how many were below it and not
+    below the one before."""
+    rows, before = [], 0
+    for limit_ns in TIMESTEN_LIMITS_NS:
+        upto = below(slots, limit_ns)
+        rows.append((limit_ns / 1e9, upto - before))
+        before = upto
+    return [*rows, (TIMESTEN_NO_LIMIT_S, sum(slots) - before)]
 
 
 class StatementStats:

@@ -10,7 +10,11 @@ from collections.abc import Iterable
 
 from data.catalog.pg_schema import SYS_RELATIONS, Relation, owner_column
 
-_TEXTS = ("v__sql_cmd_cache", "v__cmd_cache")  # statements of others, with their literals
+_TEXTS = (
+    "v__sql_cmd_cache",
+    "v__cmd_cache",
+    "v__sql_cmd_cache_info",
+)  # statements of others, with their literals
 RESTRICTED: frozenset[str] = frozenset(
     relation.name
     for relation in SYS_RELATIONS

@@ -22,6 +22,7 @@ from data.sql.plan_types import QueryPlan
 from protocol.clock import wall_us
 from protocol.errors import GridError
 from protocol.messages.views import AskViews, ViewsTold
+from protocol.metrics import histogram_rows, quantile_s
 from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 from protocol.sqltypes import StorageRow, StorageValue
@@ -97,6 +98,8 @@ class InstanceViews:
             "v$datastore_status": self._datastore_status,
             "v$sql_cmd_cache": self._commands,
             "v$cmd_cache": self._commands,
+            "v$sql_cmd_cache_info": self._command_times,
+            "v$sql_execution_time": self._execution_times,
             "v$ckpt_history": self._checkpoints,
             "v$log_holds": self._log_holds,
             "v$bookmark": self._bookmark,
@@ -308,6 +311,48 @@ class InstanceViews:
             )
             made.append(row)
         return made
+
+    def _command_times(self) -> list[StorageRow]:
+        """Times in seconds. Values that nobody keeps are NULL."""
+        made = []
+        for number, (key, statement) in enumerate(self._space.statements(), 1):
+            stats = statement.stats
+            row = self._row(
+                "v$sql_cmd_cache_info",
+                sqlcmdid=number,
+                executions=sum(stats.slots),
+                prepares=1,
+                reprepares=0,
+                freeable=1,
+                size=len(key[0]),
+                owner=statement.user,
+                querytext=key[0][:TEXT_CHARS_MAX],
+                fetchcount=stats.rows,
+                maxexecutetime=stats.longest_ns / 1e9,
+                kind=stats.kind,
+                plan=stats.plan or None,
+                totalexecutetime=stats.total_ns / 1e9,
+                p50executetime=quantile_s(stats.slots, 0.5),
+                p99executetime=quantile_s(stats.slots, 0.99),
+                errors=stats.errors,
+            )
+            made.append(row)
+        return made
+
+    def _execution_times(self) -> list[StorageRow]:
+        """How many executions took at most so long: all statements together (-1), and each."""
+        space = self._space
+        every = [
+            sum(column)
+            for column in zip(*(h.slots for h in space.meters.kinds.values()), strict=True)
+        ]
+        told = [(-1, every)]
+        told += [(n, s.stats.slots) for n, (_, s) in enumerate(space.statements(), 1)]
+        return [
+            (number, limit_s, count, self._element)
+            for number, slots in told
+            for limit_s, count in histogram_rows(slots)
+        ]
 
     def _checkpoints(self) -> list[StorageRow]:
         return [

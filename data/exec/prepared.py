@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data.catalog.objects import Distribution, Table
 from data.distribution.route import Const, Route, fast_bucket
+from data.exec import row_procedures
 from data.exec.placement import HashRule
 from data.plsql.compiler import CompiledBlock
 from data.sql.convert import adapt
@@ -122,7 +123,8 @@ def compile_statement(
         raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")
     space.counts.prepares += 1
     if compiled is None:
-        compiled = space.compiler.compile(sql, declared, schema, user)
+        text = row_procedures.as_query(sql) or sql
+        compiled = space.compiler.compile(text, declared, schema, user)
     if isinstance(compiled.plan, CatalogQuery):
         shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)
         statement = PreparedStatement(sql, declared, schema, user, compiled, shown, space.meters)

@@ -16,6 +16,7 @@ AREAS = {  # of the map: how many rows
     "IDX": ("Indexes, sequences, hints, plans", 20),
     "SEC": ("Users and security", 14),
     "SYS": ("System views", 12),
+    "MON": ("Monitoring", 8),
 }
 IDS = [f"{area}-{n:02}" for area, (_, count) in AREAS.items() for n in range(1, count + 1)]
 
@@ -333,5 +334,33 @@ ROWS = (
         REFUSED, "they are no part of a database: `42P01`",
         "tests/integration/access/test_system_views.py::"
         "test_tables_of_the_management_are_not_here"),
+    # -- MON
+    Row("MON-01", "Daemon logs",
+        WORKS, "`ttmesg.log`, `tterrors.log` and `ttaudit.log` per instance, JSON, rotating",
+        "tests/unit/daemons/test_logs.py::test_errors_go_into_both_files_and_the_rest_into_one"),
+    Row("MON-02", "ttExporter",
+        DIFFERS, "the daemon serves `/metrics` itself; `-port`, `-limit`, `-insecure`, `-stop`; "
+        "names and labels as TimesTen's; mutual TLS by the grid's certificates",
+        "tests/integration/daemons/test_exporter.py::test_on_limited_moved_and_off"),
+    Row("MON-03", "Operator metrics",
+        DIFFERS, "`timesten_scaleout_state_normal` per database, by the active management",
+        "tests/unit/mgmt/test_exported.py::test_a_lost_copy_is_not_normal"),
+    Row("MON-04", "SQL statistics",
+        WORKS, "of each cached statement: executions, times, rows, errors, kind of plan",
+        "tests/integration/exec/test_figures.py::test_the_statement_cache_in_sql"),
+    Row("MON-05", "Connection list",
+        WORKS, "`dbStatus -connections`",
+        "tests/cluster/test_database_transcripts.py::test_connections_are_shown"),
+    Row("MON-06", "Memory warnings",
+        WORKS, "a warning in the log above 90 % of PermSize, an alert rule, and dbStatus",
+        "tests/integration/exec/test_slow_statements.py::"
+        "test_a_database_that_gets_full_says_so_once"),
+    Row("MON-07", "Management space",
+        DIFFERS, "the store of management keeps a bounded number of versions; its host's disk is "
+        "for your host monitoring",
+        "tests/unit/mgmt/test_exported.py::test_what_management_tells_of_itself"),
+    Row("MON-08", "Enterprise Manager plug-in",
+        DIFFERS, "none; the console, Prometheus rules and a Grafana dashboard",
+        "tests/unit/deploy/test_monitoring.py::test_the_dashboard_is_whole"),
 )
 # fmt: on

@@ -81,6 +81,41 @@ async def test_statements_commits_rows_and_errors_are_counted(grid: MemoryGrid) 
     assert by_text["SELECT * FROM c WHERE b = $1"].plan == "co-located"
 
 
+async def test_the_statement_cache_in_sql(grid: MemoryGrid) -> None:
+    client, admin = await grid.connect(), await grid.connect_admin()
+    await client.execute("CREATE TABLE c (a INT PRIMARY KEY, b INT)")
+    before = dict(map(tuple, await admin.fetch("CALL ttSQLExecutionTimeHistogram")))
+    for number in range(6):
+        await client.execute("INSERT INTO c VALUES ($1, $2)", number, 0)
+    info = [
+        row
+        for row in await admin.fetch("CALL ttSQLCmdCacheInfo()")
+        if row["querytext"] == "INSERT INTO c VALUES ($1, $2)"
+    ]
+    assert [(r["executions"], r["fetchcount"], r["plan"], r["owner"]) for r in info] == [
+        (6, 6, "single", "TERRY")
+    ]
+    assert 0 < info[0]["p50executetime"] <= info[0]["maxexecutetime"] * 1.42
+    number = info[0]["sqlcmdid"]
+    assert len(await admin.fetch(f"CALL ttSQLCmdCacheInfo({number})")) == 1
+    one = await admin.fetch(f"CALL ttSQLExecutionTimeHistogram({number})")
+    assert [row[0] for row in one][:4] == [1.5625e-05, 0.000125, 0.001, 0.008]
+    assert len(one) == 10
+    assert sum(row[1] for row in one) == 6
+    after = dict(map(tuple, await admin.fetch("CALL ttSQLExecutionTimeHistogram")))
+    assert sum(after.values()) > sum(before.values()) + 6
+    (sums,) = await admin.fetch("CALL ttSqlCmdCacheInfoGet")
+    assert sums["cmdcount"] > 0
+    text = "SELECT executions FROM sys.gv$sql_cmd_cache_info WHERE querytext = $1"
+    assert await admin.fetchval(text, "INSERT INTO c VALUES ($1, $2)") == 6
+    with pytest.raises(asyncpg.PostgresError, match="number of a statement"):
+        await admin.execute("CALL ttSQLCmdCacheInfo('x')")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await client.execute("CALL ttSQLCmdCacheInfo")
+    await client.close()
+    await admin.close()
+
+
 async def test_a_portal_read_in_pieces_counts_once(grid: MemoryGrid) -> None:
     client = await grid.connect()
     await client.execute("CREATE TABLE c (a INT PRIMARY KEY)")

@@ -79,6 +79,26 @@ async def test_a_slow_statement_is_logged_without_its_values(grid: MemoryGrid, h
     await client.close()
 
 
+async def test_a_database_that_gets_full_says_so_once(home: Path) -> None:
+    grid = MemoryGrid(home / "small", k=1, sets=1, attributes=(("PermSize", "1"),))
+    await grid.start()
+    try:
+        client = await grid.connect()
+        await client.execute("CREATE TABLE c (a INT PRIMARY KEY, b VARCHAR2(4000))")
+        with pytest.raises(asyncpg.PostgresError):  # 802
+            for number in range(1000):
+                await client.execute("INSERT INTO c VALUES ($1, $2)", number, "x" * 4000)
+        instance = grid.nodes[0].instance
+        assert instance is not None
+        for _ in range(8):
+            instance.database(DATABASE).measures.look()
+        (warning,) = lines(home, "ttmesg.log", "database.perm_nearly_full")
+        assert warning["percent"] >= 90
+        await client.close()
+    finally:
+        await grid.stop()
+
+
 async def test_ddl_and_failed_logins_are_audited(grid: MemoryGrid, home: Path) -> None:
     admin = await grid.connect_admin()
     await admin.execute("CREATE USER pat IDENTIFIED BY hush_hush")
