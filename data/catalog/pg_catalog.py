@@ -168,6 +168,7 @@ class CatalogQueries:
             self.fill(catalog, session)
         connection = self._opened()
         self._functions.use(catalog, session)
+        self._deadline_s = math.inf  # that of the query before is over
         self._fill_live(connection, sql, session)
         bound = tuple(params)[: len(query.param_types)]
         bound += (None,) * (len(query.param_types) - len(bound))

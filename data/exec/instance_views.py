@@ -340,7 +340,8 @@ class InstanceViews:
         return made
 
     def _execution_times(self) -> list[StorageRow]:
-        """How many executions took at most so long: all statements together (-1), and each."""
+        """How many executions took at most so long: of all together (-1), and of each statement
+        where there are any."""
         space = self._space
         every = [
             sum(column)
@@ -352,6 +353,7 @@ class InstanceViews:
             (number, limit_s, count, self._element)
             for number, slots in told
             for limit_s, count in histogram_rows(slots)
+            if count or number < 0
         ]
 
     def _checkpoints(self) -> list[StorageRow]:

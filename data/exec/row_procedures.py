@@ -41,6 +41,8 @@ def as_query(text: str) -> str | None:
         where = "" if number < 0 else f" WHERE sqlcmdid = {number}"
         return f"SELECT * FROM sys.v$sql_cmd_cache_info{where} ORDER BY sqlcmdid"
     return (
-        "SELECT exectimelimit, executions FROM sys.v$sql_execution_time"
-        f" WHERE sqlcmdid = {max(number, _ALL_STATEMENTS)} ORDER BY exectimelimit"
+        "SELECT a.exectimelimit, COALESCE(s.executions, 0) AS executions"
+        " FROM sys.v$sql_execution_time a LEFT JOIN sys.v$sql_execution_time s"
+        f" ON s.sqlcmdid = {max(number, _ALL_STATEMENTS)} AND s.exectimelimit = a.exectimelimit"
+        f" WHERE a.sqlcmdid = {_ALL_STATEMENTS} ORDER BY a.exectimelimit"
     )

@@ -297,10 +297,10 @@ def test_the_standby_can_renew_as_soon_as_it_is_the_active(grid: RealGrid) -> No
     grid.admin("instanceCreate", "host2.instance1", *where, *map(str, ports))
     try:
         grid.admin("modelApply")
-        grid._tool(home, "ttGridAdmin", "mgmtActiveSwitch")
-        said = grid._tool(home, "ttGridAdmin", "certificateRenew", "host3")
+        grid.tool(home, "ttGridAdmin", "mgmtActiveSwitch")
+        said = grid.tool(home, "ttGridAdmin", "certificateRenew", "host3")
         assert said == "host3.instance1: certificates renewed\n"
-        listed = grid._tool(home, "ttGridAdmin", "certificateList")
+        listed = grid.tool(home, "ttGridAdmin", "certificateList")
         assert "instanceWallet host2.instance1" in listed
         assert stat.S_IMODE((home / "grid/management.db").stat().st_mode) == 0o600
         with psycopg.connect(
@@ -308,4 +308,4 @@ def test_the_standby_can_renew_as_soon_as_it_is_the_active(grid: RealGrid) -> No
         ) as connection:
             assert connection.execute("SELECT 1 FROM dual").fetchall() == [(1,)]
     finally:
-        grid._tool(home, "ttDaemonAdmin", "-stop", "-force")
+        grid.tool(home, "ttDaemonAdmin", "-stop", "-force")

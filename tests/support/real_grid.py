@@ -124,7 +124,7 @@ class RealGrid:
     # -- commands -------------------------------------------------------------------------------
     def admin(self, *words: str) -> str:
         """Run ttGridAdmin, which must succeed; its output."""
-        return self._tool(self.plan.management_home(), "ttGridAdmin", *words)
+        return self.tool(self.plan.management_home(), "ttGridAdmin", *words)
 
     def status(self) -> dict[str, Any]:
         """`dbStatus -details` of the database."""
@@ -138,7 +138,7 @@ class RealGrid:
 
     def start_instance(self, host: int) -> None:
         """ttDaemonAdmin -start."""
-        self._tool(self.home(host), "ttDaemonAdmin", "-start")
+        self.tool(self.home(host), "ttDaemonAdmin", "-start")
 
     def start_daemon(self, host: int) -> None:
         """The same without the command: half a second less."""
@@ -147,9 +147,10 @@ class RealGrid:
 
     def stop_instance(self, host: int) -> None:
         """ttDaemonAdmin -stop."""
-        self._tool(self.home(host), "ttDaemonAdmin", "-stop")
+        self.tool(self.home(host), "ttDaemonAdmin", "-stop")
 
-    def _tool(self, home: Path, program: str, *words: str) -> str:
+    def tool(self, home: Path, program: str, *words: str) -> str:
+        """Run a program of an instance, which must succeed; its output."""
         done = subprocess.run(
             [str(home / "bin" / program), *words],
             stdin=subprocess.DEVNULL,
@@ -209,7 +210,7 @@ class RealGrid:
         """ttDaemonAdmin -start, unless it runs."""
         home = self.plan.management_home()
         if not daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE):
-            self._tool(home, "ttDaemonAdmin", "-start")
+            self.tool(home, "ttDaemonAdmin", "-start")
 
     def kill_membership_server(self, number: int) -> None:
         """SIGKILL to one ZooKeeper server and to what supervises it."""
@@ -225,7 +226,7 @@ class RealGrid:
         if daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE):
             return
         with _not_counted():
-            local_grid._tool("ttMembership", "start", str(home))
+            local_grid.tool("ttMembership", "start", str(home))
 
     def signal_membership_server(self, number: int, signum: signal.Signals) -> None:
         """SIGSTOP or SIGCONT to one ZooKeeper server: the JVM and its parent."""
