@@ -99,7 +99,8 @@ class Command(NamedTuple):
     build: Callable[[Arguments], Request] | None = None
     reply: type[Reply] | None = None
     render: Callable[[Any, Arguments], str] | None = None
-    local: Callable[[Arguments, Any], Reply] | None = None  # (arguments, mgmt.cli.client.Client)
+    # (arguments, mgmt.cli.client.Client); None: it has shown everything itself
+    local: Callable[[Arguments, Any], Reply | None] | None = None
     exit_code: Callable[[Any], int] | None = None  # from the reply; None: 0
 
 

@@ -21,6 +21,7 @@ from mgmt.cli.nouns import (
     operations,
     ssh,
     upgrade,
+    watch,
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -41,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     *operations.COMMANDS,
     *ssh.COMMANDS,
     *upgrade.COMMANDS,
+    *watch.COMMANDS,
 )
 
 

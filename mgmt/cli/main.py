@@ -82,6 +82,8 @@ def _execute(command: Command, arguments: Arguments) -> int:
             reply = client.call(command.build(arguments), command.reply, show)
     finally:
         show.end_line()
+    if reply is None:
+        return schema.EXIT_OK
     if trace.listener is not None:
         trace.step("mgmt/cli/main.py", reply)
     code = command.exit_code(reply) if command.exit_code is not None else schema.EXIT_OK

@@ -157,7 +157,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "greenlet": ("data.exec.blocks",),
     "psycopg": ("deploy",),
     "prometheus_client": ("daemons.exposition",),
-    "rich": ("mgmt.cli.nouns.watch",),
+    "rich": ("mgmt.cli.watch_screen",),
     "asyncpg": ("deploy",),
     "threading": ("data.storage", "membership.zookeeper"),
     "concurrent": ("data.storage", "membership.zookeeper"),
