@@ -1,9 +1,10 @@
-"""Rows of SYS.V$DISTRIBUTION_CURRENT, _MAP, _VERSION, _STATE, _PROGRESS and their GV$ twins."""
+"""Rows of SYS.V$DISTRIBUTION_CURRENT, _MAP, _BUCKETS, _VERSION, _STATE, _PROGRESS and GV$ twins."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from membership.port import ClusterView, SetState
@@ -129,6 +130,9 @@ class DistributionViews:
                 rows = current_rows(known, self._space.membership.view())
             case "map":
                 rows = map_rows(known)
+            case "buckets":
+                router = self._space.router
+                rows = bucket_rows(known, router.buckets, router.leads)
             case "progress":
                 total, left = known.moving()
                 rows = [(known.version, total, total - left, percent(total, left))]
@@ -166,6 +170,22 @@ def current_rows(known: DistributionMap, view: ClusterView) -> list[StorageRow]:
                 place.data_space,
             )
         )
+    return rows
+
+
+def bucket_rows(
+    known: DistributionMap, buckets: Sequence[int], leads: Mapping[int, str]
+) -> list[StorageRow]:
+    """Runs of buckets of one replica set as they are served now, and the element that leads it,
+    NULL while none does. Pure."""
+    elements = {(place.replica_set, place.instance): place.element for place in known.elements}
+    rows: list[StorageRow] = []
+    first = 0
+    for replica_set, run in itertools.groupby(buckets):
+        last = first + sum(1 for _ in run) - 1
+        lead = elements.get((replica_set, leads.get(replica_set, "")))
+        rows.append((known.version, first, last, replica_set, lead))
+        first = last + 1
     return rows
 
 

@@ -12,33 +12,56 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError, TransactionStateError
-from protocol.sqltypes import SqlType
+from protocol.sqltypes import SqlType, StorageValue
 
 if TYPE_CHECKING:
-    from data.session.engine import ResultColumn
+    from data.session.engine import Prepared, ResultColumn
     from data.session.session import Session
     from protocol.pgwire.copy_rows import CopyFormat
     from protocol.pgwire.values import RowEncoder
 
 Action = Callable[["Session", "RowEncoder | None"], None]
+Types = tuple[SqlType | None, ...]  # as the client declared its parameters
 
 
 class Command:
     """A session command in the shape of an engine's Prepared."""
 
-    __slots__ = ("_run", "columns")
+    __slots__ = ("_run", "columns", "param_types")
 
-    param_types: tuple[SqlType, ...] = ()
     tag_kind = "SESSION"
     copy: CopyFormat | None = None
 
     def __init__(self, run: Action, columns: tuple[ResultColumn, ...] | None = None) -> None:
         self._run = run
         self.columns = columns
+        self.param_types: tuple[SqlType, ...] = ()
 
-    def run(self, session: Session, encoder: RowEncoder | None) -> None:
+    def run(
+        self, session: Session, values: tuple[StorageValue, ...], encoder: RowEncoder | None
+    ) -> None:
         """Do it; raises GridError. It may leave the session waiting."""
         self._run(session, encoder)
+
+
+class Declare(Command):
+    """DECLARE, whose query may have parameters."""
+
+    __slots__ = ("_hold", "_name", "_query", "_text")
+
+    def __init__(self, name: str, query: Prepared, text: str, hold: bool) -> None:
+        self.columns = None
+        self.param_types = query.param_types
+        self._name, self._query, self._text, self._hold = name, query, text, hold
+
+    def run(
+        self, session: Session, values: tuple[StorageValue, ...], encoder: RowEncoder | None
+    ) -> None:
+        """Make the cursor."""
+        if not self._hold and not session.in_block:
+            raise TransactionStateError("DECLARE CURSOR can only be used in transaction blocks")
+        session.open_cursor(self._name, self._query, self._text, values, self._hold)
+        session.command_done("DECLARE CURSOR")
 
 
 COMMAND_CHARS_MAX = 4000  # they are worked on at once, on the event loop
@@ -72,7 +95,7 @@ _LITERAL = re.compile(
 )  # possessive: no text makes it slow
 
 
-def recognise(sql: str, session: Session) -> Command | None:
+def recognise(sql: str, session: Session, types: Types = ()) -> Command | None:
     """The command if the statement is one of this module's, else None. Raises GridError."""
     if sql[:1] not in _FIRST_LETTERS:
         return None
@@ -89,7 +112,7 @@ def recognise(sql: str, session: Session) -> Command | None:
             f"{match[1].upper()} with more than {COMMAND_CHARS_MAX} characters",
             hint="Prepare long statements by the extended protocol, as drivers do.",
         )
-    return make(sql, session)
+    return _declare(sql, session, types) if make is _declare else make(sql, session)
 
 
 def startup_settings(parameters: dict[str, str]) -> dict[str, str]:
@@ -180,23 +203,16 @@ def _literals(text: str) -> list[bytes | None]:
     return params
 
 
-def _declare(sql: str, session: Session) -> Command | None:
+def _declare(sql: str, session: Session, types: Types = ()) -> Command | None:
     match = _DECLARE.fullmatch(sql)
     if match is None:
         return None  # an anonymous PL/SQL block begins with DECLARE too
     options = match["options"].upper().split()
-    name, text = _folded(match["name"]), match["sql"]
-    hold = (match["hold"] or "").upper().startswith("WITH ")
     if "SCROLL" in options and "NO" not in options:
         raise NotSupportedError("scrollable cursors are not supported")
-
-    def run(session: Session, encoder: RowEncoder | None) -> None:
-        if not hold and not session.in_block:
-            raise TransactionStateError("DECLARE CURSOR can only be used in transaction blocks")
-        session.open_cursor(name, text, hold)
-        session.command_done("DECLARE CURSOR")
-
-    return Command(run)
+    hold = (match["hold"] or "").upper().startswith("WITH ")
+    text = match["sql"]
+    return Declare(_folded(match["name"]), session.prepare(text, types), text, hold)
 
 
 def _fetch(sql: str, session: Session) -> Command:

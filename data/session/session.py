@@ -273,7 +273,7 @@ class Session:
 
             if self._prepare_later(sql, types, Mode.EXTENDED, keep):
                 return
-        self.names.add_statement(name, Statement(self._prepare(sql, types), oids, sql))
+        self.names.add_statement(name, Statement(self.prepare(sql, types), oids, sql))
         self._out.append(messages.PARSE_COMPLETE)
 
     def _prepare_later(
@@ -383,7 +383,7 @@ class Session:
                 self._start_copy_out(prepared)
             case _:
                 assert isinstance(prepared, commands.Command)
-                prepared.run(self, encoder)
+                prepared.run(self, values, encoder)
 
     def close_target(self, kind: int, name: bytes) -> None:
         """See Handler."""
@@ -483,7 +483,7 @@ class Session:
                 sql, (), Mode.QUERY, lambda prepared: self._run_statement(sql, prepared)
             ):
                 return
-            self._run_statement(sql, self._prepare(sql, ()))
+            self._run_statement(sql, self.prepare(sql, ()))
         except Exception as error:
             self.fail(error if isinstance(error, GridError) else self._host.fault(self, error))
 
@@ -735,8 +735,8 @@ class Session:
         self._settle(self._sql.copy_out(prepared, sink))
 
     # -- names ------------------------------------------------------------------------------------
-    def _prepare(self, sql: str, types: tuple[SqlType | None, ...]) -> Prepared:
-        command = commands.recognise(sql, self)
+    def prepare(self, sql: str, types: tuple[SqlType | None, ...]) -> Prepared:
+        command = commands.recognise(sql, self, types)
         if command is not None:
             return command
         return self._sql.prepare(sql, types)
@@ -761,7 +761,7 @@ class Session:
         """PREPARE."""
         key = name.encode()
         self.names.check_new_statement(key)
-        self.names.add_statement(key, Statement(self._prepare(sql, ()), (), sql))
+        self.names.add_statement(key, Statement(self.prepare(sql, ()), (), sql))
 
     def execute_kept(
         self, statement: Statement, params: list[bytes | None], encoder: RowEncoder | None
@@ -774,15 +774,17 @@ class Session:
         self._running = True
         self._settle(self._sql.execute(statement.prepared, values, encoder, 0, self))
 
-    def open_cursor(self, name: str, sql: str, hold: bool) -> None:
+    def open_cursor(
+        self, name: str, query: Prepared, sql: str, values: tuple[StorageValue, ...], hold: bool
+    ) -> None:
         """DECLARE. Raises DuplicatePortalError."""
         key = name.encode()
         self.names.check_new_cursor(key)
-        statement = Statement(self._prepare(sql, ()), (), sql)
-        if not statement.is_plain or statement.prepared.columns is None:
+        statement = Statement(query, (), sql)
+        if not statement.is_plain or query.columns is None:
             raise NotSupportedError("a cursor needs a query")
-        layout = make_layout(statement.prepared.columns, ALL_TEXT)
-        self.names.add_portal(key, Portal(statement, (), layout, hold))
+        layout = make_layout(query.columns, ALL_TEXT)
+        self.names.add_portal(key, Portal(statement, values, layout, hold))
 
     def fetch(self, portal: Portal, count: int, encoder: RowEncoder | None, tag: str) -> None:
         """FETCH (tag "FETCH") or MOVE (no encoder): `count` rows on, 0 for all that are left."""

@@ -28,7 +28,6 @@ HISTORY = Path("~/.ttisql_history")
 HISTORY_LINES = 1000
 RUNS_NESTED_MAX = 20
 _SECRET = ("identified by", "pwd=")
-_OF_ATTRIBUTE = {"dsn": "service", "uid": "user", "pwd": "password"}
 
 
 class CommandError(Exception):
@@ -72,15 +71,14 @@ class Isql:
         """Connect to a DSN or connection string, instead of the present connection; whether it
         went well."""
         wanted = text.attributes(words) or self._asked
-        unknown = sorted(set(wanted) - set(_OF_ATTRIBUTE))
-        if unknown or not wanted.get("dsn"):
-            why = f"unknown attribute {unknown[0].upper()}" if unknown else "no DSN is given"
-            self._fail(f" {why}: use DSN=service;UID=user;PWD=password", text.FAILED)
+        try:
+            parameters = text.libpq_words(wanted)
+        except ValueError as error:
+            self._fail(f" {error}", text.FAILED)
             return False
         self.disconnect()
         shown = f"DSN={wanted['dsn']}" + (f";UID={wanted['uid']}" if wanted.get("uid") else "")
         self.say("", f'connect "{shown}";')
-        parameters = {_OF_ATTRIBUTE[name]: value for name, value in wanted.items()}
         try:
             self.connection = _open(parameters)
         except psycopg.Error as error:

@@ -16,6 +16,7 @@ NULL = "<NULL>"
 FAILED = "The command failed."
 BLOCK_DONE = "PL/SQL procedure successfully completed."
 NAME_WIDTH = 32
+_OF_ATTRIBUTE = {"dsn": "service", "uid": "user", "pwd": "password"}
 _BYTEA = 17  # pg_type.oid
 
 # Words that begin a command of ttIsql itself; anything else is a statement for the database.
@@ -135,6 +136,15 @@ def attributes(connection_string: str) -> dict[str, str]:
     if "=" not in text:
         return {"dsn": text} if text else {}
     return {m.group(1).lower(): m.group(2).strip("{}").strip() for m in _PAIR.finditer(text)}
+
+
+def libpq_words(wanted: dict[str, str]) -> dict[str, str]:
+    """Attributes as libpq's keywords. Raises ValueError."""
+    unknown = sorted(set(wanted) - set(_OF_ATTRIBUTE))
+    if unknown or not wanted.get("dsn"):
+        why = f"unknown attribute {unknown[0].upper()}" if unknown else "no DSN is given"
+        raise ValueError(f"{why}: use DSN=service;UID=user;PWD=password")
+    return {_OF_ATTRIBUTE[name]: value for name, value in wanted.items()}
 
 
 def switch(text: str) -> bool | None:

@@ -12,6 +12,7 @@ PROGRAMS = (
     "ttGridRollout",
     "ttMembership",
     "ttExporter",
+    "ttBulkCp",
     "ttIsql",
     "tengrid-datad",
     "tengrid-mgmtd",

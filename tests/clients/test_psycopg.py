@@ -72,6 +72,12 @@ def test_batches_pipelines_and_cursors(client: psycopg.Connection[Rows]) -> None
         assert cursor.fetchmany(10) == [(n,) for n in range(10)]
         cursor.scroll(5)
         assert len(cursor.fetchall()) == 285
+    for binary in (False, True):
+        with client.transaction(), client.cursor("c2", binary=binary) as cursor:
+            cursor.execute("SELECT name FROM t WHERE id >= %s AND name > %s", [297, "n297"])
+            assert sorted(cursor) == [("n298",), ("n299",)]
+    with pytest.raises(psycopg.errors.UndefinedParameter):
+        client.execute("DECLARE c3 CURSOR FOR SELECT name FROM t WHERE id = $1")
 
 
 def test_transactions_and_savepoints(client: psycopg.Connection[Rows]) -> None:
