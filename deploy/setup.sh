@@ -115,6 +115,10 @@ install_packages() {
     # shellcheck disable=SC2086
     quietly "installing $packages" "$LOGS/apt-install.log" \
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
+    case " $packages " in
+        *" prometheus "*) # tests start their own; Debian's service would listen on all addresses
+            as_root systemctl disable --now prometheus >/dev/null 2>&1 || true ;;
+    esac
 }
 
 # What the benchmarks compare with, one a line; without them those rows are skipped.

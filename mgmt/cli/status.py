@@ -12,7 +12,9 @@ from mgmt.cli.client import home_from_environment
 from mgmt.cli.command import Option
 from mgmt.cli.tool import guarded
 from mgmt.cli.words import parse_tool, tool_help
-from protocol import instance_file
+from protocol import exporter_file, instance_file
+from protocol.errors import ParameterError
+from protocol.exporter_file import ExporterSettings
 
 STATUS_FILE = "info/status.json"  # a data instance writes there what it serves, if it does
 SPECIFICATIONS = "conf/databases/*.json"  # one per element this instance holds
@@ -47,6 +49,10 @@ def _facts(home: Path) -> dict[str, Any]:
         port = str(settings.cs_port)
         address = settings.external_address
         listeners.append({"network": "external", "address": address, "port": port})
+    exporter = _exporter(home)
+    if exporter is not None:
+        port, address = str(exporter.port), settings.internal_address
+        listeners.append({"network": "metrics", "address": address, "port": port})
     return {
         "instance": {
             "name": settings.name,
@@ -64,6 +70,14 @@ def _facts(home: Path) -> dict[str, Any]:
         "listeners": listeners,
         "db info": _databases(home) if pid else [],
     }
+
+
+def _exporter(home: Path) -> ExporterSettings | None:
+    """Where metrics are served; None: nowhere."""
+    try:
+        return exporter_file.load(home)
+    except ParameterError:
+        return None
 
 
 def _databases(home: Path) -> list[Any]:

@@ -77,6 +77,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "protocol.exporter_file",
         "protocol.instance_file",
     ),
+    "mgmt.cli.status": (
+        "mgmt.cli",
+        "protocol.errors",
+        "protocol.exporter_file",
+        "protocol.instance_file",
+    ),
     # The tool of the membership servers; it knows no grid (decision 0007).
     "mgmt.cli.membership": (
         "mgmt.cli",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daemons import exposition
 from daemons.exporter import Exporter
-from protocol import exporter_file
+from protocol import exporter_file, tls
 from protocol.exporter_file import ExporterSettings
 from protocol.messages.metrics import AskFigures
-from tests.support import prometheus
+from tests.support import certificates, prometheus
 from tests.support.memory_grid import ADDRESS, MemoryGrid, Node
 from tests.support.zookeeper import free_ports
 
@@ -48,9 +50,11 @@ async def state(node: Node, word: str) -> str:
             await asyncio.sleep(0.02)  # the file is all there is to look at
 
 
-async def get(port: int, path: str = "/metrics") -> tuple[int, str]:
+async def get(
+    port: int, path: str = "/metrics", context: ssl.SSLContext | None = None
+) -> tuple[int, str]:
     """Status and body."""
-    reader, writer = await asyncio.open_connection(ADDRESS, port)
+    reader, writer = await asyncio.open_connection(ADDRESS, port, ssl=context)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
@@ -87,6 +91,33 @@ async def test_on_limited_moved_and_off(grid: MemoryGrid) -> None:
         await state(node, "off")
         with pytest.raises(ConnectionRefusedError):
             await get(second)
+    finally:
+        await exporter.stop()
+
+
+async def test_only_certificates_of_the_grid_are_let_in(grid: MemoryGrid, tmp_path: Path) -> None:
+    node, signer = grid.nodes[0], certificates.authority()
+    root, own = certificates.write(tmp_path / "own", signer, node.name)
+    (node.home / tls.FOLDER).mkdir()
+    (node.home / tls.ROOT_FILE).write_bytes(root.read_bytes())
+    (node.home / tls.INSTANCE_FILE).write_bytes(own.read_bytes())
+    node.settings = msgspec.structs.replace(node.settings, internal_encryption="required")
+    exporter = exporter_of(node)
+    exporter.start()
+    try:
+        (port,) = free_ports(1)
+        settings = ExporterSettings(port=port)
+        (node.home / exporter_file.FILE).write_bytes(exporter_file.render(settings))
+        assert await state(node, "serving") == f"serving https://{ADDRESS}:{port}/metrics"
+        scraper = ssl.create_default_context(cafile=str(root))
+        scraper.check_hostname = False
+        with pytest.raises((OSError, IndexError)):  # no certificate: cut off
+            await get(port, context=scraper)
+        _, shown = certificates.write(tmp_path / "scraper", signer, "scraper", kind="tool")
+        scraper.load_cert_chain(shown)
+        status, body = await get(port, context=scraper)
+        assert status == 200
+        assert "timesten_certificate_expires_seconds" in body
     finally:
         await exporter.stop()
 
