@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from data.txn.deadlines import DECISION_WAIT_S, FAILOVER_WAIT_S
 from protocol import trace
+from protocol.clock import boottime_s
 from protocol.errors import GridError
 from protocol.messages.txn import CommitSingle, Decide, Prepare
 
 if TYPE_CHECKING:
     from data.txn.manager import Transaction, TransactionManager
 
+LAST_TRY_S = 0.1  # not worth a try any more
 Done = Callable[[GridError | None], None]
 
 
 class Committing:
     """One transaction on its way; `done` is called once, with None if it is committed."""
 
-    __slots__ = ("_done", "_failed", "_manager", "_members", "_missing", "_txn")
+    __slots__ = ("_deadline_s", "_done", "_failed", "_manager", "_members", "_missing", "_txn")
 
     def __init__(self, manager: TransactionManager, txn: Transaction, done: Done) -> None:
         self._manager = manager
@@ -33,6 +35,7 @@ class Committing:
         self._done = done
         self._members: tuple[int, ...] = ()  # the anchor first
         self._missing = 0  # answers
+        self._deadline_s = 0.0  # boottime: until then all have to have voted
         self._failed: GridError | None = None  # the first error among them
 
     def start(self, members: tuple[int, ...]) -> None:
@@ -48,6 +51,7 @@ class Committing:
         anchor = manager.anchor_of(members)
         self._members = (anchor, *[rs for rs in members if rs != anchor])
         self._missing = len(members) - 1
+        self._deadline_s = boottime_s() + FAILOVER_WAIT_S
         for rs in self._members[1:]:
             enlisted = txn.participants[rs]
             message = Prepare(
@@ -83,10 +87,13 @@ class Committing:
         self._missing -= 1
         if self._missing:
             return
-        if self._failed is not None:  # a lead that has it answers a second Prepare
-            self._otherwise(self._manager.commit_several(self._txn, self._members, b""))
+        manager, txn, members, failed = self._manager, self._txn, self._members, self._failed
+        if failed is None:
+            self._commit_at(members[0], members, self._decided)
+        elif boottime_s() < self._deadline_s - LAST_TRY_S:  # who has it answers a second Prepare
+            self._otherwise(manager.commit_several(txn, members, b"", self._deadline_s))
         else:
-            self._commit_at(self._members[0], self._members, self._decided)
+            self._otherwise(manager.refuse(txn, members, failed))
 
     def _decided(self, reply: Any, error: GridError | None) -> None:
         if error is not None:

@@ -440,7 +440,7 @@ class TransactionManager:
                 # all its locks were held at one instant, if all are there when they are let go
                 await _all([self.commit_single(txn, rs, b"") for rs in members])
             else:
-                await self.commit_several(txn, members, ddl)
+                await self.commit_several(txn, members, ddl, boottime_s() + FAILOVER_WAIT_S)
         finally:
             self.open.pop(txn.id, None)
 
@@ -548,26 +548,34 @@ class TransactionManager:
                     )
                 return outcome
 
-    async def commit_several(self, txn: Transaction, members: tuple[int, ...], ddl: bytes) -> None:
-        """Two-phase commit, with retries. `members`: the anchor first."""
+    async def commit_several(
+        self, txn: Transaction, members: tuple[int, ...], ddl: bytes, deadline_s: float
+    ) -> None:
+        """Two-phase commit, with retries. members: the anchor first; deadline_s: of the votes."""
         anchor = members[0]
         votes = await asyncio.gather(
             *(
-                self._prepare(txn, rs, members, ddl if txn.ddl_at in (0, rs) else b"")
+                self._prepare(txn, rs, members, ddl if txn.ddl_at in (0, rs) else b"", deadline_s)
                 for rs in (members if ddl else members[1:])
             ),
             return_exceptions=True,
         )
         refusal = next((v for v in votes if isinstance(v, BaseException)), None)
         if refusal is not None:
-            self._spawn(self._abort(txn.id, members))
-            _raise_refusal(refusal)
+            await self.refuse(txn, members, refusal)
         if ddl:
             decision = Decide(self.db, anchor, txn.id, True, members)
             await self._decide_at_anchor(decision, txn.participants[anchor].commit_s)
             await self._tell_others(txn, members)
         else:
             await self.commit_prepared(txn, members)
+
+    async def refuse(
+        self, txn: Transaction, members: tuple[int, ...], why: BaseException
+    ) -> NoReturn:
+        """A participant did not vote: everybody aborts. Raises what the client hears."""
+        self._spawn(self._abort(txn.id, members))
+        _raise_refusal(why)
 
     def anchor_of(self, members: tuple[int, ...]) -> int:
         """One that is led elsewhere: it gets one message, the others a PREPARE and a decision."""
@@ -613,17 +621,16 @@ class TransactionManager:
         self.may_forget(members[0], txn.id)
 
     async def _prepare(
-        self, txn: Transaction, rs: int, members: tuple[int, ...], ddl: bytes
+        self, txn: Transaction, rs: int, members: tuple[int, ...], ddl: bytes, deadline_s: float
     ) -> Voted:
         enlisted = txn.participants[rs]
         message = Prepare(self.db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
         if trace.listener is not None:
             trace.step("data/txn/manager.py", message)
         routes = self.routes
-        deadline_s = boottime_s() + FAILOVER_WAIT_S
         while True:  # a lead that has it answers again; one that lacks the workspace refuses
             try:
-                voted: Voted = await routes.call(rs, message, deadline_s - boottime_s())
+                voted: Voted = await routes.call(rs, message, max(0.1, deadline_s - boottime_s()))
                 return voted
             except GridError as error:
                 lost = isinstance(error, (PeerLostError, DeadlineError, OutcomeUnknownError))

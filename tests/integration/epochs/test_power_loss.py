@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +16,7 @@ from data.txn.ports import Reply
 from protocol.errors import NotServingError
 from protocol.messages.admin import INTENT_CREATED, INTENT_LOADED, INTENT_OPEN, ElementReport
 from protocol.messages.recovery import Trust
-from protocol.messages.txn import Decide
+from protocol.messages.txn import CommitSingle
 from tests.support.memory_grid import DATABASE, MemoryGrid, Node
 from tests.support.power import Power, set_intent
 
@@ -100,22 +101,26 @@ def lead(plant: Plant, rs: int) -> Database:
 
 
 class HeldDecisions:
-    """Decisions that reach a lead wait from now on, until they are let go."""
+    """COMMITs that reach an anchor wait from now on, until they are let go."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, *databases: Database) -> None:
         self.came = asyncio.Event()
-        self._decide = database.writer.decide
-        self._held: list[tuple[Decide, Reply]] = []
-        database.writer.decide = self._hold  # type: ignore[method-assign]
+        self._held: list[Callable[[], None]] = []
+        for database in databases:
+            writer = database.writer
+            hold = partial(self._hold, writer.commit_single)
+            writer.commit_single = hold  # type: ignore[method-assign]
 
-    def _hold(self, message: Decide, reply: Reply) -> None:
-        self._held.append((message, reply))
+    def _hold(
+        self, commit: Callable[[CommitSingle, Reply], None], message: CommitSingle, reply: Reply
+    ) -> None:
+        self._held.append(partial(commit, message, reply))
         self.came.set()
 
     def let_go(self) -> None:
         """Those that came."""
-        for message, reply in self._held:
-            self._decide(message, reply)
+        for commit in self._held:
+            commit()
 
 
 def both_sides(plant: Plant) -> tuple[int, int]:
@@ -221,11 +226,11 @@ async def test_what_some_disks_have_beyond_the_epoch_is_undone(plant: Plant) -> 
 
 
 async def test_what_was_in_doubt_is_settled_alike(plant: Plant) -> None:
-    """Prepared on both sides before the epoch, decided after it: rolled back on both."""
+    """Prepared before the epoch, decided after it: rolled back on both sides."""
     first, second = both_sides(plant)
-    decisions = HeldDecisions(lead(plant, 1))
+    decisions = HeldDecisions(lead(plant, 1), lead(plant, 2))
     task = asyncio.create_task(plant.transfer(first, second, 40))
-    await decisions.came.wait()  # both have prepared
+    await decisions.came.wait()  # the other one has prepared
     await plant.epoch()
     decisions.let_go()
     await task

@@ -14,7 +14,7 @@ from data.txn.manager import TransactionManager
 from mgmt.api.schema_databases import DbTransactionsReply, TransactionRow
 from mgmt.cli.command import Arguments
 from mgmt.cli.nouns.transactions import transactions_text
-from protocol.messages.txn import Decide, ListTransactions
+from protocol.messages.txn import CommitSingle, ListTransactions
 from tests.support.memory_grid import MemoryGrid
 
 
@@ -86,21 +86,28 @@ async def test_prepared_and_in_doubt(grid: MemoryGrid, monkeypatch: pytest.Monke
     """The coordinator is held between PREPARE and its decision; then it forgets the transaction."""
     one, asking = await grid.connect(0), await grid.connect(1)
     manager = _manager(grid, 0)
-    prepared, go_on = asyncio.Event(), asyncio.Event()
-    decide = manager._decide_at_anchor
+    prepared, held = asyncio.Event(), list[Any]()
+    router = manager.routes
+    send = router.send
 
-    async def held(decision: Decide, wait_s: float) -> None:
-        prepared.set()
-        await go_on.wait()
-        await decide(decision, wait_s)
+    def but_the_decision(rs: int, message: object, *rest: Any) -> None:
+        if isinstance(message, CommitSingle):
+            held.append((rs, message, *rest))
+            prepared.set()
+        else:
+            send(rs, message, *rest)
 
-    monkeypatch.setattr(manager, "_decide_at_anchor", held)
+    monkeypatch.setattr(router, "send", but_the_decision)
     await one.execute("BEGIN")
     await one.execute("UPDATE t SET n = 1")
     committing = asyncio.create_task(one.execute("COMMIT"))
     await prepared.wait()
     rows = await _rows(asking, "gv$transaction")
-    assert {(r["state"], r["participants"]) for r in rows} == {("prepared", "1, 2")}
+    # the anchor, element 2, has not been told yet who else takes part
+    assert {(r["state"], r["participants"]) for r in rows} == {
+        ("prepared", "1, 2"),
+        ("prepared", "2"),
+    }
     assert {r["elementid"] for r in rows} == {1, 2}
 
     kept = dict(manager.open)
@@ -108,7 +115,8 @@ async def test_prepared_and_in_doubt(grid: MemoryGrid, monkeypatch: pytest.Monke
     rows = await _rows(asking, "gv$transaction")
     assert {r["state"] for r in rows} == {"in doubt"}
     manager.open.update(kept)
-    go_on.set()
+    monkeypatch.setattr(router, "send", send)
+    send(*held[0])
     await committing
     assert await asking.fetchval("SELECT sum(n) FROM t") == 8
     assert await _rows(asking, "gv$transaction") == []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import data.database
-from protocol.messages.txn import Decide, RollBack
+from protocol.messages.txn import CommitSingle, RollBack
 from tests.support.memory_grid import DATABASE, MemoryGrid
 
 ROWS = 20
@@ -83,14 +84,17 @@ async def test_prepared_transactions_of_a_dead_coordinator_are_resolved(
     """It dies after PREPARE and before the decision: aborted everywhere, at once."""
     node = grid.nodes[3]  # leads nothing
     assert node.instance is not None
-    manager = node.instance.database(DATABASE).space.manager
+    router = node.instance.database(DATABASE).space.router
     prepared = asyncio.Event()
+    send = router.send
 
-    async def never(decision: Decide, wait_s: float) -> None:
-        prepared.set()
-        await asyncio.Event().wait()
+    def but_the_decision(rs: int, message: object, *rest: Any) -> None:
+        if isinstance(message, CommitSingle):
+            prepared.set()
+        else:
+            send(rs, message, *rest)
 
-    monkeypatch.setattr(manager, "_decide_at_anchor", never)
+    monkeypatch.setattr(router, "send", but_the_decision)
     client = await grid.connect(3)
     await client.execute("BEGIN")
     await client.execute("UPDATE t SET n = 100")

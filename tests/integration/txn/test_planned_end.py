@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from data.session import ending
+from protocol.messages.txn import CommitSingle
 from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid
 
 LATE_S = 0.2
@@ -36,27 +37,20 @@ class Held:
         assert grid.nodes[0].instance is not None
         space = grid.nodes[0].instance.database(DATABASE).space
         self.came = asyncio.Event()
-        self._go = asyncio.Event()
         self._waiting: list[Callable[[], None]] = []
-        commit, send = space.manager.commit, space.router.send
-
-        async def commit_later(*arguments: Any) -> None:
-            await commit(*arguments)
-            self.came.set()
-            await self._go.wait()
+        send = space.router.send
 
         def send_later(rs: int, message: Any, heard: Callable[..., None], timeout_s: float) -> None:
             def later(reply: Any, error: Any) -> None:
                 self._waiting.append(partial(heard, reply, error))
                 self.came.set()
 
-            send(rs, message, later if getattr(message, "commit", False) else heard, timeout_s)
+            commits = isinstance(message, CommitSingle) or getattr(message, "commit", False)
+            send(rs, message, later if commits else heard, timeout_s)
 
-        patch.setattr(space.manager, "commit", commit_later)
         patch.setattr(space.router, "send", send_later)
 
     def let_go(self) -> None:
-        self._go.set()
         for heard in self._waiting:
             heard()
 
