@@ -57,6 +57,13 @@ _LIVE_TOO: dict[str, tuple[str, ...]] = {  # besides V$ and GV$; named by any of
     "plan": ("plan",),
     "sequences": ("sequences",),
     "dba_sequences": ("dba_sequences", "all_sequences", "user_sequences"),
+    **{
+        f"dba_{name}": (f"dba_{name}", f"all_{name}", f"user_{name}")
+        for name in (
+            *("arguments", "dependencies", "errors", "objects"),
+            *("plsql_object_settings", "procedures"),
+        )
+    },
 }
 _ROWS_MAX = 1_000_000
 QUERY_SECONDS_MAX = 0.5  # catalogs are small; a longer query loops

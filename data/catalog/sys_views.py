@@ -101,7 +101,6 @@ def _object(add: Add, owner: str, name: str, number: int, kind: str) -> None:
 
 def _sys_unit(add: Add, unit: StoredUnit) -> None:
     """A stored procedure, function or package: its text line by line."""
-    add("dba_procedures", owner=unit.schema, object_name=unit.name)
     for kind, text in ((unit.kind, unit.text), (f"{unit.kind} BODY", unit.body)):
         if not text:
             continue

@@ -18,6 +18,7 @@ from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.settings import RELEASE
 from data.catalog.sys_views import Drawn, dba_sequence_row, sequence_row, user_row
 from data.exec.sequences import number_of
+from data.exec.unit_views import UnitViews
 from data.sql.plan_types import QueryPlan
 from protocol.clock import wall_us
 from protocol.errors import GridError
@@ -106,6 +107,7 @@ class InstanceViews:
             "v$block_info": self._blocks,
             "v$backup_status": self._backups,
         }
+        self._units = UnitViews(space)
 
     @property
     def _element(self) -> int:
@@ -120,6 +122,9 @@ class InstanceViews:
             return self._users()
         if view in ("sequences", "dba_sequences"):
             return self._sequence_rows(view)
+        of_units = self._units.rows(view)
+        if of_units is not None:
+            return of_units
         if view.startswith("gv$"):
             return self._told.get(view[1:]) if view[1:] in self._makers else None
         maker = self._makers.get(view)

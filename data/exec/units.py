@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.catalog.objects import StoredUnit
 from data.exec.plsql_hooks import SpaceHooks
-from data.plsql.compiler import CompiledUnit, compile_unit
+from data.plsql.compiler import CompiledUnit, Fault, compile_unit
 from data.plsql.context import Context
 from data.plsql.scope import Symbol
 from protocol.errors import GridError
@@ -35,7 +35,7 @@ class Units:
         self._space = space
         self._version = -1
         self._entries: dict[int, _Entry] = {}
-        self._failed: dict[int, GridError] = {}
+        self._failed: dict[int, list[Fault]] = {}
 
     def _of_this_version(self) -> None:
         catalog = self._space.catalog
@@ -68,18 +68,34 @@ class Units:
             return entry.compiled
         failed = self._failed.get(unit.id)
         if failed is not None:
-            raise failed
+            raise failed[0].error
         hooks = self._hooks(unit)
 
         def announce(made: CompiledUnit) -> None:
             self._entries[unit.id] = _Entry(unit, made, hooks.used)
 
+        faults: list[Fault] = []
         try:
-            return compile_unit(unit, hooks, announce)
-        except GridError as error:
+            return compile_unit(unit, hooks, announce, faults)
+        except GridError:
             self._entries.pop(unit.id, None)
-            self._failed[unit.id] = error
+            self._failed[unit.id] = faults
             raise
+
+    def faults(self, unit: StoredUnit) -> list[Fault]:
+        """What is wrong with it, as the catalog is now."""
+        try:
+            self.compiled(unit)
+        except GridError:
+            return self._failed[unit.id]
+        return []
+
+    def uses(self, unit: StoredUnit) -> list[object]:
+        """What of the catalog it names; [] if something is wrong with it."""
+        if self.faults(unit):
+            return []
+        found = self._entries[unit.id].used.values()
+        return list({id(one): one for one in found if one is not None}.values())
 
     def symbol(self, unit: StoredUnit) -> Symbol:
         """What its name stands for."""

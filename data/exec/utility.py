@@ -28,6 +28,7 @@ from protocol.pgwire.values import RowEncoder
 if TYPE_CHECKING:
     from data.exec.session import Session
 
+_CHECKPOINT = re.compile(r"\s*ttCkpt(?:Blocking)?\s*(?:\([^)]*\))?\s*;?\s*", re.IGNORECASE)
 _NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "do_nothing", "close"})
 
 
@@ -74,10 +75,11 @@ def run_utility(
     elif kind == "lock_table":
         return _later(session, prepared, sink, lambda: _lock_table(session, arguments))
     elif kind == "call":
-        work = optimizer_calls.find(session, str(arguments["text"]))
+        called = str(arguments["text"])
+        work = optimizer_calls.find(session, called) or _checkpoint(session, called)
         if work is not None:
             return _later(session, prepared, sink, work)
-        _call(session, str(arguments["text"]))
+        _call(session, called, sink)
     elif kind == "analyze" and "tables" in arguments:
         names = str(arguments["tables"]).split()
         return _later(session, prepared, sink, optimizer_calls.analyze(session, names))
@@ -132,18 +134,31 @@ def _savepoint(session: Session, name: str) -> None:
     session.temporary.savepoint(name)
 
 
-def _call(session: Session, text: str) -> None:
+def _checkpoint(session: Session, text: str) -> Callable[[], Coroutine[Any, Any, str]] | None:
+    """ttCkpt, ttCkptBlocking: what was committed is on disk on all elements."""
+    if _CHECKPOINT.fullmatch(text) is None:
+        return None
+
+    async def work() -> str:
+        await session.space.make_epoch()
+        return "CALL"
+
+    return work
+
+
+def _call(session: Session, text: str, sink: ResultSink) -> None:
     """A built-in procedure. Raises NotSupportedError for others."""
     name = "".join(text.split()).rstrip(";").upper()
+    context = re.fullmatch(r"\s*ttApplicationContext\s*\(\s*'(.*)'\s*\)\s*;?\s*", text, re.I | re.S)
+    if context is not None:
+        settings.change(session, "application_name", context[1].replace("''", "'"), sink)
+        return
+    if re.fullmatch(r"TTCOMPACT(?:\([^)]*\))?", name):
+        return
     lock_wait = re.fullmatch(r"TTLOCKWAIT\((\d+(?:\.\d*)?)\)", name)
     if lock_wait is not None:
         session.lock_wait_ms = int(float(lock_wait[1]) * 1000)
         return
-    if name.startswith("TTLOCKLEVEL"):
-        raise NotSupportedError(
-            "ttLockLevel is not supported in a grid",
-            hint="The hints TT_TblLock(1) and TT_RowLock(0) make a statement lock its table.",
-        )
     if name not in ("TTEPOCHCREATE", "TTEPOCHCREATE()"):
         raise NotSupportedError(f"there is no procedure {text.strip()}")
     session.epoch_next = True

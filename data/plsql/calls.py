@@ -25,11 +25,11 @@ from data.plsql.scope import (
     Typed,
     frame_of,
 )
-from data.plsql.supplied import PACKAGES
+from data.plsql.supplied import PACKAGES, REFUSED
 from data.plsql.tree import Argument, Bind, Expr, Literal, Member, Name
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
-from protocol.errors import GridError, SqlSyntaxError, UnknownObjectError
+from protocol.errors import GridError, NotSupportedError, SqlSyntaxError, UnknownObjectError
 from protocol.pgwire.values import ResultColumn
 from protocol.sqltypes import VARCHAR, SqlType
 
@@ -79,8 +79,13 @@ class Calls:
                 self.bind_outs[target.name] = known
 
     # -- names -------------------------------------------------------------------------------------
-    def undeclared(self, name: str, at: int) -> UnknownObjectError:
+    def undeclared(self, name: str, at: int) -> GridError:
         """The error for a name that stands for nothing."""
+        package = name.split(".")[0]
+        if package in REFUSED:
+            return NotSupportedError(
+                f"{package} is not supported", hint=REFUSED[package], position=at + 1
+            )
         return UnknownObjectError(f"identifier '{name}' must be declared", position=at + 1)
 
     def dotted(self, expr: Expr) -> tuple[str, ...]:
@@ -129,6 +134,8 @@ class Calls:
             return self._routine(symbol, arguments, base.at, as_function)
         if symbol is None and as_function:
             names = self.dotted(base)
+            if names and names[0] in REFUSED:
+                raise self.undeclared(names[0], base.at)
             if names and arguments and self.scope.find(names[0]) is None:
                 gets = [self.get(argument.value) for argument in arguments]
                 return self.sql_function(".".join(names), gets, base.at)

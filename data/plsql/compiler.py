@@ -47,7 +47,7 @@ from data.plsql.tree import (
 from data.plsql.type_names import TypeNames
 from data.plsql.types import CollectionType, CursorType, PlType, RecordType
 from data.plsql.values import Value
-from protocol.errors import DuplicateObjectError, SqlSyntaxError
+from protocol.errors import DuplicateObjectError, GridError, SqlSyntaxError
 from protocol.sqltypes import SqlType
 
 Init = Callable[[Frame], object]
@@ -96,18 +96,37 @@ def compile_block(text: str, hooks: Hooks, is_call: bool = False) -> CompiledBlo
     return CompiledBlock(activation, run, compiler.bind_names, known, outs)
 
 
+@dataclass(slots=True)
+class Fault:
+    """Something wrong in a stored unit. `part`: PACKAGE BODY, or the unit's kind."""
+
+    part: str
+    error: GridError
+
+
 def compile_unit(
-    unit: StoredUnit, hooks: Hooks, announce: Callable[[CompiledUnit], None]
+    unit: StoredUnit,
+    hooks: Hooks,
+    announce: Callable[[CompiledUnit], None],
+    faults: list[Fault],
 ) -> CompiledUnit:
     """A stored unit. `announce` is called before bodies are compiled: they may call one another.
 
-    Raises GridError.
+    Raises GridError, the first of `faults`.
     """
-    parsed = parse_unit(unit.text)
     key = f"{unit.schema}.{unit.name}"
-    if isinstance(parsed.content, Subprogram):
-        return _standalone(parsed.content, unit, hooks, key, announce)
-    return _package(parsed.content, unit, hooks, key, announce)
+    try:
+        parsed = parse_unit(unit.text)
+        if isinstance(parsed.content, Subprogram):
+            made = _standalone(parsed.content, unit, hooks, key, announce, faults)
+        else:
+            made = _package(parsed.content, unit, hooks, key, announce, faults)
+    except GridError as error:
+        if all(fault.error is not error for fault in faults):
+            faults.append(Fault(unit.kind, error))
+    if faults:
+        raise faults[0].error
+    return made
 
 
 def _standalone(
@@ -116,10 +135,12 @@ def _standalone(
     hooks: Hooks,
     key: str,
     announce: Callable[[CompiledUnit], None],
+    faults: list[Fault],
 ) -> CompiledUnit:
     activation = Activation(None)
     owner = "" if content.by_caller else unit.schema
     compiler = Compiler(unit.text, hooks, Scope(None, activation), key, owner)
+    compiler.note_fault = lambda error: faults.append(Fault(unit.kind, error))
     routine = compiler.routine(content, parent=None)
     symbol = Routines(content.name, [routine])
     made = CompiledUnit(symbol)
@@ -135,11 +156,13 @@ def _package(
     hooks: Hooks,
     key: str,
     announce: Callable[[CompiledUnit], None],
+    faults: list[Fault],
 ) -> CompiledUnit:
     activation = Activation(None, package=key)
     scope = Scope(None, activation, unit.name)
     owner = "" if content.by_caller else unit.schema
     compiler = Compiler(unit.text, hooks, scope, key, owner)
+    compiler.note_fault = lambda error: faults.append(Fault(unit.kind, error))
     made = CompiledUnit(PackageSymbol(unit.name, scope.names), activation)
     announce(made)
     inits = compiler.declare(content.declarations)
@@ -148,12 +171,11 @@ def _package(
     announce(made)
     main: Run | None = None
     if unit.body:
-        whole = parse_unit(unit.body).content
-        assert isinstance(whole, Package)
-        inside = Compiler(unit.body, hooks, scope, key, owner)
-        inits += inside.declare(whole.declarations)
-        if whole.body:
-            main = inside.guarded(inside.sequence(whole.body), whole.handlers)
+        try:
+            more, main = _package_body(unit, hooks, scope, key, owner, faults)
+            inits += more
+        except GridError as error:
+            faults.append(Fault(f"{unit.kind} BODY", error))
 
     def initialise(f: Frame) -> object:
         for init in inits:
@@ -161,8 +183,25 @@ def _package(
         return main(f) if main is not None else None
 
     made.initialise = initialise
-    _bodies_are_there(public, unit.body)
+    if not faults:
+        try:
+            _bodies_are_there(public, unit.body)
+        except GridError as error:
+            faults.append(Fault(f"{unit.kind} BODY", error))
     return made
+
+
+def _package_body(
+    unit: StoredUnit, hooks: Hooks, scope: Scope, key: str, owner: str, faults: list[Fault]
+) -> tuple[list[Init], Run | None]:
+    whole = parse_unit(unit.body).content
+    assert isinstance(whole, Package)
+    inside = Compiler(unit.body, hooks, scope, key, owner)
+    inside.note_fault = lambda error: faults.append(Fault(f"{unit.kind} BODY", error))
+    inits = inside.declare(whole.declarations)
+    if not whole.body:
+        return inits, None
+    return inits, inside.guarded(inside.sequence(whole.body), whole.handlers)
 
 
 def _bodies_are_there(public: dict[str, Symbol], body: str) -> None:
@@ -198,6 +237,7 @@ class Compiler(TypeNames, Statements):
         self.labels = []
         self.gone_to = set()
         self.current = {}
+        self.note_fault = None
         self.is_function = False
         self.bind_names: list[str] = []
         self.bind_types = {}
@@ -237,26 +277,26 @@ class Compiler(TypeNames, Statements):
         inits: list[Init] = []
         waiting: list[tuple[Routine, Subprogram]] = []
         for declaration in declarations:
-            if isinstance(declaration, Subprogram):
-                waiting += self._subprogram(declaration)
-                continue
-            if declaration.name in self.scope.names and not isinstance(
-                self.scope.names[declaration.name], Routines
-            ):
-                if isinstance(declaration, CursorName) and self._completes(declaration, inits):
+            with self.noted(declaration.at):
+                if isinstance(declaration, Subprogram):
+                    waiting += self._subprogram(declaration)
                     continue
-                raise DuplicateObjectError(
-                    f"{declaration.name} is declared twice", position=declaration.at + 1
-                )
-            init = self._declaration(declaration)
-            if init is not None:
-                inits.append(init)
+                init = self._declaration(declaration, inits)
+                if init is not None:
+                    inits.append(init)
         for routine, subprogram in waiting:
-            self.routine_body(routine, subprogram)
+            with self.noted(subprogram.at):
+                self.routine_body(routine, subprogram)
         return inits
 
-    def _declaration(self, declaration: Declaration) -> Init | None:
+    def _declaration(self, declaration: Declaration, inits: list[Init]) -> Init | None:
         names = self.scope.names
+        if declaration.name in names and not isinstance(names[declaration.name], Routines):
+            if isinstance(declaration, CursorName) and self._completes(declaration, inits):
+                return None
+            raise DuplicateObjectError(
+                f"{declaration.name} is declared twice", position=declaration.at + 1
+            )
         if isinstance(declaration, Variable):
             return self._variable_declared(declaration)
         if isinstance(declaration, ExceptionName):

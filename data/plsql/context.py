@@ -111,6 +111,7 @@ class Packages:
         self.output = OutputBuffer()
         self.output_on = True
         self.seed: Any = None
+        self.cursors: dict[int, Any] = {}  # of DBMS_SQL
         self.memory = Memory()
 
 

@@ -23,6 +23,7 @@ _RETURNING_INTO = re.compile(r"\s(?:BULK\s+COLLECT\s+)?INTO\s+:\w+(?:\s*,\s*:\w+
 FETCH_ROWS = 1000
 _NEEDS_ENDING = ("SAVEPOINT", "SET", "LOCK")
 _FORALL_ERRORS = -24381
+_MISSING = ("42P01", "42703")
 
 _OUT_OF_A_BLOCK = NotSupportedError(
     "OUT in USING is for blocks only", hint="RETURNING INTO, or INTO."
@@ -31,6 +32,8 @@ _OUT_OF_A_BLOCK = NotSupportedError(
 
 class SqlStatements(Cursors):
     """Compiles SQL statements; a part of the compiler."""
+
+    note_fault: Callable[[GridError], None] | None  # set, in stored units: goes on after a fault
 
     def _sql(self, statement: Sql) -> Run:
         word = statement.word
@@ -48,6 +51,7 @@ class SqlStatements(Cursors):
         if word in _NEEDS_ENDING:
             raise NotSupportedError(f"{word} in PL/SQL is not supported", position=statement.at + 1)
         template = self.template_of(statement)
+        self._must_name_what_is_there(template)
         if word in ("SELECT", "WITH"):
             if statement.into is None:
                 raise SqlSyntaxError(
@@ -58,6 +62,16 @@ class SqlStatements(Cursors):
         if statement.into is not None:
             return self._returning(template, statement.into)
         return _changing(template)
+
+    def _must_name_what_is_there(self, template: SqlTemplate) -> None:
+        """In stored units: tables and columns are looked up when the unit is made."""
+        if self.note_fault is None:
+            return
+        try:
+            self.hooks.describe(template.text, template.types)
+        except GridError as error:
+            if error.sqlstate in _MISSING:
+                raise type(error)(error.message, detail=error.detail, hint=error.hint) from error
 
     def template_of(self, statement: Sql) -> SqlTemplate:
         """Its text without INTO, variables replaced."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 from data.plsql import values
@@ -110,7 +111,11 @@ class Statements(SqlStatements):
                 plain.append(one)
         self.labels.append(labels)
         try:
-            closures = tuple(self.statement(statement) for statement in plain)
+            made: list[Run] = []
+            for one in plain:
+                with self.noted(one.at):
+                    made.append(self.statement(one))
+            closures = tuple(made)
         finally:
             self.labels.pop()
         places = [statement.at for statement in plain]
@@ -121,6 +126,20 @@ class Statements(SqlStatements):
     def as_statement(self, run: Run, at: int) -> Run:
         """One closure as a whole body: its exceptions get their line."""
         return self._in_order((run,), [at])
+
+    @contextmanager
+    def noted(self, at: int) -> Iterator[None]:
+        """What is compiled inside may be wrong: it is noted, and the next is looked at."""
+        scope = self.scope
+        try:
+            yield
+        except GridError as error:
+            if not error.position or error.position > len(self.text):
+                error.position = at + 1
+            if self.note_fault is None:
+                raise
+            self.scope = scope
+            self.note_fault(error)
 
     def _in_order(self, closures: tuple[Run, ...], places: list[int]) -> Run:
         text, name = self.text, self.unit_name

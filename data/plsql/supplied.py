@@ -1,24 +1,33 @@
-"""The supplied packages: DBMS_OUTPUT, DBMS_RANDOM, DBMS_UTILITY, DBMS_LOCK, UTL_RAW."""
+"""The supplied packages: those that have no module of their own, and which are not here."""
 
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections.abc import Callable
 from decimal import Decimal
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from data.plsql import values
+from data.plsql.dynamic import DBMS_SQL
 from data.plsql.errors import APPLICATION_CODES, PlError, predefined
+from data.plsql.lobs import DBMS_LOB
 from data.plsql.output import DBMS_OUTPUT
-from data.plsql.scope import Builtin, PackageSymbol
+from data.plsql.raw import UTL_RAW, raw
+from data.plsql.scope import Builtin, PackageSymbol, TypeSymbol
+from data.plsql.types import Collection, CollectionType, Scalar
 from data.plsql.values import Value
+from protocol.sqltypes import BIGINT, VARCHAR
 
 if TYPE_CHECKING:
     from data.plsql.context import Context
 
 _STARTED_S = monotonic()
+RELEASE = "22.1.1"  # of TimesTen, whose PL/SQL this follows
+UNCL_ARRAY = CollectionType("UNCL_ARRAY", "index by", Scalar(VARCHAR), Scalar(BIGINT), 0)
 SLEEP_S_MAX = 3600.0
 
 
@@ -92,8 +101,37 @@ def _error_backtrace(context: Context, given: list[Value]) -> Value:
     return "\n".join(f"ORA-06512: {line}" for line in lines) or None
 
 
-def _comma_to_table(context: Context, given: list[Value]) -> Any:
-    raise predefined("PROGRAM_ERROR", ": COMMA_TO_TABLE needs an array; split the text instead")
+def _call_stack(context: Context, given: list[Value]) -> Value:
+    """How deep; names of units are in the stack of an error only."""
+    head = "----- PL/SQL Call Stack -----"
+    return f"{head}\n  {context.depth + 1} calls inside one another, the block first"
+
+
+def _hash_value(context: Context, given: list[Value]) -> Value:
+    base, size = _whole(given[1]), _whole(given[2])
+    if size < 1:
+        raise predefined("VALUE_ERROR", ": the size of a hash table is at least 1")
+    return base + crc32((values.text(given[0]) or "").encode()) % size
+
+
+def _is_bit_set(context: Context, given: list[Value]) -> Value:
+    bits = int.from_bytes(raw(given[0]), "big")
+    return bits >> (_whole(given[1]) - 1) & 1
+
+
+def _comma_to_table(context: Context, given: list[Value]) -> list[Value]:
+    names = [name.strip() for name in (values.text(given[0]) or "").split(",")]
+    if not all(re.fullmatch(r'[A-Za-z][\w$#.@]*|"[^"]+"', name) for name in names):
+        raise PlError("", -931, "a list of names, with commas between them, is wanted")
+    kind = given[2].type if isinstance(given[2], Collection) else UNCL_ARRAY
+    made = Collection(kind)
+    made.fill(names)
+    return [len(names), made]
+
+
+def _table_to_comma(context: Context, given: list[Value]) -> list[Value]:
+    elements = [value for _, value in given[0].in_order() if value is not None]
+    return [len(elements), ",".join(str(value) for value in elements) or None]
 
 
 def _sleep(context: Context, given: list[Value]) -> None:
@@ -101,35 +139,6 @@ def _sleep(context: Context, given: list[Value]) -> None:
     if not 0 <= seconds <= SLEEP_S_MAX:
         raise predefined("VALUE_ERROR", f": 0 to {SLEEP_S_MAX:.0f} seconds")
     context.host.pause(seconds)
-
-
-# -- UTL_RAW ---------------------------------------------------------------------------------------
-def _raw(value: Value) -> bytes:
-    if value is None:
-        return b""
-    if isinstance(value, str):
-        try:
-            return bytes.fromhex(value)
-        except ValueError:
-            raise predefined("VALUE_ERROR", ": hex to raw conversion error") from None
-    return bytes(value)
-
-
-def _raw_substr(context: Context, given: list[Value]) -> Value:
-    raw, start = _raw(given[0]), _whole(given[1])
-    begin = start - 1 if start > 0 else len(raw) + start
-    end = len(raw) if len(given) < 3 or given[2] is None else begin + _whole(given[2])
-    return raw[begin:end] or None
-
-
-def _raw_bits(operation: Callable[[int, int], int]) -> Callable[[Any, list[Value]], Value]:
-    def run(context: Context, given: list[Value]) -> Value:
-        a, b = _raw(given[0]), _raw(given[1])
-        short = min(len(a), len(b))
-        both = bytes(operation(x, y) for x, y in zip(a[:short], b[:short], strict=True))
-        return both + (a if len(a) > short else b)[short:] or None
-
-    return run
 
 
 # -- STANDARD --------------------------------------------------------------------------------------
@@ -153,6 +162,16 @@ def _procedure(
 
 def _function(name: str, call: Callable[[Any, list[Value]], Any], least: int, most: int) -> Builtin:
     return Builtin(name, call, least, most)
+
+
+def _constants(name: str, **constants: Value) -> PackageSymbol:
+    return _package(
+        name,
+        *(
+            Builtin(one, lambda c, g, fixed=value: fixed, 0, 0)  # type: ignore[misc]
+            for one, value in constants.items()
+        ),
+    )
 
 
 def _package(name: str, *routines: Builtin) -> PackageSymbol:
@@ -180,37 +199,45 @@ _SUPPLIED = (
         _function("GET_CPU_TIME", _get_time, 0, 0),
         _function("FORMAT_ERROR_STACK", _error_stack, 0, 0),
         _function("FORMAT_ERROR_BACKTRACE", _error_backtrace, 0, 0),
-        _procedure("COMMA_TO_TABLE", _comma_to_table, 1, 3),
+        _function("FORMAT_CALL_STACK", _call_stack, 0, 0),
+        _function("GET_HASH_VALUE", _hash_value, 3, 3),
+        _function("IS_BIT_SET", _is_bit_set, 2, 2),
+        Builtin("COMMA_TO_TABLE", _comma_to_table, 3, 3, False, (1, 2)),
+        Builtin("TABLE_TO_COMMA", _table_to_comma, 3, 3, False, (1, 2)),
+        Builtin("DB_VERSION", lambda c, g: [RELEASE, RELEASE], 2, 2, False, (0, 1)),
+        _procedure("COMPILE_SCHEMA", lambda c, g: None, 1, 3),
     ),
     _package("DBMS_LOCK", _procedure("SLEEP", _sleep, 1, 1, "SECONDS")),
     _package("DBMS_SESSION", _procedure("SLEEP", _sleep, 1, 1, "SECONDS")),
-    _package(
-        "UTL_RAW",
-        _function("CAST_TO_RAW", lambda c, g: (values.text(g[0]) or "").encode() or None, 1, 1),
-        _function(
-            "CAST_TO_VARCHAR2", lambda c, g: _raw(g[0]).decode(errors="replace") or None, 1, 1
-        ),
-        _function("LENGTH", lambda c, g: len(_raw(g[0])) or None, 1, 1),
-        _function("CONCAT", lambda c, g: b"".join(_raw(v) for v in g) or None, 1, 12),
-        _function("SUBSTR", _raw_substr, 2, 3),
-        _function("REVERSE", lambda c, g: _raw(g[0])[::-1] or None, 1, 1),
-        _function("COPIES", lambda c, g: _raw(g[0]) * _whole(g[1]) or None, 2, 2),
-        _function("BIT_AND", _raw_bits(lambda a, b: a & b), 2, 2),
-        _function("BIT_OR", _raw_bits(lambda a, b: a | b), 2, 2),
-        _function("BIT_XOR", _raw_bits(lambda a, b: a ^ b), 2, 2),
-        _function("COMPARE", lambda c, g: _compared(_raw(g[0]), _raw(g[1])), 2, 3),
+    UTL_RAW,
+    DBMS_SQL,
+    DBMS_LOB,
+    _constants("UTL_IDENT", IS_DB_CLIENT=False, IS_DB_SERVER=False, IS_TIMESTEN=True),
+    _constants(
+        "TT_DB_VERSION",
+        VER_LE_1121=False,
+        VER_LE_1122=False,
+        VER_LE_1801=False,
+        VER_LE_2201=True,
     ),
 )
-
-
-def _compared(a: bytes, b: bytes) -> int:
-    """0 if equal, else the place of the first byte that differs."""
-    for at in range(max(len(a), len(b))):
-        if a[at : at + 1] != b[at : at + 1]:
-            return at + 1
-    return 0
+REFUSED = {  # packages of TimesTen that are not here, and what to do instead
+    "DBMS_PREPROCESSOR": "There is no conditional compilation.",
+    "TT_STATS": "Instances tell Prometheus what they do; SYS.SYSTEMSTATS has the numbers.",
+    "UTL_RECOMP": "Units are compiled again by themselves when something they use changes.",
+    "DBMS_JOB": "Start jobs from outside.",
+    "DBMS_SCHEDULER": "Start jobs from outside.",
+    "DBMS_PIPE": "Use a table.",
+    "DBMS_ALERT": "Use a table.",
+    "UTL_HTTP": "Call services from the application.",
+    "UTL_SMTP": "Send mail from the application.",
+    "UTL_TCP": "Use sockets in the application.",
+    "UTL_FILE": "Give lines to the client with DBMS_OUTPUT, or files with COPY.",
+}
 
 
 PACKAGES: dict[str, Any] = {package.name: package for package in _SUPPLIED}
+PACKAGES["DBMS_UTILITY"].names["UNCL_ARRAY"] = TypeSymbol(UNCL_ARRAY)
+PACKAGES["DBMS_UTILITY"].names["LNAME_ARRAY"] = TypeSymbol(UNCL_ARRAY)
 PACKAGES["RAISE_APPLICATION_ERROR"] = RAISE_APPLICATION_ERROR
 PACKAGES["STANDARD"] = PackageSymbol("STANDARD", {})

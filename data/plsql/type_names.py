@@ -10,6 +10,7 @@ from data.sql.type_names import type_from_name
 from protocol.errors import UnknownObjectError
 from protocol.sqltypes import BIGINT, BOOLEAN, DATE, VARCHAR, Kind, SqlType
 
+_CLOB = SqlType(Kind.CLOB, length=4 << 20)
 _INT32 = (-(2**31), 2**31 - 1)
 _OWN: dict[str, Scalar] = {
     "PLS_INTEGER": Scalar(BIGINT, "PLS_INTEGER", *_INT32),
@@ -27,7 +28,8 @@ _OWN: dict[str, Scalar] = {
     "DATE": Scalar(DATE),
     "STRING": Scalar(VARCHAR),
     "LONG": Scalar(VARCHAR),
-    "CLOB": Scalar(VARCHAR),
+    "CLOB": Scalar(_CLOB),
+    "NCLOB": Scalar(_CLOB),
     "BLOB": Scalar(SqlType(Kind.VARBINARY)),
     "RAW": Scalar(SqlType(Kind.VARBINARY)),
     "ROWID": Scalar(VARCHAR),

@@ -6,6 +6,7 @@ import re
 
 from data.catalog.catalog import Catalog
 from data.sql.bind_query import bind_query, settle_items
+from data.sql.builtin_calls import call_as_query
 from data.sql.catalog_refs import asks_catalog
 from data.sql.copying import plan_copy
 from data.sql.dml import Dml
@@ -49,10 +50,6 @@ _DDL_TAG = re.compile(
     r"|hash|materialized|public|private|bitmap|force|editionable)\s+)*(?P<object>\w+)?",
     re.IGNORECASE | re.DOTALL,
 )
-
-
-# TimesTen's procedure is a query here: it has a row
-_PROGRESS = re.compile(r"\s*CALL\s+ttDistributionProgress\s*(\(\s*\))?\s*;?\s*", re.IGNORECASE)
 
 
 _BUILT_IN = re.compile(r"\s*tt\w+\s*(\(|;|$)", re.IGNORECASE)  # TimesTen's procedures
@@ -101,8 +98,9 @@ class Compiler:
     def _compile(self, text: str, statement: Statement) -> CompiledStatement:
         if asks_catalog(text, self._names.__contains__):
             return self._catalog_query(text, statement)
-        if _PROGRESS.fullmatch(text):
-            return self._catalog_query("SELECT * FROM SYS.V$DISTRIBUTION_PROGRESS", statement)
+        built_in = call_as_query(text)
+        if built_in is not None:
+            return self._catalog_query(built_in, statement)
         called = _CALLED.fullmatch(text)
         if called is not None and self._is_unit(called["name"], statement.schema):
             call = BlockPlan(f"BEGIN {called['call']}; END;", "SELECT 1", True)

@@ -138,7 +138,9 @@ class GrowingGrid:
             database=DATABASE,
         )
         await admin.execute(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
-        await admin.execute(f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE TO {USER}")
+        await admin.execute(
+            f"GRANT CREATE SESSION, CREATE PROCEDURE, CREATE TABLE, CREATE SEQUENCE TO {USER}"
+        )
         await admin.close()
 
     async def distribute(

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from data.sql.builtin_calls import QUERIES, REFUSED
 from tests.support.memory_grid import MemoryGrid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -102,6 +103,29 @@ async def test_what_a_client_cannot_get(client: asyncpg.Connection) -> None:
     await client.execute("CREATE PROCEDURE rc(c OUT SYS_REFCURSOR) IS BEGIN NULL; END;")
     with pytest.raises(asyncpg.FeatureNotSupportedError, match="no records"):
         await client.execute("CALL rc(NULL)")
+
+
+async def test_built_in_procedures(grid: MemoryGrid) -> None:
+    admin = await grid.connect_admin()
+    try:
+        answers = {name: await admin.fetch(f"CALL {name}()") for name in QUERIES}
+    finally:
+        await admin.close()
+    assert answers["ttHostNameGet"][0]["hostname"]
+    assert answers["ttSqlCmdCacheInfoGet"][0]["cmdcount"] > 0
+    assert len(answers["ttSQLCmdCacheInfo"]) > 0
+    assert [tuple(row)[1] for row in answers["ttDataStoreStatus"]] == ["open"]
+    assert len(answers["ttConfiguration"]) >= 2
+    release = tuple(answers["ttVersion"][0])
+    assert len(release) == 5
+    assert all(isinstance(part, int) for part in release)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_refused_procedures_say_why(client: asyncpg.Connection, name: str) -> None:
+    called = name.replace("*", "Something")
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match=f"{called} is not supported: "):
+        await client.execute(f"CALL {called}()")
 
 
 async def test_output_waits_for_the_client(client: asyncpg.Connection) -> None:
