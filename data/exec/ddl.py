@@ -150,11 +150,11 @@ def _warn_of_unit(session: Session, running: Running, ddl: DdlText) -> None:
     unit = session.space.catalog.units.get((schema, parts[-1]))
     if unit is None:
         return
-    try:
-        session.space.units.compiled(unit)
-    except GridError as error:
+    faults = session.space.units.faults(unit)
+    mine = [fault.error for fault in faults if fault.part == statement.kind]
+    if mine:
         kind = statement.kind.lower()
-        message = f"the {kind} was created with compilation errors: {error.message}"
+        message = f"the {kind} was created with compilation errors: {mine[0].message}"
         running.sink.notice("WARNING", message, "01000")
 
 

@@ -66,6 +66,11 @@ QUERIES = {
         "statements this instance keeps; with a number, one of them",
         "sqlcmdid = {}",
     ),
+    "ttSQLExecutionTimeHistogram": Query(
+        "SELECT sqlcmdid, exectimelimit, executions FROM SYS.V$SQL_EXECUTION_TIME",
+        "how many executions took at most so long; with a number, of one statement",
+        "sqlcmdid = {}",
+    ),
     "ttSqlCmdCacheInfoGet": Query(
         "SELECT COUNT(*) AS cmdcount, SUM(freeable) AS freeablecount, SUM(size) AS size"
         " FROM SYS.V$SQL_CMD_CACHE",
@@ -113,7 +118,6 @@ REFUSED = {  # procedure, or how its name begins with *: why
     "ttRam*": f"{_CLASSIC}: ttGridAdmin dbLoad and dbUnload say when a database is in memory",
     "ttRep*": f"{_CLASSIC}: each replica set replicates by itself",
     "ttSQLCmdQueryPlan": "EXPLAIN shows the plan of a statement",
-    "ttSQLExecutionTimeHistogram": _MONITORING,
     "ttSize": "sizes of elements are in SYS.MONITOR; of tables they are not kept",
     "ttStatsConfig*": _MONITORING,
     "ttTableSchemaFromOraQueryGet": "there is no connection to an Oracle database",
