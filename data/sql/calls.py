@@ -637,7 +637,11 @@ def build_call(name: str, args: list[Expr], position: int = 0) -> Expr:
     if name == "DECODE" and len(args) == 2:  # PostgreSQL's decode(text, 'hex')
         return _PG_DECODE[2](args)
     if known is None:
-        raise UnknownFunctionError(f"function {name.lower()} does not exist", position=position)
+        raise UnknownFunctionError(
+            f"function {name.lower()} does not exist",
+            hint="Functions of PL/SQL are called in blocks, or by CALL; not in SQL.",
+            position=position,
+        )
     least, most, builder = known
     if not least <= len(args) <= most:
         raise UnknownFunctionError(

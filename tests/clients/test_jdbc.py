@@ -14,6 +14,7 @@ from tests.clients.test_tools import words
 __all__ = ["words"]
 
 PROGRAM = Path(__file__).with_name("Metadata.java")
+CALLS = Path(__file__).with_name("Calls.java")
 PLACES = (Path("/usr/share/java"), Path.home() / ".m2/repository/org/postgresql/postgresql")
 EXPECTED = """\
 keywords: true
@@ -72,3 +73,19 @@ def test_metadata_and_work(words: dict[str, Any]) -> None:
     )  # fmt: skip
     assert done.stdout == EXPECTED.format(user=words["user"]), done.stdout + done.stderr
     assert done.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler on this machine")
+@pytest.mark.skipif(driver() is None, reason="PostgreSQL's JDBC driver is not on this machine")
+def test_procedures_and_functions(words: dict[str, Any]) -> None:
+    url = f"jdbc:postgresql://{words['host']}:{words['port']}/{words['dbname']}"
+    done = subprocess.run(
+        ["java", "-cp", str(driver()), str(CALLS), url, words["user"], words["password"]],
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    told = [line for line in done.stdout.splitlines() if not line.startswith("output")]
+    assert told == [
+        *("select: 8 x!", "select: f7", "callIfNoReturn: 8 x!", "callIfNoReturn: f7"),
+        "call: 8 x!",
+    ], done.stdout + done.stderr
+    assert done.stdout.count("output: a;b") == 3
