@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +22,13 @@ from benchmarks.targets.base import Door, Login, Target
 
 SAMPLED = 0.2  # of the transactions are written to the latency log
 SAMPLE_ALL_BELOW = 4  # clients
+SAMPLES = 20  # of what the servers used, per run
+LOGIN_S = 0.3  # of sysbench
 GRACE_S = 45.0  # that a load generator may take longer than it was told
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.M)
-_DONE = re.compile(r"transactions actually processed: (\d+)")
+_LOGIN = re.compile(r"initial connection time = ([0-9.]+) ms")
 _FAILED = re.compile(r"number of failed transactions: (\d+)")
-_SYSBENCH = re.compile(r"transactions:\s+(\d+)\s+\(([0-9.]+) per sec")
+_SYSBENCH = re.compile(r"transactions:\s+\d+\s+\(([0-9.]+) per sec")
 _IGNORED = re.compile(r"ignored errors:\s+(\d+)")
 _HISTOGRAM = re.compile(r"^\s*([0-9.]+) \|\**\s+(\d+)$", re.M)
 
@@ -37,20 +40,65 @@ def measure(target: Target, cell: Cell, seconds: int) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="tengrid-bench-"))
     sysbench = target.tool == base.SYSBENCH
     try:
-        before = processes.usage(target.pids())
         commands = [
             _sysbench(cell.load, door, clients, login, seconds)
             if sysbench
             else _pgbench(cell.load, door, clients, login, seconds, folder / f"log{number}")
             for number, (door, clients) in enumerate(shares)
         ]
-        outputs = run_together(commands, login.password, seconds + GRACE_S)
-        used = processes.usage(target.pids()) - before
+        with Sampler(target.pids(), seconds) as sampler:
+            outputs = run_together(commands, login.password, seconds + GRACE_S)
+        rate = steady(sampler.samples, login_s(outputs), seconds)
         if sysbench:
-            return sysbench_result(outputs, used)
-        return pgbench_result(outputs, used, _latencies_us(folder))
+            return sysbench_result(outputs, rate)
+        return pgbench_result(outputs, rate, _latencies_us(folder))
     finally:
         shutil.rmtree(folder)
+
+
+class Sampler:
+    """What processes have used, again and again while a load runs. A context manager."""
+
+    def __init__(self, pids: Sequence[int], seconds: int) -> None:
+        self.samples: list[tuple[float, Usage]] = []  # (seconds since the start, usage)
+        self._pids = pids
+        self._every_s = max(0.2, seconds / SAMPLES)
+        self._began_s = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._take()
+        while not self._over.wait(self._every_s):
+            self._take()
+        self._take()
+
+    def _take(self) -> None:
+        self.samples.append((time.monotonic() - self._began_s, processes.usage(self._pids)))
+
+
+def steady(samples: Sequence[tuple[float, Usage]], login_s: float, seconds: int) -> Usage:
+    """Per second, between the first and the last sample while all clients were at work.
+
+    Of the whole time if there are no two such samples.
+    """
+    inside = [s for s in samples if login_s < s[0] <= login_s + seconds]
+    (first_s, first), *_, (last_s, last) = inside if len(inside) > 1 else samples
+    used, took_s = last - first, last_s - first_s
+    return Usage(used.cpu_s / took_s, used.disk_bytes / took_s, used.network_bytes / took_s)
+
+
+def login_s(outputs: Sequence[str]) -> float:
+    """How long the slowest pgbench took to connect; sysbench does not say."""
+    return max((float(ms) / 1000 for o in outputs for ms in _LOGIN.findall(o)), default=LOGIN_S)
 
 
 def run_together(commands: Sequence[Sequence[str]], password: str, timeout_s: float) -> list[str]:
@@ -102,44 +150,47 @@ def share_out(clients: int, doors: list[Door]) -> list[tuple[Door, int]]:
     return [(door, count) for door, count in zip(doors, counts, strict=True) if count]
 
 
-def pgbench_result(outputs: Sequence[str], used: Usage, latencies_us: list[int]) -> Result:
-    """From what all pgbench processes printed, and their logs (sorted)."""
+def pgbench_result(outputs: Sequence[str], rate: Usage, latencies_us: list[int]) -> Result:
+    """From what all pgbench processes printed, what servers used a second, sorted latencies."""
 
     def total(pattern: re.Pattern[str]) -> float:
         return sum(float(match) for output in outputs for match in pattern.findall(output))
 
-    done = total(_DONE)
+    tps = total(_TPS)
     return Result(
-        tps=total(_TPS),
+        tps=tps,
         quantiles_ms=quantiles_ms(latencies_us),
         failed=int(total(_FAILED)),
-        **_each(used, done),
+        **_each(rate, tps),
     )
 
 
-def sysbench_result(outputs: Sequence[str], used: Usage) -> Result:
-    """From what one sysbench process printed. Raises RuntimeError if it is something else."""
+def sysbench_result(outputs: Sequence[str], rate: Usage) -> Result:
+    """From what one sysbench process printed, and what servers used a second.
+
+    Raises RuntimeError if it printed something else.
+    """
     (output,) = outputs
     figures, ignored = _SYSBENCH.search(output), _IGNORED.search(output)
     if figures is None:
         raise RuntimeError(f"sysbench printed no figures: {_last_lines(output)}")
-    done = int(figures[1])
+    tps = float(figures[1])
     counts = [(float(ms), int(count)) for ms, count in _HISTOGRAM.findall(output)]
     return Result(
-        tps=float(figures[2]),
+        tps=tps,
         quantiles_ms=quantiles_of_histogram(counts),
         failed=int(ignored[1]) if ignored else 0,
-        **_each(used, done),
+        **_each(rate, tps),
     )
 
 
-def _each(used: Usage, done: float) -> dict[str, Any]:
+def _each(rate: Usage, tps: float) -> dict[str, Any]:
     """Fields of Result; zeros if nothing was done."""
-    count = done or float("inf")
+    count = tps or float("inf")
     return {
-        "cpu_us": used.cpu_s * 1e6 / count,
-        "network_bytes": used.network_bytes / count,
-        "disk_bytes": used.disk_bytes / count,
+        "cpu_us": rate.cpu_s * 1e6 / count,
+        "network_bytes": rate.network_bytes / count,
+        "disk_bytes": rate.disk_bytes / count,
     }
 
 

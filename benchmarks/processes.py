@@ -59,11 +59,11 @@ def loopback_bytes() -> int:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a tree of processes used up to a moment, or between two."""
+    """What a tree of processes used up to a moment, between two, or per second."""
 
     cpu_s: float
-    disk_bytes: int
-    network_bytes: int
+    disk_bytes: float
+    network_bytes: float
 
     def __sub__(self, other: Usage) -> Usage:
         return Usage(

@@ -22,9 +22,10 @@ from benchmarks.result import (
 from benchmarks.targets.base import Door
 from benchmarks.targets.grid import two_branches
 
-PGBENCH = """number of transactions actually processed: {done}
+PGBENCH = """number of transactions actually processed: 1000
 number of failed transactions: {failed} (0.000%)
 latency average = 0.5 ms
+initial connection time = {login_ms} ms
 tps = {tps} (without initial connection time)
 """
 SYSBENCH = """Latency histogram (values are in milliseconds)
@@ -61,21 +62,35 @@ def test_quantiles_of_a_histogram() -> None:
 
 def test_pgbench_processes_are_added_up() -> None:
     outputs = [
-        PGBENCH.format(done=100, failed=1, tps=50.5),
-        PGBENCH.format(done=300, failed=2, tps=150),
+        PGBENCH.format(failed=1, login_ms=12.5, tps=50.5),
+        PGBENCH.format(failed=2, login_ms=250, tps=149.5),
     ]
-    found = measure.pgbench_result(outputs, Usage(0.02, 4096, 40_000), [1000, 2000, 3000])
-    assert (found.tps, found.failed, found.p50_ms) == (200.5, 3, 2)
+    found = measure.pgbench_result(outputs, Usage(0.01, 2048, 20_000), [1000, 2000, 3000])
+    assert (found.tps, found.failed, found.p50_ms) == (200, 3, 2)
     assert found.cpu_us == pytest.approx(50)
     assert (found.disk_bytes, found.network_bytes) == (10.24, 100)
+    assert measure.login_s(outputs) == 0.25
 
 
 def test_sysbench_is_read() -> None:
-    found = measure.sysbench_result([SYSBENCH], Usage(0.01, 0, 0))
+    found = measure.sysbench_result([SYSBENCH], Usage(0.005025, 0, 0))
     assert (found.tps, found.failed, found.p50_ms, found.p99_ms) == (50.25, 3, 1, 8)
     assert found.cpu_us == pytest.approx(100)
+    assert measure.login_s([SYSBENCH]) == measure.LOGIN_S
     with pytest.raises(RuntimeError, match="no figures: FATAL: no"):
         measure.sysbench_result(["FATAL: no"], Usage(0, 0, 0))
+
+
+def test_only_the_time_with_all_clients_counts() -> None:
+    samples = [
+        (0.0, Usage(0, 0, 0)),
+        (1.0, Usage(5.0, 9, 9)),
+        (2.0, Usage(6.0, 10, 19)),
+        (3.0, Usage(7.0, 11, 29)),
+        (4.0, Usage(9.0, 90, 90)),
+    ]
+    assert measure.steady(samples, 0.5, 3) == Usage(1.0, 1.0, 10.0)
+    assert measure.steady(samples, 3.5, 3) == Usage(2.25, 22.5, 22.5)
 
 
 def test_clients_are_shared_out_evenly() -> None:
