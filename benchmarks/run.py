@@ -44,6 +44,7 @@ def main() -> int:
     if processes.which("pgbench") is None or processes.which("psql") is None:
         print("pgbench and psql are needed: deploy/setup.sh --bench", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGINT, _interrupt)  # a background job of a shell would ignore it
     signal.signal(signal.SIGTERM, _interrupt)
     cells = [cell for cell in _cells(arguments.quick) if _wanted(cell, arguments)]
     minutes = arguments.minutes or (4.8 if arguments.quick else 34.0)
