@@ -13,7 +13,7 @@ GRID   := $(PYTHON) -m deploy.local_grid
 
 .PHONY: help setup setup-test setup-bench grid grid-stop grid-start grid-status grid-logs grid-destroy \
         installation netns-up netns-down scenario test test-full sim drill failover acceptance \
-        test-clients bench bench-quick bench-growth sqllogictest random-sql format clean
+        compiled test-clients bench bench-quick bench-growth sqllogictest random-sql format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ setup: ## install what is missing (virtual environment, ZooKeeper); says what it
 
 setup-test:
 	@deploy/setup.sh --test
+
+compiled: setup-test ## hot modules as machine code (a minute): data instances started from then on use them
+	@$(PYTHON) -m deploy.compile
 
 setup-bench:
 	@deploy/setup.sh --bench
@@ -60,6 +63,7 @@ scenario: setup-test ## the life of the eight-host grid under load, judged (root
 	@$(PYTHON) -m tests.scenario $(if $(UNTIL),--until $(UNTIL))
 
 test: setup-test ## what CI runs: format, lint, types, tidy and all tests
+	-@$(PYTHON) -m deploy.compile
 	@$(PYTHON) -m tests.gates
 
 test-full: setup-test ## make test, and the slow tests
@@ -82,9 +86,11 @@ test-clients: setup-test ## every driver and tool against a grid (docs/clients.m
 	@$(PYTHON) -m tests.gates --only clients --full
 
 bench: setup-bench ## the benchmarks, 35 minutes; writes benchmarks/RESULTS.md: MINUTES=20 ONLY="read,update"
+	-@$(PYTHON) -m deploy.compile
 	@$(PYTHON) -m benchmarks.run $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")
 
 bench-quick: setup-bench ## the goals of the benchmarks in 5 minutes
+	-@$(PYTHON) -m deploy.compile
 	@$(PYTHON) -m benchmarks.run --quick $(if $(ONLY),--only "$(ONLY)")
 
 bench-growth: setup-bench ## how cost grows with data instances and copies, 30 minutes: GRIDS=2x2,2x4

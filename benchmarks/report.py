@@ -17,6 +17,7 @@ from benchmarks import goals, growth_report, plots, store
 from benchmarks.goals import GOALS, Goal, Verdict
 from benchmarks.loads import COPY, GRID, LOADS, SCAN, Cell
 from benchmarks.result import Result
+from daemons import compiled
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 NOTES = Path(__file__).with_name("NOTES.md")
@@ -169,7 +170,7 @@ def machine() -> list[str]:
         f"{platform.system()} {platform.release()}, {os.cpu_count()} processors, "
         f"{_output('pgbench', '--version')}",
         f"load average before the run: {busy}",
-        f"commit {commit}{changed}",
+        f"commit {commit}{changed}, hot modules {compiled.form()}",
     ]
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from daemons import compiled
+
 RUN_VARIABLE = "TENGRID_TEST_RUN"
 RUN_ID = f"{os.getpid()}-{time.monotonic_ns()}"
 GRACE_S = 5.0  # for what is ending just now
@@ -63,6 +65,16 @@ def _within_limit() -> Iterator[None]:
         limit.cancel()
         limit.join()
         signal.signal(signal.SIGUSR1, before)
+
+
+if os.environ.get(compiled.VARIABLE) == "on":  # else tests run the sources, daemons what is built
+    compiled.install()
+
+
+def pytest_report_header() -> str:
+    """Which form of the hot modules is tested."""
+    here = compiled.form() if os.environ.get(compiled.VARIABLE) == "on" else "interpreted"
+    return f"hot modules: {here} in tests, {compiled.form()} in daemons"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

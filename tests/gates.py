@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from daemons import compiled
+
 ROOT = Path(__file__).resolve().parent.parent
 RUN_VARIABLE = "TENGRID_GATE_RUN"
 SLOWER = 20  # the limits of a run with the slow tests or many seeds, times this
@@ -76,6 +78,7 @@ def main() -> int:
         failed = failed or verdict == "FAILED"
         results.append((gate.name, verdict, elapsed_s))
     print("\n== gates " + "=" * 63)
+    print(f"hot modules in daemons: {compiled.form()}")
     for name, verdict, elapsed_s in results:
         print(f"{name:<14}{verdict:<10}{elapsed_s:>8.1f} s")
     print(f"{'all':<14}{'FAILED' if failed else 'passed':<10}{time.monotonic() - began:>8.1f} s")

@@ -6,7 +6,7 @@ Fast paths (data/exec/fast.py) come here only when something did not go as usual
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -465,10 +465,9 @@ class Running:
         self.sink.on_writable(room.set)
         await room.wait()
 
-    async def emit_all(self, batches: AsyncIterator[list[StorageRow]]) -> None:
+    async def emit_all(self, rows: list[StorageRow]) -> None:
         """Send rows that come from elsewhere (catalog queries, EXPLAIN)."""
-        async for batch in batches:
-            await self._emit(batch)
+        await self._emit(rows)
 
 
 async def draw_sequences(session: Session, plan: QueryPlan, specials: Specials) -> None:

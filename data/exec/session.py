@@ -381,10 +381,7 @@ class Session:
         return await self._show(running, await explained(self, running, plan, values))
 
     async def _show(self, running: Running, rows: list[StorageRow]) -> str:
-        async def one() -> Any:
-            yield rows
-
-        await running.emit_all(one())
+        await running.emit_all(rows)
         return f"SELECT {len(rows)}" if running.prepared.tag_kind != "EXPLAIN" else "EXPLAIN"
 
     def fast_steps(self, prepared: PreparedStatement, values: Values) -> fast.FastSteps | None:

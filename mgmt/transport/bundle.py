@@ -68,6 +68,7 @@ def build(directory: Path) -> None:
             _copy_own(distribution, packages)
         else:
             _copy_distribution(distribution, packages)
+    _copy_compiled(directory / "python")
     compileall.compile_dir(
         str(packages), quiet=2, workers=1, stripdir=str(packages), prependdir="tengrid"
     )
@@ -164,6 +165,12 @@ def _write_facts(distribution: metadata.Distribution, packages: Path) -> None:
     (packages / facts).mkdir()
     (packages / facts / "METADATA").write_text(about, encoding="utf-8")
     (packages / facts / "entry_points.txt").write_text(points, encoding="utf-8")
+
+
+def _copy_compiled(target: Path) -> None:
+    """The hot modules as machine code, where they are (daemons/compiled.py tells which fit)."""
+    for build in (Path(sys.prefix) / "tengrid-compiled").glob("*/COMPLETE"):
+        shutil.copytree(build.parent, target / "tengrid-compiled" / build.parent.name)
 
 
 def _own_packages(root: Path) -> Iterator[str]:

@@ -40,8 +40,11 @@ _FOREVER_S = float("inf")
 _trace = trace_id.current.get
 
 
-class Connection(asyncio.Protocol):
-    """An open connection. `on_lost(connection, error)` is called once, when it is gone."""
+class Connection:
+    """An open connection. `on_lost(connection, error)` is called once, when it is gone.
+
+    An asyncio.Protocol by its methods, not by inheritance: a compiled class has compiled bases only.
+    """
 
     def __init__(
         self,
@@ -185,7 +188,7 @@ class Connection(asyncio.Protocol):
         """Take the transport over from the handshake, with bytes that came behind it."""
         self._transport = transport
         transport.set_write_buffer_limits(high=4 * limits.RPC_FLUSH_BYTES)
-        transport.set_protocol(self)
+        transport.set_protocol(cast(asyncio.Protocol, self))
         if self._out_bytes:
             self._flush()
         if early_bytes:

@@ -21,4 +21,5 @@ def _waits_for_nobody() -> None:
 _BUGS = {"waits_for_nobody": _waits_for_nobody}
 
 if "daemons.datad" in sys.orig_argv:
+    os.environ["TENGRID_COMPILED"] = "off"  # what is compiled cannot be changed
     _BUGS[os.environ["TENGRID_DRILL_PLANT"]]()

@@ -1,0 +1,138 @@
+"""The hot modules as machine code: which they are, where a build of them lies, how it is used.
+
+`python -m deploy.compile` (make compiled) has mypyc turn the modules below into extension modules.
+A build lies in a folder named by the fingerprint of the Python sources it was made of, outside of
+the source tree. A data instance reckons the fingerprint of the sources it is about to run and takes
+the build of exactly that name, or the sources themselves: a build of other sources cannot be found,
+let alone shadow them. TENGRID_COMPILED chooses: auto (so), off (the sources), on (fail without).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+# What a statement meets between the client's socket and SQLite. Rules: docs/decisions/0116.
+MODULES = (
+    "data.exec.coordination",
+    "data.exec.fast",
+    "data.exec.fragments",
+    "data.exec.router",
+    "data.exec.session",
+    "data.exec.shard",
+    "data.session.names",
+    "data.session.script",
+    "data.session.session",
+    "data.session.statements",
+    "data.session.timers",
+    "protocol.pgwire.codec",
+    "protocol.pgwire.connection",
+    "protocol.pgwire.messages",
+    "protocol.rpc.client",
+    "protocol.rpc.connection",
+    "protocol.rpc.frame",
+    "protocol.rpc.server",
+)
+PACKAGES = ("data", "membership", "protocol")  # all that the modules are compiled against
+VARIABLE = "TENGRID_COMPILED"
+FOLDER = "tengrid-compiled"  # below sys.prefix; mgmt/transport/bundle.py takes it along
+COMPLETE = "COMPLETE"  # the last file of a build
+ROOT = Path(__file__).resolve().parents[1]
+_SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+class CompiledError(Exception):
+    """The build that was asked for cannot be used."""
+
+
+def fingerprint(root: Path = ROOT) -> str:
+    """Of interpreter, machine, list and sources: what a build was made of."""
+    digest = hashlib.sha256(
+        "\n".join((sys.version, platform.machine(), _SUFFIX, *MODULES)).encode()
+    )
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            source = path.read_bytes()
+            digest.update(f"\n{path.relative_to(root)} {len(source)}\n".encode())
+            digest.update(source)
+    return digest.hexdigest()[:32]
+
+
+def folder_of(name: str) -> Path:
+    """Where the build of this fingerprint lies, or would lie."""
+    return Path(sys.prefix) / FOLDER / name
+
+
+def build_for(root: Path = ROOT) -> Path | None:
+    """The build of these sources, None without one."""
+    folder = folder_of(fingerprint(root))
+    return folder if (folder / COMPLETE).exists() else None
+
+
+def wanted() -> str:
+    """auto, off or on. Raises CompiledError for another word."""
+    word = os.environ.get(VARIABLE, "") or "auto"
+    if word not in ("auto", "off", "on"):
+        raise CompiledError(f"{VARIABLE}={word}: it is auto, off or on")
+    return word
+
+
+def form() -> str:
+    """What a data instance that starts now runs, in words for people."""
+    build = None if wanted() == "off" else build_for()
+    return _words(build.name if build is not None else "")
+
+
+def running() -> str:
+    """What this process runs."""
+    builds = [finder.build.name for finder in sys.meta_path if isinstance(finder, _Finder)]
+    return _words(builds[0] if builds else "")
+
+
+def _words(build: str) -> str:
+    return f"compiled ({build[:12]})" if build else "interpreted"
+
+
+def install() -> str:
+    """Use the build from now on, if there is one; "" or its fingerprint.
+
+    Call it before any of the modules is imported. Raises CompiledError.
+    """
+    word = wanted()
+    build = None if word == "off" else build_for()
+    if build is None:
+        if word == "on":
+            raise CompiledError("there is no build of these sources: run make compiled")
+        return ""
+    early = [name for name in MODULES if name in sys.modules]
+    if early:
+        raise CompiledError(f"{early[0]} was imported before its build could be used")
+    sys.meta_path.insert(0, _Finder(build))
+    return build.name
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of one build, and the library they share."""
+
+    def __init__(self, build: Path) -> None:
+        self.build = build
+        libraries = [path.name.removesuffix(_SUFFIX) for path in build.glob(f"*__mypyc{_SUFFIX}")]
+        self._names = frozenset((*MODULES, *libraries))
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See MetaPathFinder."""
+        if fullname not in self._names:
+            return None
+        file = str(self.build / f"{fullname.replace('.', '/')}{_SUFFIX}")
+        return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, file))

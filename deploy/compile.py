@@ -1,0 +1,104 @@
+"""Compiles the hot modules with mypyc: python -m deploy.compile (make compiled). Takes a minute.
+
+Needs a C compiler, Python's headers and mypy. What is compiled, where it goes and when it is used:
+daemons/compiled.py. A build that is there already is not made again; old ones are removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+from daemons import compiled
+
+KEPT = 3  # builds: branches that are worked on in turn
+_BUILD = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+work, *files = sys.argv[1:]
+sys.argv = ["setup.py", "-q", "build_ext", "-b", work + "/lib", "-t", work + "/objects"]
+flags = ["--cache-dir", work + "/cache", *files]
+setup(
+    name="tengrid-compiled",
+    packages=[],
+    py_modules=[],
+    ext_modules=mypycify(flags, opt_level="2", debug_level="0", target_dir=work + "/c"),
+)
+"""
+
+
+def main() -> int:
+    """Entry point."""
+    missing = _missing()
+    if missing:
+        print(f"not compiled, the sources are used: {missing}", file=sys.stderr)
+        return 1
+    name = compiled.fingerprint()
+    home = compiled.folder_of(name).parent
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in home.glob("work-*"):  # of one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        if compiled.build_for() is not None:
+            print(f"compiled already ({name[:12]})")
+            return 0
+        return _build(name, home)
+
+
+def _missing() -> str:
+    """Why it cannot be done here; "" if it can."""
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"there is no C compiler ({compiler}; Debian: apt-get install gcc)"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Python's headers are missing (Debian: apt-get install python3-dev)"
+    try:
+        import mypyc  # noqa: F401
+    except ImportError:
+        return "mypy is missing (deploy/setup.sh --test installs it)"
+    return ""
+
+
+def _build(name: str, home: Path) -> int:
+    began = time.monotonic()
+    print(f"compiling {len(compiled.MODULES)} modules (about a minute) ...", flush=True)
+    files = [f"{module.replace('.', '/')}.py" for module in compiled.MODULES]
+    with tempfile.TemporaryDirectory(dir=home, prefix="work-") as work:
+        command = [sys.executable, "-c", _BUILD, work, *files]
+        environment = {**os.environ, "CFLAGS": "-w"}
+        done = subprocess.run(
+            command, cwd=compiled.ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            print(done.stdout[-4000:] + done.stderr[-4000:], file=sys.stderr)
+            print("compiling failed; the sources are used", file=sys.stderr)
+            return 1
+        if compiled.fingerprint() != name:
+            print("the sources were changed meanwhile: compile again", file=sys.stderr)
+            return 1
+        made = Path(work) / "lib"
+        (made / compiled.COMPLETE).touch()
+        shutil.rmtree(home / name, ignore_errors=True)
+        made.rename(home / name)
+    _remove_old(home)
+    print(f"compiled ({name[:12]}) in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _remove_old(home: Path) -> None:
+    builds = [path.parent for path in home.glob(f"*/{compiled.COMPLETE}")]
+    for old in sorted(builds, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Which build of the hot modules is used: only one of exactly these sources."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemons import compiled
+
+ROOT = compiled.ROOT
+HARMLESS = {"Protocol", "NamedTuple", "IntEnum", "Enum", "Exception", "Generic"}  # mypyc knows them
+
+
+def _file(module: str) -> Path:
+    return ROOT / f"{module.replace('.', '/')}.py"
+
+
+def _classes() -> Iterator[tuple[str, ast.ClassDef, list[str]]]:
+    """Module, class, and the full names of its bases, of the whole product."""
+    for package in ("daemons", "data", "membership", "mgmt", "protocol"):
+        for path in (ROOT / package).rglob("*.py"):
+            module = str(path.relative_to(ROOT))[:-3].replace("/", ".")
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            origin: dict[str, str] = {}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    names = {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+                    origin.update(names)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    written = [ast.unparse(base).split("[")[0] for base in node.bases]
+                    bases = [origin.get(w.split(".")[0], f"{module}.{w}") for w in written]
+                    full = [
+                        base if "." not in word else f"{base}.{word.split('.', 1)[1]}"
+                        for base, word in zip(bases, written, strict=True)
+                        if word not in HARMLESS
+                    ]
+                    yield module, node, full
+
+
+def test_the_modules_are_there() -> None:
+    assert [m for m in compiled.MODULES if not _file(m).exists()] == []
+    assert list(compiled.MODULES) == sorted(set(compiled.MODULES))
+
+
+def test_compiled_and_other_classes_do_not_inherit_from_each_other() -> None:
+    """mypyc loses attributes where they do; the keywords of a msgspec.Struct it drops silently."""
+    wrong = []
+    for module, node, bases in _classes():
+        inside = module in compiled.MODULES
+        if inside and node.keywords:
+            wrong.append(f"{module}.{node.name} has keywords")
+        for base in bases:
+            is_protocol = "Protocol" in [ast.unparse(b) for b in node.bases]
+            if (base.rpartition(".")[0] in compiled.MODULES) is not inside and not is_protocol:
+                wrong.append(f"{module}.{node.name} inherits from {base}")
+    assert wrong == []
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sources that can be changed, and a place for builds of them."""
+    for package in compiled.PACKAGES:
+        (tmp_path / "source" / package).mkdir(parents=True)
+        (tmp_path / "source" / package / "one.py").write_text("A = 1\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    monkeypatch.delenv(compiled.VARIABLE, raising=False)
+    return tmp_path / "source"
+
+
+def _pretend_to_build(root: Path) -> Path:
+    folder = compiled.folder_of(compiled.fingerprint(root))
+    folder.mkdir(parents=True)
+    (folder / compiled.COMPLETE).touch()
+    return folder
+
+
+def test_a_build_serves_the_sources_it_was_made_of_alone(tree: Path) -> None:
+    assert compiled.build_for(tree) is None
+    folder = _pretend_to_build(tree)
+    assert compiled.build_for(tree) == folder
+    changed = tree / "data" / "one.py"
+    changed.write_text("A = 2\n", encoding="utf-8")
+    assert compiled.build_for(tree) is None
+    changed.write_text("A = 1\n", encoding="utf-8")
+    assert compiled.build_for(tree) == folder
+    (tree / "protocol" / "new.py").write_text("", encoding="utf-8")
+    assert compiled.build_for(tree) is None
+
+
+def test_an_unfinished_build_is_none(tree: Path) -> None:
+    (_pretend_to_build(tree) / compiled.COMPLETE).unlink()
+    assert compiled.build_for(tree) is None
+
+
+def test_the_variable_chooses(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiled.install() == ""  # auto, and there is no build
+    monkeypatch.setenv(compiled.VARIABLE, "on")
+    with pytest.raises(compiled.CompiledError, match="make compiled"):
+        compiled.install()
+    folder = _pretend_to_build(ROOT)
+    import data.exec.fast  # noqa: F401 - too early
+
+    with pytest.raises(compiled.CompiledError, match="was imported before"):
+        compiled.install()
+    assert compiled.form() == f"compiled ({folder.name[:12]})"
+    monkeypatch.setenv(compiled.VARIABLE, "off")
+    assert compiled.install() == ""
+    assert compiled.form() == "interpreted"
+    monkeypatch.setenv(compiled.VARIABLE, "maybe")
+    with pytest.raises(compiled.CompiledError, match="auto, off or on"):
+        compiled.install()
+
+
+_RUN = """
+import sys
+from daemons import compiled
+used = compiled.install()
+import daemons.data_daemon
+files = [sys.modules[name].__file__ for name in compiled.MODULES]
+assert used and all(f.startswith(sys.prefix) and f.endswith(".so") for f in files), files
+"""
+
+
+def test_a_data_instance_runs_the_build_that_is_there() -> None:
+    if compiled.build_for() is None:
+        pytest.skip("these sources are not compiled: make compiled")
+    environment = {**os.environ, compiled.VARIABLE: "on"}
+    subprocess.run([sys.executable, "-c", _RUN], cwd=ROOT, env=environment, check=True)
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, capfd: object) -> None:
+    from deploy import compile as compiling
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert compiling.main() == 1
+    assert isinstance(capfd, pytest.CaptureFixture)
+    assert "there is no C compiler" in capfd.readouterr().err
