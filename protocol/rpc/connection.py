@@ -43,7 +43,7 @@ _trace = trace_id.current.get
 class Connection:
     """An open connection. `on_lost(connection, error)` is called once, when it is gone.
 
-    An asyncio.Protocol by its methods, not by inheritance: a compiled class has compiled bases only.
+    An asyncio.Protocol by its methods, not by inheritance: a compiled class has no other bases.
     """
 
     def __init__(
