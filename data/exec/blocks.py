@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent, greenlet
@@ -388,12 +388,8 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
         session.explicit = False
         tag = await session.commit(running.sink, plan.tag)
     if block.outs:
-        await running.emit_all(_one(cast(StorageRow, row)))
+        await running.emit_all([cast(StorageRow, row)])
     return tag
-
-
-async def _one(row: StorageRow) -> AsyncIterator[list[StorageRow]]:
-    yield [row]
 
 
 def uncaught(error: PlError) -> GridError:
