@@ -33,6 +33,7 @@ from protocol.errors import (
 
 log = structlog.get_logger()
 Handler = Callable[[Any, Progress], Awaitable[schema.Reply]]
+CLIENT_HEADER = "X-TenGrid-Client"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -108,7 +109,7 @@ class Api:
                 self._check_active()
         except GridError as error:
             return self._failure(http, error)
-        caller.caller.set(caller.shown(http.headers.get("User-Agent", ""), http.remote or ""))
+        caller.caller.set(caller.shown(_agent(http), http.remote or ""))
         log.debug("api.requested", path=path)
         if route.request.STREAM:
             return await self._stream(http, route, request)
@@ -203,12 +204,17 @@ class Api:
     def _authenticate(self, http: web.Request) -> None:
         given = http.headers.get("Authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            agent, address = http.headers.get("User-Agent", ""), http.remote or ""
-            audit.refused(caller.shown(agent, ""), "wrong token", address, path=http.path)
+            address = http.remote or ""
+            audit.refused(caller.shown(_agent(http), ""), "wrong token", address, path=http.path)
             raise AuthenticationError(
                 "the management API wants this instance's token",
                 hint="Only the instance administrator, who can read conf/api.token, may call it.",
             )
+
+
+def _agent(http: web.Request) -> str:
+    """What the client says it is; the console says so, browsers only their own name."""
+    return http.headers.get(CLIENT_HEADER) or http.headers.get("User-Agent", "")
 
 
 async def _no_progress(kind: str, text: str) -> None:

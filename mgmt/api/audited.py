@@ -11,7 +11,7 @@ from mgmt.api.schema import Request
 READING = frozenset(
     (
         *("list", "status", "display", "compare", "picture", "events", "activity", "statements"),
-        *("transactions", "disconnect-status", "transferStatus"),
+        *("transactions", "disconnect-status", "transferStatus", "balance"),
     )
 )  # verbs of requests that change nothing; all others are audited
 VALUE_CHARS_MAX = 120

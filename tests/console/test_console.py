@@ -140,7 +140,7 @@ def test_a_redistribution_shows_its_progress_and_is_throttled_and_cancelled(
     )
     listed = json.loads(grid.admin("operationList", "-o", "json"))["operations"]
     assert listed[-1]["state"] == "cancelled"
-    assert "console" in listed[-1]["by"].lower() or "mozilla" in listed[-1]["by"].lower()
+    assert listed[-1]["by"].startswith("the console from ")
 
 
 def test_every_page_loads_within_a_second_and_fits_a_phone(

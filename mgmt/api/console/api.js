@@ -25,7 +25,7 @@ async function send(path, options) {
   let response;
   try {
     response = await fetch(path, {...options, redirect: "manual",
-      headers: {"Authorization": `Bearer ${token.get()}`, ...(options.headers || {})}});
+      headers: {"Authorization": `Bearer ${token.get()}`, "X-TenGrid-Client": "the console", ...(options.headers || {})}});
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, {message: "The management instance does not answer.", hint: "It may be restarting; the console tries again."});

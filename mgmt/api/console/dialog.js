@@ -8,7 +8,7 @@ export function commandLine(text) {
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   }}, "Copy");
-  return h("div", {class: "command"}, h("code", {}, text), button);
+  return h("div", {class: "command"}, h("code", {}, text.split(" ").map((word) => [h("span", {class: "word"}, word), " "])), button);
 }
 
 export function errorNotice(error) {

@@ -25,8 +25,22 @@ export const h = (tag, attributes, ...children) => fill(document.createElement(t
 /** An SVG element. */
 export const s = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+// What is being pressed or selected is not taken away from under the pointer: it is shown afterwards.
+const waiting = new Map();
+let pressed = null;
+const selected = (node) => { const chosen = getSelection(); return chosen && !chosen.isCollapsed && node.contains(chosen.anchorNode); };
+const flush = () => { for (const [node, children] of [...waiting]) { waiting.delete(node); if (node.isConnected) show(node, children); } };
+addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { pressed = null; setTimeout(flush, 0); }, true);
+document.addEventListener("selectionchange", () => { if (waiting.size && !pressed && getSelection().isCollapsed) flush(); });
+
 /** Put these children in place of all others, and keep the focus where it was if it has the same data-key. */
 export function show(node, ...children) {
+  waiting.delete(node);
+  if ((pressed && node.contains(pressed)) || selected(node)) {
+    waiting.set(node, children);
+    return;
+  }
   const focused = document.activeElement;
   const key = focused && node.contains(focused) ? focused.getAttribute("data-key") : null;
   node.replaceChildren();

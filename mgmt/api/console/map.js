@@ -121,6 +121,7 @@ export function mapPage(context) {
   const node = h("div", {}, h("div", {class: "page-head"}, h("div", {class: "grow"}, h("h1", {}, "Grid map"), head)),
     h("div", {class: "cols"}, h("div", {class: "stack"}, left,
       h("section", {class: "panel"}, h("header", {}, h("h2", {}, "What happened last"), h("a", {href: "#/operations", class: "small"}, "All events")), recent)), right));
+  let told = -1;
   return {
     node,
     title: "Grid map",
@@ -133,7 +134,9 @@ export function mapPage(context) {
       this.happened();
     },
     happened() {
-      const newest = context.events.slice(-8).reverse();
+      const newest = context.events.slice(-8).reverse(), last = newest.length ? newest[0].id : 0;
+      if (last === told) return; // nothing new: nothing is read out again
+      told = last;
       show(recent, newest.length ? newest.map(eventRow) : empty("Nothing yet", "Faults, failovers and operations appear here as they happen."));
     },
   };

@@ -132,3 +132,20 @@ async def test_the_standby_redirects(
             assert response.headers["Location"] == "http://127.0.0.2:7777/api/v1/events?since=4"
     with pytest.raises(NotActiveManagementError):  # the commands say where to go
         await open_api.call(schema.HostList(), schema.HostListReply)
+
+
+async def test_the_console_is_served_with_a_strict_policy(open_api: ManagedGrid) -> None:
+    async with http(open_api, "none") as client:
+        async with client.get("/") as response:  # redirected to the page
+            assert response.url.path == "/console/"
+            assert "TenGrid" in await response.text()
+            policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        async with client.get("/console/main.js") as response:
+            assert response.content_type == "text/javascript"
+            tag = response.headers["ETag"]
+        async with client.get("/console/main.js", headers={"If-None-Match": tag}) as response:
+            assert response.status == 304
+        for path in ("/console/nothing.js", "/console/..%2Fapp.py", "/console/__init__.py"):
+            async with client.get(path) as response:
+                assert response.status == 404, path
