@@ -36,11 +36,16 @@ document.addEventListener("selectionchange", () => { if (waiting.size && !presse
 
 /** Put these children in place of all others, and keep the focus where it was if it has the same data-key. */
 export function show(node, ...children) {
-  waiting.delete(node);
   if ((pressed && node.contains(pressed)) || selected(node)) {
     waiting.set(node, children);
     return;
   }
+  put(node, children);
+}
+
+/** The same at once, whatever is selected: for what somebody asked for. */
+export function put(node, ...children) {
+  waiting.delete(node);
   const focused = document.activeElement;
   const key = focused && node.contains(focused) ? focused.getAttribute("data-key") : null;
   node.replaceChildren();

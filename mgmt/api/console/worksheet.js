@@ -1,5 +1,5 @@
 // SQL: type, run, see rows and where each step ran.
-import {h, show} from "./dom.js";
+import {h, put, show} from "./dom.js";
 import {call} from "./api.js";
 import {commandLine, errorNotice, open} from "./dialog.js";
 import {empty} from "./map.js";
@@ -44,7 +44,7 @@ export function worksheetPage(context, rest) {
       draw(await call("sql/run", {name: database.value, text: sql, number, instance: place.value, schema: schema.value.trim().toUpperCase(), rows_max: Number(rows.value), timeout_s: Number(limit.value), explain: !/^\s*explain/i.test(sql)}));
     } catch (error) {
       status.textContent = "";
-      show(out, errorNotice(error));
+      put(out, errorNotice(error));
     } finally {
       clearInterval(clock);
       number = "";
@@ -55,14 +55,14 @@ export function worksheetPage(context, rest) {
 
   async function cancel() {
     stop.disabled = true;
-    try { await call("sql/cancel", {number}); } catch (error) { show(out, errorNotice(error)); } finally { stop.disabled = false; }
+    try { await call("sql/cancel", {number}); } catch (error) { put(out, errorNotice(error)); } finally { stop.disabled = false; }
   }
 
   function draw(reply) {
     const isPlan = reply.columns.length === 1 && /plan/i.test(reply.columns[0]);
     status.textContent = reply.error ? "" : `${reply.tag} · ${seconds(reply.elapsed_us / 1e6)} at ${reply.instance}${reply.more ? " · there are more rows" : ""}`;
     const plan = isPlan ? reply.rows.map((r) => r[0]) : reply.plan;
-    show(out,
+    put(out,
       reply.error ? h("div", {class: "notice bad", role: "alert", "data-sqlstate": reply.error.sqlstate}, h("div", {class: "grow"}, h("b", {}, reply.error.message), h("div", {class: "small"}, [reply.error.sqlstate, reply.error.detail, reply.error.hint, reply.error.position ? `at character ${reply.error.position}` : ""].filter(Boolean).join(" · ")))) : null,
       reply.notices.map((n) => h("div", {class: "notice warn"}, n)),
       reply.columns.length && !isPlan ? h("section", {class: "panel"}, h("header", {}, h("h2", {}, `${count(reply.rows.length)} ${reply.rows.length === 1 ? "row" : "rows"}${reply.more ? ", and more" : ""}`)),
@@ -71,7 +71,7 @@ export function worksheetPage(context, rest) {
     if (reply.error && reply.error.position && !isPlan) { text.focus(); text.setSelectionRange(reply.error.position - 1, reply.error.position); }
   }
 
-  show(out, h("section", {class: "panel"}, empty("Nothing has run", "Rows, the plan, and the replica sets that took part show here.")));
+  put(out, h("section", {class: "panel"}, empty("Nothing has run", "Rows, the plan, and the replica sets that took part show here.")));
   return {
     node,
     title: "SQL worksheet",
