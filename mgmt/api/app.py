@@ -214,7 +214,8 @@ class Api:
 
 def _agent(http: web.Request) -> str:
     """What the client says it is; the console says so, browsers only their own name."""
-    return http.headers.get(CLIENT_HEADER) or http.headers.get("User-Agent", "")
+    own: str | None = http.headers.get(CLIENT_HEADER)
+    return own if own else str(http.headers.get("User-Agent", ""))
 
 
 async def _no_progress(kind: str, text: str) -> None:

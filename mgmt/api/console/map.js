@@ -126,7 +126,8 @@ export function mapPage(context) {
     node,
     title: "Grid map",
     update(picture) {
-      const alive = picture.instances.filter((one) => one.alive).length;
+      const down = new Set(picture.databases.flatMap((db) => db.elements.filter((e) => e.state === "down").map((e) => e.instance)));
+      const alive = picture.instances.filter((one) => one.alive && !down.has(one.name)).length;
       head.textContent = `${picture.grid}: ${alive} of ${picture.instances.length} data instances run, K = ${picture.k}`;
       show(left, picture.databases.length ? picture.databases.map((db) => database(db, picture.warn_threshold_pct / 100))
         : h("section", {class: "panel"}, empty("No database yet", "Make one with ttGridAdmin dbCreate; the Model page shows the definitions.")));
