@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from data.storage.element import Element
-from data.storage.entry import EntryKind
+from data.storage.entry import EntryKind, LogEntry
 from data.txn.parts import PART_CHANGES
 from data.txn.workspace import OwnChanges, Workspace
 from protocol.errors import (
@@ -360,10 +360,10 @@ async def test_no_room_for_a_large_transaction_fails_it_alone(
 ) -> None:
     append = lead.element.append
 
-    def full(entry: object) -> None:
-        if getattr(entry, "kind", 0) == EntryKind.PART:
+    def full(entry: LogEntry, participants: tuple[int, ...] = ()) -> None:
+        if entry.kind == EntryKind.PART:
             raise OutOfPermSizeError("no room")
-        append(entry)  # type: ignore[arg-type]
+        append(entry, participants)
 
     monkeypatch.setattr(lead.element, "append", full)
     await lead.run(txn(1), 1, insert(*ROWS[:STEP]))

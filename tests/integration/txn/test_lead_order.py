@@ -129,10 +129,10 @@ async def test_a_record_that_fails_takes_its_rows_along(
     await lead.run(txn(1), 1, insert((1, 1)))
     append = lead.element.append
 
-    def full(entry: Any) -> None:
+    def full(entry: Any, participants: tuple[int, ...] = ()) -> None:
         if entry.txn in (txn(1), txn(2)):
             raise CorruptElementError("no room")
-        append(entry)
+        append(entry, participants)
 
     monkeypatch.setattr(lead.element, "append", full)
     with pytest.raises(CorruptElementError):
