@@ -151,7 +151,12 @@ def _block(
     user: str,
     compiled: CompiledStatement,
 ) -> PreparedStatement:
-    block = space.compile_block(plan.text, schema, user, plan.is_call)
+    try:
+        block = space.compile_block(plan.text, schema, user, plan.is_call)
+    except GridError as error:
+        if error.position and plan.shift:
+            error.position = max(error.position - plan.shift, 1)  # a new error: nobody has it yet
+        raise
     columns = tuple(ResultColumn(_shown(out.name), out.type) for out in block.outs) or None
     statement = PreparedStatement(sql, declared, schema, user, compiled, columns, space.meters)
     statement.block = block

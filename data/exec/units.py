@@ -68,7 +68,7 @@ class Units:
             return entry.compiled
         failed = self._failed.get(unit.id)
         if failed is not None:
-            raise failed[0].error
+            raise _elsewhere(failed[0].error)
         hooks = self._hooks(unit)
 
         def announce(made: CompiledUnit) -> None:
@@ -77,10 +77,10 @@ class Units:
         faults: list[Fault] = []
         try:
             return compile_unit(unit, hooks, announce, faults)
-        except GridError:
+        except GridError as error:
             self._entries.pop(unit.id, None)
             self._failed[unit.id] = faults
-            raise
+            raise _elsewhere(error) from error
 
     def faults(self, unit: StoredUnit) -> list[Fault]:
         """What is wrong with it, as the catalog is now."""
@@ -128,3 +128,8 @@ class Units:
         found = self._space.catalog.units.get((schema, name))
         entry = self._entries.get(found.id) if found is not None else None
         return entry is not None and entry.compiled is unit
+
+
+def _elsewhere(error: GridError) -> GridError:
+    """The same for whoever names the unit: its place is one in another text."""
+    return type(error)(error.message, detail=error.detail, hint=error.hint)

@@ -160,7 +160,8 @@ class Compiler:
             utility, tag = plan_utility(parsed.text, self.catalog, statement.schema)
             if utility.kind == "call" and not _BUILT_IN.match(str(utility.arguments["text"])):
                 called = str(utility.arguments["text"]).strip().rstrip(";")
-                return BlockPlan(f"BEGIN {called}; END;", "CALL", True), "CALL", False
+                shift = len("BEGIN ") - parsed.text.find(called)
+                return BlockPlan(f"BEGIN {called}; END;", "CALL", True, shift), "CALL", False
             if utility.kind == "lock_table":
                 self._check_lock(statement, utility)
             return utility, tag, True

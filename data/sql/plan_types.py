@@ -405,6 +405,7 @@ class BlockPlan:
     text: str
     tag: str
     is_call: bool = False
+    shift: int = 0  # how much further on things stand in `text` than in the statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,13 @@ async def test_how_pgjdbc_calls(client: asyncpg.Connection) -> None:
     await client.execute("DO $x$ BEGIN q; END; $x$")
 
 
+async def test_an_error_of_a_call_tells_its_place(client: asyncpg.Connection) -> None:
+    for text in ("CALL nobody(1)", "  call   f(nobody)", "CALL f(\n nobody)"):
+        with pytest.raises(asyncpg.UndefinedObjectError) as failed:
+            await client.execute(text)
+        assert failed.value.position == str(text.index("nobody") + 1), text
+
+
 async def test_what_a_client_cannot_get(client: asyncpg.Connection) -> None:
     await client.execute("CREATE PROCEDURE rc(c OUT SYS_REFCURSOR) IS BEGIN NULL; END;")
     with pytest.raises(asyncpg.FeatureNotSupportedError, match="no records"):
