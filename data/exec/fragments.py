@@ -58,10 +58,6 @@ def _run(shard: Shard, message: sql.RunStatement, reply: Reply, _owner: str) -> 
     shard.writer.run(message, reply)
 
 
-def _roll_back(shard: Shard, message: txn.RollBack, _reply: Reply, _owner: str) -> None:
-    shard.writer.roll_back(message)
-
-
 def _list(shard: Shard, _message: txn.ListTransactions, reply: Reply, _owner: str) -> None:
     writer = shard.writer
     reply.reply(txn.TransactionList(writer.transactions(), writer.rs, shard.coordinated()))
@@ -76,7 +72,7 @@ _BY_DATABASE: dict[type, Callable[[Shard, Any, Any, str], None]] = {
     sql.RunStatement: _run,
     sql.OpenSnapshot: lambda s, m, r, owner: s.open_snapshot(m, r, owner),
     sql.CloseSnapshots: lambda s, m, r, _: s.close_snapshots(m.numbers),
-    txn.RollBack: _roll_back,
+    txn.RollBack: lambda s, m, r, _: s.writer.roll_back(m, r),
     txn.ListTransactions: _list,
     txn.AskOpen: _ask_open,
     txn.AskWaits: lambda s, m, r, _: answer_waits(s.writer, r),

@@ -24,6 +24,7 @@ from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.move_steps import MustWaitError, StepsResult
 from data.txn.parts import PART_CHANGES, is_large, payload_of
 from data.txn.ports import (
+    NOBODY,
     Nobody,
     Reply,
     decode_locks,
@@ -625,20 +626,21 @@ class LeadWriter(Deciding):
             if workspace.in_log and not decided:
                 self._abort_parts(workspace.txn)
 
-    def roll_back(self, message: RollBack) -> None:
+    def roll_back(self, message: RollBack, reply: Reply = NOBODY) -> None:
         """Drop an unprepared workspace, and what waits for it."""
         self._stop_sliced(message.txn, "the transaction was rolled back")
         self.waits.give_up(message.txn, WorkspaceLostError("the transaction was rolled back"))
 
         def work() -> None:
             if self._batch:  # a statement of it may wait for the end of the batch
-                self._after_batch(work, Nobody())
+                self._after_batch(work, reply)
                 return
             workspace = self._workspaces.get(message.txn)
             if workspace is not None and not workspace.prepared:
                 self._forget(workspace)
+            reply.reply(Acknowledged(self.term))
 
-        self._submit_between(work, Nobody())
+        self._submit_between(work, reply)
 
     def drop_orphans(self, alive: Callable[[TxnId], bool]) -> list[Workspace]:
         """Drop unprepared workspaces whose coordinator is gone; returns the prepared ones."""

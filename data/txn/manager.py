@@ -59,6 +59,7 @@ from protocol.messages.txn import (
 
 log = structlog.get_logger()
 
+ROLL_BACK_WAIT_S = 1.0  # how long a roll back waits for replica sets that have no lead
 ROWS_PER_S = 2000  # a commit of very many rows may take as long as this, and nobody is to blame
 
 
@@ -411,11 +412,23 @@ class TransactionManager:
             txn.participants.pop(rs, None)
 
     async def roll_back(self, txn: Transaction) -> None:
-        """End a transaction without a trace. Never fails: leads drop what they hold of it."""
+        """End a transaction without a trace. Never fails: leads drop what they hold of it.
+
+        Afterwards its locks are free, but for those of a replica set without a lead.
+        """
         self.open.pop(txn.id, None)
-        for rs in txn.participants:
-            self.routes.tell(rs, RollBack(self.db, rs, txn.id))
+        told = [self.spawn(self._drop(rs, txn.id)) for rs in txn.participants]
         txn.participants.clear()
+        if told:
+            await asyncio.wait(told, timeout=ROLL_BACK_WAIT_S)
+
+    async def _drop(self, rs: int, txn: TxnId) -> None:
+        """Tell the lead, and the next one: a hand-over takes the workspace along."""
+        message = RollBack(self.db, rs, txn)
+        try:
+            await self.routes.call_until(rs, message, boottime_s() + FAILOVER_WAIT_S)
+        except GridError as error:  # its lead will ask about it (AskOpen)
+            log.info("txn.roll_back_not_heard", rs=rs, txn=txn, error=error.message)
 
     # -- commit ------------------------------------------------------------------------------------
     async def commit(self, txn: Transaction, ddl: bytes = b"") -> None:
@@ -709,10 +722,11 @@ class TransactionManager:
                 if task.cancelled():  # the database is being unloaded
                     raise
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def close(self) -> None:
         """Stop background work; what is undecided is resolved by the leads."""

@@ -50,6 +50,9 @@ class Nobody:
         """Ignored."""
 
 
+NOBODY = Nobody()
+
+
 class Following:
     """The reply of a first step: the second follows, or the caller hears why not."""
 

@@ -76,7 +76,11 @@ class Forget(msgspec.Struct, frozen=True, array_like=True, tag="txn.forget"):
 
 
 class RollBack(msgspec.Struct, frozen=True, array_like=True, tag="txn.rollback"):
-    """One way: the transaction is over, nothing of it may stay. Unprepared workspaces only."""
+    """The transaction is over, nothing of it may stay. Unprepared workspaces only.
+
+    Reply: Acknowledged, by the lead; a transaction that it does not have is over there. One way
+    where it only ends the wait for a lock.
+    """
 
     db: str
     rs: int

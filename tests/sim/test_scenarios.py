@@ -206,3 +206,65 @@ def test_marks_that_are_not_spread_are_found_torn(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(EpochBook, "_spread", lambda *_: None)
     with pytest.raises(AssertionError, match="tears"):
         many_epochs(1)
+
+
+def between_leads(stage: Stage, rs: int) -> bool:
+    """Nobody leads the set just now."""
+    return not any(d.writer.leading and d.writer.rs == rs for _, d in stage.grid.databases())
+
+
+def hand_over(stage: Stage, rs: int) -> None:
+    """The lead of the set is stopped in order; comes back when it has handed over."""
+    leaving = stage.lead(rs)
+    assert leaving.loop is not None
+    leaving.loop.deliver(lambda: leaving.loop.spawn(stage.grid.stop_in_order(leaving)))  # type: ignore[union-attr]
+    stage.until(lambda: between_leads(stage, rs))
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_roll_back_between_two_leads(hangs_up: bool) -> None:
+    """The workspace is on its way to the next lead: that one drops it, as soon as it leads."""
+    with staged() as stage:
+        stage.run(2.0)  # leads are where they belong
+        account = stage.account(1)
+        client, other = (stage.connect(stage.lead(2)) for _ in range(2))
+        stage.wait(client.execute("BEGIN"))
+        stage.wait(stage.pay(client, account, -5))
+        hand_over(stage, 1)
+        if hangs_up:
+            client.close()
+        else:
+            ended = stage.background(outcome(client.execute("ROLLBACK")))
+            stage.until(ended.done)
+            assert ended.result() == ""
+            client.close()
+        stage.until(lambda: not between_leads(stage, 1))
+        stage.run(0.1)
+        free = other.execute("SELECT balance FROM bank WHERE id = $1 FOR UPDATE NOWAIT", account)
+        assert stage.wait(outcome(free)) == ""
+        assert stage.balance(account) == OPENING
+        other.close()
+
+
+def test_a_client_that_hangs_up_between_two_leads_while_it_commits() -> None:
+    """The commit goes on without it: all of the transaction is there, and no lock."""
+    with staged() as stage:
+        stage.run(2.0)
+        one, two = stage.account(1), stage.account(2)
+        client, other = (stage.connect(stage.lead(2)) for _ in range(2))
+        stage.wait(client.execute("BEGIN"))
+        stage.wait(stage.pay(client, one, -5))
+        stage.wait(stage.pay(client, two, 5))
+        hand_over(stage, 1)
+        commit = stage.background(outcome(client.execute("COMMIT")))
+        stage.run(0.002)  # it is there
+        client.close()
+        stage.until(lambda: commit.done() and not between_leads(stage, 1))
+        stage.run(0.2)
+        for account in (one, two):
+            free = other.execute(
+                "SELECT balance FROM bank WHERE id = $1 FOR UPDATE NOWAIT", account
+            )
+            assert stage.wait(outcome(free)) == ""
+        assert (stage.balance(one), stage.balance(two)) == (OPENING - 5, OPENING + 5)
+        other.close()

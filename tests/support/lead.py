@@ -250,7 +250,7 @@ class DirectRoutes:
             Decide: lambda: writer.decide(message, answer),
             AskOutcome: lambda: writer.ask_outcome(message, answer),
             Forget: lambda: writer.forget(message, answer),
-            RollBack: lambda: writer.roll_back(message),
+            RollBack: lambda: writer.roll_back(message, answer),
         }
         handlers[type(message)]()
 

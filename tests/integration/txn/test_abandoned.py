@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import data.database
+from data.exec.router import OnReply
 from protocol.messages.txn import CommitSingle, RollBack
 from tests.support.memory_grid import DATABASE, MemoryGrid
 
@@ -45,15 +46,15 @@ async def test_a_rollback_that_got_lost_is_found_out(
     assert grid.nodes[0].instance is not None
     router = grid.nodes[0].instance.database(DATABASE).space.router
     lost = []
-    tell = router.tell
+    send = router.send
 
-    def lose(rs: int, message: object) -> None:
+    def lose(rs: int, message: object, on_reply: OnReply, timeout_s: float) -> None:
         if isinstance(message, RollBack):
             lost.append(message)
         else:
-            tell(rs, message)
+            send(rs, message, on_reply, timeout_s)
 
-    monkeypatch.setattr(router, "tell", lose)
+    monkeypatch.setattr(router, "send", lose)
     client = await grid.connect(0)
     await client.execute("BEGIN")
     await client.execute("UPDATE t SET n = 100")

@@ -14,8 +14,15 @@ from data.storage.entry import EntryKind
 from data.txn import manager as manager_module
 from data.txn import settling
 from data.txn.manager import Transaction, TransactionManager
+from data.txn.ports import Reply
 from data.txn.settling import Settling
-from protocol.errors import DiskFullError, GridError, OutcomeUnknownError, TransientError
+from protocol.errors import (
+    DiskFullError,
+    GridError,
+    NotLeadError,
+    OutcomeUnknownError,
+    TransientError,
+)
 from protocol.messages.sql import LockTable, RunStatement
 from protocol.messages.txn import AskOutcome, CommitSingle, Decide, Prepare, RollBack
 from tests.support.lead import DB, DirectRoutes, Lead, T, add, insert, make_lead, update
@@ -351,3 +358,41 @@ async def test_a_last_statement_whose_answer_is_lost_is_not_run_twice(grid: Grid
     with pytest.raises(TransientError):
         await last
     assert grid.leads[1].rows() == [(1, 3), (2, 2)]
+
+
+async def test_a_roll_back_reaches_whoever_leads(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lead hands over: what it hears then it does not do, and its successor has the locks."""
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    writer, refused = grid.leads[1].writer, []
+    roll_back = writer.roll_back
+
+    def hand_over(message: RollBack, reply: Reply) -> None:
+        if len(refused) < 3:
+            refused.append(message)
+            reply.fail(NotLeadError("this element does not lead"))
+        else:
+            roll_back(message, reply)
+
+    monkeypatch.setattr(writer, "roll_back", hand_over)
+    await grid.manager.roll_back(txn)
+    assert len(refused) == 3
+    assert not writer.transactions()
+    assert grid.leads[1].rows() == []
+
+
+async def test_a_roll_back_waits_a_moment_only(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a set that is down it is told later, in the background."""
+    monkeypatch.setattr(manager_module, "ROLL_BACK_WAIT_S", 0.01)
+    txn = grid.manager.begin(1000)
+    await grid.run(txn, 1, insert((1, 1)))
+    grid.routes.passes = lambda message: type(message) is not RollBack
+    await grid.manager.roll_back(txn)
+    assert grid.leads[1].writer.transactions()
+    grid.routes.passes = lambda message: True
+    grid.routes.release()
+    while grid.manager._background:
+        await asyncio.sleep(0)
+    assert not grid.leads[1].writer.transactions()
