@@ -22,6 +22,7 @@ from membership.port import (
     SetState,
     ViewCallback,
     claim_if_free,
+    not_active,
 )
 from membership.views import Views
 from protocol.clock import Clock, SystemClock
@@ -177,7 +178,7 @@ class MemoryMembership(Views):
 
     async def delete_database(self, db: str) -> None:
         """See the port."""
-        facts = await self._facts()
+        facts = await self._facts_to_change()
         facts.sets = {key: state for key, state in facts.sets.items() if key[0] != db}
         facts.maps.pop(db, None)
         facts.states.pop(db, None)
@@ -185,7 +186,7 @@ class MemoryMembership(Views):
 
     async def put_map(self, db: str, expected_version: int, value: bytes) -> bool:
         """See the port."""
-        facts = await self._facts()
+        facts = await self._facts_to_change()
         if facts.maps.get(db, (0, b""))[0] != expected_version:
             return False
         facts.maps[db] = (expected_version + 1, value)
@@ -194,7 +195,7 @@ class MemoryMembership(Views):
 
     async def put_state(self, db: str, value: str) -> None:
         """See the port."""
-        (await self._facts()).states[db] = value
+        (await self._facts_to_change()).states[db] = value
         self._ensemble.changed()
 
     async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
@@ -276,6 +277,14 @@ class MemoryMembership(Views):
         if not self._reachable_now() or not self._has_session:
             raise MembershipLostError("no quorum of membership servers answers")
         return self._ensemble.facts
+
+    async def _facts_to_change(self) -> _Facts:
+        facts = await self._facts()
+        if self.me is None or self.me.kind != "mgmt":
+            return facts
+        if facts.mgmt is None or facts.mgmt.incarnation != self.me.incarnation:
+            raise not_active(self.me.name)
+        return facts
 
     def _reachable_now(self) -> bool:
         return self._ensemble.has_quorum and not self._cut

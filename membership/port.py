@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from protocol.errors import NotActiveManagementError
 from protocol.ids import InstanceName
 
 HEARTBEATS_PER_TIMEOUT = 6  # an instance writes its own node every session_timeout / 6
@@ -102,6 +103,14 @@ Claim = Callable[["MgmtState | None", MgmtRegister], "MgmtRegister | None"]
 Amendment = Callable[[MgmtRegister], MgmtRegister]  # by the active; pure, may be repeated
 
 
+def not_active(name: str) -> NotActiveManagementError:
+    """What a management instance is told that changes a database's facts without the role."""
+    return NotActiveManagementError(
+        f"{name} is not the active management instance: it changes nothing",
+        hint="Repeat the command: it goes to whoever is active.",
+    )
+
+
 def claim_if_free(active: MgmtState | None, register: MgmtRegister) -> MgmtRegister | None:
     """The claim of an instance that asks for nothing but that nobody is active."""
     return register if active is None else None
@@ -165,7 +174,12 @@ class Membership(Protocol):
         ...
 
     async def delete_database(self, db: str) -> None:
-        """Forget sets, map and state of a database; nothing happens if there are none."""
+        """Forget sets, map and state of a database; nothing happens if there are none.
+
+        This, `put_map` and `put_state` a management instance does only while it is the active, in
+        one step with the proof of that: a deposed one changes nothing, it gets
+        NotActiveManagementError.
+        """
         ...
 
     async def put_map(self, db: str, expected_version: int, value: bytes) -> bool:

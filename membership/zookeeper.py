@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import structlog
@@ -56,6 +56,7 @@ from membership.port import (
     SetState,
     ViewCallback,
     claim_if_free,
+    not_active,
 )
 from membership.source_address import SourceHandler
 from membership.tls import ClientFiles
@@ -267,7 +268,13 @@ class ZooKeeperMembership(Views):
         """See the port."""
 
         async def delete() -> None:
-            await self._delete_tree(self._paths.database(db))
+            await self._ask("sync_async", paths.ROOT)
+            change = await self._change()
+            found = [path async for path in self._below(self._paths.database(db))]
+            for path in found:
+                change.delete(path)
+            if found:
+                await self._commit(change)
 
         await self._settled(delete)
 
@@ -287,10 +294,7 @@ class ZooKeeperMembership(Views):
                 return True  # an earlier attempt whose answer got lost
             if there[0] != expected_version:
                 return False
-            if stat is None:
-                await self._ask("create_async", path, paths.encode_map(*wanted), makepath=True)
-            else:
-                await self._ask("set_async", path, paths.encode_map(*wanted), version=stat.version)
+            await self._put(path, paths.encode_map(*wanted), stat)
             return True
 
         return await self._settled(put)
@@ -300,12 +304,35 @@ class ZooKeeperMembership(Views):
         path = self._paths.state(db)
 
         async def put() -> None:
-            try:
-                await self._ask("set_async", path, value.encode())
-            except NoNodeError:
-                await self._ask("create_async", path, value.encode(), makepath=True)
+            await self._ask("sync_async", path)
+            node = await self._node(path)
+            await self._put(path, value.encode(), None if node is None else node[1])
 
         await self._settled(put)
+
+    async def _put(self, path: str, value: bytes, stat: Any) -> None:
+        """Replace a node of which `stat` is known, or (None) create it."""
+        change = await self._change()
+        if stat is None:
+            await self._ask("ensure_path_async", path.rpartition("/")[0])
+            change.create(path, value)
+        else:
+            change.set_data(path, value, version=stat.version)
+        await self._commit(change)
+
+    async def _change(self) -> Any:
+        """A transaction; of a management instance: one that fails unless it still is the active.
+
+        Each new active raises the term in its register, so that node's version is the proof.
+        """
+        change = self._client.transaction()
+        if self.me is not None and self.me.kind == "mgmt":
+            active, _, versions = await self._read_mgmt()
+            if active is None or active.incarnation != self.me.incarnation:
+                raise not_active(self.me.name)
+            change.check(self._paths.mgmt_active, versions[0])
+            change.check(self._paths.mgmt_term, versions[1])
+        return change
 
     async def become_active(self, name: str, claim: Claim = claim_if_free) -> MgmtState | None:
         """See the port."""
@@ -674,7 +701,7 @@ class ZooKeeperMembership(Views):
                     await self._linked.wait()
                     try:
                         return await attempt()
-                    except (BadVersionError, NodeExistsError):
+                    except (BadVersionError, NodeExistsError, NotEmptyError):
                         continue
                     except _LinkError:
                         await asyncio.sleep(0.01)
@@ -722,6 +749,17 @@ class ZooKeeperMembership(Views):
     async def _value(self, path: str) -> bytes | None:
         node = await self._node(path)
         return None if node is None else node[0]
+
+    async def _below(self, path: str) -> AsyncIterator[str]:
+        """A node and all below it, in an order in which they can be deleted."""
+        try:
+            names = await self._ask("get_children_async", path)
+        except NoNodeError:
+            return
+        for name in names:
+            async for below in self._below(f"{path}/{name}"):
+                yield below
+        yield path
 
     async def _delete_tree(self, path: str) -> None:
         while True:

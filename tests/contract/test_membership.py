@@ -24,7 +24,12 @@ from membership.port import (
 )
 from membership.zookeeper import ZooKeeperMembership
 from protocol.clock import boottime_s
-from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
+from protocol.errors import (
+    AuthenticationError,
+    MembershipLostError,
+    NotActiveManagementError,
+    UnknownObjectError,
+)
 from protocol.ids import InstanceName
 from tests.support.zookeeper import ZooKeeperProcess
 
@@ -259,6 +264,32 @@ async def test_a_database_is_forgotten_as_a_whole_and_can_come_again(world: Worl
         view = await until(two, lambda v: not (v.sets or v.maps or v.states))
         assert await two.read_set("db", 1) is None
     await one.delete_database("db")
+
+
+async def test_a_deposed_management_instance_changes_nothing_of_a_database(world: World) -> None:
+    one, two = world.member(info("m1.i1", "mgmt")), world.member(info("m2.i1", "mgmt"))
+    data = world.member(info("h1.i1"))
+    await asyncio.gather(one.start(), two.start(), data.start())
+    with pytest.raises(NotActiveManagementError):  # it never was
+        await one.put_map("db", 0, b"a")
+    await active_at(one, "m1.i1")
+    assert await one.put_map("db", 0, b"a")
+    await one.put_state("db", "open")
+    assert await data.put_map("db", 1, b"b")  # a data instance moves buckets
+    taken = await two.become_active("m2.i1", lambda active, register: register)
+    assert taken is not None
+    for write in (
+        lambda: one.put_map("db", 2, b"c"),
+        lambda: one.put_state("db", "closed"),
+        lambda: one.delete_database("db"),
+    ):
+        with pytest.raises(NotActiveManagementError):
+            await write()
+    await two.put_state("db", "loaded")
+    view = await until(data, lambda v: v.states.get("db") == "loaded")
+    assert (view.maps["db"], view.map_versions["db"]) == (b"b", 2)
+    await two.delete_database("db")
+    await until(data, lambda v: not (v.maps or v.states))
 
 
 async def test_the_register_of_management_changes_only_with_the_active_role(world: World) -> None:
