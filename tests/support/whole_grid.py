@@ -120,7 +120,10 @@ class WholeGrid:
         await self.call(requests.DbOpen(name=name, wait_s=WAIT_S))
         admin = await self.nodes[0].admin(name)
         await admin.execute(f"CREATE USER {USER} IDENTIFIED BY '{PASSWORD}'")
-        await admin.execute(f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE TO {USER}")
+        await admin.execute(
+            "GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, "
+            f"CREATE MATERIALIZED VIEW TO {USER}"
+        )
         await admin.close()
 
     async def open(self, name: str = DATABASE) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -91,6 +92,54 @@ async def pair(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     await made.start()
     yield made
     await made.stop()
+
+
+async def test_materialized_views_and_temporary_tables_move_along(pair: MemoryGrid) -> None:
+    """A view's rows are moved by its own buckets while its table is written; a session's temporary
+    rows stay with the session."""
+    grid = pair
+    client, other = await grid.connect(), await grid.connect(3)
+    await client.execute("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, kind INT, n INT)")
+    await client.execute(
+        "CREATE MATERIALIZED VIEW by_kind DISTRIBUTE BY HASH (kind) AS SELECT kind, id, n FROM t"
+    )
+    await client.execute(
+        "CREATE GLOBAL TEMPORARY TABLE mine (id INT NOT NULL PRIMARY KEY) ON COMMIT PRESERVE ROWS"
+    )
+    for n in range(200):
+        await client.execute("INSERT INTO t VALUES ($1, $2, 0)", n, n % 50)
+    await client.execute("INSERT INTO mine VALUES (1), (2)")
+    ended, writes = asyncio.Event(), 0
+
+    async def write() -> int:
+        done = 0
+        while not ended.is_set():
+            await other.execute("UPDATE t SET n = n + 1, kind = MOD(kind + 1, 50)")
+            done += 1
+        return done
+
+    writing = asyncio.create_task(write())
+    await add_set(grid, 3)
+    await seed(grid, 3)
+    for source in (1, 2):
+        await move(grid, source, 3, (await owned(grid, source))[:1500])
+    await move(grid, 1, 2, await owned(grid, 1))
+    await ask(grid, 3, m.RetireReplicaSet(DATABASE, 1))
+    ended.set()
+    writes = await writing
+    late = await grid.connect(5)  # an instance that is new
+    for session in (client, late):
+        for query in ("SELECT kind, id, n FROM t", "SELECT kind, id, n FROM by_kind"):
+            rows = {tuple(r) for r in await session.fetch(query)}
+            assert rows == {((n + writes) % 50, n, writes) for n in range(200)}
+    assert await late.fetchval("SELECT COUNT(*) FROM by_kind WHERE kind = 7") == 4
+    assert [r[0] for r in await client.fetch("SELECT id FROM mine ORDER BY id")] == [1, 2]
+    assert await late.fetchval("SELECT COUNT(*) FROM mine") == 0
+    await late.execute("INSERT INTO mine VALUES (1)")
+    totals = check_rows(grid)
+    assert totals["TERRY.T"] == totals["TERRY.BY_KIND"] == 200
+    for connection in (client, other, late):
+        await connection.close()
 
 
 async def test_clients_of_every_kind_do_not_notice(pair: MemoryGrid) -> None:
