@@ -373,7 +373,7 @@ class Writer:
         if snapshots is not None:
             match = self._match(table, plan, values)
         elif plan.keyed and may_go_by_key(self._space.facts, table):
-            keyed = Keyed(self._match(table, plan, values), plan.keyed, ROWS_AT_ONCE)
+            keyed = self._keyed(table, plan, values)
         bound = self.bind(plan, values)
         step = RunSql(table.id, sql, bound, returning is not None, False, match, keyed)
         if snapshots is not None:
@@ -396,6 +396,12 @@ class Writer:
             sum(ran.counts[0] for ran in answers.values()),
             self.returning(returning, table, rows, values),
         )
+
+    def _keyed(self, table: Table, plan: UpdatePlan | DeletePlan, values: Values) -> Keyed:
+        if plan.found is None:
+            return Keyed(self._match(table, plan, values), plan.keyed, ROWS_AT_ONCE)
+        params = plan.found.bind(values, self.queries.specials)
+        return Keyed(Match(plan.found.sql, params, key_columns(table)), plan.keyed, asks=True)
 
     async def _run_by_key(
         self,

@@ -17,6 +17,7 @@ from data.sql.bind_where import both_limits, row_limit
 from data.sql.convert import converter
 from data.sql.derived import derived_source
 from data.sql.drawn import Drawn, draws, same_numbers
+from data.sql.found_values import keyed_by_found
 from data.sql.identity import refuse_given
 from data.sql.in_place import asks_of, key_values, keyed, one_place, rows_are_apart, where_text
 from data.sql.ir import (
@@ -53,6 +54,7 @@ from data.sql.plan_types import (
     ResultColumn,
     Returning,
     Route,
+    RouteValue,
     SourceColumn,
     SpecialValue,
     SqlValue,
@@ -430,7 +432,7 @@ class Dml:
         text = f"UPDATE {quoted(table_name(table))} AS {source.alias} SET {sets}"
         fragment = printer.fragment(text + where_text(printer, select))
         key = key_values(table, source, select)
-        apart = key is None and rows_are_apart(table, select, assigned)
+        by_key, found = self._by_key(table, source, select, assigned, exprs, fragment, key)
         return UpdatePlan(
             table.id,
             "single" if one_place(route) else "co-located",
@@ -442,7 +444,8 @@ class Dml:
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
-            keyed=keyed(fragment, table, source, select) if apart else "",
+            keyed=by_key,
+            found=found,
         )
 
     def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:
@@ -560,7 +563,7 @@ class Dml:
         text = f"DELETE FROM {quoted(table_name(table))} AS {source.alias}"
         fragment = printer.fragment(text + where_text(printer, select))
         key = key_values(table, source, select)
-        apart = key is None and rows_are_apart(table, select, ())
+        by_key, found = self._by_key(table, source, select, (), (), fragment, key)
         return DeletePlan(
             table.id,
             "single" if one_place(route) else "co-located",
@@ -571,7 +574,8 @@ class Dml:
             returning=returning,
             tables=tuple(dict.fromkeys((table.id, *table_ids(select)))),
             reasons=tuple(self.planner.reasons),
-            keyed=keyed(fragment, table, source, select) if apart else "",
+            keyed=by_key,
+            found=found,
         )
 
     # -- shared by UPDATE and DELETE ---------------------------------------------------------------
@@ -619,6 +623,23 @@ class Dml:
         if table.distribution is Distribution.DUPLICATE:
             return None
         return block_route(self.catalog, place) or ROUTE_ALL
+
+    def _by_key(
+        self,
+        table: Table,
+        source: Source,
+        select: Select,
+        assigned: Sequence[int],
+        exprs: Sequence[Expr],
+        fragment: Fragment,
+        key: tuple[RouteValue, ...] | None,
+    ) -> tuple[str, Fragment | None]:
+        """`keyed` and `found` of a plan."""
+        if key is not None:
+            return "", None
+        if rows_are_apart(table, select, assigned):
+            return keyed(fragment, table, source, select), None
+        return keyed_by_found(table, source, select, assigned, exprs, fragment) or ("", None)
 
     def _match(self, table: Table, source: Source, select: Select) -> Fragment:
         printer = Printer()

@@ -28,14 +28,19 @@ def where_text(printer: Printer, select: Select) -> str:
     return " WHERE " + " AND ".join(printer.expr(w) for w in select.where)
 
 
+def assigns_unique_key(table: Table, assigned: Sequence[int]) -> bool:
+    """Is a column of one assigned?"""
+    unique = {*key_columns(table)}
+    unique.update(c for index in table.indexes if index.unique for c in index.columns)
+    return any(table.columns[at].name in unique for at in assigned)
+
+
 def rows_are_apart(table: Table, select: Select, assigned: Sequence[int]) -> bool:
     """What becomes of a row does not depend on other rows, nor on what was done to them before.
 
     And looking at it twice gives the same.
     """
-    unique = {*key_columns(table)}
-    unique.update(c for index in table.indexes if index.unique for c in index.columns)
-    if any(table.columns[at].name in unique for at in assigned):
+    if assigns_unique_key(table, assigned):
         return False
     exprs = [item.expr for item in select.items] + select.where
     return not any(

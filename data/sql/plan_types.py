@@ -279,8 +279,9 @@ class UpdatePlan:
     `rows_query` not None ("general", or `moves_rows`): its rows are the full old row of each row to
     change, then the new values of row positions `assigned`. DUPLICATE tables: route "local".
     `keyed`: `fragment` for one of those rows, whose key follows the parameters; "" if the rows can
-    not be changed one after the other, or are few. `made`: if not (), the new values are made of
-    the query's rows (numbers of sequences).
+    not be changed one after the other, or are few. `found`: with subqueries, the query that gives
+    what follows the parameters instead of `match` (data/sql/found_values.py). `made`: if not (),
+    the new values are made of the query's rows (numbers of sequences).
     """
 
     table_id: int
@@ -297,6 +298,7 @@ class UpdatePlan:
     reasons: tuple[str, ...] = ()
     keyed: str = ""
     made: tuple[ValueSource, ...] = ()
+    found: Fragment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +316,7 @@ class DeletePlan:
     tables: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
     keyed: str = ""
+    found: Fragment | None = None
 
 
 @dataclass(frozen=True, slots=True)

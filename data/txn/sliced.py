@@ -100,6 +100,9 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             return False
         if self._element.is_short(step.sql, step.params):
             return False
+        if step.keyed.asks:  # perhaps of what the transaction itself has done
+            workspace = self._workspaces.get(message.txn)
+            return workspace is None or not (workspace.rows or workspace.adds)
         if not self._has_written(message.txn, step.table_id):
             return True
         return len(runner.facts_of(step.table_id).unique_keys) == 1
@@ -215,6 +218,12 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             raise workspace.failed
         workspace.used_s = boottime_s()
         assert run.keys is not None
+        if run.keyed.asks:
+            runner = self._runner(self._element.schema_version)
+            conflict = self._meets_later(runner, run.message.steps)
+            if conflict is not None:
+                self._wait_sliced(run, conflict)
+                return
         if run.at == len(run.keys):
             self._end_sliced(run)
         else:

@@ -5,14 +5,14 @@ servers=ms_host1!2181,ms_host2!2181,ms_host3!2181
 admin() { echo "% ttGridAdmin $*"; /grid/instance1/bin/ttGridAdmin "$@"; }
 address() { echo "-internalAddress int-$1 -externalAddress ext-$1"; }
 
-[ -e /grid/instance1 ] || /opt/tengrid/bin/ttInstanceCreate -name instance1 -location /grid -grid
+[ -e /grid/instance1 ] || "$(readlink -f /opt/tengrid)"/bin/ttInstanceCreate -name instance1 -location /grid -grid
 echo "Servers $servers" >/grid/membership.conf
 # shellcheck disable=SC2046
 {
     admin gridCreate grid1 -k 3 -host host1 $(address host1) -membershipConfig /grid/membership.conf
     admin hostCreate host2 $(address host2) -like host1 -cascade
     admin hostCreate host3 $(address host3) -dataSpaceGroup 1
-    admin installationCreate host3 -location /grid
+    admin installationCreate host3 -location /opt # the image's own: nothing has to be copied
     admin instanceCreate host3 -location /grid
     group=1
     for host in host4 host5 host6 host7 host8; do

@@ -115,12 +115,14 @@ class Keyed(msgspec.Struct, frozen=True, array_like=True):
 
     `find` selects the keys of its rows; `sql` is its text for one of them, whose key follows the
     parameters. `rows_max` > 0: with more rows, and something to be done elsewhere or rows to be
-    answered, it fails with LargeStatementError, and its coordinator sends RunKeyed.
+    answered, it fails with LargeStatementError, and its coordinator sends RunKeyed. `asks`: it has
+    subqueries, and `find` gives more than keys (data/sql/found_values.py).
     """
 
     find: Match
     sql: str
     rows_max: int = 0
+    asks: bool = False
 
 
 class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):

@@ -161,7 +161,7 @@ def test_rows_that_have_nothing_to_do_with_each_other_may_be_changed_one_by_one(
         "update p set u = u + 1",  # a unique key
         "update p set k = k + 1",
         "update p set v = (select max(v) from p)",
-        "delete from p where v < (select count(*) from h)",
+        "delete from p where v < (select count(*) from p)",
         "delete from p where random() < 0.5",
         "update first 3 p set s = 'z'",
     ):
