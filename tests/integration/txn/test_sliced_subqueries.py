@@ -101,7 +101,7 @@ async def test_as_in_one_piece(
 async def test_what_is_committed_between_slices(
     grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows get what the subqueries said when they were found; those changed since, what is so now."""
+    """Rows get what the subqueries said when they were found; those changed since: what is now."""
     client, other = await grid.connect(), await grid.connect(1)
     slices = Slices(monkeypatch, hold=True)
     sql = "UPDATE t SET n = (SELECT v FROM k WHERE k.id = t.a) WHERE a IN (SELECT id FROM k)"
