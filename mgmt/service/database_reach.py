@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from membership.port import Membership, SetState
-from mgmt.model.types import Model
+from mgmt.model.types import Host, Model
 from mgmt.placement import map_builder
 from mgmt.service.context import Management
 from mgmt.service.database_records import (
@@ -315,7 +315,7 @@ class Sweeper:
             return
         model = self._lasting_model()
         record = self._without_destroyed(record, model)
-        grown = with_missing_elements(record, model)
+        grown = with_missing_elements(record, model, self._management.transports.same_machine)
         if grown is not record:
             reach.databases.put(grown)
             await reach.publish_elements(record.name)
@@ -348,11 +348,18 @@ class Sweeper:
         return record
 
 
-def with_missing_elements(record: DatabaseRecord, model: Model) -> DatabaseRecord:
-    """The record with an element for each data instance of the model that has none."""
+def with_missing_elements(
+    record: DatabaseRecord, model: Model, same_machine: Callable[[Host, Host], bool]
+) -> DatabaseRecord:
+    """The record with an element for each data instance of the model that has none.
+
+    Not for one that would share the folder of another: on one machine, that is.
+    """
     for instance, host in hosts_of(model, model.instances_of("data")):
-        if record.element_at(instance.full_name) is None and host.data_space_group:
-            paths = paths_at(record.attributes, instance)
-            if all(e.data_store != paths.data_store for e in record.elements):
-                record = record.with_new_element(instance, host, paths)
+        if record.element_at(instance.full_name) is not None or not host.data_space_group:
+            continue
+        paths = paths_at(record.attributes, instance)
+        others = (model.host(e.host) for e in record.elements if e.data_store == paths.data_store)
+        if not any(other is not None and same_machine(host, other) for other in others):
+            record = record.with_new_element(instance, host, paths)
     return record

@@ -72,7 +72,7 @@ class DatabaseService:
             attributes=definition.attributes,
             created_us=self._management.clock.wall_us(),
         )
-        record = with_missing_elements(record, model)
+        record = with_missing_elements(record, model, self._management.transports.same_machine)
         self.reach.databases.put(record)
         numbers = [e.element for e in record.elements]
         running = self._start(

@@ -188,7 +188,11 @@ class RestoreService:
                 intent=INTENT_CREATED,
                 created_us=self._management.clock.wall_us(),
             )
-            made = with_missing_elements(made, self._management.models.current())
+            made = with_missing_elements(
+                made,
+                self._management.models.current(),
+                self._management.transports.same_machine,
+            )
             marked = tuple(
                 msgspec.structs.replace(e, add_next=not mapped or e.instance in mapped)
                 for e in made.elements
