@@ -9,12 +9,12 @@ everybody can when this commits: so keys stay unique and are found all the time.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
 from data.catalog.element_ddl import TARGET, quoted, table_name
-from data.catalog.objects import Table
+from data.catalog.objects import Distribution, Table
 from data.distribution.places import Places
 from data.exec.coordination import Coordination
 from data.exec.queries import QueryRunner, Target
@@ -62,6 +62,7 @@ class Adoption:
         versions: dict[int, int] = {}
         added = removed = 0
         sequences: tuple[str, ...] = ()
+        apart: tuple[str, ...] = ()
         try:
             await self._lock_all(txn, places)
             todo = await self._without_owner(txn, places, wanted)
@@ -70,6 +71,7 @@ class Adoption:
                 await self._check_decided(places)
                 if SEQUENCES_BUCKET in owner:
                     sequences = tuple(f"{s.schema}.{s.name}" for s in space.catalog.sequences())
+                apart = tuple(self._keys_to_other_sets())
                 for table in self._indexed():
                     for index in (i for i in table.indexes if i.is_global):
                         made = backfill(table, index)
@@ -86,7 +88,18 @@ class Adoption:
         version = await self._publisher.publish(versions)
         log.info("moving.taken_over", db=space.name, sets=sorted(versions), entries_added=added,
                  entries_removed=removed, map_version=version)  # fmt: skip
-        return TakenOver(version, added, removed, sequences)
+        return TakenOver(version, added, removed, sequences, apart)
+
+    def _keys_to_other_sets(self) -> Iterator[str]:
+        """Foreign keys whose rows need not be where their parents are: those may be lost."""
+        catalog = self._space.catalog
+        for table in catalog.tables():
+            for key in table.foreign_keys:
+                parent = catalog.table_by_id(key.parent_id)
+                if key.name != table.reference_key and (
+                    parent.distribution is not Distribution.DUPLICATE
+                ):
+                    yield f"{table.schema}.{table.name}.{key.name} to {parent.schema}.{parent.name}"
 
     def _check(self, wanted: Mapping[int, Collection[int]]) -> Places:
         router = self._space.router

@@ -235,4 +235,7 @@ def _said_of(taken: moving.TakenOver) -> list[str]:
         )
     if taken.sequences:
         said.append(f"sequences begin anew: {', '.join(taken.sequences)}")
+    if taken.foreign_keys:
+        keys = ", ".join(taken.foreign_keys)
+        said.append(f"rows whose parents were lost stay, look at foreign keys: {keys}")
     return said

@@ -90,6 +90,7 @@ class TakenOver(msgspec.Struct, frozen=True, array_like=True, tag="moving.taken_
     entries_made: int = 0
     entries_removed: int = 0
     sequences: tuple[str, ...] = ()  # whose counters are lost: they begin anew
+    foreign_keys: tuple[str, ...] = ()  # "TABLE.KEY to PARENT": rows may have lost their parents
 
 
 class PlanMove(msgspec.Struct, frozen=True, array_like=True, tag="moving.plan"):

@@ -23,6 +23,10 @@ async def fill(grid: GrowingGrid) -> None:
     )
     await client.execute("CREATE GLOBAL INDEX tv ON t (v)")
     await client.execute("CREATE SEQUENCE s")
+    await client.execute(
+        "CREATE TABLE child (id NUMBER(9) PRIMARY KEY, t NUMBER(9), "
+        "CONSTRAINT of_t FOREIGN KEY (t) REFERENCES t (a)) DISTRIBUTE BY HASH (id)"
+    )
     rows = [(n, f"u{n}", n % 40, n) for n in range(ROWS)]
     await client.copy_records_to_table("t", records=rows)
     await client.execute("INSERT INTO t VALUES (-1, NULL, NULL, NULL)")  # has no entries
@@ -51,6 +55,10 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         lost = {int(str(row[0])) for row in grid.nodes[3].rows("TERRY.T")} - {-1}
         left = set(range(ROWS)) - lost
         assert lost
+        client = await grid.connect(3)
+        children = [(5000 + n, n) for n in range(40)]
+        await client.executemany("INSERT INTO child VALUES ($1, $2)", children)
+        await client.close()
         assert all(entries(grid, 3).values())
         await asyncio.gather(grid.nodes[3].stop(), grid.nodes[4].stop())
         client = await grid.connect(5)
@@ -62,6 +70,7 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         told = [e for e in events if "entries made anew" in e]
         assert len(told) == 1, events
         assert "sequences begin anew: TERRY.S" in told[0]
+        assert "look at foreign keys: TERRY.CHILD.OF_T to TERRY.T" in told[0]
 
         client = await grid.connect(5)
         assert await states(client) == {1: "Evicted", 2: "Evicted", 3: "Active", 4: "Active"}
@@ -72,6 +81,15 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
             assert {int(row["a"]) for row in found} == {n for n in left if n % 40 == v}
         with pytest.raises(asyncpg.UniqueViolationError):
             await client.execute("INSERT INTO t VALUES (-2, $1, 0, 0)", f"u{min(left)}")
+        orphans = (
+            "FROM child c WHERE t IS NOT NULL AND NOT EXISTS (SELECT 1 FROM t WHERE t.a = c.t)"
+        )
+        remain = {int(r["t"]) for r in await client.fetch("SELECT t FROM child")}
+        there = remain & left
+        assert {int(r["t"]) for r in await client.fetch(f"SELECT t {orphans}")} == remain - left
+        assert there != remain
+        await client.execute(f"DELETE {orphans}")
+        assert {int(r["t"]) for r in await client.fetch("SELECT t FROM child")} == there
         rows = [(n, f"u{n}", n % 40) for n in sorted(lost)]
         await client.executemany("INSERT INTO t VALUES ($1, $2, $3, 0)", rows)
         await client.execute("DELETE FROM t WHERE a = $1", min(left))
