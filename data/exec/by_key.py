@@ -32,7 +32,7 @@ class _Files(Protocol):
 
 
 class FoundKeys:
-    """The keys of the rows that a statement is about, by replica set. Close it."""
+    """The keys of the rows that a statement is about (`found`: and more), by replica set. Close it."""
 
     def __init__(self) -> None:
         self._files: dict[int, PieceFile] = {}
@@ -46,8 +46,9 @@ class FoundKeys:
         only_set: int,
     ) -> None:
         """Read them. `only_set`: of a table that is everywhere, where it is written; else 0."""
-        assert plan.match is not None
-        gather = Gather("keys", plan.match, plan.route, (), tables=(plan.table_id,))
+        query = plan.found or plan.match
+        assert query is not None
+        gather = Gather("keys", query, plan.route, (), tables=plan.tables)
         async for rs, rows in queries.rows_by_set(gather, values):
             file = self._files.get(only_set or rs)
             if file is None:

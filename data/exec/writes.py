@@ -401,7 +401,8 @@ class Writer:
         if plan.found is None:
             return Keyed(self._match(table, plan, values), plan.keyed, ROWS_AT_ONCE)
         params = plan.found.bind(values, self.queries.specials)
-        return Keyed(Match(plan.found.sql, params, key_columns(table)), plan.keyed, asks=True)
+        found = Match(plan.found.sql, params, key_columns(table))
+        return Keyed(found, plan.keyed, ROWS_AT_ONCE, asks=True)
 
     async def _run_by_key(
         self,

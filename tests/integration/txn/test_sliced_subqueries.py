@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from data.exec.writes import Writer
 from data.txn.sliced import SlicedRun, SlicedStatements
 from tests.support.memory_grid import MemoryGrid
 
@@ -132,6 +133,46 @@ async def test_what_is_committed_between_slices(
 
 def _changed(run: SlicedRun) -> set[int]:
     return {int(str((c.new or c.old or ())[0])) for c in run.workspace.changes}
+
+
+@pytest.mark.parametrize("kind", ["DUPLICATE", "DISTRIBUTE BY HASH (id)"])
+@pytest.mark.parametrize("returning", ["", " RETURNING id"])
+async def test_with_effects_elsewhere_by_key(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch, kind: str, returning: str
+) -> None:
+    """Images of DUPLICATE tables, entries of global indexes: some rows at a time (decision 0065)."""
+    client = await grid.connect()
+    await client.execute(
+        f"CREATE TABLE e (id NUMBER(9) NOT NULL PRIMARY KEY, a NUMBER(9), n NUMBER(9)) {kind}"
+    )
+    if kind != "DUPLICATE":
+        await client.execute("CREATE GLOBAL INDEX en ON e (n)")
+    await client.execute("INSERT INTO e SELECT id, a, n FROM t")
+    monkeypatch.setattr("data.exec.writes.ROWS_AT_ONCE", 10)
+    by_key = 0
+    run_by_key = Writer._run_by_key
+
+    async def counted(*args: Any) -> Any:
+        nonlocal by_key
+        by_key += 1
+        return await run_by_key(*args)
+
+    monkeypatch.setattr(Writer, "_run_by_key", counted)
+    await client.execute("BEGIN")
+    await client.execute("UPDATE k SET v = v + 1 WHERE id = 3")  # its own changes count
+    sql = "UPDATE e SET n = (SELECT v + e.id FROM k WHERE k.id = e.a) WHERE a IN (SELECT id FROM k)"
+    found = await client.fetch(sql + returning)
+    assert len(found) == (90 if returning else 0)
+    assert by_key == 1
+    await client.execute("COMMIT")
+    expected = {n: n % 20 * 10 + n + (n % 20 == 3) if n % 20 < 15 else 0 for n in range(ROWS)}
+    other = await grid.connect(1)
+    assert {int(r["id"]): int(r["n"]) for r in await other.fetch("SELECT id, n FROM e")} == expected
+    for id_, n in expected.items():
+        ids = {int(r["id"]) for r in await other.fetch("SELECT id FROM e WHERE n = $1", n)}
+        assert id_ in ids
+    for connection in (client, other):
+        await connection.close()
 
 
 async def test_a_transaction_that_has_written_sees_that(
