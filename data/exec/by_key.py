@@ -32,7 +32,7 @@ class _Files(Protocol):
 
 
 class FoundKeys:
-    """The keys of the rows that a statement is about (`found`: and more), by replica set. Close it."""
+    """The keys of the rows that a statement is about (with `found`: and more), by set. Close it."""
 
     def __init__(self) -> None:
         self._files: dict[int, PieceFile] = {}

@@ -140,7 +140,7 @@ def _changed(run: SlicedRun) -> set[int]:
 async def test_with_effects_elsewhere_by_key(
     grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch, kind: str, returning: str
 ) -> None:
-    """Images of DUPLICATE tables, entries of global indexes: some rows at a time (decision 0065)."""
+    """Images of DUPLICATE tables, entries of global indexes: some rows at a time (0065)."""
     client = await grid.connect()
     await client.execute(
         f"CREATE TABLE e (id NUMBER(9) NOT NULL PRIMARY KEY, a NUMBER(9), n NUMBER(9)) {kind}"
