@@ -417,7 +417,7 @@ class TransactionManager:
         Afterwards its locks are free, but for those of a replica set without a lead.
         """
         self.open.pop(txn.id, None)
-        told = [self.spawn(self._drop(rs, txn.id)) for rs in txn.participants]
+        told = [self._spawn(self._drop(rs, txn.id)) for rs in txn.participants]
         txn.participants.clear()
         if told:
             await asyncio.wait(told, timeout=ROLL_BACK_WAIT_S)
