@@ -439,7 +439,8 @@ class ZooKeeperMembership(Views):
             if stat is not None:
                 ages.append((stat.czxid, name))
         for _, name in sorted(ages)[: len(ages) - _DEAD_MAX // 2]:
-            await self._delete_tree(self._paths.dead_incarnation(name))
+            with contextlib.suppress(NoNodeError):
+                await self._ask("delete_async", self._paths.dead_incarnation(name))
 
     # -- registration and lease ------------------------------------------------------------------
     async def _keep_registered(self) -> None:
@@ -760,19 +761,6 @@ class ZooKeeperMembership(Views):
             async for below in self._below(f"{path}/{name}"):
                 yield below
         yield path
-
-    async def _delete_tree(self, path: str) -> None:
-        while True:
-            try:
-                names = await self._ask("get_children_async", path)
-                for name in names:
-                    await self._delete_tree(f"{path}/{name}")
-                await self._ask("delete_async", path)
-                return
-            except NoNodeError:
-                return
-            except NotEmptyError:
-                continue  # somebody created one meanwhile
 
 
 def _settle(answered: asyncio.Future[Any], result: Any) -> None:
