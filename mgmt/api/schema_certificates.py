@@ -43,6 +43,8 @@ class CertificateRenew(Request, frozen=True, kw_only=True):
     root: bool = False  # a new certificate of the authority, with the same key
     new_key: str = ""  # begin: a second key is trusted; finish: it alone signs and is trusted
     days: int = 397
+    membership_root: str = ""  # PEM, both: only what the membership servers are asked with
+    membership_certificate: str = ""
 
 
 class CertificateExport(Request, frozen=True, kw_only=True):

@@ -32,7 +32,13 @@ from membership.config import (
 from membership.server.probe import ServerStatus, probe
 from mgmt.cli import daemon_control
 from mgmt.cli.command import Arguments, Option
-from mgmt.cli.membership_certificates import certify, write_private
+from mgmt.cli.membership_certificates import (
+    CONFIG_FILE,
+    certify,
+    of_server,
+    renew,
+    write_private,
+)
 from mgmt.cli.render import table
 from mgmt.cli.tool import confirmed, guarded
 from mgmt.cli.words import parse_tool
@@ -41,7 +47,6 @@ from protocol.errors import ModelError, OperationError, ParameterError, UsageErr
 from protocol.instance_file import InstanceSettings
 
 HOMES_MAX = 7
-CONFIG_FILE = "conf/membership.toml"
 CLIENT_FILE = "conf/membership.conf"
 READY_FILE = "info/ready"
 START_TIMEOUT_S = 30
@@ -53,9 +58,12 @@ OPTIONS = (
     Option("id", "N", "create: which of the servers this one is, counted from 1"),
     Option("servers", "LIST", "create, status: HOST!CLIENTPORT[!PEERPORT!ELECTIONPORT],..."),
     Option(
-        "tls", "DIR", "create, status: folder of certify: everything by TLS, and nothing without"
+        "tls",
+        "DIR",
+        "create, renew, status: folder of certify; all goes by TLS, nothing without",
     ),
     Option("out", "DIR", "certify: the folder that is made"),
+    Option("renew", "", "certify: new certificates by the authority in -out"),
     Option("heap", "MB", "create: heap of its Java process (default 64)"),
     Option("wait", "SECS", "start: how long to wait until it answers (default 30)"),
     Option("noquorum", "", "start: do not wait until a majority of the servers is there"),
@@ -65,6 +73,8 @@ OPTIONS = (
 USAGE = """Usage: ttMembership create -location DIR -id N -servers LIST [-name NAME] [-heap MB]
                     [-tls DIR]
        ttMembership certify -servers LIST -out DIR
+       ttMembership certify -renew -out DIR
+       ttMembership renew HOME... -tls DIR
        ttMembership start HOME... [-wait SECS] [-noquorum]
        ttMembership stop HOME... [-force]
        ttMembership status HOME... | -servers LIST [-tls DIR] [-o json]
@@ -92,6 +102,7 @@ def _run(words: list[str]) -> int:
     actions: dict[str, Callable[[Arguments, list[Path]], int]] = {
         "create": _create,
         "certify": certify,
+        "renew": renew,
         "start": _start,
         "stop": _stop,
         "status": _status,
@@ -137,7 +148,7 @@ def _create(arguments: Arguments, homes: list[Path]) -> int:
     home = Path(arguments.value("location")).absolute() / name
     if home.exists():
         raise ModelError(f"{home} exists already", hint="Choose another -name or -location.")
-    certificates = _certificates(arguments, config.id)
+    certificates = of_server(arguments, config.id)
     for folder in ("conf", "info", "diag", "data"):
         (home / folder).mkdir(parents=True)
     if certificates:
@@ -150,23 +161,6 @@ def _create(arguments: Arguments, homes: list[Path]) -> int:
     (home / CLIENT_FILE).write_text(client_file(config.servers))
     print(f"Membership server {name} created in {home}")
     return 0
-
-
-def _certificates(arguments: Arguments, number: int) -> dict[str, str]:
-    """What a server needs of the folder of certify, by the names that it has in its home."""
-    if not arguments.has("tls"):
-        return {}
-    folder = Path(arguments.value("tls"))
-    try:
-        return {
-            tls.ROOT_FILE: (folder / tls.ROOT_FILE).read_text("ascii"),
-            tls.SERVER_FILE: (folder / tls.server_file(number)).read_text("ascii"),
-        }
-    except OSError as error:
-        raise ParameterError(
-            f"-tls {folder}: {error.strerror}: {error.filename}",
-            hint="ttMembership certify -servers LIST -out DIR makes such a folder.",
-        ) from error
 
 
 def _destroy(arguments: Arguments, homes: list[Path]) -> int:

@@ -21,6 +21,7 @@ from mgmt.certificates import About, Authority
 from mgmt.model.names import instance_at
 from mgmt.model.store import Delete, Put, Store
 from mgmt.model.types import GridFacts, Instance, Model
+from mgmt.service import membership_access
 from mgmt.service.context import Management
 from mgmt.transport.port import HostTransport
 from protocol import tls
@@ -270,6 +271,9 @@ def listed(management: Management) -> requests.CertificateListReply:
                     name=wallet, holder=instance.full_name, expiration_us=0, state="missing"
                 )
                 rows.append(missing)
+    about = membership_access.in_use(management.settings)
+    if about is not None:
+        rows.append(_row(membership_access.WALLET, about, now_us))
     return requests.CertificateListReply(
         certificates=tuple(rows),
         internal_encryption=grid.internal_encryption,
@@ -308,6 +312,8 @@ def warnings(management: Management) -> tuple[str, ...]:
 
 async def renew(management: Management, request: requests.CertificateRenew) -> schema.Done:
     """certificateRenew: running connections go on, new ones use the new certificates."""
+    if request.membership_certificate:
+        return await membership_access.renew(management, request)
     if not 1 <= request.days <= certificates.ROOT_DAYS:
         raise ParameterError(f"-days {request.days}: 1 to {certificates.ROOT_DAYS}")
     model = management.models.current()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest_asyncio
 
 from membership.port import InstanceInfo
 from membership.server.probe import probe
-from membership.tls import ClientFiles
+from membership.tls import SERVER_FILE, ClientFiles, server_file
 from membership.zookeeper import ZooKeeperMembership
 from mgmt import certificates
+from mgmt.cli.command import Arguments
+from mgmt.cli.membership_certificates import certify
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import MembershipLostError
 from protocol.ids import InstanceName
@@ -67,6 +70,34 @@ async def test_instances_see_each_other_and_keep_their_leases(server: ZooKeeperP
         assert one.serving_until_s() > boottime_s()
     finally:
         await asyncio.gather(one.stop(), two.stop())
+
+
+async def test_renewed_certificates_are_good_beside_the_old_ones(
+    server: ZooKeeperProcess, tmp_path: Path
+) -> None:
+    """So servers and instances get them one after the other, while all run."""
+    new = server.tls_files
+    assert new is not None
+    old = ClientFiles(tmp_path / "old.crt", tmp_path / "old.pem")
+    for before, kept in zip(new, old, strict=True):
+        kept.write_bytes(before.read_bytes())
+    certify(Arguments({"renew": [""], "out": [str(new.root.parent)]}, {}), [])
+    assert new.own.read_bytes() != old.own.read_bytes()
+
+    lives = itertools.count(1)
+
+    async def enters(files: ClientFiles) -> None:
+        one = member(server, dataclasses.replace(ME, incarnation=f"life{next(lives)}"), files)
+        await one.start()
+        await one.stop()
+
+    await enters(new)  # at a server that has the old ones
+    server.kill()
+    (new.root.parent / SERVER_FILE).write_text((new.root.parent / server_file(1)).read_text())
+    server.start()
+    await server.ready()
+    await enters(old)
+    await enters(new)
 
 
 async def test_who_has_no_certificate_of_the_authority_is_no_client(

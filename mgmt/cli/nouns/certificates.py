@@ -8,7 +8,7 @@ import zipfile
 from mgmt.api import schema
 from mgmt.api import schema_certificates as requests
 from mgmt.cli.command import Arguments, Command, Option, Positional
-from mgmt.cli.nouns.common import write_or_show
+from mgmt.cli.nouns.common import of_certify, write_or_show
 from mgmt.cli.render import moment, table
 from protocol.errors import ParameterError
 
@@ -36,6 +36,8 @@ def _renew(arguments: Arguments) -> requests.CertificateRenew:
         root=arguments.has("root"),
         new_key=arguments.value("newKey").lower(),
         days=arguments.integer("days", 397),
+        membership_root=of_certify(arguments, "root.crt"),
+        membership_certificate=of_certify(arguments, "client.pem"),
     )
 
 
@@ -81,6 +83,7 @@ COMMANDS = (
         (
             Option("root", "", "a new certificate of the authority (same key) for all instances"),
             Option("newKey", "begin|finish", "another key of the authority, in two steps"),
+            Option("membershipTls", "DIR", "for membership servers: of certify -renew"),
             Option("days", "N", "the certificates are good for so many days (397)"),
         ),
         build=_renew,

@@ -31,6 +31,12 @@ def read_text(name: str) -> str:
         raise ParameterError(f"cannot read {name}: {error}") from error
 
 
+def of_certify(arguments: Arguments, file: str) -> str:
+    """-membershipTls: a file of the folder that `ttMembership certify` made; "" if not given."""
+    folder = arguments.value("membershipTls")
+    return read_text(str(Path(folder) / file)) if folder else ""
+
+
 def write_or_show(reply: TextFile, name: str) -> str:
     """Write the file of the reply, or give its text back to be printed. Raises ParameterError."""
     if not name:

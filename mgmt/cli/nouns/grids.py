@@ -13,7 +13,7 @@ from mgmt.api import schema
 from mgmt.cli import daemon_control
 from mgmt.cli.client import Client
 from mgmt.cli.command import Arguments, Command, Option, Positional
-from mgmt.cli.nouns.common import ADDRESS_OPTIONS, addresses, read_text, write_or_show
+from mgmt.cli.nouns.common import ADDRESS_OPTIONS, addresses, of_certify, read_text, write_or_show
 from mgmt.cli.render import moment
 from protocol import instance_file
 from protocol.errors import GridError, ModelError, ParameterError, UsageError
@@ -47,15 +47,9 @@ def _request(arguments: Arguments) -> schema.GridCreate:
         server_encryption=arguments.value("serverEncryption", "accepted").lower(),
         membership_user=arguments.value("membershipUser"),
         membership_password=_password(arguments),
-        membership_root=_of_folder(arguments, "root.crt"),
-        membership_certificate=_of_folder(arguments, "client.pem"),
+        membership_root=of_certify(arguments, "root.crt"),
+        membership_certificate=of_certify(arguments, "client.pem"),
     )
-
-
-def _of_folder(arguments: Arguments, file: str) -> str:
-    """A file of the folder that `ttMembership certify` made."""
-    folder = arguments.value("membershipTls")
-    return read_text(str(Path(folder) / file)) if folder else ""
 
 
 def _password(arguments: Arguments) -> str:

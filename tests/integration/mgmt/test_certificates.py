@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from membership.tls import ClientFiles
 from mgmt.api import schema
 from mgmt.api import schema_certificates as requests
 from mgmt.certificates import About, about
+from mgmt.cli.membership import OPTIONS
+from mgmt.cli.membership_certificates import certify
+from mgmt.cli.words import parse_tool
 from mgmt.service import certificates
 from protocol import tls
 from protocol.errors import ModelError, ParameterError
+from protocol.instance_file import MEMBERSHIP_PEM_FILE, MEMBERSHIP_ROOT_FILE
 from protocol.tls import InternalTls, ServerTls
 from tests.integration.mgmt.test_apply import add_data_host
 from tests.support.management import ManagedGrid, managed_grid, no_start
@@ -141,6 +146,52 @@ def shaken(server: InternalTls, client: InternalTls) -> None:
             except ssl.SSLWantReadError:
                 pass
     assert done == {0, 1}
+
+
+def certified(folder: Path, *words: str) -> Path:
+    """What `ttMembership certify` makes."""
+    arguments = parse_tool(
+        "ttMembership", ["certify", "-out", str(folder), *words], OPTIONS, ("action",)
+    )
+    assert certify(arguments, []) == 0
+    return folder
+
+
+def renewal_of(folder: Path) -> requests.CertificateRenew:
+    """certificateRenew -membershipTls."""
+    return requests.CertificateRenew(
+        membership_root=(folder / "root.crt").read_text(),
+        membership_certificate=(folder / "client.pem").read_text(),
+    )
+
+
+async def test_certificates_for_membership_servers_are_renewed(tmp_path: Path) -> None:
+    folder = certified(tmp_path / "tls", "-servers", "127.0.0.1!2181,127.0.0.2!2181")
+    old = {file: of(folder, file) for file in ("client.pem", "server1.pem", "server2.pem")}
+    async with managed_grid(tmp_path / "grid") as grid:
+        home = await add_data_host(grid, 3, 1)
+        first = renewal_of(folder)
+        with pytest.raises(ModelError, match="without TLS"):
+            await grid.call(first)
+        (grid.home / MEMBERSHIP_PEM_FILE).write_text(first.membership_certificate)
+        (grid.home / MEMBERSHIP_ROOT_FILE).write_text(first.membership_root)
+        await grid.call(no_start())
+        assert of(home, MEMBERSHIP_PEM_FILE) == old["client.pem"]
+        assert ("membershipWallet", "client", "ok") in await listed(grid)
+
+        certified(folder, "-renew")
+        new = {file: of(folder, file) for file in old}
+        for file in old:
+            assert new[file].fingerprint != old[file].fingerprint
+            assert (new[file].names, new[file].authority) == (old[file].names, old[file].authority)
+        await grid.call(renewal_of(folder))
+        for where in (grid.home, home):
+            assert of(where, MEMBERSHIP_PEM_FILE) == new["client.pem"]
+            assert stat.S_IMODE((where / MEMBERSHIP_PEM_FILE).stat().st_mode) == 0o600
+            ClientFiles(where / MEMBERSHIP_ROOT_FILE, where / MEMBERSHIP_PEM_FILE).context()
+        other = certified(tmp_path / "other", "-servers", "127.0.0.1!2181")
+        with pytest.raises(ParameterError, match="not of the authority"):
+            await grid.call(renewal_of(other))
 
 
 async def test_what_is_about_to_expire_is_told_and_renewed_by_itself(tmp_path: Path) -> None:
