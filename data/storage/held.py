@@ -161,6 +161,14 @@ class HeldSnapshot:
         """A query of any length; several may be open."""
         return HeldScan(self, sql, params)
 
+    async def take_turn(self) -> None:
+        """What is read inline until `end_turn` may be read by another thread."""
+        await self._turn.acquire()
+
+    def end_turn(self) -> None:
+        """After take_turn."""
+        self._turn.release()
+
     async def on_thread(self, work: Any, *args: Any) -> Any:
         """Run work on the connection when it is its turn."""
         async with self._turn:

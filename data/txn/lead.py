@@ -309,7 +309,7 @@ class LeadWriter(Deciding):
         """A statement of the resident transaction."""
         runner = self._runner(message.schema)
         complete = workspace.complete
-        if complete and not message.snapshot and runner.is_long(message.steps):
+        if complete and runner.is_long(message.steps):
             slices = self._run_long(runner, message, workspace, reply, until_s)
             self._in_slices(slices, reply)
             return

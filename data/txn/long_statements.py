@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
+from data.storage.held import HeldSnapshot
 from data.txn.batches import Slices
 from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.move_steps import StepsResult
@@ -41,11 +42,38 @@ class LongStatements(PartWriter):
         until_s: float,
     ) -> Slices:
         """A statement of the resident transaction; the SQLite transaction holds all it changed."""
+        held = self._snapshot_of(message.snapshot, workspace)
+        if held is None:
+            yield from self._run_long_on(runner, message, workspace, reply, until_s)
+            return
+        turn = self._loop.create_task(held.take_turn())
+        try:
+            yield turn
+            runner.snapshot = held
+            yield from self._run_long_on(runner, message, workspace, reply, until_s)
+        finally:
+            turn.cancel()  # if the term has ended before it came
+            if turn.done() and not turn.cancelled():
+                held.end_turn()
+
+    def _run_long_on(
+        self,
+        runner: StepRunner,
+        message: RunStatement,
+        workspace: Workspace,
+        reply: Reply,
+        until_s: float,
+    ) -> Slices:
         element = self._element
         txn = message.txn
         element.savepoint("statement")
         try:
             result = yield from self._on_thread(lambda: runner.run_long(message.steps))
+            touched = runner.touched(message.steps, result)
+            if touched is not None:
+                for changes in result.pieces():
+                    yield from self._on_thread(partial(touched.look, changes))
+                yield from self._on_thread(touched.end)
             conflict = yield from self._first_conflict(runner, txn, result)
             self._check_lease()
         except GeneratorExit:
@@ -111,6 +139,9 @@ class LongStatements(PartWriter):
             self._loop.call_soon(self._rebuild, slices)
 
     # what LeadWriter does
+    def _snapshot_of(self, number: int, workspace: Workspace) -> HeldSnapshot | None:
+        raise NotImplementedError
+
     def _runner(self, schema: int) -> StepRunner:
         raise NotImplementedError
 

@@ -15,23 +15,41 @@ from protocol.messages.sql import Match, SelectRows
 from protocol.sqltypes import StorageRow
 
 
+class Touched:
+    """An UPDATE or DELETE touched the rows that it would have touched in the snapshot?
+
+    `columns`: of the table's full rows. Both methods raise SerializationError.
+    """
+
+    def __init__(self, held: HeldSnapshot, match: Match, columns: Sequence[str]) -> None:
+        self._held = held
+        self._match = match
+        self._at = [columns.index(name) for name in match.columns]
+        self._touched: set[StorageRow] = set()
+
+    def look(self, changes: Sequence[RowChange]) -> None:
+        """Some of its row changes: the rows were like this."""
+        for change in changes:
+            if change.old is None:
+                continue
+            self._touched.add(tuple([change.old[i] for i in self._at]))
+            if not self._held.has_row(change.table, change.old):
+                raise _changed()
+
+    def end(self) -> None:
+        """Those were all."""
+        match = self._match
+        if self._touched != {tuple(row) for row in self._held.read(match.sql, match.params)}:
+            raise _changed()
+
+
 def check_touched(
     held: HeldSnapshot, match: Match, columns: Sequence[str], changes: Sequence[RowChange]
 ) -> None:
-    """An UPDATE or DELETE touched the rows that it would have touched in the snapshot.
-
-    `columns`: of the table's full rows. Raises SerializationError.
-    """
-    at = [columns.index(name) for name in match.columns]
-    touched: set[StorageRow] = set()
-    for change in changes:
-        if change.old is None:
-            continue
-        touched.add(tuple([change.old[i] for i in at]))
-        if not held.has_row(change.table, change.old):
-            raise _changed()
-    if touched != {tuple(row) for row in held.read(match.sql, match.params)}:
-        raise _changed()
+    """All at once."""
+    touched = Touched(held, match, columns)
+    touched.look(changes)
+    touched.end()
 
 
 def check_seen(held: HeldSnapshot, step: SelectRows, rows: Sequence[StorageRow]) -> None:

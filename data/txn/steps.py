@@ -33,7 +33,7 @@ from data.txn.gate import Gate
 from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
 from data.txn.move_steps import MoveSteps, MovingSide, MustWaitError, StepsResult
 from data.txn.ownership import OWN_TABLE
-from data.txn.snapshot_check import check_seen, check_touched
+from data.txn.snapshot_check import Touched, check_seen, check_touched
 from protocol import trace
 from protocol.errors import (
     ForeignKeyError,
@@ -115,6 +115,17 @@ class StepRunner(MoveSteps):
         assert result.spool is not None
         result.counts.append(self._element.run_spooled(step.sql, step.params, result.spool))
         return result
+
+    def touched(self, steps: tuple[Step, ...], result: StepsResult) -> Touched | None:
+        """What has to be looked at when `run_long` has spooled; None: nothing, or it was."""
+        step = steps[0]
+        if result.spool is None or self.snapshot is None:
+            return None
+        assert isinstance(step, RunSql)
+        if step.match is None:
+            return None
+        columns = self._element.column_names(self._facts.by_id(step.table_id).name)
+        return Touched(self.snapshot, step.match, columns)
 
     def facts_of(self, table_id: int) -> TableFacts:
         """Raises KeyError for an unknown table."""
