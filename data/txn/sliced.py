@@ -163,7 +163,8 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
         except GridError as error:
             self._sliced_failed(run, error)
         except Exception as error:
-            log.exception("lead.find_failed", db=self._db, rs=self.rs)
+            if run.error is None:  # else it was cancelled, and the element is closed meanwhile
+                log.exception("lead.find_failed", db=self._db, rs=self.rs)
             self._sliced_failed(run, InternalError(f"{type(error).__name__}: {error}"))
         else:
             self._submit(lambda: self._next_slice(run), run.ends)
