@@ -8,10 +8,8 @@ The DSN is a service of the libpq service file (PGSERVICEFILE), as in `psql serv
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import getpass
-import os
 import subprocess
 import sys
 import time
@@ -23,11 +21,15 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from deploy.clients import isql_text as text
+from deploy.clients.isql_binds import VariableError
+from deploy.clients.isql_more import More
+from deploy.clients.isql_terminal import Terminal, open_terminal
 
-HISTORY = Path("~/.ttisql_history")
-HISTORY_LINES = 1000
+ROWS_AT_ONCE = 1000
+NAMES_FOR_S = 30.0  # names that are offered for completion are that old at most
 RUNS_NESTED_MAX = 20
-_SECRET = ("identified by", "pwd=")
+_NAMES = "SELECT table_name FROM user_tables UNION SELECT column_name FROM user_tab_columns"
+_PLANNED = ("select", "insert", "update", "delete", "merge", "with")
 
 
 class CommandError(Exception):
@@ -47,22 +49,38 @@ class Isql:
         self._flags |= {"serveroutput": False, "timing": False}
         self._warned = False
         self._depth = 0
+        self.more = More(self)
+        self.terminal: Terminal | None = None
+        self._names: tuple[float, list[str]] = (0.0, [])
 
     # -- output -----------------------------------------------------------------------------------
     def say(self, *lines: str, level: int = 2) -> None:
         """Print what the verbosity lets through: 1 results, 2 everything."""
         if self.verbosity >= level:
-            print(*lines, sep="\n", flush=True)
+            self._put(*lines)
 
     def _fail(self, *lines: str) -> None:
         self.failed = True
+        self._put(*lines)
+
+    def _put(self, *lines: str) -> None:
         print(*lines, sep="\n", flush=True)
+        if self.more.spool_file is not None:
+            print(*lines, sep="\n", flush=True, file=self.more.spool_file)
+
+    def ask(self, prompt: str) -> str:
+        """One line from whoever types."""
+        if self.terminal is not None:
+            return self.terminal.line(prompt).rstrip("\n")
+        return sys.stdin.readline().rstrip("\n")
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         message = diagnostic.message_primary or ""
         if diagnostic.severity == "WARNING":
             self._warned = "compilation errors" in message
             self.say(f"Warning: {message}", level=1)
+        elif self.more.variables.told(message):
+            return
         elif self._flags["serveroutput"]:
             self.say(message, level=1)
 
@@ -122,11 +140,12 @@ class Isql:
         """One command or statement; an error is printed, and what follows goes on."""
         self._warned = False
         try:
+            typed = self.more.substituted(todo.text)
             if todo.word:
-                self._command(todo.word, todo.text)
+                self._command(todo.word, typed)
             else:
-                self.execute(todo.text)
-        except CommandError as error:
+                self.execute(typed, is_block=todo.is_block)
+        except (CommandError, VariableError) as error:
             self._fail(f" {error}", text.FAILED)
         except psycopg.Error as error:
             shown = error.diag
@@ -151,13 +170,21 @@ class Isql:
         elif word in ("commit", "rollback"):
             self._end_transaction(word)
         elif word in ("exec", "execute"):
-            self.execute(text.statement_of(rest))
+            if not self.more.run_prepared(rest):
+                self.execute(text.statement_of(rest), is_block=True)
+        elif word == "show" and rest.lower().startswith("errors"):
+            self.more.show_errors(rest[len("errors") :])
+        elif word in text.OTHERS:
+            self.more.commands[word](rest)
+        elif word in text.REFUSED:
+            raise CommandError(f"{word} is not supported: {text.REFUSED[word]}")
         elif word in ("host", "!"):
             subprocess.run(rest, shell=True, check=False)
         elif word in ("run", "start", "@"):
             self.run(Path(rest.strip("\"'")))
         elif word == "history":
-            self.say(*_history(), level=1)
+            lines = self.terminal.history() if self.terminal is not None else []
+            self.say(*(f"{n:>5}  {line}" for n, line in enumerate(lines, 1)), level=1)
         elif word in ("set", "show") or word in text.SETTINGS:
             self._set(*(rest if word in ("set", "show") else f"{word} {rest}").split())
         else:
@@ -211,40 +238,74 @@ class Isql:
         connection.execute(word.encode())
 
     # -- statements -------------------------------------------------------------------------------
-    def execute(self, statement: str) -> None:
-        """Run a statement and print what it gives. Raises psycopg.Error, CommandError."""
+    def execute(self, statement: str, *, is_block: bool = False, keep: bool = False) -> list[str]:
+        """Run a statement and print what it gives; with `keep`, its rows are returned instead.
+        Raises psycopg.Error, CommandError, VariableError."""
+        first = statement.lstrip()[:7].lower()
+        if self.more.shows_plan and first.startswith(_PLANNED):
+            self.execute(f"EXPLAIN {statement}")
+        makes_unit = is_block and first.startswith("create")
+        bind = self.more.variables.block if is_block else self.more.variables.bind
+        sent, values = (statement, []) if makes_unit else bind(statement)
         began_s = time.perf_counter()
-        cursor = self._database().execute(statement.encode())
+        cursor = self._sent(sent, values)
         took_s = time.perf_counter() - began_s
-        plan = statement.lstrip()[:7].lower() == "explain"
+        kept: list[str] = []
         while True:
-            self._print_result(cursor, plan=plan)
+            if keep and cursor.description is not None:
+                kept += _shown(cursor, plan=False)
+            else:
+                self._print_result(cursor, plan=first == "explain")
             if not cursor.nextset():
                 break
         if self._flags["timing"]:
             self.say(f"Execution time (SQLExecute) = {took_s:.6f} seconds.", level=1)
+        return kept
+
+    def _sent(self, statement: str, values: list[str | None]) -> psycopg.Cursor:
+        if not values:
+            return self._database().execute(statement.encode())
+        cursor = psycopg.RawCursor(self._database())
+        return cursor.execute(statement.encode(), values)
+
+    def check(self, statement: str) -> None:
+        """Have the database compile a statement. Raises psycopg.Error, CommandError."""
+        cursor = self._sent(f"PREPARE ttisql_prepared AS {statement}", [])
+        cursor.execute(b"DEALLOCATE ttisql_prepared")
+
+    def set(self, statement: str) -> None:
+        """Run a statement that prints nothing. Raises psycopg.Error, CommandError."""
+        self._sent(statement, [])
 
     def _print_result(self, cursor: psycopg.Cursor, *, plan: bool) -> None:
-        result = cursor.pgresult
-        if result is None or cursor.description is None:
+        if cursor.pgresult is None or cursor.description is None:
             if line := text.done(cursor.statusmessage or "", cursor.rowcount, warned=self._warned):
                 self.say(line)
             return
         if self._flags["columnlabels"] and not plan:
             self.say(text.row(c.name.upper() for c in cursor.description), level=1)
-        oids = [column.type_code for column in cursor.description]
-        for number in range(result.ntuples):
-            raw = [result.get_value(number, n) for n in range(len(oids))]
-            values = [
-                text.value(None if v is None else v.decode(), oid)
-                for v, oid in zip(raw, oids, strict=True)
-            ]
-            self.say(values[0] if plan else text.row(values), level=1)
+        rows = _shown(cursor, plan=plan)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            self.say(*rows[start : start + ROWS_AT_ONCE], level=1)
         if not plan:
-            self.say(f"{text.counted(result.ntuples, 'row')} found.")
+            self.say(f"{text.counted(len(rows), 'row')} found.")
 
     # -- what the catalog tells -------------------------------------------------------------------
-    def _rows(self, query: str, *values: str) -> list[tuple[object, ...]]:
+    def offered(self) -> list[str]:
+        """Names for completion: commands, tables, columns; no names of the database while a
+        transaction may be open."""
+        read_s, known = self._names
+        connection = self.connection
+        if connection is not None and time.monotonic() - read_s > NAMES_FOR_S:
+            status = connection.info.transaction_status
+            if connection.autocommit and status == TransactionStatus.IDLE:
+                with contextlib.suppress(psycopg.Error):
+                    known = [str(name) for (name,) in self.rows(_NAMES)]
+                self._names = (time.monotonic(), known)
+        return [*text.COMMANDS, *known]
+
+    def rows(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        """Of a query of the catalog."""
         return list(self._database().execute(query.encode(), values).fetchall())
 
     def _catalog(self, word: str, rest: str) -> None:
@@ -254,7 +315,7 @@ class Isql:
         elif word == "indexes":
             self._indexes(*text.names(rest, user))
         else:
-            found = self._rows(
+            found = self.rows(
                 "SELECT object_name FROM user_objects WHERE object_type = %s ORDER BY object_name",
                 text.LISTS[word],
             )
@@ -262,7 +323,7 @@ class Isql:
             self.say(*lines, level=1)
 
     def _describe(self, owner: str, name: str) -> None:
-        columns = self._rows(
+        columns = self.rows(
             "SELECT column_name, data_type, data_length, data_precision, data_scale, nullable, "
             "data_default, char_used, inline FROM all_tab_columns "
             "WHERE owner = %s AND table_name = %s ORDER BY column_id",
@@ -270,14 +331,14 @@ class Isql:
         )  # fmt: skip
         if not columns:
             raise CommandError(f"2206: Table {owner}.{name} not found")
-        key = self._rows(
+        key = self.rows(
             "SELECT c.column_name FROM all_cons_columns c JOIN all_constraints k "
             "ON c.owner = k.owner AND c.constraint_name = k.constraint_name "
             "AND c.table_name = k.table_name "
             "WHERE k.constraint_type = 'P' AND k.owner = %s AND k.table_name = %s",
             owner, name,
         )  # fmt: skip
-        schemes = self._rows(
+        schemes = self.rows(
             "SELECT distribution, distribution_columns FROM all_tables "
             "WHERE owner = %s AND table_name = %s",
             owner, name,
@@ -296,7 +357,7 @@ class Isql:
         self.say(*lines, level=1)
 
     def _indexes(self, owner: str, table: str) -> None:
-        rows = self._rows(
+        rows = self.rows(
             "SELECT i.table_name, i.index_name, i.uniqueness, i.global, c.column_name "
             "FROM all_indexes i JOIN all_ind_columns c "
             "ON i.owner = c.index_owner AND i.index_name = c.index_name "
@@ -324,6 +385,22 @@ def _open(parameters: dict[str, str]) -> psycopg.Connection:
     return psycopg.connect(make_conninfo(**parameters, password=asked))
 
 
+def _shown(cursor: psycopg.Cursor, *, plan: bool) -> list[str]:
+    """The rows of a result as they are printed."""
+    result = cursor.pgresult
+    assert result is not None and cursor.description is not None
+    oids = [column.type_code for column in cursor.description]
+    shown = []
+    for number in range(result.ntuples):
+        raw = [result.get_value(number, n) for n in range(len(oids))]
+        values = [
+            text.value(None if v is None else v.decode(), oid)
+            for v, oid in zip(raw, oids, strict=True)
+        ]
+        shown.append(values[0] if plan else text.row(values))
+    return shown
+
+
 def _column(row: Sequence[object]) -> text.Column:
     name, kind, length, precision, scale, nullable, default, unit, inline = row
     return text.Column(
@@ -344,54 +421,16 @@ def _flat(message: str) -> str:
 
 
 # -- the terminal ---------------------------------------------------------------------------------
-def _history() -> list[str]:
-    with contextlib.suppress(ImportError):
-        import readline
-
-        count = readline.get_current_history_length()
-        return [f"{n:>5}  {readline.get_history_item(n)}" for n in range(1, count + 1)]
-    return []
-
-
-def _remember() -> None:
-    """Line editing, and a history that outlives the session, for its owner's eyes only."""
-    with contextlib.suppress(ImportError):
-        import readline
-
-        file = HISTORY.expanduser()
-        with contextlib.suppress(OSError):
-            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
-            readline.read_history_file(file)
-        readline.set_history_length(HISTORY_LINES)
-        atexit.register(_save, file)
-
-
-def _save(file: Path) -> None:
-    import readline
-
-    with contextlib.suppress(OSError):
-        readline.write_history_file(file)
-
-
-def _forget_secrets(line: str) -> None:
-    """Lines with a password are not kept."""
-    with contextlib.suppress(ImportError):
-        import readline
-
-        last = readline.get_current_history_length()
-        if any(word in line.lower() for word in _SECRET) and last:
-            readline.remove_history_item(last - 1)
-
-
 def _typed(session: Isql) -> None:
     """Read from the terminal, or from a pipe, until the end or `exit`."""
     terminal = sys.stdin.isatty()
     if terminal:
-        _remember()
+        session.terminal = open_terminal(session.offered)
     pending = ""
     while not session.over:
         try:
-            line = _line(text.MORE if pending.strip() else text.PROMPT, terminal=terminal)
+            prompt = text.MORE if pending.strip() else text.PROMPT
+            line = session.terminal.line(prompt) if session.terminal else sys.stdin.readline()
         except KeyboardInterrupt:
             print()
             pending = ""
@@ -399,19 +438,6 @@ def _typed(session: Isql) -> None:
         pending = session.feed(pending + line, ended=not line, echo=not terminal)
         if not line:
             return
-
-
-def _line(prompt: str, *, terminal: bool) -> str:
-    """The next line with its end; "" at the end of the input."""
-    if not terminal:
-        return sys.stdin.readline()
-    try:
-        line = input(prompt)
-    except EOFError:
-        print()
-        return ""
-    _forget_secrets(line)
-    return line + "\n"
 
 
 def main() -> int:

@@ -29,12 +29,36 @@ LISTS = {
     "packages": "PACKAGE",
 }
 SETTINGS = ("autocommit", "columnlabels", "serveroutput", "timing", "verbosity")
+_OTHERS = """
+    variable var print setvariable unsetvariable prepare fetchone fetchnext fetchall close free
+    define undefine accept spool dssize showplan isolation sqlquerytimeout statsupdate getenv
+    setenv unsetenv remark rem prompt
+"""
+OTHERS = frozenset(_OTHERS.split())  # those of isql_more.py
+REFUSED = {  # commands of TimesTen's ttIsql: why they are not here, or what to use
+    "passthrough": "there are no cache groups, so statements are passed through to no database",
+    "cachegroups": "there are no cache groups",
+    "repschemes": "there are no replication schemes: a grid keeps its copies itself",
+    "monitor": "use SELECT * FROM sys.monitor, or ttGridAdmin dbStatus",
+    "optprofile": "use hints, CALL ttOptSetFlag, or SET optimizer_hint",
+    "optfirstrow": "use hints",
+    "sqlcolumns": "use describe",
+    "sqltables": "use tables",
+    "edit": "use a file and `run`",
+    "editline": "the terminal edits lines: emacs keys",
+    "use": "one connection at a time: connect, disconnect",
+    "clienttimeout": "use sqlquerytimeout",
+    "xlabookmarkdelete": "there is no transaction log API (XLA)",
+}
 COMMANDS = frozenset(
     {"?", "help", "connect", "disconnect", "describe", "desc", "indexes", "run", "start", "host"}
     | {"exit", "quit", "commit", "rollback", "exec", "execute", "history"}
     | set(LISTS)
     | set(SETTINGS)
+    | OTHERS
+    | set(REFUSED)
 )
+_PREPARE_AS = re.compile(r"prepare\s+(transaction\b|\w+\s*(\([^)]*\)\s*)?as\b)", re.IGNORECASE)
 _FIRST = re.compile(r"[?!@]|[A-Za-z_]\w*")
 _BLOCK = re.compile(
     r"(declare|begin|create\s+(or\s+replace\s+)?(procedure|function|package|type|trigger))\b"
@@ -97,14 +121,23 @@ def _command(text: str) -> str:
     if word == "explain":
         return ""
     if word in ("set", "show"):
-        known = len(line) > 1 and line[1] in (*SETTINGS, "all") and "=" not in line
+        known = len(line) > 1 and line[1] in (*SETTINGS, "all", "errors") and "=" not in line
         return word if known else ""
     if word in ("commit", "rollback"):  # ROLLBACK TO s, COMMIT PREPARED: the database's
         return word if line in ([word], [word, "work"]) else ""
+    if word == "close":  # CLOSE cursor: the database's
+        return word if len(line) == 1 or line[1].isdigit() else ""
+    if word == "prepare" and _PREPARE_AS.match(text):
+        return ""
     return word if word in COMMANDS or word in ("!", "@") else ""
 
 
 def _take_command(word: str, text: str, *, ended: bool) -> tuple[Input | None, str]:
+    if word == "prepare":
+        end, behind = _end_of_statement(text)
+        if end is None:
+            return (Input(word, text[len(word) :].strip()), "") if ended else (None, text)
+        return Input(word, text[len(word) : end].strip()), text[behind:]
     line, newline, rest = text.partition("\n")
     if word not in ("host", "!", "exec", "execute"):
         end, behind = _end_of_statement(line)
@@ -306,6 +339,13 @@ Commands of ttIsql (; may be left out):
   timing 0|1                 how long each statement took
   verbosity 0|1|2            0 errors only, 1 rows too, 2 everything
   exec PROCEDURE(...)        run a stored procedure
+  show errors [NAME]         of procedures that did not compile
+  variable NAME TYPE, print [NAME], setvariable NAME := VALUE, unsetvariable NAME
+  prepare [N] STATEMENT; exec [N], fetchone [N], fetchnext ROWS [N], fetchall [N]
+  close [N], free [N]        of prepared statements
+  define NAME = TEXT, undefine NAME, accept NAME [PROMPT 'text']; &NAME in what is typed
+  showplan 0|1, isolation 0|1, sqlquerytimeout SECONDS, statsupdate TABLE, dssize [k|m|g]
+  spool FILE [append] | off, getenv, setenv, unsetenv, prompt TEXT, remark TEXT
   run FILE (@ FILE, start FILE), host COMMAND (! COMMAND), history
   connect "DSN=...;UID=...", disconnect
   exit (quit)

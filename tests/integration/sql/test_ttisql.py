@@ -155,3 +155,93 @@ async def test_connections_that_cannot_be(services: Path) -> None:
     assert "there is no connection" in output
     code, output = await _isql(services, "-e", 'connect "DSN=a;Colour=red"; exit')
     assert code == 1 and re.search("unknown attribute COLOUR", output)
+
+
+FURTHER = """
+variable n NUMBER;
+variable s VARCHAR2 (20);
+exec :n := 910;
+BEGIN SELECT last_name INTO :s FROM customers WHERE cust_id = :n; END;
+/
+print
+SELECT first_name FROM customers WHERE cust_id = :n AND last_name = :s;
+setvariable s := 'it''s';
+print s;
+SELECT :missing FROM dual;
+prepare 2 SELECT cust_id FROM customers
+  WHERE cust_id BETWEEN :n AND 913 ORDER BY 1;
+exec 2;
+fetchone 2;
+fetchnext 2 2;
+fetchall 2;
+free 2;
+fetchone 2;
+prepare SELECT nosuch FROM dual;
+CREATE OR REPLACE PROCEDURE broken AS BEGIN nosuch(1); END;
+/
+show errors procedure broken;
+drop procedure broken;
+show errors;
+define t = customers;
+SELECT count(*) FROM &t;
+isolation 0;
+isolation;
+isolation 1;
+sqlquerytimeout 7;
+sqlquerytimeout;
+sqlquerytimeout 0;
+statsupdate customers;
+dssize m;
+showplan 1;
+SELECT first_name FROM customers WHERE cust_id = 911;
+showplan 0;
+passthrough 1;
+monitor;
+setenv TG_TEST=yes
+getenv TG_TEST
+prompt that is all
+"""
+FURTHER_SHOWN = """
+N                    : 910
+S                    : Riley
+< Tessa >
+S                    : it's
+variable missing is not declared
+< 910 >
+1 row found.
+< 911 >
+< 912 >
+2 rows found.
+< 913 >
+1 row found.
+ no statement 2 is prepared
+ 2211:
+Errors for PROCEDURE BROKEN:
+LINE     ERROR
+No errors.
+< 1000 >
+isolation = SERIALIZABLE
+Query timeout = 7s
+  PERM_ALLOCATED_SIZE:      64
+  PERM_IN_USE_SIZE:
+Query,
+< Rashad >
+ passthrough is not supported: there are no cache groups
+ monitor is not supported: use SELECT * FROM sys.monitor
+TG_TEST = yes
+that is all
+"""
+
+
+async def test_further_commands(services: Path, tmp_path: Path) -> None:
+    script, spooled = tmp_path / "script.sql", tmp_path / "spooled"
+    script.write_text(f"spool {spooled};\n{FURTHER}\nspool off;\nprompt not spooled\n")
+    code, output = await _isql(services, "-f", str(script))
+    assert code == 1  # some are refused, as they should be
+    at = 0
+    for line in FURTHER_SHOWN.strip("\n").splitlines():
+        found = output.find(line, at)
+        assert found >= 0, f"not there or not in this order: {line}\n{output[at:]}"
+        at = found + len(line)
+    text = spooled.read_text()
+    assert "that is all" in text and "not spooled" not in text
