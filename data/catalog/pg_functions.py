@@ -383,6 +383,18 @@ class CatalogFunctions:
         path = self.session.path if _pretty else ()  # as PostgreSQL: always qualified unless pretty
         return index_text(*found, path, number)
 
+    def serial_sequence(self, table: Value, column: Value) -> Value:
+        """pg_get_serial_sequence(table, column): that of an identity column."""
+        oid = self.regclass_oid(table)
+        found = self.catalog.by_id.get(oid) if isinstance(oid, int) else None
+        if not isinstance(found, Table):
+            return None
+        for one in found.columns:
+            if one.identity and shown(one.name) == column and one.sequence_id in self._names:
+                schema, name = self._names[one.sequence_id]
+                return f"{ident(schema)}.{ident(name)}"
+        return None
+
     def view_definition(self, view: Value, _pretty: Value = 0) -> Value:
         """pg_get_viewdef(oid[, pretty])."""
         oid = self.regclass_oid(view)
@@ -493,6 +505,7 @@ class CatalogFunctions:
             "pg_get_constraintdef": self.constraint_definition,
             "pg_get_indexdef": self.index_definition,
             "pg_get_viewdef": self.view_definition,
+            "pg_get_serial_sequence": self.serial_sequence,
             "col_description": self.column_comment,
             "obj_description": self.object_comment,
             "pg_table_is_visible": self.table_is_visible,
@@ -593,7 +606,6 @@ _ZERO = (
 )
 _NULL = (
     "shobj_description",
-    "pg_get_serial_sequence",
     "pg_get_functiondef",
     "pg_get_function_sqlbody",
     "pg_get_function_result",

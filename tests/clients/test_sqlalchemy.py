@@ -125,3 +125,20 @@ def test_the_orm(engine: sa.Engine) -> None:
             assert session.scalar(sa.select(sa.func.count()).select_from(Line)) == 0
     finally:
         Base.metadata.drop_all(engine)
+
+
+def test_identity_columns(engine: sa.Engine) -> None:
+    made = sa.MetaData()
+    table = sa.Table(
+        "tool_identity", made, sa.Column("id", sa.Integer, sa.Identity(start=3), primary_key=True),
+        sa.Column("name", sa.String(10)),
+    )  # fmt: skip
+    made.create_all(engine)
+    try:
+        with engine.begin() as connection:
+            statement = sa.insert(table).returning(table.c.id)
+            assert connection.scalar(statement, {"name": "x"}) == 3
+        found = sa.inspect(engine).get_columns("tool_identity")[0]
+        assert (found["identity"]["start"], found["identity"]["always"]) == (3, False)
+    finally:
+        made.drop_all(engine)

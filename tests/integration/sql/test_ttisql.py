@@ -216,6 +216,9 @@ variable missing is not declared
 1 row found.
  no statement 2 is prepared
  2211:
+Errors for PROCEDURE BROKEN:
+LINE     ERROR
+NOSUCH
 No errors.
 < 1000 >
 isolation = SERIALIZABLE
