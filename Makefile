@@ -94,6 +94,7 @@ bench-quick: setup-bench ## the goals of the benchmarks in 5 minutes
 	@$(PYTHON) -m benchmarks.run --quick $(if $(ONLY),--only "$(ONLY)")
 
 bench-growth: setup-bench ## how cost grows with data instances and copies, 30 minutes: GRIDS=2x2,2x4
+	-@$(PYTHON) -m deploy.compile
 	@$(PYTHON) -m benchmarks.growth $(if $(GRIDS),--grids $(GRIDS))
 
 sqllogictest: setup-test ## files in the sqllogictest format, else our own: FILES="a.test folder" ON=.grid
