@@ -138,9 +138,9 @@ async def test_its_parts_are_older_than_the_epoch(plant: LargePlant) -> None:
 async def test_a_large_one_in_doubt_is_settled_alike(plant: LargePlant) -> None:
     """Prepared with its PARTs before the epoch, decided after it: rolled back on both sides."""
     assert len(both_sides(plant)) == 2
-    decisions = HeldDecisions(lead(plant, 1))
+    decisions = HeldDecisions(lead(plant, 1), lead(plant, 2))
     task = asyncio.create_task(plant.client.execute("UPDATE big SET v = v + 1000"))
-    await decisions.came.wait()  # both have prepared
+    await decisions.came.wait()  # the other one has prepared
     await plant.epoch()
     decisions.let_go()
     await task
