@@ -60,6 +60,11 @@ class GridPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Numbers of the hosts with a management instance; the first one makes the grid."""
         return [1, 2] if self.standby == "on" else [1]
 
+    def console(self) -> str:
+        """Where the first management instance serves it; a standby sends browsers on."""
+        scheme = "http" if self.encryption == "off" else "https"
+        return f"{scheme}://{internal(1)}:{self.mgmt_port}/console/"
+
     def external_addresses(self) -> list[str]:
         """Where SQL clients connect."""
         return [external(number) for number in self.hosts()]

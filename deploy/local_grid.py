@@ -30,7 +30,7 @@ from mgmt.api.schema import EXIT_UNREACHABLE
 from mgmt.cli import daemon_control
 from mgmt.transport.installation import create_installation
 from protocol.errors import GridError, ModelError, OperationError, ParameterError
-from protocol.instance_file import INSTANCE_FILE
+from protocol.instance_file import INSTANCE_FILE, TOKEN_FILE
 
 PLAN_FILE = "grid.json"
 USER = "terry"
@@ -363,6 +363,11 @@ The grid is up after {_elapsed()}: {plan.data} data instances, K={plan.k}, datab
 
 Drivers use the same service file (service={DATABASE}) or {first}:{plan.cs_port}, user {USER};
 the password is in {plan.folder / "pgpass"}."""
+    )
+    print(
+        f"""
+Console: {plan.console()}
+its token is in {plan.management_home() / TOKEN_FILE}; in a terminal: ttGridAdmin gridWatch"""
     )
     form = compiled.form()
     faster = "; make compiled, and they take less processor time" if form == "interpreted" else ""
