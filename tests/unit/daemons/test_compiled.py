@@ -53,6 +53,33 @@ def test_classes_are_compiled_with_their_bases_and_heirs() -> None:
                 assert f"from {inside[heir[1]][1]} import" not in text, f"{path}: {heir[0]}"
 
 
+def test_no_function_names_a_union_of_types() -> None:
+    """mypyc builds that, and the name is unbound when it runs."""
+    wrong = []
+    for module in compiled.MODULES:
+        tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                wrong += [f"{module}:{n.lineno}" for n in ast.walk(function) if _names_a_union(n)]
+    assert not wrong
+
+
+def _names_a_union(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.BinOp):
+        return False
+    leaves = [n for n in ast.walk(node.value) if isinstance(n, ast.Name)]
+    are_types = all(leaf.id[:1].isupper() and not leaf.id.isupper() for leaf in leaves)
+    return isinstance(node.value.op, ast.BitOr) and bool(leaves) and are_types
+
+
+@pytest.mark.parametrize(
+    ("text", "is_wrong"),
+    [("kinds = Query | Update", True), ("flags = READ | WRITE", False), ("n = one | other", False)],
+)
+def test_a_name_for_a_union_is_seen(text: str, is_wrong: bool) -> None:
+    assert _names_a_union(ast.parse(text).body[0]) is is_wrong
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sources that can be changed, and a place for builds of them."""
