@@ -15,7 +15,7 @@ READING = frozenset(
     )
 )  # verbs of requests that change nothing; all others are audited
 VALUE_CHARS_MAX = 120
-_PRIVATE = re.compile(r"pass|secret|token|pwd|text|document|content|key", re.IGNORECASE)
+_PRIVATE = re.compile(r"pass|secret|token|pwd|text|document|content|key|cert", re.IGNORECASE)
 
 
 def is_audited(kind: type[Request]) -> bool:
@@ -30,7 +30,8 @@ def spoken(request: Request) -> str:
     for name, value in msgspec.structs.asdict(request).items():
         if value == defaults[name] or value in ("", (), None):
             continue
-        words.append(f"{name}={'...' if _PRIVATE.search(name) else _shown(value)}")
+        is_hidden = _PRIVATE.search(name) is not None or "\n" in str(value)  # lines: of a file
+        words.append(f"{name}={'...' if is_hidden else _shown(value)}")
     return " ".join(words)
 
 

@@ -29,3 +29,16 @@ def test_contents_of_files_and_long_values_are_left_out() -> None:
     assert "hush" not in audited.spoken(request)
     assert "text=..." in audited.spoken(request)
     assert len(audited.spoken(DbLoad(name="x" * 500))) < 200
+
+
+def test_no_key_is_shown_whatever_its_field_is_called() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n"
+    request = schema.GridCreate(
+        name="g", k=2, membership="Servers h1!2181\n", internal_address="10.0.0.1",
+        external_address="10.0.1.1", mgmt_port=3754, membership_root=pem,
+        membership_certificate=pem,
+    )  # fmt: skip
+    said = audited.spoken(request)
+    assert "MIGH" not in said
+    assert "BEGIN" not in said
+    assert "membership_root=... membership_certificate=..." in said
