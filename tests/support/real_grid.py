@@ -226,7 +226,7 @@ class RealGrid:
         if daemon_control.read_pid(home, daemon_control.SUPERVISOR_PID_FILE):
             return
         with _not_counted():
-            local_grid.tool("ttMembership", "start", str(home))
+            local_grid._tool("ttMembership", "start", str(home))
 
     def signal_membership_server(self, number: int, signum: signal.Signals) -> None:
         """SIGSTOP or SIGCONT to one ZooKeeper server: the JVM and its parent."""
