@@ -41,34 +41,39 @@ CALLS = 20_000
 
 
 class InstantPrepared:
-    """SELECT of one integer by one integer."""
+    """SELECT of one integer by one integer, a parameter or a literal."""
 
-    param_types = (INTEGER,)
     columns = (ResultColumn("abalance", INTEGER),)
     tag_kind = "SELECT"
     copy = None
+
+    def __init__(self, *param_types: SqlType) -> None:
+        self.param_types = param_types
 
 
 class InstantSession:
     """Answers every statement with one row, inside the call."""
 
     transaction_status = b"I"
-
-    def succeeded(self, tag: str) -> None:
-        """Nothing is counted."""
-
     user = "TERRY"
+    login_warning = ""
+    statement_timeout_s = idle_in_transaction_timeout_s = idle_session_timeout_s = 0.0
+    outcome_is_open = False
     parameters: dict[str, str] = {}
 
     def __init__(self) -> None:
-        self.prepared = InstantPrepared()
+        self.prepared, self.plain = InstantPrepared(INTEGER), InstantPrepared()
         self.row = [(4711,)]
 
     def split(self, sql: str) -> list[str]:
         return [sql]
 
     def prepare(self, sql: str, types: tuple[SqlType | None, ...]) -> InstantPrepared:
-        return self.prepared
+        return self.prepared if "$1" in sql else self.plain
+
+    def prepare_later(self, *args: object) -> None: ...
+
+    def split_later(self, *args: object) -> None: ...
 
     def execute(
         self,
@@ -81,7 +86,10 @@ class InstantSession:
         sink.rows(encoder(self.row), 1)
         sink.done("SELECT 1")
 
-    def fail_transaction(self) -> None: ...
+    def succeeded(self, tag: str) -> None: ...
+
+    def fail_transaction(self, error: GridError) -> None:
+        raise error
 
     def begin_implicit(self) -> None: ...
 
@@ -95,6 +103,10 @@ class InstantEngine:
 
     def authenticate_info(self, database: str, user: str) -> AuthInfo:
         return AuthInfo(None, trust=True)
+
+    def check_login(self, database: str, user: str) -> None: ...
+
+    def login_failed(self, database: str, user: str) -> None: ...
 
     def open_session(self, *args: object) -> InstantSession:
         return InstantSession()
@@ -162,7 +174,7 @@ def open_session() -> tuple[Session, NoLink]:
     session = Session(NoHost(), link, offers_tls=False, peer_uid=None)  # type: ignore[arg-type]
     parameters = b"user\0terry\0database\0database1\0\0"
     session.received(struct.pack("!ii", len(parameters) + 8, 3 << 16) + parameters)
-    session.received(message(b"P", b"s1\0SELECT 1\0\0\0") + message(b"S", b""))
+    session.received(message(b"P", b"s1\0SELECT $1\0\0\0") + message(b"S", b""))
     return session, link
 
 
