@@ -51,7 +51,7 @@ def page(
     if run is not None:
         lines += _about(run)
         medians = run.medians()
-        lines += goal_table(medians)
+        lines += goal_table(medians, run.customers)
         lines += [line for title, file in pictures.items() for line in (f"![{title}]({file})", "")]
         for title, forced in SECTIONS:
             cells = {c: r for c, r in medians.items() if c.forced is forced}
@@ -64,28 +64,31 @@ def page(
     return "\n".join(lines)
 
 
-def goal_table(medians: Mapping[Cell, Result]) -> list[str]:
-    """The goals, with what was measured, and a count."""
+def goal_table(medians: Mapping[Cell, Result], rows: int) -> list[str]:
+    """The goals, with what was measured, and a count. rows: of the bulk load and the scan."""
     verdicts = [goals.judge(goal, medians) for goal in GOALS]
     met = sum(v.word.startswith(goals.MET) for v in verdicts)
     missed = sum(v.word == goals.MISSED for v in verdicts)
     count = f"{met} met, {missed} missed, {len(verdicts) - met - missed} not measured."
+    if rows != goals.ROWS_MEANT:
+        count += f" Bulk load and scan are meant for {goals.ROWS_MEANT:,} rows; this run had fewer."
     lines = ["## Goals", "", count, ""]
     lines += [
         "| load | clients | against | at least | TenGrid | peer | ratio | p50, p95, p99 ms "
         "| the peer's | |",
         "|---|---:|---|---|---:|---:|---:|---|---|---|",
     ]
-    return [*lines, *(_goal_line(v, medians) for v in verdicts), ""]
+    return [*lines, *(_goal_line(v, medians, rows) for v in verdicts), ""]
 
 
-def _goal_line(verdict: Verdict, medians: Mapping[Cell, Result]) -> str:
+def _goal_line(verdict: Verdict, medians: Mapping[Cell, Result], rows: int) -> str:
     goal = verdict.goal
     ours, peers = (medians.get(cell) for cell in goal.cells())
     ratio = "" if verdict.ratio is None else f"{verdict.ratio:.2f} ×"
     word = f"**{verdict.word}**" if verdict.word == goals.MISSED else verdict.word
+    title = goal.title.format(rows=f"{rows:,}")
     return (
-        f"| {goal.title} | {goal.clients} | {goal.peer} | {goal.wanted()} | {_figure(goal, ours)} "
+        f"| {title} | {goal.clients} | {goal.peer} | {goal.wanted()} | {_figure(goal, ours)} "
         f"| {_figure(goal, peers)} | {ratio} | {_times(ours)} | {_times(peers)} | {word} |"
     )
 

@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def _end(bench: Bench, no_page: bool) -> int:
-    print("\n".join(report.goal_table(bench.run.medians())))
+    print("\n".join(report.goal_table(bench.run.medians(), bench.run.customers)))
     for notice in bench.run.notices:
         print(f"- {notice}")
     if not no_page and bench.run.rows:

@@ -103,16 +103,38 @@ class Servers:
         processes.run(_as_postgres([str(programs() / name), *words]), self._log)
 
 
-class PostgreSQL:
-    """One server, or two of which the second is a synchronous standby."""
+class _Cluster:
+    """What targets made of PostgreSQL servers have in common."""
 
     tool = base.PGBENCH
 
-    def __init__(self, folder: Path, port: int, *, standby: bool) -> None:
-        self.name = loads.PAIR if standby else loads.SINGLE
-        self._servers = Servers(folder / ("pair" if standby else "single"), port)
-        self._standby = standby
+    def __init__(self, folder: Path, port: int) -> None:
+        self._servers = Servers(folder, port)
         self._forced: bool | None = None
+
+    def stop(self) -> None:
+        """Fast shutdown, what was started last first."""
+        self._servers.stop()
+
+    def pids(self) -> list[int]:
+        """Roots of the process trees."""
+        return [server.pid for server in self._servers.running]
+
+    def login(self, forced: bool) -> Login:
+        """The database to use; turns forcing on or off first, everywhere."""
+        if forced is not self._forced:
+            self._servers.set("fsync", "on" if forced else "off")
+            self._forced = forced
+        return Login("postgres", "postgres")
+
+
+class PostgreSQL(_Cluster):
+    """One server, or two of which the second is a synchronous standby."""
+
+    def __init__(self, folder: Path, port: int, *, standby: bool) -> None:
+        super().__init__(folder / ("pair" if standby else "single"), port)
+        self.name = loads.PAIR if standby else loads.SINGLE
+        self._standby = standby
 
     def missing(self) -> str:
         """Why this machine cannot run it; "" if it can."""
@@ -134,21 +156,6 @@ class PostgreSQL:
             base.load_rows(connection)
             connection.execute("VACUUM ANALYZE")
 
-    def stop(self) -> None:
-        """Fast shutdown, the standby first."""
-        self._servers.stop()
-
-    def pids(self) -> list[int]:
-        """Roots of the process trees."""
-        return [server.pid for server in self._servers.running]
-
-    def login(self, forced: bool) -> Login:
-        """The database to use; turns forcing on or off first."""
-        if forced is not self._forced:
-            self._servers.set("fsync", "on" if forced else "off")
-            self._forced = forced
-        return Login("postgres", "postgres")
-
     def doors(self, where: str, forced: bool) -> list[Door]:
         """Always the primary."""
         return [Door("127.0.0.1", self._servers.port, variables(where))] * DOORS
@@ -159,15 +166,13 @@ class PostgreSQL:
         return row is not None and row[0] == "sync"
 
 
-class Citus:
+class Citus(_Cluster):
     """A coordinator and two workers, no copies; clients at the coordinator."""
 
     name = loads.CITUS
-    tool = base.PGBENCH
 
     def __init__(self, folder: Path, port: int) -> None:
-        self._servers = Servers(folder / "citus", port)
-        self._forced: bool | None = None
+        super().__init__(folder / "citus", port)
 
     def missing(self) -> str:
         """Why this machine cannot run it; "" if it can."""
@@ -197,21 +202,6 @@ class Citus:
                 connection.execute("SELECT create_distributed_table(%s, %s)", (table, column))
             base.load_rows(connection)
             connection.execute("VACUUM ANALYZE")
-
-    def stop(self) -> None:
-        """Fast shutdown."""
-        self._servers.stop()
-
-    def pids(self) -> list[int]:
-        """Roots of the process trees."""
-        return [server.pid for server in self._servers.running]
-
-    def login(self, forced: bool) -> Login:
-        """The database to use; turns forcing on or off first, everywhere."""
-        if forced is not self._forced:
-            self._servers.set("fsync", "on" if forced else "off")
-            self._forced = forced
-        return Login("postgres", "postgres")
 
     def doors(self, where: str, forced: bool) -> list[Door]:
         """Always the coordinator; two branches that lie on two workers."""

@@ -136,20 +136,15 @@ def _leads(
 def _syncs(
     db: str, rs: int, was: SetState, now: SetState, names: Mapping[tuple[str, int], str]
 ) -> Iterator[Happening]:
-    for element in sorted(set(was.in_sync) - set(now.in_sync)):
+    left, come = set(was.in_sync) - set(now.in_sync), set(now.in_sync) - set(was.in_sync)
+    changes = [(element, WARNING, "is not in sync any more") for element in sorted(left)]
+    changes += [(element, GOOD, "is in sync") for element in sorted(come)]
+    for element, severity, word in changes:
         yield Happening(
             kind="sync",
-            severity=WARNING,
+            severity=severity,
             subject=f"replica set {rs}",
-            text=f"{_called(db, element, names)} is not in sync any more",
-            database=db,
-        )
-    for element in sorted(set(now.in_sync) - set(was.in_sync)):
-        yield Happening(
-            kind="sync",
-            severity=GOOD,
-            subject=f"replica set {rs}",
-            text=f"{_called(db, element, names)} is in sync",
+            text=f"{_called(db, element, names)} {word}",
             database=db,
         )
 

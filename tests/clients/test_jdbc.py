@@ -63,26 +63,29 @@ def driver() -> Path | None:
     return max(found, default=None, key=lambda jar: jar.name)
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler on this machine")
-@pytest.mark.skipif(driver() is None, reason="PostgreSQL's JDBC driver is not on this machine")
-def test_metadata_and_work(words: dict[str, Any]) -> None:
+pytestmark = [
+    pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler on this machine"),
+    pytest.mark.skipif(driver() is None, reason="PostgreSQL's JDBC driver is not on this machine"),
+]
+
+
+def run(program: Path, words: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """A source file, started by the launcher of JDK 11 and later."""
     url = f"jdbc:postgresql://{words['host']}:{words['port']}/{words['dbname']}"
-    done = subprocess.run(
-        ["java", "-cp", str(driver()), str(PROGRAM), url, words["user"], words["password"]],
+    return subprocess.run(
+        ["java", "-cp", str(driver()), str(program), url, words["user"], words["password"]],
         capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
+
+
+def test_metadata_and_work(words: dict[str, Any]) -> None:
+    done = run(PROGRAM, words)
     assert done.stdout == EXPECTED.format(user=words["user"]), done.stdout + done.stderr
     assert done.returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("javac") is None, reason="no Java compiler on this machine")
-@pytest.mark.skipif(driver() is None, reason="PostgreSQL's JDBC driver is not on this machine")
 def test_procedures_and_functions(words: dict[str, Any]) -> None:
-    url = f"jdbc:postgresql://{words['host']}:{words['port']}/{words['dbname']}"
-    done = subprocess.run(
-        ["java", "-cp", str(driver()), str(CALLS), url, words["user"], words["password"]],
-        capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+    done = run(CALLS, words)
     told = [line for line in done.stdout.splitlines() if not line.startswith("output")]
     assert told == [
         *("select: 8 x!", "select: f7", "callIfNoReturn: 8 x!", "callIfNoReturn: f7"),

@@ -258,3 +258,11 @@ def test_what_is_used_up_first() -> None:
     assert most == {"a core": 20_000, "a port": 1_000_000, "a disk": float("inf")}
     text = "\n".join(growth_report.section(_growth()))
     assert "| local read | 12 | 0 | 0 | 83,333 |  |  | a core |" in text
+
+
+def test_a_goal_names_the_rows_that_were_there() -> None:
+    whole, fewer = report.goal_table({}, goals.ROWS_MEANT), report.goal_table({}, 200_000)
+    assert any("COPY, 1,000,000 customers" in line for line in whole)
+    assert any("COPY, 200,000 customers" in line for line in fewer)
+    assert "this run had fewer" in fewer[2]
+    assert "this run had fewer" not in whole[2]
