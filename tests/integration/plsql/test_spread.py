@@ -43,3 +43,18 @@ async def test_a_package_is_everywhere(tmp_path: Path) -> None:
         await stopped.start()
         await grid.until(lambda: stopped.state() == "opened")
         assert await _visit(grid, 5, 50) == 7
+
+
+async def test_units_are_made_while_an_element_is_away_and_comes_back(tmp_path: Path) -> None:
+    async with growing_grid(tmp_path, 1, 2, 1, 2) as grid:
+        away = grid.nodes[4]
+        await away.stop()
+        client = await grid.connect(3)
+        await client.execute("CREATE FUNCTION one RETURN NUMBER IS BEGIN RETURN 1; END;")
+        await away.start()
+        await client.execute("CREATE FUNCTION two RETURN NUMBER IS BEGIN RETURN 2; END;")
+        await client.close()
+        await grid.until(lambda: away.state() == "opened")
+        back = await grid.connect(4)
+        assert [await back.fetchval(f"CALL {name}()") for name in ("one", "two")] == [1, 2]
+        await back.close()
