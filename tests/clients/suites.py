@@ -1,116 +1,125 @@
 """The drivers' own test suites against a grid; what they say stands in docs/clients.md.
 
-    python -m tests.clients.suites psycopg|asyncpg|sqlalchemy [SOURCE] [--match WORDS] [--write]
+    python -m tests.clients.suites psycopg|asyncpg|sqlalchemy [SOURCE] [options]
 
 SOURCE is the driver's source tree (of its version control: psycopg's archive on the package index
 has no tests); asyncpg's is downloaded if none is given. SQLAlchemy's suite is in the package.
-A failure counts as not applicable if its message fits one of REASONS. They are patterns, not a
-judgement of each test: a fault of ours whose message looks like one of them is counted there too.
+psycopg's needs the package anyio.
+
+Results go to FOLDER/NAME.jsonl (`--results FOLDER`), a line per test; `--resume` goes on with the
+tests that are not in it, `--again WORDS` with those and the ones that failed and have WORDS in
+their name. `--only-judge` shows what is there. A test has a limit of time; one that ends its
+process is noted and the others go on. `--grid DIR` uses a grid of `make grid`, not a new one.
+
+A failure is judged by tests/clients/suite_reasons.toml: the first entry whose pattern fits the
+test's name and whose pattern fits its message says why it is not applicable or a known gap.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import tomllib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from xml.etree import ElementTree
 
+import psycopg
+
+from deploy import local_grid
+from deploy.grid_plan import DATABASE
+from deploy.sample.load import Login
+from tests.clients import suite_recorder
 from tests.clients.programs import PAGE, ROOT
 from tests.support.real_grid import RealGrid
 
-LIMIT_S = 3600
+LIMIT_S = 7200  # of a run
 TEST_LIMIT_S = 60
-COMMON = ("-p", "no:asyncio", "-q", "--tb=short", "-W", "default", f"--timeout={TEST_LIMIT_S}")
+PASSWORD = "suite"
+PRIVILEGES = "ADMIN"
+COMMON = ("-p", "no:asyncio", "-p", "suite_recorder", "-q", "--tb=short", "-W", "default")
 NOT_FOR_US = "not slow and not timing and not mypy and not crdb and not refcount and not proxy"
-# what the message of a failure has in it: why it is no fault of the grid
-REASONS: tuple[tuple[str, str], ...] = (
-    (r"(int.|num|ts|tstz|date|int.multi|\w+multi)range|\bhstore|\binet\b|\bcidr\b|TIMETZ|"
-     r"type \"?(tid|regtype|anyarray|bit|varbit|name|xml|money|oid)|DROP TYPE|CREATE TYPE|"
-     r"CREATE DOMAIN|DROP DOMAIN|function row|composite",
-     "types of PostgreSQL's own: ranges, networks, enumerations, composites, domains, TIMETZ"),
-    (r"array types are not supported|arrays of more than one dimension|malformed array",
-     "columns of arrays, arrays of several dimensions (arrays of parameters work)"),
-    (r"generate_series|pg_sleep|set_byte|pg_terminate_backend|function .* does not exist",
-     "functions of PostgreSQL's own: generate_series, pg_sleep, set_byte"),
-    (r"CREATE (SCHEMA|DATABASE|EXTENSION|FUNCTION|TRIGGER|ROLE)|DROP (SCHEMA|FUNCTION|DATABASE)|"
-     r"language plpgsql|DO \(a|syntax error.*(plpgsql|\$\$)|ALTER DATABASE",
-     "schemas are users; functions are PL/SQL, not PL/pgSQL; no extensions"),
-    (r"database postgres does not exist",
-     "a database `postgres`: a grid has only those that were made"),
-    (r"max_prepared_transactions|PREPARE TRANSACTION|tpc|two-phase",
-     "two-phase commit by clients: a grid commits across elements by itself"),
-    (r"INERROR|current transaction is aborted|InFailedSqlTransaction|DID NOT RAISE.*Aborted",
-     "a failed statement leaves its transaction open (decision 0003)"),
-    (r"scrollable cursors|a cursor only moves forward|SCROLL", "scrollable cursors"),
-    (r"client_encoding|encoding|LATIN1|EUC|UntranslatableCharacter", "encodings other than UTF-8"),
-    (r"LISTEN|NOTIFY|notif", "LISTEN and NOTIFY"),
-    (r"read uncommitted|isolation", "READ UNCOMMITTED is shown as READ COMMITTED"),
-    (r"DecimalTuple|NaN and infinity|TT_TINYINT|invalid number|number is out of range|exponent",
-     "numbers are Oracle's: 38 digits, no NaN, no trailing zeros, TT_TINYINT from 0"),
-    (r"datetime|DatetimeField|INTERVAL|date or timestamp|timestamptz|timezone|TimeZone",
-     "dates are Oracle's: DATE has a time of day, intervals are two types, years 1 to 9999"),
-    (r"select list is empty|SQL statement is empty", "a select list without columns"),
-    (r"already exists", "names that an earlier test left over"),
-    (r"\(None,\) ==|None != ''", "an empty string is NULL"),
-    (r"Decimal\('\d+\.\d+'\) ==|driver_cols|all_uppercase_quoted|ALL_UPPERCASE",
-     "`/` divides exactly; names are upper case inside"),
-    (r"not supported", "other statements that are refused by name (0A000)"),
-)  # fmt: skip
+REASONS = Path(__file__).with_name("suite_reasons.toml")
+KINDS = ("not applicable", "known gap")
 
 
 @dataclass
 class Outcome:
     """Of one suite."""
 
-    passed: int
-    skipped: int
-    reasons: Counter[str]  # of what is not applicable
-    failed: list[tuple[str, str]]  # test and message
+    counts: Counter[str] = field(default_factory=Counter)  # passed, skipped, failed and KINDS
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)  # kind, reason
+    failed: list[tuple[str, str]] = field(default_factory=list)  # test and message: not judged
 
 
-def outcome(report: Path) -> Outcome:
-    """From pytest's JUnit report."""
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
-    found = Outcome(0, 0, Counter(), [])
-    for case in cases:
-        problem = next((e for e in case if e.tag in ("failure", "error")), None)
-        if problem is None:
-            skipped = any(e.tag == "skipped" for e in case)
-            found.skipped += skipped
-            found.passed += not skipped
+def outcome(name: str, results: Path) -> Outcome:
+    """From the recorder's lines: of a test that ran twice the last one."""
+    last = {event["test"]: event for event in suite_recorder.events(str(results))}
+    found = Outcome()
+    for test, event in last.items():
+        kind = event.get("outcome", "error")
+        if kind in ("passed", "skipped"):
+            found.counts[kind] += 1
             continue
-        said = " ".join(_errors(problem.text or "") or [problem.get("message", "")])
-        why = reason(said)
-        if why:
-            found.reasons[why] += 1
+        judged, why = judgement(name, test, event.get("message", "the run ended in this test"))
+        found.counts[judged or "failed"] += 1
+        if judged:
+            found.reasons[judged, why] += 1
         else:
-            name = f"{case.get('classname', '')}::{case.get('name', '')}"
-            found.failed.append((name, said[:200]))
+            found.failed.append((test, event.get("message", "")))
     return found
 
 
-def reason(message: str) -> str:
-    """Why a failure is not applicable; "" if it counts."""
-    return next((why for pattern, why in REASONS if re.search(pattern, message, re.IGNORECASE)), "")
+def judgement(name: str, test: str, message: str) -> tuple[str, str]:
+    """Kind and reason of a failure; two times "" if it is not judged."""
+    for entry in entries():
+        if entry.get("suite", name) != name:
+            continue
+        if re.search(entry.get("tests", ""), test) and re.search(
+            entry.get("message", ""), message, re.IGNORECASE
+        ):
+            return entry["kind"], entry["reason"]
+    return "", ""
 
 
-def _errors(text: str) -> list[str]:
-    return [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+@functools.cache
+def entries() -> list[dict[str, str]]:
+    """The judgements, in their order."""
+    found: list[dict[str, str]] = tomllib.loads(REASONS.read_text(encoding="utf-8"))["judged"]
+    return found
 
 
 # -- the suites -----------------------------------------------------------------------------------
-def _psycopg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
+def owner(grid: RealGrid, name: str) -> str:
+    """Where the user of a suite connects. Drivers expect that an error ends a transaction."""
     words = grid.words(grid.addresses()[0])
-    dsn = " ".join(f"{n}={words[n]}" for n in ("host", "port", "user", "password", "dbname"))
+    where = f"host={words['host']} port={words['port']} dbname={words['dbname']}"
+    way = "-c tengrid.on_statement_error=abort"
+    return f"{where} user=suite_{name} password={PASSWORD} options='{way}'"
+
+
+def make_owner(grid: RealGrid, name: str) -> None:
+    """The user of a suite, with nothing in its schema."""
+    with grid.administrator() as connection:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute(f"DROP USER suite_{name} CASCADE".encode())
+        connection.execute(f"CREATE USER suite_{name} IDENTIFIED BY '{PASSWORD}'".encode())
+        connection.execute(f"GRANT {PRIVILEGES} TO suite_{name}".encode())
+
+
+def _psycopg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
+    dsn = owner(grid, "psycopg")
     tests = [
         str(source / "tests"),
         f"--ignore={source}/tests/pool",
@@ -127,7 +136,7 @@ def _asyncpg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
 
 def _sqlalchemy(grid: RealGrid, source: Path, folder: Path) -> list[str]:
     words = grid.words(grid.addresses()[0])
-    where = f"{words['user']}:{words['password']}@{words['host']}:{words['port']}/{words['dbname']}"
+    where = f"suite_sqlalchemy:{PASSWORD}@{words['host']}:{words['port']}/{words['dbname']}"
     (folder / "setup.cfg").write_text(
         "[sqla_testing]\nrequirement_cls=requirements_here:Requirements\nprofile_file=profiles\n"
         f"[db]\ndefault=postgresql+psycopg://{where}\n"
@@ -158,30 +167,75 @@ class Requirements(SuiteRequirements):
 SUITES = {"psycopg": _psycopg, "asyncpg": _asyncpg, "sqlalchemy": _sqlalchemy}
 
 
-def run(grid: RealGrid, name: str, source: Path, folder: Path, match: str) -> Outcome:
-    """Run one of them in a folder of its own."""
-    words = grid.words(grid.addresses()[0])
-    report = folder / "report.xml"
+def run(grid: RealGrid, name: str, source: Path, folder: Path, words: argparse.Namespace) -> None:
+    """Run one of them in a folder of its own, in as many processes as it takes."""
+    place = grid.words(grid.addresses()[0])
+    results = results_of(words)
+    shutil.copy(suite_recorder.__file__, folder / "suite_recorder.py")
     environment = {
-        **os.environ, "PYTHONPATH": str(folder), "PGHOST": words["host"],
-        "PGPORT": str(words["port"]), "PGUSER": words["user"], "PGPASSWORD": words["password"],
-        "PGDATABASE": words["dbname"],
+        **os.environ, "PYTHONPATH": str(folder), "PGHOST": place["host"],
+        "PGPORT": str(place["port"]), "PGUSER": f"suite_{name}", "PGPASSWORD": PASSWORD,
+        "PGDATABASE": place["dbname"], "TENGRID_SUITE_RESULTS": str(results),
+        "TENGRID_SUITE_LIMIT": str(words.test_limit),
+        "TENGRID_SUITE_CLEAN": owner(grid, name) if name == "psycopg" else "",
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", *SUITES[name](grid, source, folder), *COMMON]
-    if match:
-        command += ["-k", match]
-    done = subprocess.run(
-        [*command, f"--junitxml={report}"],
-        cwd=folder,
-        env=environment,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    if done.returncode not in (0, 1):
-        raise SystemExit(
-            f"the suite did not run to its end (pytest: {done.returncode}): no numbers"
-        )
-    return outcome(report)
+    command += [f"--timeout={words.test_limit}", *(["-k", words.match] if words.match else [])]
+    end = time.monotonic() + words.limit
+    with results.with_suffix(".log").open("a", encoding="utf-8") as log:
+        while True:
+            left = max(end - time.monotonic(), 1)
+            done = subprocess.run(
+                command, cwd=folder, env=environment, stdout=log, timeout=left, check=False
+            )
+            if done.returncode in (0, 1, 5):  # 5: no test was left
+                return
+            note_death(results, done.returncode)
+
+
+def note_death(results: Path, code: int) -> None:
+    """The test that was running when its process ended has failed."""
+    last = suite_recorder.events(str(results))[-1:]
+    if not last or "outcome" in last[0]:
+        raise SystemExit(f"pytest ended with {code} outside of a test: see {results.stem}.log")
+    message = f"its process ended with {code}"
+    event = {"test": last[0]["test"], "outcome": "error", "message": message}
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event) + "\n")
+
+
+def results_of(words: argparse.Namespace) -> Path:
+    """The file of a suite's results."""
+    folder: Path = words.results
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / f"{words.name}.jsonl").resolve()
+
+
+def forget(name: str, results: Path, words: str) -> None:
+    """Tests that failed and have one of the words in their name or message shall run again."""
+    last = {event["test"]: event for event in suite_recorder.events(str(results))}
+    kept = [
+        event
+        for event in last.values()
+        if event.get("outcome") in ("passed", "skipped")
+        or not re.search(words, event["test"] + " " + event.get("message", ""))
+    ]
+    results.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def the_grid(folder: Path | None) -> Iterator[RealGrid]:
+    """That one, or a new one."""
+    if folder is not None:
+        plan = local_grid._stored(folder.resolve())
+        yield RealGrid(plan, Login(DATABASE, "", ""))
+        return
+    with tempfile.TemporaryDirectory(prefix="tgs") as place:
+        grid = RealGrid.make(Path(place) / "g")
+        try:
+            yield grid
+        finally:
+            grid.destroy()
 
 
 def downloaded(name: str, folder: Path) -> Path:
@@ -200,14 +254,15 @@ def downloaded(name: str, folder: Path) -> Path:
 # -- the page -------------------------------------------------------------------------------------
 def described(name: str, found: Outcome) -> str:
     """What the page says of a suite."""
-    failed, not_for_us = len(found.failed), sum(found.reasons.values())
+    count = found.counts
     lines = [
-        f"**{name} {version(name)}**: {found.passed:,} passed, {failed:,} failed, "
-        f"{not_for_us:,} not applicable, {found.skipped:,} skipped by the suite itself.",
+        f"**{name} {version(name)}**: {count['passed']:,} passed, {count['failed']:,} failed, "
+        f"{count['not applicable']:,} not applicable, {count['known gap']:,} known gaps, "
+        f"{count['skipped']:,} skipped by the suite itself.",
         "",
-        "| not applicable | tests |",
-        "|---|---|",
-        *(f"| {why} | {count:,} |" for why, count in found.reasons.most_common()),
+        "| judged | why | tests |",
+        "|---|---|---|",
+        *(f"| {kind} | {why} | {n:,} |" for (kind, why), n in found.reasons.most_common()),
     ]
     return "\n".join(lines)
 
@@ -223,36 +278,49 @@ def write(name: str, text: str) -> None:
 
 
 def _show(found: Outcome) -> None:
-    groups = Counter(re.sub(r"\d+", "N", said)[:110] for _, said in found.failed)
-    for said, count in groups.most_common():
-        example = next(n for n, s in found.failed if re.sub(r"\d+", "N", s)[:110] == said)
-        print(f"{count:>5}  {said}\n       {example}")
+    groups: dict[str, list[str]] = {}
+    for test, said in found.failed:
+        groups.setdefault(re.sub(r"\d+", "N", said)[:110], []).append(test)
+    for said, tests in sorted(groups.items(), key=lambda group: -len(group[1])):
+        print(f"{len(tests):>5}  {said}\n       {tests[0]}")
 
 
-def main(arguments: Iterable[str] | None = None) -> int:
-    """Entry point; 1 if a test failed that no reason excuses."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.clients.suites", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", choices=list(SUITES))
     parser.add_argument("source", nargs="?", type=Path, help="the driver's source tree")
     parser.add_argument("--match", default="", help="only these tests (pytest -k)")
-    parser.add_argument("--report", type=Path, help="judge this report instead of running")
+    parser.add_argument("--results", type=Path, default=ROOT / ".suites", help="folder")
+    parser.add_argument("--resume", action="store_true", help="only tests without a result")
+    parser.add_argument("--again", metavar="PATTERN", help="and failures that fit it, too")
+    parser.add_argument("--only-judge", action="store_true", help="run nothing")
+    parser.add_argument("--grid", type=Path, metavar="DIR", help="a grid made by make grid")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds of the run")
+    parser.add_argument("--test-limit", type=float, default=TEST_LIMIT_S, help="of one test")
     parser.add_argument("--write", action="store_true", help="put the numbers into the page")
-    words = parser.parse_args(arguments)
-    if words.report:
-        found = outcome(words.report)
-    else:
-        with tempfile.TemporaryDirectory(prefix="tgs") as place:
+    return parser
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """Entry point; 1 if a test failed that no entry judges."""
+    words = _parser().parse_args(None if arguments is None else list(arguments))
+    results = results_of(words)
+    if not words.only_judge:
+        fresh = not words.resume and words.again is None
+        if fresh:
+            results.write_text("", encoding="utf-8")
+        elif words.again is not None:
+            forget(words.name, results, words.again)
+        with tempfile.TemporaryDirectory(prefix="tgs") as place, the_grid(words.grid) as grid:
             folder = Path(place) / "suite"
             folder.mkdir()
             source = words.source or ROOT
             if words.source is None and words.name == "asyncpg":
                 source = downloaded(words.name, Path(place))
-            grid = RealGrid.make(Path(place) / "g")
-            try:
-                found = run(grid, words.name, source.resolve(), folder, words.match)
-            finally:
-                grid.destroy()
+            make_owner(grid, words.name)
+            run(grid, words.name, source.resolve(), folder, words)
+    found = outcome(words.name, results)
     _show(found)
     print(described(words.name, found))
     if words.write:
