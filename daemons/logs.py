@@ -18,11 +18,10 @@ from typing import Any
 
 import structlog
 
-from protocol import audit, trace_id
+from protocol import audit_file, trace_id
 
 FILE_BYTES_MAX = 10 * 1024 * 1024
 FILES_KEPT = 5
-AUDIT_FILE = "ttaudit.log"
 AUDIT_FILES_KEPT = 20  # it grows slowly, and is asked for later
 HIDDEN = "***"
 
@@ -100,7 +99,7 @@ def set_up_logging(home: Path | None, *, console: bool = False, level: str = "in
 
 def _set_up_audit(home: Path | None, shared: list[Any]) -> None:
     """Into a file of its own, whatever the level; without a home where the rest goes."""
-    logger = logging.getLogger(audit.NAME)
+    logger = logging.getLogger(audit_file.NAME)
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
@@ -108,8 +107,8 @@ def _set_up_audit(home: Path | None, shared: list[Any]) -> None:
     logger.propagate = home is None
     if home is not None:
         as_json = _formatter(shared, structlog.processors.JSONRenderer())
-        logger.addHandler(_rotating(home / "diag" / AUDIT_FILE, as_json, AUDIT_FILES_KEPT))
-        os.chmod(home / "diag" / AUDIT_FILE, 0o600)
+        logger.addHandler(_rotating(home / audit_file.FILE, as_json, AUDIT_FILES_KEPT))
+        os.chmod(home / audit_file.FILE, 0o600)
 
 
 def _rotating(

@@ -10,9 +10,7 @@ import logging
 
 import structlog
 
-NAME = "audit"
-DONE = "done"
-TEXT_CHARS_MAX = 2000
+from protocol.audit_file import NAME, TEXT_CHARS_MAX
 
 _log = structlog.wrap_logger(logging.getLogger(NAME), wrapper_class=structlog.stdlib.BoundLogger)
 

@@ -24,7 +24,7 @@ from data.sql.hooks import CompilerHooks
 from data.sql.plan_types import DdlText, QueryPlan
 from data.txn.deadlines import FAILOVER_WAIT_S
 from data.txn.manager import Transaction
-from protocol import audit
+from protocol import audit, audit_file
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
     DeadlockError,
@@ -59,7 +59,7 @@ async def run_ddl(session: Session, running: Running, ddl: DdlText) -> str:
     began_s, result = boottime_s(), "interrupted"
     try:
         tag = await _run_ddl(session, running, ddl)
-        result = audit.DONE
+        result = audit_file.DONE
         return tag
     except GridError as error:
         result = error.code

@@ -19,7 +19,7 @@ from mgmt.api import audited, files, openapi, schema
 from mgmt.api.events import EventStreams
 from mgmt.ops import caller
 from mgmt.ops.runner import Progress
-from protocol import audit, trace
+from protocol import audit, audit_file, trace
 from protocol.clock import boottime_s
 from protocol.errors import (
     AuthenticationError,
@@ -126,7 +126,7 @@ class Api:
         began_s, result = boottime_s(), "interrupted"
         try:
             reply = await self._handled(route, request, progress)
-            result = audit.DONE
+            result = audit_file.DONE
             return reply
         except GridError as error:
             result = error.code

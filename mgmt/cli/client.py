@@ -79,7 +79,7 @@ class Client:
                 headers={
                     "Authorization": f"Bearer {self._token(settings)}",
                     "Content-Type": "application/json",
-                    "User-Agent": f"{_user()} with ttGridAdmin",
+                    "User-Agent": f"{user()} with ttGridAdmin",
                 },
             )
             response = connection.getresponse()
@@ -126,7 +126,7 @@ def _connection(settings: InstanceSettings, address: str, port: int) -> http.cli
     return http.client.HTTPSConnection(address, port, timeout=CONNECT_TIMEOUT_S, context=context)
 
 
-def _user() -> str:
+def user() -> str:
     """Who runs the command, as far as this machine knows."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

@@ -9,7 +9,7 @@ from mgmt.cli import daemon_control
 from mgmt.cli.client import home_from_environment
 from mgmt.cli.command import Option
 from mgmt.cli.daemon_control import STOP_TIMEOUT_S
-from mgmt.cli.tool import guarded
+from mgmt.cli.tool import audited, guarded
 from mgmt.cli.words import parse_tool, tool_help
 from protocol.errors import UsageError
 
@@ -36,13 +36,17 @@ def _run(words: list[str]) -> int:
     if not action:
         raise UsageError("ttDaemonAdmin wants -start, -stop or -restart")
     home = home_from_environment()
-    force = arguments.has("force")
+    with audited(home, "ttDaemonAdmin", words):
+        _act(home, action, force=arguments.has("force"))
+    return 0
+
+
+def _act(home: Path, action: str, *, force: bool) -> None:
     if action in ("stop", "restart") or (action == "start" and force):
         _stop(home, force=force, timeout_s=HANGS_S if action == "start" else STOP_TIMEOUT_S)
     if action in ("start", "restart"):
         pid, port = daemon_control.start(home)
         print(f"TimesTen Daemon (PID: {pid}, port: {port}) startup OK.")
-    return 0
 
 
 def _stop(home: Path, *, force: bool, timeout_s: float) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mgmt.cli.client import home_from_environment
 from mgmt.cli.command import Arguments, Option
 from mgmt.cli.daemon_control import PID_FILE, read_pid
-from mgmt.cli.tool import guarded
+from mgmt.cli.tool import audited, guarded
 from mgmt.cli.words import parse_tool, tool_help
 from protocol import exporter_file, instance_file
 from protocol.errors import OperationError, ParameterError, UsageError
@@ -36,11 +36,20 @@ def _run(words: list[str]) -> int:
         print(tool_help("ttExporter", "Serve metrics of the instance to Prometheus.", OPTIONS))
         return 0
     home = home_from_environment()
+    if not arguments.has("port") and not arguments.has("stop"):
+        if arguments.has("limit") or arguments.has("insecure"):
+            raise UsageError("-limit and -insecure go with -port")
+        return _tell(home, instance_file.load(home).name)
+    with audited(home, "ttExporter", words):
+        return _change(home, arguments)
+
+
+def _change(home: Path, arguments: Arguments) -> int:
     settings = instance_file.load(home)
     file = home / exporter_file.FILE
     if arguments.one_of("port", "stop") == "stop":
         file.unlink(missing_ok=True)
-    elif arguments.has("port"):
+    else:
         wanted = _wanted(arguments)
         if settings.internal_encryption == "off" and not wanted.insecure:
             raise ParameterError(
@@ -51,8 +60,6 @@ def _run(words: list[str]) -> int:
             (home / exporter_file.STATE_FILE).unlink(missing_ok=True)
         file.write_bytes(exporter_file.render(wanted))
         file.chmod(0o600)
-    elif arguments.has("limit") or arguments.has("insecure"):
-        raise UsageError("-limit and -insecure go with -port")
     return _tell(home, settings.name)
 
 

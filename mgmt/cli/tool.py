@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mgmt.api.schema import exit_code
+from mgmt.cli.client import user
+from protocol import audit_file
 from protocol.errors import GridError
 
 
@@ -23,6 +27,27 @@ def guarded(work: Callable[[list[str]], int]) -> int:
         return exit_code(error)
     except KeyboardInterrupt:
         return 130
+
+
+@contextlib.contextmanager
+def audited(home: Path, tool: str, words: list[str]) -> Iterator[None]:
+    """Writes to the audit log of the instance what a tool does to it, and what came of it.
+
+    A log that cannot be written (a full disk) is said on standard error; the work goes on.
+    """
+    began_s, result = time.monotonic(), "interrupted"
+    try:
+        yield
+        result = audit_file.DONE
+    except GridError as error:
+        result = error.code
+        raise
+    finally:
+        seconds, what = time.monotonic() - began_s, " ".join([tool, *words])
+        try:
+            audit_file.command(home, f"{user()} with {tool}", what, result, seconds)
+        except OSError as error:
+            print(f"Warning: not in the audit log: {error}", file=sys.stderr)
 
 
 def installation_of_this_program() -> Path:

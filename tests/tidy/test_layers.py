@@ -14,6 +14,7 @@ from tests.tidy.source import AROUND, PACKAGES, Module, modules
 # The longest matching prefix of a module's name gives its rule: the prefixes it may import.
 BASE = (
     "protocol.audit",
+    "protocol.audit_file",
     "protocol.ids",
     "protocol.topology",
     "protocol.errors",
@@ -50,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "mgmt.cli": (
         "mgmt.cli",
         "mgmt.api.schema",
+        "protocol.audit_file",
         "protocol.errors",
         "protocol.instance_file",
         "protocol.limits",

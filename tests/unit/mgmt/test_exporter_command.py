@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from mgmt.cli import exporter, status
-from protocol import exporter_file, instance_file
-from protocol.errors import ParameterError
+from mgmt.cli import daemon_admin, exporter, status
+from protocol import audit_file, exporter_file, instance_file
+from protocol.errors import ParameterError, UsageError
 from protocol.exporter_file import ExporterSettings
 from protocol.instance_file import InstanceSettings
 
@@ -90,3 +91,23 @@ def test_a_damaged_file_is_refused(home: Path) -> None:
     (home / exporter_file.FILE).write_text('{"port": 99999999}')
     with pytest.raises(ParameterError, match="out of range"):
         exporter_file.load(home)
+
+
+def test_what_is_changed_is_in_the_audit_log_of_the_instance(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, "-port", "9624", "-insecure") == 0
+    assert run(monkeypatch) == 0  # changes nothing
+    monkeypatch.setattr("sys.argv", ["ttDaemonAdmin", "-stop"])
+    assert daemon_admin.main() == 0
+    assert run(monkeypatch, "-port", "70000") != 0
+    file = home / audit_file.FILE
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["command"], line["result"]) for line in lines] == [
+        ("ttExporter -port 9624 -insecure", "done"),
+        ("ttDaemonAdmin -stop", "done"),
+        ("ttExporter -port 70000", UsageError.code),
+    ]
+    assert all(line["event"] == "audit.command" for line in lines)
+    assert lines[0]["who"].endswith(" with ttExporter")
