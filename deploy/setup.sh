@@ -160,6 +160,7 @@ missing_drivers() {
     command -v node >/dev/null || echo nodejs node-pg
     command -v chromium >/dev/null && command -v chromedriver >/dev/null ||
         echo chromium chromium-driver
+    command -v certutil >/dev/null || echo libnss3-tools
 }
 
 install_drivers() {

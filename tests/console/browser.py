@@ -23,7 +23,12 @@ START_S = 20.0
 WAIT_S = 20.0
 DRIVER = shutil.which("chromedriver")
 CHROMIUM = shutil.which("chromium")
-MISSING = "" if DRIVER and CHROMIUM else "no chromium or chromium-driver (deploy/setup.sh --test)"
+CERTUTIL = shutil.which("certutil")
+MISSING = (
+    ""
+    if DRIVER and CHROMIUM and CERTUTIL
+    else "no chromium, chromium-driver or certutil (deploy/setup.sh --test)"
+)
 _WAIT = """
 const done = arguments[arguments.length - 1], until = Date.now() + arguments[1] * 1000;
 const test = new Function("return (" + arguments[0] + ")");
@@ -41,11 +46,20 @@ class BrowserError(Exception):
     """What chromedriver said."""
 
 
+class ReplacedError(BrowserError):
+    """The page has put another element in the place of the one that was found."""
+
+
 class Browser:
     """One browser with one window; `close` it."""
 
-    def __init__(self, folder: Path, width: int = 1280, height: int = 860) -> None:
+    def __init__(
+        self, folder: Path, width: int = 1280, height: int = 860, authority: Path | None = None
+    ) -> None:
+        """authority: what the user has told the browser to trust; without, it takes anything."""
         assert DRIVER and CHROMIUM
+        if authority is not None:
+            _trust(folder, authority)
         self._port = free_ports(1)[0]
         self._log = (folder / "chromedriver.log").open("wb")
         home = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
@@ -54,13 +68,13 @@ class Browser:
         )
         self._session = ""
         try:
-            self._session = self._begin(folder, width, height)
+            self._session = self._begin(folder, width, height, anything=authority is None)
         except BaseException:
             self.close()
             raise
         self._call("POST", "/timeouts", {"script": 120_000, "pageLoad": 30_000})
 
-    def _begin(self, folder: Path, width: int, height: int) -> str:
+    def _begin(self, folder: Path, width: int, height: int, *, anything: bool) -> str:
         arguments = [
             "--headless=new",
             "--no-sandbox",  # CI runs as root
@@ -78,7 +92,7 @@ class Browser:
             "browserName": "chrome",
             "goog:chromeOptions": {"binary": CHROMIUM, "args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
-            "acceptInsecureCerts": True,
+            "acceptInsecureCerts": anything,
         }
         until_s = boottime_s() + START_S
         while True:
@@ -119,8 +133,20 @@ class Browser:
         self._call("POST", "/refresh", {})
 
     def click(self, selector: str) -> None:
-        """Click the first element of the selector; raises BrowserError if it cannot be clicked."""
-        self._call("POST", f"/element/{self._find(selector)}/click", {})
+        """Click the first element of the selector; raises BrowserError if it cannot be clicked.
+
+        Finding and clicking are two requests. A page that is drawn anew in between has the same
+        button as another element, which is found then; a person's pointer does not notice
+        (dom.js does not replace what is being pressed).
+        """
+        until_s = boottime_s() + WAIT_S
+        while True:
+            try:
+                self._call("POST", f"/element/{self._find(selector)}/click", {})
+                return
+            except ReplacedError:
+                if boottime_s() > until_s:
+                    raise
 
     def type(self, selector: str, text: str) -> None:
         """Replace the content of a field."""
@@ -197,4 +223,16 @@ class Browser:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             value = json.load(error).get("value", {})
-            raise BrowserError(f"{path}: {value.get('error')}: {value.get('message')}") from error
+            replaced = value.get("error") == "stale element reference"
+            kind = ReplacedError if replaced else BrowserError
+            raise kind(f"{path}: {value.get('error')}: {value.get('message')}") from error
+
+
+def _trust(home: Path, authority: Path) -> None:
+    """As a user does in the settings: Chromium keeps authorities in an NSS database here."""
+    assert CERTUTIL
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    at = [CERTUTIL, "-d", f"sql:{store}"]
+    subprocess.run([*at, "-N", "--empty-password"], check=True)
+    subprocess.run([*at, "-A", "-t", "C,,", "-n", "grid", "-i", str(authority)], check=True)

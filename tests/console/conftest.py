@@ -23,7 +23,7 @@ def grid() -> Iterator[RealGrid]:
     if MISSING:
         pytest.skip(MISSING)
     folder = Path(tempfile.mkdtemp(prefix="tg"))
-    real = RealGrid.make(folder / "g")
+    real = RealGrid.make(folder / "g", encryption="on")
     try:
         with psycopg.connect(**real.words(real.address(3))) as client:
             client.execute("CREATE TABLE shown (id NUMBER(10) PRIMARY KEY, word VARCHAR2(40))")
@@ -39,11 +39,14 @@ def grid() -> Iterator[RealGrid]:
 
 @pytest.fixture(scope="module")
 def signed_in(grid: RealGrid) -> Iterator[Browser]:
-    """A browser in which somebody has signed in."""
+    """A browser that trusts the grid's authority, in which somebody has signed in by HTTPS."""
     folder = Path(tempfile.mkdtemp(prefix="tb"))
-    browser = Browser(folder)
+    grid.admin("certificateExport", str(folder / "root.crt"))
+    browser = Browser(folder, authority=folder / "root.crt")
     try:
-        sign_in(browser, *url_of(grid.plan.management_home()))
+        url, token = url_of(grid.plan.management_home())
+        assert url.startswith("https:")
+        sign_in(browser, url, token)
         yield browser
     finally:
         browser.close()
