@@ -61,14 +61,16 @@ class Clients:
     async def phase(self, name: str, work: object = None) -> float:
         """Statements a second while something is awaited, or for PHASE_S."""
         self.latencies.clear()
-        before, began_s = self.done, time.perf_counter()
+        before, began_s, cpu_s = self.done, time.perf_counter(), time.process_time()
         await (work or asyncio.sleep(PHASE_S))  # type: ignore[misc]
         seconds = time.perf_counter() - began_s
         rate = (self.done - before) / seconds
+        per_cpu_s = (self.done - before) / (time.process_time() - cpu_s)
         times = sorted(self.latencies) or [0.0]
         p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
         print(
-            f"{name:<8} {rate:8.0f} statements/s in {seconds:6.1f} s, latency p50 {p50:.1f} ms, "
+            f"{name:<8} {rate:8.0f} statements/s in {seconds:6.1f} s, {per_cpu_s:.0f} for each "
+            f"second of the processor, latency p50 {p50:.1f} ms, "
             f"p99 {p99:.1f} ms, longest {times[-1] * 1000:.0f} ms"
         )
         return rate

@@ -102,6 +102,5 @@ def table_of(ranges: Iterable[BucketRange]) -> tuple[int, ...]:
     """Replica set of each of the BUCKET_COUNT buckets; 0 where none owns it."""
     table = [0] * BUCKET_COUNT
     for span in ranges:
-        for bucket in range(span.first, span.last + 1):
-            table[bucket] = span.replica_set
+        table[span.first : span.last + 1] = (span.replica_set,) * (span.last + 1 - span.first)
     return tuple(table)

@@ -7,6 +7,7 @@ the mover, or, if it is gone, by whoever leads one of the replica sets: each of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -33,9 +34,10 @@ def corrected(
     for bucket, owner in own.gone.items():
         if table[bucket] == rs:
             table[bucket] = owner
-    for bucket in own.buckets():
-        if table[bucket] not in sets:
-            table[bucket] = rs
+    if not set(table).issubset(sets):
+        for bucket in own.buckets():
+            if table[bucket] not in sets:
+                table[bucket] = rs
     return _changed(current, rs, own, table, others)
 
 
@@ -95,9 +97,9 @@ def ranges_of(table: list[int]) -> tuple[BucketRange, ...]:
     """The owner of each bucket as ranges; 0: nobody's."""
     spans: list[BucketRange] = []
     first = 0
-    for bucket in range(1, len(table) + 1):
-        if bucket == len(table) or table[bucket] != table[first]:
-            if table[first]:
-                spans.append(BucketRange(first, bucket - 1, table[first]))
-            first = bucket
+    for owner, run in groupby(table):
+        end = first + len(list(run))
+        if owner:
+            spans.append(BucketRange(first, end - 1, owner))
+        first = end
     return tuple(spans)

@@ -15,7 +15,8 @@ import structlog
 
 from data.catalog.element_ddl import BUCKET, quoted
 from data.exec.coordination import Coordination
-from data.moving.groups import next_group, pause_s
+from data.moving.groups import next_group
+from data.moving.pace import Pace
 from data.moving.publisher import Publisher
 from data.storage.element import Element
 from data.txn.facts import FactsCache
@@ -102,6 +103,7 @@ class Mover:
         self._used_s = float("-inf")
         self._sure: set[tuple[int, int]] = set()  # terms and targets
         self._indexed = 0  # the term in which the indexes were made
+        self._pace = Pace()
 
     # -- how much there is -------------------------------------------------------------------------
     async def plan(self, buckets: Sequence[int]) -> Planned:
@@ -156,8 +158,16 @@ class Mover:
         done = _Done([], map_version=await self._publisher.publish())
         own = self._writer.ownership
         done.left = [b for b in message.buckets if own.owned[b]]
+        pace = self._pace
         while done.left:
-            begun_s = boottime_s()
+            now_s = boottime_s()
+            begin_s = pace.next_s(message.rows_per_s)
+            if begin_s > now_s:
+                await asyncio.sleep(min(begin_s, until_s) - now_s)
+                if begin_s >= until_s:
+                    break
+                self._check_lead()
+            pace.begins(boottime_s(), self._work())
             group = next_group(done.left, self._counts.rows)
             rows_before = done.rows
             try:
@@ -174,15 +184,18 @@ class Mover:
                 await space_change(self._space)
             else:
                 done.waits = ""
+                pace.ended(boottime_s(), self._work(), done.rows - rows_before)
             own = self._writer.ownership
             done.left = [b for b in done.left if own.owned[b]]
             if boottime_s() >= until_s:
                 break
             self._check_lead()
-            rest_s = pause_s(done.rows - rows_before, boottime_s() - begun_s, message.rows_per_s)
-            if rest_s:
-                await asyncio.sleep(min(rest_s, max(0.0, until_s - boottime_s())))
         return Moved(tuple(done.left), done.rows, done.bytes, done.map_version, done.waits)
+
+    def _work(self) -> int:
+        """What clients got done here: the writes of all, the statements of those connected here."""
+        kinds = self._space.meters.kinds.values()
+        return self._element.tail.lsn + sum(histogram.count for histogram in kinds)
 
     async def _make_sure(self, target: int) -> None:
         """No loss of power goes back to before the ownership tables were filled.

@@ -173,12 +173,12 @@ class Deciding(ReadSide, SlicedStatements):
 
     def _decided(self, workspace: Workspace, is_commit: bool, finish: Finish) -> Finish:
         """What is to be done when a decision is committed (None), or cannot be."""
-        changes_ownership = is_commit and self._changes_ownership(workspace.txn)
+        own = self._change_of_ownership(workspace) if is_commit else None
 
         def done(error: GridError | None) -> None:
             workspace.in_batch = False
-            if changes_ownership:
-                self.load_ownership()
+            if own is not None:
+                self.changed_ownership(own if error is None else ())
             if error is None:
                 if is_commit:
                     self._recent.add(workspace.txn, workspace.participants, boottime_s())

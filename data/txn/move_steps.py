@@ -27,6 +27,7 @@ from protocol.messages.sql import Effect, PutIn, SetOwners, TakeBuckets, TakeOut
 from protocol.sqltypes import StorageRow
 
 ROWS_AT_ONCE = 50  # of a table, whose size is not known before they are read
+_OWNERS = f"SELECT bucket, owner FROM {OWN_TABLE} WHERE bucket IN (SELECT value FROM json_each(?1))"
 
 
 @dataclass(slots=True)
@@ -146,7 +147,8 @@ class MoveSteps:
     def _set_owners(self, step: SetOwners, result: StepsResult) -> None:
         result.locks.append((VERSION_LOCK, Mode.EXCLUSIVE))
         self._need_free([(VERSION_LOCK, Mode.EXCLUSIVE)])
-        rows = self._element.read_in_batch(f"SELECT bucket, owner FROM {OWN_TABLE}", ())
+        wanted = {int(bucket or 0): int(owner or 0) for bucket, owner in step.owners}
+        rows = self._element.read_in_batch(_OWNERS, (json.dumps([VERSION_ROW, *wanted]),))
         there = {int(row[0] or 0): int(row[1] or 0) for row in rows}
         version = there.get(VERSION_ROW, -1)
         if step.first and version >= 0:
@@ -155,7 +157,6 @@ class MoveSteps:
         if version < 0 and not (step.first or step.fresh):
             raise StaleMapError("which buckets are owned here is not known yet")
         changes: list[RowChange] = []
-        wanted = {int(bucket or 0): int(owner or 0) for bucket, owner in step.owners}
         for bucket, owner in wanted.items():
             before = there.get(bucket)
             if step.expect and before != step.expect:

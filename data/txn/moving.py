@@ -19,6 +19,9 @@ from protocol.ids import TxnId
 from protocol.messages.txn import Acknowledged
 
 
+OwnRows = Sequence[tuple[int, int]]  # rows of the table of owners
+
+
 class MovingLead(PartWriter):
     """The part of LeadWriter that knows which buckets are its own."""
 
@@ -56,12 +59,27 @@ class MovingLead(PartWriter):
         return False
 
     # -- the decision ------------------------------------------------------------------------------
-    def _changes_ownership(self, txn: TxnId) -> bool:
-        """The decision on this transaction is being written: is what it changes the ownership?"""
-        if self.locks.mode_of(txn, VERSION_LOCK) is not Mode.EXCLUSIVE:
-            return False
-        self.ownership.changing(self.gate.of(txn))
-        return True
+    def _change_of_ownership(self, workspace: Workspace) -> OwnRows | None:
+        """The decision on this transaction is being written: what it changes in the ownership.
+
+        None: nothing. Empty: something, and it is not in memory.
+        """
+        if self.locks.mode_of(workspace.txn, VERSION_LOCK) is not Mode.EXCLUSIVE:
+            return None
+        buckets = self.gate.of(workspace.txn)
+        self.ownership.changing(buckets)
+        if is_large(workspace):
+            return ()
+        rows = [c.new for c in workspace.changes if c.table == OWN_TABLE and c.new is not None]
+        changed = [(int(bucket or 0), int(owner or 0)) for bucket, owner in rows]
+        return changed if {bucket for bucket, _ in changed}.issuperset(buckets) else ()
+
+    def changed_ownership(self, rows: OwnRows) -> None:
+        """Take what such a transaction has changed, or everything that is committed now."""
+        if rows:
+            self.ownership.apply(rows, self.rs)
+        else:
+            self.load_ownership()
 
     # -- indexes -----------------------------------------------------------------------------------
     def index_buckets(self, reply: Reply) -> None:

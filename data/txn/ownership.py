@@ -60,6 +60,21 @@ class Ownership:
         self.version = max(version, 0)
         self.owned, self.gone, self.taking_part = owned, gone, taking_part
 
+    def apply(self, rows: Iterable[tuple[int, int]], rs: int) -> None:
+        """Take rows that were changed since `load`, all of them: a group of buckets is few."""
+        gone, taking_part = dict(self.gone), dict(self.taking_part)
+        for bucket, owner in rows:
+            if bucket >= 0:
+                self.owned[bucket] = owner == rs
+                gone.pop(bucket, None)
+                if owner != rs:
+                    gone[bucket] = owner
+            elif bucket == VERSION_ROW:
+                self.known, self.version = True, owner
+            else:
+                taking_part[VERSION_ROW - bucket] = bool(owner)
+        self.gone, self.taking_part = gone, taking_part
+
     def check(self, version: int, bucket: int) -> None:
         """May a request made by this version run, which is about one bucket (-1: any)?
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data.moving.correction import claimed, corrected, ranges_of
-from data.moving.groups import GROUP_BUCKETS, GROUP_ROWS, next_group, pause_s
+from data.moving.groups import GROUP_BUCKETS, GROUP_ROWS, next_group
 from data.txn.ownership import UNKNOWN, VERSION_ROW, Ownership, membership_row
 from protocol.errors import StaleMapError
 from protocol.limits import BUCKET_COUNT
@@ -32,11 +32,6 @@ def test_a_group_is_small_and_never_empty() -> None:
     assert next_group([1, 2, 3], {1: GROUP_ROWS - 1, 2: 1, 3: 1}) == (1, 2)
     assert next_group([5, 6], {5: 10 * GROUP_ROWS}) == (5,)
     assert len(next_group(range(4000), {})) == GROUP_BUCKETS
-
-
-def test_a_mover_rests_as_long_as_it_worked_and_longer_if_told() -> None:
-    assert pause_s(100, 0.2, 0) == pytest.approx(0.2)
-    assert pause_s(100, 0.2, 100) == pytest.approx(0.8)
 
 
 def test_ranges() -> None:
@@ -109,6 +104,16 @@ def test_while_a_change_is_on_its_way_nothing_is_sure() -> None:
     for bucket in (-1, 3):
         with pytest.raises(StaleMapError):
             mine.check(4, bucket)
+
+
+def test_changed_rows_give_what_reading_the_whole_table_would() -> None:
+    mine = own(1, 0, 9, 4, (20, 2), (membership_row(3), 1))
+    mine.changing([8, 9, 20])
+    changed = [(8, 2), (9, 3), (20, 1), (VERSION_ROW, 5), (membership_row(3), 0)]
+    mine.apply(changed, 1)
+    whole = own(1, 0, 7, 5, (8, 2), (9, 3), (20, 1), (membership_row(3), 0))
+    assert (mine.owned, mine.version, mine.known) == (whole.owned, whole.version, whole.known)
+    assert (mine.gone, mine.taking_part) == (whole.gone, whole.taking_part)
 
 
 def test_a_table_that_was_never_filled_refuses_no_row() -> None:
