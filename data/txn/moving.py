@@ -18,7 +18,6 @@ from data.txn.workspace import Workspace
 from protocol.ids import TxnId
 from protocol.messages.txn import Acknowledged
 
-
 OwnRows = Sequence[tuple[int, int]]  # rows of the table of owners
 
 
