@@ -197,7 +197,7 @@ class DatabaseMeasures:
         if wanted <= 0:
             return ()
         every = enumerate(self._space.statements(), 1)
-        ran = [one for one in every if one[1][1].stats.total_ns]
+        ran = [one for one in every if one[1][1].stats.total_ns or one[1][1].stats.errors]
         slowest = nlargest(wanted, ran, key=lambda one: one[1][1].stats.total_ns)
         return tuple(_statement(number, *found) for number, found in slowest)
 

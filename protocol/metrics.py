@@ -100,7 +100,7 @@ class StatementStats:
         self.kind = kind  # of KINDS
         self.plan = plan  # single | co-located | general | ""
         self.of_kind = of_kind
-        self.may_commit = kind in WRITES or kind == "commit"
+        self.may_commit = kind in WRITES or kind in ("commit", "block")
         self.slots = [0] * SLOTS
         self.total_ns = self.longest_ns = self.rows = self.errors = 0
 
@@ -140,7 +140,7 @@ class DatabaseMeters:
 
     def __init__(self) -> None:
         self.kinds = {kind: Histogram() for kind in KINDS}
-        self.commits = Histogram()  # COMMIT, and writes that commit by themselves
+        self.commits = Histogram()  # COMMIT; writes and blocks that commit by themselves
         self.errors: dict[tuple[str, str], int] = {}  # code, SQLSTATE
         self.slow = 0  # statements that took QueryThreshold or more
         self.slow_ns = NEVER_NS  # QueryThreshold

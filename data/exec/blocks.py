@@ -38,6 +38,7 @@ from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
+    from data.exec.metering import Meter
     from data.exec.running import Running
     from data.exec.session import Session
 
@@ -75,10 +76,12 @@ def compiled_block(
 
 # -- SQL of a block --------------------------------------------------------------------------------
 class _Sink:
-    """Gathers what one statement of a block gives."""
+    """Gathers what one statement of a block gives, and counts it."""
 
-    def __init__(self, outer: ResultSink) -> None:
+    def __init__(self, outer: ResultSink, meter: Meter) -> None:
         self._outer = outer
+        self._meter = meter
+        self._fetched = 0
         self._told: asyncio.Future[str] | None = None
         self._early: str | GridError | None = None
         self.gathered: list[StorageRow] = []
@@ -117,17 +120,21 @@ class _Sink:
     def rows(self, data: Any, count: int) -> None:
         """Rows: a list, as the collector made them."""
         self.gathered += data
+        self._fetched += count
 
     def done(self, tag: str) -> None:
         """It succeeded."""
+        self._meter.done(tag)
         self._tell(tag or "DONE")
 
     def suspended(self) -> None:
         """As many as were asked for."""
+        self._meter.done(f"SELECT {self._fetched}")
         self._tell("")
 
     def fail(self, error: GridError) -> None:
         """It failed."""
+        self._meter.failed_inside(error)
         self._tell(error)
 
     def notice(self, severity: str, message: str, sqlstate: str) -> None:
@@ -163,7 +170,7 @@ class SessionRows:
         self._session = session
         self._prepared = prepared
         self._values = values
-        self._sink = _Sink(outer)
+        self._sink = _Sink(outer, session.meter)
         self._execution: Execution | None = None
         self._begun = self._ended = False
 
@@ -232,7 +239,7 @@ class SessionHost:
         return self._run(prepared, given)
 
     def _run(self, prepared: PreparedStatement, given: tuple[StorageValue, ...]) -> int:
-        sink = _Sink(self._sink)
+        sink = _Sink(self._sink, self._session.meter)
         encoder = _COLLECTOR if prepared.columns is not None else None
         session = self._session
         execution = session.execute(prepared, given, encoder, 0 if encoder is None else 1, sink)
@@ -281,7 +288,9 @@ class SessionHost:
 
     def commit(self) -> None:
         """COMMIT."""
-        self._end(self._session.commit(self._sink))
+        session = self._session
+        session.meter.begin(session.space.meters.implicit)
+        self._end(session.commit(self._sink))
 
     def roll_back(self) -> None:
         """ROLLBACK."""
@@ -290,7 +299,7 @@ class SessionHost:
     def _end(self, work: Awaitable[str]) -> None:
         session = self._session
         explicit = session.explicit or not session.implicit
-        wait_for(work)
+        session.meter.done(wait_for(work))
         session.outcome_is_open = False
         session.explicit, session.implicit = explicit, not explicit
 
@@ -371,6 +380,7 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
     types = running.prepared.param_types
     given = [reader(t)(v) for t, v in zip(types, running.values, strict=True)]
     host = SessionHost(session, running.sink)
+    begun = session.meter.set_aside()
     try:
         row = await on_greenlet(lambda: _client_row(session, host, block, given))
     except BaseException as error:
@@ -383,6 +393,8 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
         if isinstance(error, PlError):
             raise uncaught(error) from error
         raise
+    finally:
+        session.meter.go_on(begun)
     tag = plan.tag
     if own:
         session.explicit = False

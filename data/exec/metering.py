@@ -37,6 +37,9 @@ def rows_of(tag: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
+Begun = tuple["StatementStats | None", "PreparedStatement | None", str, int]
+
+
 class Meter:
     """Of one session; one statement at a time."""
 
@@ -89,8 +92,12 @@ class Meter:
             self._slow(stats, ns, rows, "")
 
     def failed(self, error: GridError) -> None:
-        """It failed; or something did before it could begin."""
+        """It failed; or something did before it could begin. The client is told."""
         self._meters.failed(error.code, error.sqlstate)
+        self.failed_inside(error)
+
+    def failed_inside(self, error: GridError) -> None:
+        """The same of a statement of a block, which may handle the error: nobody is told yet."""
         stats = self._stats
         if stats is None:
             return
@@ -99,6 +106,18 @@ class Meter:
         ns = perf_counter_ns() - self._began_ns
         if ns >= self._meters.slow_ns:
             self._slow(stats, ns, 0, error.code)
+
+    def set_aside(self) -> Begun:
+        """What was begun is a block: its own statements are counted and timed until `go_on`."""
+        begun = (self._stats, self._statement, self._trace, self._began_ns)
+        self._stats = None
+        return begun
+
+    def go_on(self, begun: Begun) -> None:
+        """The block is what runs again."""
+        self._stats, self._statement, self._trace, self._began_ns = begun
+        if self._trace:
+            trace_id.current.set(self._trace)
 
     def _slow(self, stats: StatementStats, ns: int, rows: int, error: str) -> None:
         """What ran, how long, with parameters of which types: their values are told to nobody."""

@@ -42,6 +42,35 @@ def count(database: DatabaseFigures, kind: str) -> int:
     return sum(times.slots) if times is not None else 0
 
 
+async def test_a_block_counts_as_one_and_each_of_its_statements_too(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("CREATE TABLE c (a INT PRIMARY KEY, b INT)")
+    before = of(await ask(grid))
+    block = """
+        DECLARE n NUMBER;
+        BEGIN
+          FOR i IN 1 .. 5 LOOP INSERT INTO c VALUES (i, i); END LOOP;
+          COMMIT;
+          BEGIN INSERT INTO c VALUES (1, 1); EXCEPTION WHEN DUP_VAL_ON_INDEX THEN NULL; END;
+          FOR r IN (SELECT a FROM c) LOOP UPDATE c SET b = 0 WHERE a = r.a; END LOOP;
+          SELECT COUNT(*) INTO n FROM c;
+        END;"""
+    await client.execute(block)
+    with pytest.raises(asyncpg.PostgresError):
+        await client.execute("BEGIN INSERT INTO c VALUES (1, 1); END;")
+    await client.close()
+
+    figures = await ask(grid, statements=20)
+    after = of(figures)
+    more = {k: count(after, k) - count(before, k) for k in ("block", "insert", "update", "select")}
+    assert more == {"block": 1, "insert": 5, "update": 5, "select": 2}
+    assert sum(after.commits.slots) - sum(before.commits.slots) == 2  # COMMIT, and of the block
+    assert {code: n for code, _, n in after.errors} == {"UNIQUE": 1}  # the other was handled
+    changed = [one for one in after.cache if one.kind in ("insert", "update")]
+    assert sum(one.errors for one in changed) == 2
+    assert sum(one.rows for one in changed) == 10
+
+
 async def test_statements_commits_rows_and_errors_are_counted(grid: MemoryGrid) -> None:
     client = await grid.connect()
     await client.execute("CREATE TABLE c (a INT PRIMARY KEY, b INT)")
