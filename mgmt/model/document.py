@@ -221,6 +221,15 @@ def from_text(text: str) -> tuple[Model, Document]:
     return model, document
 
 
+def is_faithful(read: Model, written: Model) -> bool:
+    """Did hosts and instances come back as they were written?
+
+    The document has instances below their hosts, so those of several hosts may change places.
+    """
+    before, after = (sorted(m.instances, key=lambda i: i.full_name) for m in (written, read))
+    return before == after and read.hosts == written.hosts
+
+
 def _host_back(node: HostNode) -> Host:
     return Host(
         name=node.name,

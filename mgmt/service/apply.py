@@ -147,7 +147,7 @@ class Apply:
     async def export(self, body: dict[str, Any]) -> str:
         """Make sure that the version can be written out and read back without a loss."""
         again, _ = document.from_text(self._document())
-        if again.instances != self._model.instances or again.hosts != self._model.hosts:
+        if not document.is_faithful(again, self._model):
             raise OperationError("the model cannot be exported without a loss")
         return "OK"
 

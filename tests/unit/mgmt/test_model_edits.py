@@ -95,6 +95,18 @@ def test_ports_of_one_host_do_not_collide() -> None:
     assert model.instance("host3.instance2") is not None
 
 
+def test_a_second_instance_of_an_earlier_host_is_exported_whole() -> None:
+    request = schema.InstanceCreate(
+        host="host3", name="instance2", location="/grid", daemon_port=6700, cs_port=6701
+    )
+    model, _ = instances.added(two_hosts(), request)
+    read, _ = document.from_text(document.to_text(model, grid="g", k=2, version=2))
+    assert document.is_faithful(read, model)
+    changed = msgspec.structs.replace(read.instances[0], cs_port=1)
+    other = msgspec.structs.replace(read, instances=(changed, *read.instances[1:]))
+    assert not document.is_faithful(other, model)
+
+
 def test_deleting_a_host_needs_cascade_and_names_what_goes() -> None:
     request = schema.HostDelete(name="host4")
     with pytest.raises(ModelError, match="1 installations and 1 instances"):
