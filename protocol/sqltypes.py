@@ -116,6 +116,7 @@ NUMBER = SqlType(Kind.NUMBER)
 VARCHAR = SqlType(Kind.VARCHAR)
 BIGINT = SqlType(Kind.BIGINT)
 INTEGER = SqlType(Kind.INTEGER)
+REF_CURSOR = SqlType(Kind.VARCHAR, precision=1)  # the name of a cursor, as it goes to a client
 DOUBLE = SqlType(Kind.BINARY_DOUBLE)
 BOOLEAN = SqlType(Kind.BOOLEAN)
 DATE = SqlType(Kind.DATE)

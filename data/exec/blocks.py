@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent, greenlet
 
+from data.exec import ref_cursors
 from data.exec.plsql_hooks import SpaceHooks
 from data.exec.prepared import PreparedStatement
 from data.plsql.client_calls import Out
@@ -25,7 +26,7 @@ from data.plsql.types import Scalar
 from data.plsql.values import Value, reader, to_storage
 from data.session.engine import Execution, ResultSink
 from data.sql.convert import converter
-from data.sql.plan_types import BlockPlan
+from data.sql.plan_types import BlockPlan, CursorPlan
 from protocol.errors import (
     GridError,
     NoDataFoundError,
@@ -34,7 +35,7 @@ from protocol.errors import (
     TooManyRowsError,
 )
 from protocol.pgwire.values import ResultColumn, RowEncoder
-from protocol.sqltypes import SqlType, StorageRow, StorageValue
+from protocol.sqltypes import REF_CURSOR, SqlType, StorageRow, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
@@ -145,6 +146,9 @@ class _Sink:
         """For the client."""
         self._outer.parameter(name, value)
 
+    def open_cursor(self, *_: object) -> None:
+        """Never: blocks inside keep theirs."""
+
 
 class _Collector:
     """Takes the place of an encoder: rows stay storage values."""
@@ -206,7 +210,7 @@ class SessionHost:
 
     def __init__(self, session: Session, sink: ResultSink) -> None:
         self._session = session
-        self._sink = sink
+        self.sink = sink
         self.user = session.user
 
     def _prepared(
@@ -229,7 +233,7 @@ class SessionHost:
         prepared, given = self._prepared(sql, types, values, owner)
         if prepared.columns is None:
             raise NotSupportedError("INTO, or a cursor, of a statement that gives no rows")
-        return SessionRows(self._session, prepared, given, self._sink)
+        return SessionRows(self._session, prepared, given, self.sink)
 
     def execute(
         self, sql: str, types: tuple[SqlType | None, ...], values: Params, owner: str = ""
@@ -239,7 +243,7 @@ class SessionHost:
         return self._run(prepared, given)
 
     def _run(self, prepared: PreparedStatement, given: tuple[StorageValue, ...]) -> int:
-        sink = _Sink(self._sink, self._session.meter)
+        sink = _Sink(self.sink, self._session.meter)
         encoder = _COLLECTOR if prepared.columns is not None else None
         session = self._session
         execution = session.execute(prepared, given, encoder, 0 if encoder is None else 1, sink)
@@ -290,7 +294,7 @@ class SessionHost:
         """COMMIT."""
         session = self._session
         session.meter.begin(session.space.meters.implicit)
-        self._end(session.commit(self._sink))
+        self._end(session.commit(self.sink))
 
     def roll_back(self) -> None:
         """ROLLBACK."""
@@ -309,10 +313,10 @@ class SessionHost:
 
     def notice(self, text: str) -> None:
         """DBMS_OUTPUT. It waits while the client does not read."""
-        self._sink.notice("NOTICE", text, "00000")
-        if not self._sink.writable:
+        self.sink.notice("NOTICE", text, "00000")
+        if not self.sink.writable:
             room = asyncio.Event()
-            self._sink.on_writable(room.set)
+            self.sink.on_writable(room.set)
             wait_for(room.wait())
 
 
@@ -353,10 +357,12 @@ def _client_row(
 ) -> StorageRow:
     """Run it; what its client gets. Raises PlError."""
     _, frame = run_compiled(session, host, block, given)
-    return tuple(_for_client(out, frame) for out in block.outs)
+    return tuple(_for_client(session, host, out, frame) for out in block.outs)
 
 
-def _for_client(out: Out, frame: Frame) -> StorageValue:
+def _for_client(session: Session, host: SessionHost, out: Out, frame: Frame) -> StorageValue:
+    if out.type == REF_CURSOR:
+        return ref_cursors.kept(session, host.sink, out.get(frame))
     value = Scalar(out.type).coerce(out.get(frame))
     if value is None:
         return None
@@ -402,6 +408,17 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
     if block.outs:
         await running.emit_all([cast(StorageRow, row)])
     return tag
+
+
+async def run_cursor(running: Running, plan: CursorPlan) -> str:
+    """FETCH from a cursor that a block gave to the client."""
+    running.session.check_serving()
+    try:
+        while rows := cast(list[StorageRow], await on_greenlet(plan.fetch)):
+            await running.emit_all(rows)
+    except PlError as error:
+        raise uncaught(error) from error
+    return f"SELECT {running.emitted}"
 
 
 def uncaught(error: PlError) -> GridError:

@@ -273,3 +273,6 @@ class Outcome:
 
     def parameter(self, name: str, value: str) -> None:
         """Not passed on."""
+
+    def open_cursor(self, *_: object) -> None:
+        """Never."""

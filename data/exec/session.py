@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from data.exec import fast, fast_txn, optimizer_calls, settings
-from data.exec.blocks import run_block
+from data.exec.blocks import run_block, run_cursor
 from data.exec.compiling import Later
 from data.exec.coordination import Coordination
 from data.exec.copying import CopyingIn, run_copy_out
@@ -34,6 +34,7 @@ from data.sql.plan_types import (
     CHANGES,
     BlockPlan,
     CatalogQuery,
+    CursorPlan,
     DdlText,
     ExplainPlan,
     QueryPlan,
@@ -246,6 +247,8 @@ class Session:
         """The same statement for the present schema version."""
         if prepared.compiled.schema_version == self.space.schema_version:
             return prepared
+        if isinstance(prepared.compiled.plan, CursorPlan):
+            return prepared  # it is open already
         if self._is_long(prepared):
             if isinstance(prepared.compiled.plan, CatalogQuery):
                 return prepared  # it has no plan: drivers keep their questions about types
@@ -364,6 +367,8 @@ class Session:
             return running.start(lambda: run_ddl(self, running, plan))
         if isinstance(plan, BlockPlan):
             return running.start(lambda: run_block(self, running, plan))
+        if isinstance(plan, CursorPlan):
+            return running.start(lambda: run_cursor(running, plan))
         self.check_serving()
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()

@@ -27,11 +27,19 @@ from data.plsql.scope import (
 )
 from data.plsql.supplied import PACKAGES, REFUSED
 from data.plsql.tree import Argument, Bind, Expr, Literal, Member, Name
-from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
+from data.plsql.types import (
+    Collection,
+    CollectionType,
+    CursorType,
+    PlType,
+    Record,
+    RecordType,
+    Scalar,
+)
 from data.plsql.values import Value
 from protocol.errors import GridError, NotSupportedError, SqlSyntaxError, UnknownObjectError
 from protocol.pgwire.values import ResultColumn
-from protocol.sqltypes import VARCHAR, SqlType
+from protocol.sqltypes import REF_CURSOR, VARCHAR, SqlType
 
 
 class Calls:
@@ -54,7 +62,7 @@ class Calls:
         """See expressions.py."""
         raise NotImplementedError
 
-    def setter(self, target: Expr) -> Set:
+    def setter(self, target: Expr, known: PlType | None = None) -> Set:
         """See targets.py."""
         raise NotImplementedError
 
@@ -75,6 +83,8 @@ class Calls:
         """A bind variable is assigned something of this type."""
         if isinstance(target, Bind):
             known = type_.sql if isinstance(type_, Scalar) else VARCHAR
+            if isinstance(type_, CursorType):
+                known = REF_CURSOR
             if self.bind_outs.get(target.name, VARCHAR) == VARCHAR:
                 self.bind_outs[target.name] = known
 

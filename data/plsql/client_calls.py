@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from data.plsql.cursors import Run
 from data.plsql.scope import CONTEXT, Frame, Get, Routine, Routines, Var
 from data.plsql.tree import Apply, Argument, Bind, Block, Call, Expr, Name
-from data.plsql.types import PlType, Scalar
+from data.plsql.types import CursorType, PlType, RecordType, Scalar
 from protocol.errors import NotSupportedError
-from protocol.sqltypes import BOOLEAN, VARCHAR, Kind, SqlType
+from protocol.sqltypes import BOOLEAN, REF_CURSOR, VARCHAR, Kind, SqlType
 
 if TYPE_CHECKING:
     from data.plsql.compiler import Compiler
@@ -79,14 +79,13 @@ def _call(
             after.append((argument.value.name, slot))
         get = compiler.get(argument.value) if parameter.mode == "IN OUT" else None
         before.append((slot, parameter.type, get))
-        outs.append(Out(name.lower(), column_type(parameter.type, name), _slot(slot)))
+        outs += _columns(name, parameter.type, slot)
         placed.append(Argument(Name(argument.value.at, hidden), argument.name))
     made = compiler.call(base, placed, as_function=routine.is_function).get
     if routine.is_function:
         slot = compiler.activation.slot()
         assert routine.returns is not None
-        known = column_type(routine.returns, routine.name)
-        outs.insert(0, Out(routine.name.lower(), known, _slot(slot)))
+        outs = _columns(routine.name, routine.returns, slot) + outs
 
     def run(f: Frame) -> None:
         for place, type_, get in before:
@@ -100,18 +99,35 @@ def _call(
     return compiler.as_statement(run, base.at), outs
 
 
+def _columns(name: str, type_: PlType, slot: int) -> list[Out]:
+    """Of a value in the client's row: a record is one column for each field."""
+    if not isinstance(type_, RecordType):
+        return [Out(name.lower(), column_type(type_, name), _slot(slot))]
+    fields = zip(type_.names, type_.types, strict=True)
+    return [
+        Out(field.lower(), column_type(known, f"{name}.{field}"), _field(slot, number))
+        for number, (field, known) in enumerate(fields)
+    ]
+
+
+def _field(slot: int, number: int) -> Get:
+    return lambda f: None if f[slot] is None else f[slot].fields[number]
+
+
 def _slot(slot: int) -> Get:
     return lambda f: f[slot]
 
 
 def column_type(type_: PlType | None, name: str) -> SqlType:
-    """Of a value in the client's row. Raises NotSupportedError for records and the like."""
+    """Of a value in the client's row. Raises NotSupportedError for collections and the like."""
     if type_ is None:
         return VARCHAR
+    if isinstance(type_, CursorType):
+        return REF_CURSOR
     if not isinstance(type_, Scalar):
         raise NotSupportedError(
-            f"{name}: a client gets no records, collections or cursors",
-            hint="Call it in a block, and give single values back.",
+            f"{name}: a client gets no collections, and no records inside of records",
+            hint="Call it in a block, and give single values, records or REF CURSORs back.",
         )
     if type_.sql.kind in (Kind.CHAR, Kind.NCHAR) and not type_.sql.length:
         return VARCHAR

@@ -113,6 +113,7 @@ class Packages:
         self.seed: Any = None
         self.cursors: dict[int, Any] = {}  # of DBMS_SQL
         self.memory = Memory()
+        self.given_cursors = 0  # to the client
 
 
 class Context:

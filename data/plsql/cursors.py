@@ -163,7 +163,7 @@ class Cursors(Targets):
             return explicit
         if statement.query is None:
             raise SqlSyntaxError("OPEN of a cursor variable needs FOR", position=statement.at + 1)
-        put = self.setter(statement.cursor)
+        put = self.setter(statement.cursor, CursorType())
         if isinstance(statement.query, Sql):
             sql = statement.query
             template = sql_template(self, self.text[sql.at : sql.end], sql.at)

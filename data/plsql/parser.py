@@ -310,7 +310,7 @@ class Parser(DeclarationReader):
     # -- cursors -----------------------------------------------------------------------------------
     def _open_statement(self) -> Statement:
         at = self.take().start
-        cursor = self.chain()
+        cursor = self._target()
         if not self.accept("FOR"):
             if isinstance(cursor, Apply):
                 return Open(at, cursor.base, cursor.arguments)
@@ -326,7 +326,7 @@ class Parser(DeclarationReader):
 
     def _fetch_statement(self) -> Statement:
         at = self.take().start
-        cursor = self.chain()
+        cursor = self._target()
         bulk = self.accept("BULK", "COLLECT")
         self.expect("INTO")
         into = Into(self._targets(), bulk)
@@ -335,13 +335,16 @@ class Parser(DeclarationReader):
 
     def _close_statement(self) -> Statement:
         at = self.take().start
-        return Close(at, self.chain())
+        return Close(at, self._target())
 
     def _targets(self) -> list[Expr]:
-        found = [self._primary() if self.token.kind == BIND else self.chain()]
+        found = [self._target()]
         while self.accept_op(","):
-            found.append(self._primary() if self.token.kind == BIND else self.chain())
+            found.append(self._target())
         return found
+
+    def _target(self) -> Expr:
+        return self._primary() if self.token.kind == BIND else self.chain()
 
     # -- SQL ---------------------------------------------------------------------------------------
     def _execute_statement(self) -> Statement:

@@ -22,11 +22,11 @@ PutRow = Callable[[Frame, tuple[ResultColumn, ...], StorageRow], None]
 class Targets(Expressions):
     """Compiles targets; a part of the compiler."""
 
-    def setter(self, target: Expr) -> Set:
-        """Assigns a value, converted to the target's type."""
+    def setter(self, target: Expr, known: PlType | None = None) -> Set:
+        """Assigns a value, converted to the target's type; `known`: of the value."""
         if isinstance(target, Bind):
             name = self.bind_name(target.name)
-            self.note_out(target, None)
+            self.note_out(target, known)
 
             def bind(f: Frame, value: Value) -> None:
                 f[CONTEXT].binds[name] = value

@@ -231,13 +231,21 @@ def _fetch(sql: str, session: Session) -> Command:
         count = int(words[0])
     else:
         raise NotSupportedError("a cursor only moves forward")
-    portal = session.names.cursor(_folded(match["name"]))
+    name = _folded(match["name"])
+    columns = session.names.cursor(name).statement.prepared.columns
     fetching = verb == "FETCH"
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
+        portal = session.names.cursor(name)  # a driver keeps the statement: it may be another one
+        now = portal.statement.prepared.columns
+        if fetching and now is not columns and now != columns:
+            raise NotSupportedError(
+                "cached plan must not change result type",
+                hint="The cursor was declared anew with other columns: prepare FETCH again.",
+            )
         session.fetch(portal, count, encoder if fetching else None, verb)
 
-    return Command(run, portal.statement.prepared.columns if fetching else None)
+    return Command(run, columns if fetching else None)
 
 
 def _close(sql: str, session: Session) -> Command:

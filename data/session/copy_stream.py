@@ -70,6 +70,7 @@ class _RelaySink:
         self.fail = session.fail
         self.notice = session.notice
         self.parameter = session.parameter
+        self.open_cursor = session.open_cursor
 
     @property
     def writable(self) -> bool:

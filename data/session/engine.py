@@ -118,6 +118,15 @@ class ResultSink(Protocol):
         """A setting changed; sent as ParameterStatus if it is one of those that drivers follow."""
         ...
 
+    def open_cursor(
+        self, name: str, query: Prepared, sql: str, values: tuple[StorageValue, ...], hold: bool
+    ) -> None:
+        """A cursor that the client may fetch from; without `hold` it ends with the transaction.
+
+        Raises DuplicatePortalError, TooLargeError.
+        """
+        ...
+
 
 class Execution(Protocol):
     """A statement that goes on after execute() returned, or that is suspended."""

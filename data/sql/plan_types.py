@@ -27,7 +27,7 @@ from data.distribution.route import Special as Special
 from data.distribution.route import SpecialValues as SpecialValues
 from data.distribution.route import make_fragment as make_fragment
 from data.distribution.route import source_value as source_value
-from protocol.sqltypes import SqlType, StorageValue
+from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +412,14 @@ class BlockPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CursorPlan:
+    """The rest of a cursor that a block opened: `fetch` gives its next rows, none at its end. Only
+    on a greenlet of data/exec/blocks.py."""
+
+    fetch: Callable[[], list[StorageRow]]
+
+
+@dataclass(frozen=True, slots=True)
 class CopyPlan:
     """COPY table FROM STDIN / TO STDOUT, COPY (query) TO STDOUT.
 
@@ -445,6 +453,7 @@ Plan = (
     | CatalogQuery
     | CopyPlan
     | BlockPlan
+    | CursorPlan
 )
 
 

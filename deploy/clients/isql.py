@@ -245,6 +245,9 @@ class Isql:
         if self.more.shows_plan and first.startswith(_PLANNED):
             self.execute(f"EXPLAIN {statement}")
         makes_unit = is_block and first.startswith("create")
+        if is_block and not makes_unit and self.more.variables.cursors_of(statement):
+            self._opening_cursors(statement)
+            return []
         bind = self.more.variables.block if is_block else self.more.variables.bind
         sent, values = (statement, []) if makes_unit else bind(statement)
         began_s = time.perf_counter()
@@ -261,6 +264,25 @@ class Isql:
         if self._flags["timing"]:
             self.say(f"Execution time (SQLExecute) = {took_s:.6f} seconds.", level=1)
         return kept
+
+    def _opening_cursors(self, block: str) -> None:
+        """A block that opens REFCURSOR variables: their rows are fetched at once, since they end
+        with the transaction."""
+        variables = self.more.variables.cursors_of(block)
+        sent, values = self.more.variables.block(block)
+        connection = self._database()
+        fetched: list[list[str] | None] = []
+        with connection.transaction() if connection.autocommit else contextlib.nullcontext():
+            names = self._sent(sent, values).fetchone() or ()
+            for name in names:
+                if name is not None:
+                    name = f'FETCH ALL FROM "{name}"'
+                    fetched.append(_shown(connection.execute(name.encode()), plan=False))
+                else:
+                    fetched.append(None)
+        for variable, rows in zip(variables, fetched, strict=True):
+            variable.rows = rows
+        self.say(text.BLOCK_DONE)
 
     def _sent(self, statement: str, values: list[str | None]) -> psycopg.Cursor:
         if not values:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MARK = "\x01ttisql "  # of a line of DBMS_OUTPUT that carries the value of a variable
-TYPES = ("NUMBER", "CHAR", "NCHAR", "VARCHAR2", "NVARCHAR2", "BINARY_FLOAT", "BINARY_DOUBLE")
+CURSOR = "REFCURSOR"
+_TEXTS = ("CHAR", "NCHAR", "VARCHAR2", "NVARCHAR2")
+TYPES = ("NUMBER", *_TEXTS, "BINARY_FLOAT", "BINARY_DOUBLE", CURSOR)
 _TOKEN = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?<![:\w]):(?P<name>[A-Za-z_]\w*)", re.DOTALL
 )
@@ -23,16 +25,18 @@ class VariableError(ValueError):
 
 @dataclass
 class Variable:
-    """Its name in small letters, its type as it was declared, its value as text."""
+    """Its name in small letters, its type as it was declared, its value as text; of a REFCURSOR
+    the rows as they are printed (None: it was not opened)."""
 
     name: str
     type: str
     value: str | None = None
+    rows: list[str] | None = None
 
     @property
     def plsql_type(self) -> str:
         """For a declaration in a block."""
-        unsized = self.type.endswith(("CHAR", "VARCHAR2"))
+        unsized = self.type in _TEXTS
         return f"{self.type}({_LENGTH_MAX if 'VAR' in self.type else 1})" if unsized else self.type
 
 
@@ -80,10 +84,13 @@ class Variables:
             return f"${used.index(name) + 1}"
 
         bound = _replaced(statement, number)
+        if cursors := [name for name in used if self.named(name).type == CURSOR]:
+            raise VariableError(f"{cursors[0]} is a REFCURSOR: only blocks and print use it")
         return bound, [self.named(name).value for name in used]
 
     def block(self, block: str) -> tuple[str, list[str | None]]:
-        """A block that begins with the variables' values and tells them at its end."""
+        """A block that begins with the variables' values and tells them at its end; what it gives
+        is the names of the cursors (see `cursors_of`)."""
         used: list[str] = []
 
         def inner(name: str) -> str:
@@ -95,16 +102,25 @@ class Variables:
         if not used:
             return block, []
         variables = [self.named(name) for name in used]
-        declared = "".join(
-            f"ttisql_{v.name} {v.plsql_type} := ${n}; " for n, v in enumerate(variables, 1)
-        )
-        told = "".join(
-            f" DBMS_OUTPUT.PUT_LINE('{MARK}{v.name}=' || CASE WHEN ttisql_{v.name} IS NULL "
-            f"THEN '0' ELSE '1' || ttisql_{v.name} END);"
-            for v in variables
-        )
+        declared, told = "", ""
+        for n, v in enumerate(variables, 1):
+            if v.type == CURSOR:
+                declared += f"ttisql_{v.name} SYS_REFCURSOR; "
+                told += f" ${n} := ttisql_{v.name};"
+                continue
+            declared += f"ttisql_{v.name} {v.plsql_type} := ${n}; "
+            told += (
+                f" DBMS_OUTPUT.PUT_LINE('{MARK}{v.name}=' || CASE WHEN ttisql_{v.name} IS NULL "
+                f"THEN '0' ELSE '1' || ttisql_{v.name} END);"
+            )
         body = bound.rstrip().rstrip(";")
         return f"DECLARE {declared}BEGIN {body};{told} END;", [v.value for v in variables]
+
+    def cursors_of(self, block: str) -> list[Variable]:
+        """The REFCURSOR variables of a block, in the order of the columns that it gives."""
+        used: dict[str, None] = {}
+        _replaced(block, lambda name: used.setdefault(name, None) or name)
+        return [v for v in map(self.named, used) if v.type == CURSOR]
 
     def told(self, line: str) -> bool:
         """Take a value that a block tells; False: it is an ordinary line of DBMS_OUTPUT."""
@@ -123,6 +139,8 @@ def _replaced(statement: str, by: Callable[[str], str]) -> str:
 
 
 def shown(variable: Variable, null: str) -> str:
-    """`X                    : 5`."""
+    """`X                    : 5`, or the rows of a cursor below its name."""
+    if variable.rows is not None:
+        return "\n".join([f"{variable.name.upper():<20} :", *variable.rows])
     value = null if variable.value is None else variable.value
     return f"{variable.name.upper():<20} : {value}"

@@ -35,6 +35,7 @@ from protocol.sqltypes import (
     MICROSECOND_KINDS,
     OID_ARRAY,
     PADDED_KINDS,
+    REF_CURSOR,
     TEXT_KINDS,
     Kind,
     SqlType,
@@ -126,6 +127,8 @@ def oid(type: SqlType) -> int:
     if type.kind is Kind.ARRAY:
         element = 26 if type == OID_ARRAY else oid(element_type(type))
         return array_values.ARRAY_OIDS[element]
+    if type == REF_CURSOR:
+        return 1790  # refcursor
     return _OIDS[type.kind][0]
 
 

@@ -88,7 +88,9 @@ def test_procedures_and_functions(words: dict[str, Any]) -> None:
     done = run(CALLS, words)
     told = [line for line in done.stdout.splitlines() if not line.startswith("output")]
     assert told == [
-        *("select: 8 x!", "select: f7", "callIfNoReturn: 8 x!", "callIfNoReturn: f7"),
-        "call: 8 x!",
+        *("select: 8 x!", "select: f7", "select cursor: 6 e", "select cursor: 7 c"),
+        *("callIfNoReturn: 8 x!", "callIfNoReturn: f7"),
+        *("callIfNoReturn cursor: 6 e", "callIfNoReturn cursor: 7 c"),
+        *("call: 8 x!", "call cursor: 6 e"),
     ], done.stdout + done.stderr
     assert done.stdout.count("output: a;b") == 3

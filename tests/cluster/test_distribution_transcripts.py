@@ -20,6 +20,10 @@ from tests.support.commands import CommandGrid
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 ROWS = 3000
+PACKAGE = "CREATE PACKAGE terry.sums AS FUNCTION total RETURN NUMBER; END;"
+PACKAGE_BODY = """CREATE PACKAGE BODY terry.sums AS
+  FUNCTION total RETURN NUMBER IS n NUMBER; BEGIN SELECT SUM(a) INTO n FROM t; RETURN n; END;
+END;"""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,8 @@ def grid() -> Iterator[CommandGrid]:
             with client.cursor() as cursor, cursor.copy("COPY terry.t FROM STDIN") as copy:
                 for number in range(ROWS):
                     copy.write_row((number, number))
+            client.execute(PACKAGE)
+            client.execute(PACKAGE_BODY)
         yield grid
 
 
@@ -41,6 +47,24 @@ def sum_of_rows(grid: CommandGrid, host: int) -> tuple[object, ...] | None:
 
 
 ALL = (ROWS, sum(range(ROWS)))
+
+
+def totals_of_package(grid: CommandGrid, *hosts: int) -> list[object]:
+    """What the function of the package gives through these data instances."""
+    found: list[object] = []
+    for host in hosts:
+        with connect(grid, host) as client:
+            found += client.execute("CALL terry.sums.total()").fetchone() or ()
+    return found
+
+
+def test_a_package_is_at_every_data_instance_and_after_a_restart(grid: CommandGrid) -> None:
+    assert totals_of_package(grid, 3, 4, 5, 6) == [ALL[1]] * 4
+    home = grid.folder / "host4" / "instance1"
+    for action in ("-stop", "-start"):
+        assert grid.run("ttDaemonAdmin", action, home=home).code == 0
+    until_opened(grid, "host4")
+    assert totals_of_package(grid, 4) == [ALL[1]]
 
 
 def test_t24_add_a_replica_set(grid: CommandGrid) -> None:
@@ -59,6 +83,7 @@ def test_t24_add_a_replica_set(grid: CommandGrid) -> None:
     assert replica_sets(grid)[2] == ["host7", "host8"]
     for host in (3, 6, 8):
         assert sum_of_rows(grid, host) == ALL
+    assert totals_of_package(grid, 3, 7, 8) == [ALL[1]] * 3  # also at the elements that came later
 
 
 def test_t25_replace_one_host(grid: CommandGrid) -> None:
@@ -81,3 +106,4 @@ def test_t25_replace_one_host(grid: CommandGrid) -> None:
     assert "host5" not in states(grid)
     assert not (grid.folder / "host5" / "instance1").exists()
     assert sum_of_rows(grid, 9) == ALL
+    assert totals_of_package(grid, 9) == [ALL[1]]

@@ -19,6 +19,11 @@ from tests.support.local_grid import LocalGrid, local_grid
 pytestmark = pytest.mark.timeout(300)
 PORT_BASE = 9100
 COUNTS = {"customers": 100_000, "accounts": 100_000, "transactions": 20_000}
+PACKAGE = (
+    b"CREATE PACKAGE people AS FUNCTION known RETURN NUMBER; END;",
+    b"CREATE PACKAGE BODY people AS FUNCTION known RETURN NUMBER IS n NUMBER; "
+    b"BEGIN SELECT COUNT(*) INTO n FROM customers; RETURN n; END; END;",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,12 @@ def counts(grid: LocalGrid, index: int) -> dict[str, object]:
             table: connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()[0][0]
             for table in COUNTS
         }
+
+
+def known(grid: LocalGrid, index: int) -> object:
+    """What the package says through a data instance."""
+    with grid.connect(index) as connection:
+        return connection.execute(b"CALL people.known()").fetchall()[0][0]
 
 
 def eventually(condition: Callable[[], bool], within_s: float) -> float:
@@ -109,6 +120,10 @@ def test_the_database_stays_writable_when_an_instance_is_killed(grid: LocalGrid)
 
 
 def test_stop_and_start_keep_the_data(grid: LocalGrid) -> None:
+    with grid.connect(0) as connection:
+        for statement in PACKAGE:
+            connection.execute(statement)
+    assert [known(grid, index) for index in range(4)] == [COUNTS["customers"]] * 4
     grid.make("stop")
     assert "does not run" in grid.tried("status").stdout
     with pytest.raises(psycopg.OperationalError):
@@ -116,6 +131,7 @@ def test_stop_and_start_keep_the_data(grid: LocalGrid) -> None:
     assert "The grid is up" in grid.make("start")
     assert grid.words() == "created,loaded-complete,open"
     assert counts(grid, 2) == COUNTS
+    assert [known(grid, index) for index in range(4)] == [COUNTS["customers"]] * 4
 
 
 def test_all_data_instances_killed_at_once_come_back_with_all_rows(grid: LocalGrid) -> None:
@@ -124,6 +140,7 @@ def test_all_data_instances_killed_at_once_come_back_with_all_rows(grid: LocalGr
     grid.make("start")
     eventually(lambda: grid.words() == "created,loaded-complete,open", within_s=30)
     assert [counts(grid, index) for index in range(4)] == [COUNTS] * 4
+    assert known(grid, 3) == COUNTS["customers"]
 
 
 def test_a_host_added_like_another_belongs_to_the_grid(grid: LocalGrid) -> None:

@@ -68,6 +68,9 @@ class _Sink:
     def parameter(self, name: str, value: str) -> None:
         pass
 
+    def open_cursor(self, *_: object) -> None:
+        raise AssertionError("no cursor was asked for")
+
     def _end(self, settle: Any) -> None:
         assert not self.over, "a statement ended twice"
         self.over = True

@@ -182,6 +182,12 @@ CREATE OR REPLACE PROCEDURE broken AS BEGIN nosuch(1); END;
 show errors procedure broken;
 drop procedure broken;
 show errors;
+variable c REFCURSOR;
+BEGIN OPEN :c FOR SELECT cust_id, last_name FROM customers WHERE cust_id > :n - 1 AND cust_id < 912
+  ORDER BY cust_id; END;
+/
+print c;
+SELECT :c FROM dual;
 define t = customers;
 SELECT count(*) FROM &t;
 isolation 0;
@@ -220,6 +226,10 @@ Errors for PROCEDURE BROKEN:
 LINE     ERROR
 NOSUCH
 No errors.
+C                    :
+< 910, Riley >
+< 911, Riley >
+ c is a REFCURSOR: only blocks and print use it
 < 1000 >
 isolation = SERIALIZABLE
 Query timeout = 7s

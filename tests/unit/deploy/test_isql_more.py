@@ -28,7 +28,7 @@ def test_variables_are_bound_outside_of_strings_names_comments_and_casts() -> No
     assert variables.bind(statement) == (bound, ["x", None])
     with pytest.raises(VariableError, match="variable c is not declared"):
         variables.bind("SELECT :c FROM dual")
-    for wrong in ("a", "a refcursor", "1 NUMBER"):
+    for wrong in ("a", "a cursor", "1 NUMBER"):
         with pytest.raises(VariableError):
             variables.declare(wrong)
 
@@ -50,6 +50,22 @@ def test_a_block_tells_what_became_of_variables() -> None:
         "A                    : 5",
         "B                    : <NULL>",
     ]
+
+
+def test_a_block_gives_the_names_of_cursors() -> None:
+    variables = Variables()
+    variables.declare("c REFCURSOR")
+    variables.declare("n NUMBER")
+    block = "BEGIN OPEN :c FOR SELECT :n FROM dual; END;"
+    assert [v.name for v in variables.cursors_of(block)] == ["c"]
+    sent, values = variables.block(block)
+    assert values == [None, None]
+    assert sent.startswith("DECLARE ttisql_c SYS_REFCURSOR; ttisql_n NUMBER := $2; BEGIN BEGIN ")
+    assert " $1 := ttisql_c;" in sent
+    with pytest.raises(VariableError, match="only blocks and print"):
+        variables.bind("SELECT :c FROM dual")
+    variables.named("c").rows = ["< 1 >", "< 2 >"]
+    assert shown(variables.named("c"), text.NULL) == "C                    :\n< 1 >\n< 2 >"
 
 
 def test_statements_that_begin_like_commands() -> None:
