@@ -20,8 +20,10 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
+from deploy.clients import isql_history
 from deploy.clients import isql_text as text
 from deploy.clients.isql_binds import VariableError
+from deploy.clients.isql_history import HistoryError
 from deploy.clients.isql_more import More
 from deploy.clients.isql_terminal import Terminal, open_terminal
 
@@ -29,6 +31,7 @@ ROWS_AT_ONCE = 1000
 NAMES_FOR_S = 30.0  # names that are offered for completion are that old at most
 RUNS_NESTED_MAX = 20
 _NAMES = "SELECT table_name FROM user_tables UNION SELECT column_name FROM user_tab_columns"
+_NO_TRANSACTION = (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)  # unknown: it is lost
 _PLANNED = ("select", "insert", "update", "delete", "merge", "with")
 
 
@@ -49,6 +52,7 @@ class Isql:
         self._flags |= {"serveroutput": False, "timing": False}
         self._warned = False
         self._depth = 0
+        self._interrupted = False  # while scripts run
         self.more = More(self)
         self.terminal: Terminal | None = None
         self._names: tuple[float, list[str]] = (0.0, [])
@@ -116,8 +120,12 @@ class Isql:
     def disconnect(self) -> None:
         """Leave the database; an open transaction is rolled back."""
         if self.connection is not None:
+            self.say("Disconnecting...")
+            if self.connection.info.transaction_status not in _NO_TRANSACTION:
+                self.say("Rolling back active transaction...")
             self.connection.close()
             self.connection = None
+            self.say("Done.")
 
     def _database(self) -> psycopg.Connection:
         if self.connection is None or self.connection.closed:
@@ -127,10 +135,12 @@ class Isql:
     # -- input ------------------------------------------------------------------------------------
     def feed(self, typed: str, *, ended: bool, echo: bool) -> str:
         """Do all that is complete in what was typed; returns the rest."""
-        while not self.over:
+        while not self.over and not self._interrupted:
             todo, typed = text.take(typed, ended=ended)
             if todo is None:
                 break
+            if self.terminal is not None and not self._depth:
+                self._keep(todo)
             if echo:
                 self.say(text.echo(todo))
             self.do(todo)
@@ -145,7 +155,7 @@ class Isql:
                 self._command(todo.word, typed)
             else:
                 self.execute(typed, is_block=todo.is_block)
-        except (CommandError, VariableError) as error:
+        except (CommandError, HistoryError, VariableError) as error:
             self._fail(f" {error}", text.FAILED)
         except psycopg.Error as error:
             shown = error.diag
@@ -157,6 +167,41 @@ class Isql:
                 self._fail(" The connection is lost; use: connect;")
         except KeyboardInterrupt:
             self._fail(" Interrupted.", text.FAILED)
+            self._interrupted = self._depth > 0  # the scripts that are running end here
+
+    def _keep(self, todo: text.Input) -> None:
+        """In the history, but for the commands about it."""
+        assert self.terminal is not None
+        if todo.word not in ("history", "edit") and not _recalls(todo):
+            self.terminal.keep(text.typed_again(todo))
+
+    def _again(self, which: str) -> None:
+        """`!!`, `! 3`. Raises HistoryError."""
+        command = isql_history.chosen(self._history(), which)
+        self.say(text.PROMPT + command)
+        if self.terminal is not None:
+            self.terminal.keep(command)
+        self._nested(command)
+
+    def _history(self) -> list[str]:
+        return self.terminal.history() if self.terminal is not None else []
+
+    def _edit(self, file: str) -> None:
+        """`edit`: the last command, or a file, in an editor; then it is done. Raises HistoryError,
+        CommandError."""
+        before = self._script(Path(file)) if file else isql_history.chosen(self._history(), "")
+        self._nested(isql_history.edited(before.rstrip("\n")))
+
+    def _nested(self, script: str) -> None:
+        """Do what a script holds; an interrupt ends it. Raises CommandError."""
+        if self._depth >= RUNS_NESTED_MAX:
+            raise CommandError(f"scripts run each other more than {RUNS_NESTED_MAX} deep")
+        self._depth += 1
+        try:
+            self.feed(script, ended=True, echo=True)
+        finally:
+            self._depth -= 1
+            self._interrupted = self._interrupted and self._depth > 0
 
     def _command(self, word: str, rest: str) -> None:
         if word in ("exit", "quit"):
@@ -178,13 +223,16 @@ class Isql:
             self.more.commands[word](rest)
         elif word in text.REFUSED:
             raise CommandError(f"{word} is not supported: {text.REFUSED[word]}")
+        elif word == "!" and isql_history.is_choice(rest):
+            self._again(rest)
         elif word in ("host", "!"):
             subprocess.run(rest, shell=True, check=False)
         elif word in ("run", "start", "@"):
             self.run(Path(rest.strip("\"'")))
         elif word == "history":
-            lines = self.terminal.history() if self.terminal is not None else []
-            self.say(*(f"{n:>5}  {line}" for n, line in enumerate(lines, 1)), level=1)
+            self.say(*isql_history.listed(self._history(), rest), level=1)
+        elif word == "edit":
+            self._edit(rest)
         elif word in ("set", "show") or word in text.SETTINGS:
             self._set(*(rest if word in ("set", "show") else f"{word} {rest}").split())
         else:
@@ -192,17 +240,14 @@ class Isql:
 
     def run(self, file: Path) -> None:
         """Do what stands in a file. Raises CommandError."""
-        if self._depth >= RUNS_NESTED_MAX:
-            raise CommandError(f"{file}: scripts run each other more than {RUNS_NESTED_MAX} deep")
+        self._nested(self._script(file))
+
+    @staticmethod
+    def _script(file: Path) -> str:
         try:
-            script = file.expanduser().read_text(encoding="utf-8")
+            return file.expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{file}: {error}") from error
-        self._depth += 1
-        try:
-            self.feed(script, ended=True, echo=True)
-        finally:
-            self._depth -= 1
 
     def _set(self, name: str, value: str = "", *more: str) -> None:
         name = name.lower()
@@ -438,6 +483,11 @@ def _column(row: Sequence[object]) -> text.Column:
     )
 
 
+def _recalls(todo: text.Input) -> bool:
+    """True for `!!` and `! 3`."""
+    return todo.word == "!" and isql_history.is_choice(todo.text)
+
+
 def _flat(message: str) -> str:
     return " ".join(message.split())
 
@@ -453,6 +503,8 @@ def _typed(session: Isql) -> None:
         try:
             prompt = text.MORE if pending.strip() else text.PROMPT
             line = session.terminal.line(prompt) if session.terminal else sys.stdin.readline()
+            if terminal:
+                session.more.spool_typed(prompt + line)
         except KeyboardInterrupt:
             print()
             pending = ""

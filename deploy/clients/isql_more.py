@@ -216,6 +216,11 @@ class More:
             except OSError as error:
                 raise VariableError(str(error)) from error
 
+    def spool_typed(self, line: str) -> None:
+        """What a person typed stands in the spool file too."""
+        if self.spool_file is not None:
+            self.spool_file.write(line)
+
     def _getenv(self, rest: str) -> None:
         names = rest.split() or sorted(os.environ)
         shown = [f"{n} = {os.environ[n]}" for n in names if n in os.environ]

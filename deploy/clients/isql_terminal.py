@@ -28,7 +28,7 @@ _KEYWORDS = """
     ROLLBACK EXPLAIN NUMBER VARCHAR2 DATE TIMESTAMP ROWNUM FETCH FIRST ROWS ONLY
 """
 KEYWORDS = tuple(_KEYWORDS.split())
-_WORD = re.compile(r"[\w$#.]+\Z")
+_WORD = re.compile(r"[\w$#]+\Z")  # of a qualified name its last part
 Names = Callable[[], Iterable[str]]  # what there is to complete beside keywords
 
 
@@ -40,7 +40,11 @@ class Terminal(Protocol):
         ...
 
     def history(self) -> list[str]:
-        """What was typed, oldest first."""
+        """What was kept, oldest first."""
+        ...
+
+    def keep(self, command: str) -> None:
+        """Keep a whole command or statement, of however many lines, for later sessions too."""
         ...
 
 
@@ -87,9 +91,12 @@ class _Toolkit:
         from pygments.lexers.sql import SqlLexer
 
         class Lines(FileHistory):  # type: ignore[misc]
-            def store_string(self, string: str) -> None:
+            def append_string(self, string: str) -> None:
+                """Not lines: whole commands are kept, see `keep`."""
+
+            def keep(self, string: str) -> None:
                 if not is_secret(string):
-                    super().store_string(string)
+                    super().append_string(string)
 
         class Words(Completer):  # type: ignore[misc]
             def get_completions(self, document: Document, event: CompleteEvent) -> Any:
@@ -98,8 +105,9 @@ class _Toolkit:
                 for word in completions(before, names()):
                     yield Completion(word, start_position=-min(begun, _begun(before)))
 
+        self._lines = Lines(str(_file()))
         self._session: PromptSession[str] = PromptSession(
-            history=Lines(str(_file())),
+            history=self._lines,
             lexer=PygmentsLexer(SqlLexer),
             completer=Words(),
             complete_while_typing=False,
@@ -115,7 +123,11 @@ class _Toolkit:
 
     def history(self) -> list[str]:
         """See Terminal."""
-        return list(self._session.history.get_strings())
+        return list(self._lines.get_strings())
+
+    def keep(self, command: str) -> None:
+        """See Terminal."""
+        self._lines.keep(command)
 
 
 def _begun(before: str) -> int:
@@ -137,6 +149,7 @@ class _Readline:
             with contextlib.suppress(OSError):
                 readline.read_history_file(file)
             readline.set_history_length(LINES)
+            readline.set_auto_history(False)
             readline.set_completer_delims(" \t\n,;()=<>'")
             readline.set_completer(self._complete)
             readline.parse_and_bind("tab: complete")
@@ -157,10 +170,6 @@ class _Readline:
         except EOFError:
             print()
             return ""
-        if self._module is not None and is_secret(line):
-            last = self._module.get_current_history_length()
-            if last:
-                self._module.remove_history_item(last - 1)
         return line + "\n"
 
     def history(self) -> list[str]:
@@ -169,3 +178,9 @@ class _Readline:
             return []
         count = self._module.get_current_history_length()
         return [str(self._module.get_history_item(n)) for n in range(1, count + 1)]
+
+    def keep(self, command: str) -> None:
+        """See Terminal: here each line is an entry, since readline shows one line at a time."""
+        if self._module is not None and not is_secret(command):
+            for line in command.splitlines():
+                self._module.add_history(line)

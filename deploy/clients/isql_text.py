@@ -44,15 +44,16 @@ REFUSED = {  # commands of TimesTen's ttIsql: why they are not here, or what to 
     "optfirstrow": "use hints",
     "sqlcolumns": "use describe",
     "sqltables": "use tables",
-    "edit": "use a file and `run`",
     "editline": "the terminal edits lines: emacs keys",
+    "clearhistory": "the history is the file ~/.ttisql_history",
+    "savehistory": "the history is the file ~/.ttisql_history",
     "use": "one connection at a time: connect, disconnect",
     "clienttimeout": "use sqlquerytimeout",
     "xlabookmarkdelete": "there is no transaction log API (XLA)",
 }
 COMMANDS = frozenset(
     {"?", "help", "connect", "disconnect", "describe", "desc", "indexes", "run", "start", "host"}
-    | {"exit", "quit", "commit", "rollback", "exec", "execute", "history"}
+    | {"exit", "quit", "commit", "rollback", "exec", "execute", "history", "edit"}
     | set(LISTS)
     | set(SETTINGS)
     | OTHERS
@@ -89,8 +90,7 @@ class Input:
 
 def echo(done: Input) -> str:
     """What was asked for, as it would have been typed."""
-    end = "\n/" if done.is_block else ";"
-    return f"{PROMPT}{f'{done.word} {done.text}'.strip()}{end}"
+    return PROMPT + typed_again(done)
 
 
 # -- input ----------------------------------------------------------------------------------------
@@ -191,6 +191,12 @@ def names(text: str, user: str) -> tuple[str, str]:
         :2
     ]
     return (parts[0], parts[1]) if len(parts) == 2 else (user, parts[0] if parts else "")
+
+
+def typed_again(done: Input) -> str:
+    """What was asked for, as it would have been typed."""
+    end = "\n/" if done.is_block else ";"
+    return f"{done.word} {done.text}".strip() + end
 
 
 def statement_of(procedure: str) -> str:
@@ -346,7 +352,8 @@ Commands of ttIsql (; may be left out):
   define NAME = TEXT, undefine NAME, accept NAME [PROMPT 'text']; &NAME in what is typed
   showplan 0|1, isolation 0|1, sqlquerytimeout SECONDS, statsupdate TABLE, dssize [k|m|g]
   spool FILE [append] | off, getenv, setenv, unsetenv, prompt TEXT, remark TEXT
-  run FILE (@ FILE, start FILE), host COMMAND (! COMMAND), history
+  run FILE (@ FILE, start FILE), host COMMAND (! COMMAND)
+  history [-all] [-h] [-r] [N], !! the last again, ! N, edit [FILE]
   connect "DSN=...;UID=...", disconnect
   exit (quit)
 """
