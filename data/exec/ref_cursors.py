@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from data.exec.prepared import PreparedStatement
-from data.plsql.cursors import CursorState
+from data.plsql.cursor_state import CursorState
 from data.plsql.errors import predefined
 from data.plsql.values import Value
 from data.session.engine import ResultSink

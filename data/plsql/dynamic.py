@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from data.plsql import values
+from data.plsql.cursor_state import CursorState
 from data.plsql.errors import PlError, predefined
 from data.plsql.scope import Builtin, PackageSymbol, TypeSymbol
 from data.plsql.tokens import BIND, tokens
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
-from protocol.errors import NotSupportedError
 from protocol.sqltypes import BIGINT, BOOLEAN, DATE, NUMBER, VARCHAR, Kind, SqlType, StorageRow
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class DynamicCursor:
         self.row: StorageRow | None = None
         self.count = 0
         self.columns: tuple[ResultColumn, ...] = ()
+        self.defined: dict[int, tuple[int, int]] = {}  # DEFINE_ARRAY: rows at a time, first index
+        self.batch: list[StorageRow] = []  # what the last FETCH_ROWS gave, then
 
     def given(self) -> list[Value]:
         """Values in the order of their numbers."""
@@ -146,6 +148,7 @@ def _parse(context: Context, given: list[Value]) -> None:
         cursor.returning = [name.strip().lstrip(":").upper() for name in tail[1].split(",")]
         text = text[: tail.start()]
     cursor.values, cursor.arrays, cursor.names, cursor.columns = {}, {}, [], ()
+    cursor.defined, cursor.batch = {}, []
     cursor.sql = text if _IS_DDL.match(text) else _numbered(text, cursor.names)
     if _IS_DDL.match(text):
         context.host.execute(text, (), [])
@@ -199,6 +202,43 @@ def _define(context: Context, given: list[Value]) -> None:
     cursor, place = _cursor(context, given[0]), values.number(given[1])
     if not 1 <= place <= len(cursor.columns):
         raise PlError("", -1007, "variable not in select list")
+
+
+def _define_array(context: Context, given: list[Value]) -> None:
+    _define(context, given)
+    count, first = values.number(given[3]), values.number(given[4])
+    if not count or count < 1 or first is None:
+        raise PlError("", -29253, "invalid count argument passed to dbms_sql.define_array")
+    place = int(values.number(given[1]))
+    _cursor(context, given[0]).defined[place] = (int(count), int(first))
+
+
+def _to_ref_cursor(context: Context, given: list[Value]) -> Value:
+    cursor = _cursor(context, given[0])
+    if cursor.rows is None or cursor.count:
+        raise PlError("", -1002, "fetch out of sequence: EXECUTE the cursor, fetch nothing from it")
+    del context.packages.cursors[given[0]]
+    return CursorState(cursor.rows)
+
+
+class _RowsOf:
+    """The rows of a REF CURSOR."""
+
+    def __init__(self, state: CursorState) -> None:
+        self.columns = cast("tuple[ResultColumn, ...]", state.columns)
+        self.fetch = state.next
+        self.close = state.close
+
+
+def _to_number(context: Context, given: list[Value]) -> Value:
+    state = given[0]
+    if not isinstance(state, CursorState) or not state.is_open:
+        raise predefined("INVALID_CURSOR")
+    number = _open(context, [])
+    made = _cursor(context, number)
+    made.rows = _RowsOf(state)
+    made.columns = made.rows.columns
+    return number
 
 
 def _execute(context: Context, given: list[Value]) -> Value:
@@ -260,6 +300,10 @@ def _fetch(context: Context, given: list[Value]) -> Value:
     cursor = _cursor(context, given[0])
     if cursor.rows is None:
         raise PlError("", -1002, "fetch out of sequence")
+    if cursor.defined:
+        cursor.batch = cursor.rows.fetch(min(count for count, _ in cursor.defined.values()))
+        cursor.count += len(cursor.batch)
+        return len(cursor.batch)
     if not cursor.waiting:
         cursor.waiting = list(cursor.rows.fetch(_FETCH_ROWS))
     cursor.row = cursor.waiting.pop(0) if cursor.waiting else None
@@ -280,11 +324,25 @@ def _execute_and_fetch(context: Context, given: list[Value]) -> Value:
 
 def _column_value(context: Context, given: list[Value]) -> list[Value]:
     cursor, place = _cursor(context, given[0]), values.number(given[1])
+    if place in cursor.defined:
+        return [_appended(cursor, int(place), given[2])]
     if cursor.row is None:
         raise PlError("", -1002, "fetch out of sequence")
     if not 1 <= place <= len(cursor.columns):
         raise PlError("", -1007, "variable not in select list")
     return [values.reader(cursor.columns[place - 1].type)(cursor.row[place - 1])]
+
+
+def _appended(cursor: DynamicCursor, place: int, table: Value) -> Value:
+    """The column's values of the rows that were fetched last, behind those of earlier ones."""
+    if not isinstance(table, Collection):
+        raise predefined("VALUE_ERROR", ": COLUMN_VALUE takes a table of values here")
+    _, first = cursor.defined[place]
+    at = first + cursor.count - len(cursor.batch)
+    read, coerce = values.reader(cursor.columns[place - 1].type), table.type.element.coerce
+    for number, row in enumerate(cursor.batch, at):
+        table.set(number, coerce(read(row[place - 1])))
+    return table
 
 
 def _variable_value(context: Context, given: list[Value]) -> list[Value]:
@@ -309,13 +367,6 @@ def _last_count(context: Context, given: list[Value]) -> Value:
     return max((c.count for c in context.packages.cursors.values()), default=0)
 
 
-def _refused(name: str) -> Callable[[Any, list[Value]], Any]:
-    def call(context: Context, given: list[Value]) -> Any:
-        raise NotSupportedError(f"DBMS_SQL.{name} is not supported", hint="Use FETCH_ROWS.")
-
-    return call
-
-
 def _function(name: str, call: Callable[[Any, list[Value]], Any], least: int, most: int) -> Builtin:
     return Builtin(name, call, least, most)
 
@@ -326,6 +377,7 @@ def _procedure(
     return Builtin(name, call, len(names), most, False, outs, names)
 
 
+_DEFINE_ARRAY = ("C", "POSITION", "TABLE_VARIABLE", "CNT", "LOWER_BOUND")
 _ROUTINES = (
     _function("OPEN_CURSOR", _open, 0, 1),
     _function("IS_OPEN", _is_open, 1, 1),
@@ -342,9 +394,9 @@ _ROUTINES = (
     _procedure("COLUMN_VALUE", _column_value, 3, "C", "POSITION", "VALUE", outs=(2,)),
     _procedure("VARIABLE_VALUE", _variable_value, 3, "C", "NAME", "VALUE", outs=(2,)),
     _procedure("DESCRIBE_COLUMNS", _describe, 3, "C", "COL_CNT", "DESC_T", outs=(1, 2)),
-    _procedure("DEFINE_ARRAY", _refused("DEFINE_ARRAY"), 5, "C"),
-    _function("TO_REFCURSOR", _refused("TO_REFCURSOR"), 1, 1),
-    _function("TO_CURSOR_NUMBER", _refused("TO_CURSOR_NUMBER"), 1, 1),
+    _procedure("DEFINE_ARRAY", _define_array, 5, *_DEFINE_ARRAY),
+    _function("TO_REFCURSOR", _to_ref_cursor, 1, 1),
+    _function("TO_CURSOR_NUMBER", _to_number, 1, 1),
 )
 DBMS_SQL = PackageSymbol(
     "DBMS_SQL",

@@ -371,7 +371,8 @@ ROWS = (
         "tests/integration/plsql/test_blocks.py::test_a_block_prints"),
     Row("PLS-02", "Stored procedures, functions, packages",
         WORKS, "part of the catalog: at every instance, after restarts, on later elements",
-        "tests/integration/plsql/test_spread.py::test_a_package_is_everywhere"),
+        "tests/cluster/test_distribution_transcripts.py::"
+        "test_a_package_is_at_every_data_instance_and_after_a_restart"),
     Row("PLS-03", "ALTER PROCEDURE, FUNCTION, PACKAGE",
         REFUSED, "`0A000`; units are compiled again by themselves",
         "tests/integration/plsql/test_units.py::test_drop_and_names"),
@@ -393,8 +394,8 @@ ROWS = (
         "tests/integration/plsql/test_acceptance.py::test_construct"),
     Row("PLS-09", "Calling",
         WORKS, "`CALL p(…)`, blocks, built-ins by EXECUTE IMMEDIATE; OUT parameters are a "
-        "row",
-        "tests/integration/plsql/test_calls.py::test_out_parameters_are_a_row"),
+        "row, REF CURSORs are fetched by name",
+        "tests/integration/plsql/test_ref_cursors.py::test_asyncpg_fetches_a_cursor"),
     Row("PLS-10", "Retry in PL/SQL",
         WORKS, "retriable errors of a grid are -57005 for EXCEPTION_INIT",
         "tests/unit/plsql/test_exceptions.py::test_errors_of_sql_have_oracles_numbers"),
@@ -523,7 +524,8 @@ ROWS = (
     # -- TOOL
     Row("TOOL-01", "ttIsql",
         WORKS, "`-connStr`, `-f`, `-e`, `-v`, DSN; completion, colour, history",
-        "tests/integration/sql/test_ttisql.py::test_the_documented_sessions"),
+        "tests/integration/sql/test_ttisql_terminal.py::"
+        "test_lines_are_completed_kept_and_recalled"),
     Row("TOOL-02", "Result lines",
         WORKS, "as documented",
         "tests/integration/sql/test_ttisql.py::test_the_documented_sessions"),

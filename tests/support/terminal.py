@@ -17,7 +17,7 @@ import termios
 from collections.abc import Sequence
 from pathlib import Path
 
-WAIT_S = 30
+WAIT_S = 50
 ROWS = 40
 CTRL_C, CTRL_D, TAB, ENTER, UP, LEFT, HOME = "\x03", "\x04", "\t", "\r", "\x1b[A", "\x1b[D", "\x01"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>78]|[\r\x08\x07]")
