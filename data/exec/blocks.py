@@ -413,12 +413,19 @@ async def run_block(session: Session, running: Running, plan: BlockPlan) -> str:
 async def run_cursor(running: Running, plan: CursorPlan) -> str:
     """FETCH from a cursor that a block gave to the client."""
     running.session.check_serving()
+    while rows := await _fetched(running.session, plan):
+        await running.emit_all(rows)
+    return f"SELECT {running.emitted}"
+
+
+async def _fetched(session: Session, plan: CursorPlan) -> list[StorageRow]:
+    begun = session.meter.set_aside()
     try:
-        while rows := cast(list[StorageRow], await on_greenlet(plan.fetch)):
-            await running.emit_all(rows)
+        return cast(list[StorageRow], await on_greenlet(plan.fetch))
     except PlError as error:
         raise uncaught(error) from error
-    return f"SELECT {running.emitted}"
+    finally:
+        session.meter.go_on(begun)
 
 
 def uncaught(error: PlError) -> GridError:
