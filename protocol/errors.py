@@ -19,6 +19,7 @@ class GridError(Exception):
     retriable: ClassVar[bool] = False  # True: the same request, sent again, may succeed
     tt_number: ClassVar[int] = 0
     remedy: ClassVar[Remedy] = Remedy.NONE  # TimesTen's class, and the hint if there is no better
+    routine: ClassVar[str] = ""  # of PostgreSQL, where drivers look for it; none: they get `code`
     by_code: ClassVar[dict[str, type[GridError]]] = {}
 
     def __init__(self, message: str, *, detail: str = "", hint: str = "", position: int = 0):
@@ -347,6 +348,15 @@ class SqlSyntaxError(GridError, code="SYNTAX", sqlstate="42601", tt_number=1001)
 
 class NotSupportedError(GridError, code="NOT_SUPPORTED", sqlstate="0A000"):
     """A feature refused by name."""
+
+
+class CachedPlanError(GridError, code="CACHED_PLAN", sqlstate="0A000"):
+    """The rows of a prepared statement would not be as they were described.
+
+    asyncpg and JDBC know it by the routine, and prepare the statement again.
+    """
+
+    routine = "RevalidateCachedQuery"
 
 
 class UnknownTableError(GridError, code="UNKNOWN_TABLE", sqlstate="42P01", tt_number=2206):

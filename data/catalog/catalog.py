@@ -328,6 +328,8 @@ class Catalog:
         """
         if len(name_parts) >= 2:
             found = self.find(name_parts[-2], name_parts[-1])
+            if found is None and name_parts[-2] == PUBLIC:  # PostgreSQL's name of the usual schema
+                found = self.find(current_schema, name_parts[-1])
         else:
             name = name_parts[-1]
             found = self.find(current_schema, name) or self.find(PUBLIC, name)

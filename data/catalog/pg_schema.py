@@ -150,7 +150,7 @@ CATALOG_FUNCTIONS: frozenset[str] = frozenset(
     has_database_privilege has_column_privilege has_sequence_privilege has_function_privilege
     pg_has_role pg_size_pretty pg_table_size pg_relation_size pg_total_relation_size
     pg_indexes_size pg_database_size pg_tablespace_size obj_description col_description
-    shobj_description to_regclass to_regtype to_regnamespace quote_ident quote_literal
+    shobj_description to_regclass to_regtype to_regnamespace quote_ident
     pg_advisory_lock pg_advisory_unlock pg_advisory_unlock_all pg_try_advisory_lock
     pg_cancel_backend pg_terminate_backend txid_current pg_my_temp_schema pg_export_snapshot
     pg_client_encoding pg_tablespace_location pg_relation_is_publishable

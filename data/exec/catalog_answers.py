@@ -73,8 +73,8 @@ class CatalogAnswers:
             schema=session.schema,
             settings={
                 **session.settings,
-                "transaction_isolation": session.isolation.sql_name,
-                "default_transaction_isolation": session.default_isolation.sql_name,
+                "transaction_isolation": session.isolation_name,
+                "default_transaction_isolation": session.default_isolation_name,
             },
             backend_pid=session.session_id,
             set_setting=set_setting,

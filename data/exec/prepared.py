@@ -28,10 +28,10 @@ from data.sql.plan_types import (
     UpdatePlan,
     UtilityPlan,
 )
-from data.sql.text import normalise
+from data.sql.text import normalise, split
 from data.txn.facts import TableFacts
 from protocol import trace
-from protocol.errors import GridError, LoginRefusedError
+from protocol.errors import GridError, LoginRefusedError, SqlSyntaxError
 from protocol.metrics import DatabaseMeters
 from protocol.pgwire.copy_rows import CopyFormat
 from protocol.pgwire.values import ResultColumn
@@ -122,6 +122,8 @@ def compile_statement(
     if user not in space.catalog.users:
         raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")
     space.counts.prepares += 1
+    if ";" in sql[:-1] and len(split(sql)) > 1:
+        raise SqlSyntaxError("cannot insert multiple commands into a prepared statement")
     if compiled is None:
         text = row_procedures.as_query(sql) or sql
         compiled = space.compiler.compile(text, declared, schema, user)

@@ -41,13 +41,13 @@ from data.sql.plan_types import (
     UtilityPlan,
 )
 from data.sql.text import split
-from data.txn.isolation import Isolation, isolation_of
+from data.txn.isolation import Isolation, isolation_of, shown_name
 from data.txn.manager import Transaction
 from protocol import trace
 from protocol.errors import (
+    CachedPlanError,
     DatabaseClosedError,
     GridError,
-    NotSupportedError,
     TransactionStateError,
 )
 from protocol.pgwire.values import RowEncoder
@@ -95,9 +95,11 @@ class Session:
         self.database = space.name
         self.lock_wait_ms = space.lock_wait_ms
         self.txn: Transaction | None = None
-        given = parameters.get("default_transaction_isolation")
-        self.default_isolation = space.isolation if given is None else isolation_of(given)
+        given = parameters.get("default_transaction_isolation", space.isolation.sql_name)
+        self.default_isolation = isolation_of(given)
+        self.default_isolation_name = shown_name(given)
         self._chosen: Isolation | None = None  # of this transaction, if it named one
+        self._chosen_name = ""
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
         self.implicit = False  # several statements until the next Sync
         self.savepoints: list[tuple[str, dict[int, int]]] = []
@@ -176,13 +178,22 @@ class Session:
     def _locks_reads(self) -> bool:
         return (self.explicit or self.implicit) and self.isolation is Isolation.SERIALIZABLE
 
-    def choose_isolation(self, level: Isolation) -> None:
-        """Set the level of this transaction. Raises TransactionStateError if it has begun."""
+    @property
+    def isolation_name(self) -> str:
+        """As it was asked for: READ UNCOMMITTED is READ COMMITTED of another name."""
+        return self.default_isolation_name if self._chosen is None else self._chosen_name
+
+    def choose_isolation(self, name: str) -> None:
+        """Set the level of this transaction.
+
+        Raises TransactionStateError if it has begun, ParameterError if there is no such level.
+        """
+        level = isolation_of(name)
         if self.txn is not None and self.txn.isolation is not level:
             raise TransactionStateError(
                 "the isolation level must be set before the first statement of the transaction"
             )
-        self._chosen = level
+        self._chosen, self._chosen_name = level, shown_name(name)
 
     @property
     def _reads_snapshot(self) -> bool:
@@ -252,7 +263,7 @@ class Session:
         if self._is_long(prepared):
             if isinstance(prepared.compiled.plan, CatalogQuery):
                 return prepared  # it has no plan: drivers keep their questions about types
-            raise NotSupportedError(
+            raise CachedPlanError(
                 "cached plan must not change result type",
                 detail="The schema was changed, and the statement is too long to plan it anew.",
                 hint="Prepare the statement again.",
@@ -557,7 +568,7 @@ class Session:
 def _instead(before: PreparedStatement, again: PreparedStatement) -> PreparedStatement:
     """The statement planned again; its rows must be as they were."""
     if again.columns != before.columns:
-        raise NotSupportedError(
+        raise CachedPlanError(
             "cached plan must not change result type",
             hint="Prepare the statement again: its table was altered.",
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.catalog.settings import default_setting
 from data.plsql.memory import MB
 from data.sql.parse import check_hints
-from data.txn.isolation import isolation_of
+from data.txn.isolation import isolation_of, shown_name
 from protocol.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def _shown_ms(milliseconds: int) -> str:
 
 def _default_isolation(session: Session, value: str) -> str:
     session.default_isolation = isolation_of(value)
-    return session.default_isolation.sql_name
+    session.default_isolation_name = shown_name(value)
+    return session.default_isolation_name
 
 
 def _epoch_at_commit(session: Session, value: str) -> str:
@@ -131,6 +132,23 @@ def _client_encoding(session: Session, value: str) -> str:
     return "UTF8"
 
 
+def _search_path(session: Session, value: str) -> str:
+    """PostgreSQL's way to the current schema: the first of the list that there is.
+
+    `"$user"` and `public` are the user's own. No schema of the list: it stays as it is.
+    """
+    for part in value.split(","):
+        name = part.strip().strip("\"'")
+        if name.lower() in ("$user", "public"):
+            session.schema = session.user
+            break
+        owner = session.space.catalog.user(name)
+        if owner is not None:
+            session.schema = owner.name
+            break
+    return value
+
+
 def _plsql_memory(session: Session, value: str) -> str:
     """PLSQL_CONN_MEM_LIMIT: MB, 0 for none."""
     if not value.isdecimal():
@@ -151,6 +169,7 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     PARTIAL_RESULT: _partial_result,
     OPTIMIZER_HINT: _optimizer_hint,
     "client_encoding": _client_encoding,
+    "search_path": _search_path,
     "plsql_conn_mem_limit": _plsql_memory,
 }
 
@@ -207,9 +226,9 @@ def show(session: Session, name: str) -> str:
     if key == "lock_wait":
         return f"{session.lock_wait_ms / 1000:g}"
     if key == "transaction_isolation":
-        return session.isolation.sql_name
+        return session.isolation_name
     if key == "default_transaction_isolation":
-        return session.default_isolation.sql_name
+        return session.default_isolation_name
     if key == "createepochatcommit":
         return "1" if session.epoch_at_commit else "0"
     if key == PARTIAL_RESULT:

@@ -12,7 +12,6 @@ from data.exec.running import RETRY_PAUSE_S, Running, failed_transaction
 from data.session.engine import Execution, ResultSink
 from data.sql.plan_types import UtilityPlan
 from data.txn.deadlines import FAILOVER_WAIT_S
-from data.txn.isolation import isolation_of
 from data.txn.locks import INTENTION_SHARED, SHARED_INTENTION, Mode
 from protocol.clock import boottime_s
 from protocol.errors import (
@@ -108,7 +107,7 @@ def _later(
 def _begin(session: Session, arguments: dict[str, object], sink: ResultSink) -> None:
     level = str(arguments.get("isolation") or "")
     if level:
-        session.choose_isolation(isolation_of(level))
+        session.choose_isolation(level)
     if session.explicit:
         sink.notice("WARNING", "there is already a transaction in progress", "25001")
     session.begin()
@@ -119,9 +118,8 @@ def _choose_level(session: Session, arguments: dict[str, object], sink: ResultSi
     level = str(arguments.get("isolation") or "")
     if not level:
         return
-    wanted = isolation_of(level)
     if session.explicit or session.implicit:
-        session.choose_isolation(wanted)
+        session.choose_isolation(level)
     else:
         sink.notice("WARNING", "SET TRANSACTION can only be used in transaction blocks", "25P01")
 

@@ -11,7 +11,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError, TransactionStateError
+from protocol.errors import (
+    NoTransactionError,
+    NotSupportedError,
+    SqlSyntaxError,
+    TooLargeError,
+    TransactionStateError,
+)
 from protocol.sqltypes import SqlType, StorageValue
 
 if TYPE_CHECKING:
@@ -59,7 +65,7 @@ class Declare(Command):
     ) -> None:
         """Make the cursor."""
         if not self._hold and not session.in_block:
-            raise TransactionStateError("DECLARE CURSOR can only be used in transaction blocks")
+            raise NoTransactionError("DECLARE CURSOR can only be used in transaction blocks")
         session.open_cursor(self._name, self._query, self._text, values, self._hold)
         session.command_done("DECLARE CURSOR")
 

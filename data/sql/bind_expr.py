@@ -11,6 +11,7 @@ from data.sql import calls, quantified
 from data.sql.aggregate_families import keep as keep_aggregate
 from data.sql.aggregates import AGGREGATES, ORDERED_SETS, WINDOW_ONLY, Aggregate
 from data.sql.bind_operators import OperatorBinding, is_pattern
+from data.sql.date_functions import INTERVAL_PARTS
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -455,7 +456,21 @@ class ExpressionBinder(OperatorBinding):
             return self._element_of(arguments)
         if name in ("GROUPING", "GROUPING_ID", "GROUP_ID"):
             return self._grouping(node, whole=name == "GROUP_ID")
+        if any(isinstance(a, exp.Kwarg) for a in arguments):
+            arguments = self._in_order(name, arguments)
         return calls.build_call(name, [self.bind(a) for a in arguments], position_of(node))
+
+    @staticmethod
+    def _in_order(name: str, arguments: list[Any]) -> list[Any]:
+        """MAKE_INTERVAL (secs => 1): the only function whose arguments have names in SQL."""
+        found: list[Any] = [exp.Literal.number(0)] * len(INTERVAL_PARTS)
+        for at, argument in enumerate(arguments):
+            named = isinstance(argument, exp.Kwarg)
+            part = argument.this.name.lower() if named else INTERVAL_PARTS[at]
+            if name != "MAKE_INTERVAL" or part not in INTERVAL_PARTS:
+                raise refuse(f"{name.lower()} with {part} =>")
+            found[INTERVAL_PARTS.index(part)] = argument.expression if named else argument
+        return found
 
     def _grouping(self, node: Any, *, whole: bool = False) -> Expr:
         """GROUPING (a, b …), GROUPING_ID: a bit for each that is left out; GROUP_ID ()."""

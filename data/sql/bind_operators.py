@@ -45,6 +45,11 @@ class OperatorBinding:
         """PostgreSQL's ^ is the power."""
         return self._bits("POWER", node)
 
+    def _coalesce(self, node: Any) -> Expr:
+        """PostgreSQL's #, which data/sql/parse.py writes as `??`; the function is no such node."""
+        (right,) = node.expressions
+        return calls.build_call("BITXOR", [self.bind(node.this), self.bind(right)])
+
     def _bitwiseleftshift(self, node: Any) -> Expr:
         return self._bits("BIT_SHIFT_LEFT", node)
 

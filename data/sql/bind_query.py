@@ -61,6 +61,7 @@ from protocol.errors import (
 from protocol.limits import RESULT_COLUMNS_MAX
 from protocol.sqltypes import BIGINT, INTEGER, NUMBER, VARCHAR, Kind, SqlType
 
+_INTEGER_DIGITS = 9  # fit INTEGER whatever they are
 RECURSION_TYPES_MAX = 6  # rounds to find the types of a recursive query
 _SET_OPS = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
@@ -433,7 +434,7 @@ class QueryBinder(FromBinder):
 
     def _lock(self, tree: Any, select: Select) -> None:
         locks = tree.args.get("locks") or []
-        if not locks:
+        if not locks or not select.sources:  # SELECT 1 FOR UPDATE: there is nothing to lock
             return
         if len(locks) > 1:
             raise refuse("more than one FOR UPDATE or FOR SHARE")
@@ -482,14 +483,12 @@ def settle_items(query: Query) -> None:
         expr = item.expr
         if is_unknown(expr):
             item.expr = settle(expr, VARCHAR)
-        elif (
-            isinstance(expr, ConstExpr)
-            and type(expr.value) is int
-            and expr.type.is_scaled
-            and expr.type.scale == 0
-        ):
-            small = abs(expr.value) < 2**31
-            item.expr = ConstExpr(expr.value, INTEGER if small else BIGINT)
+        elif expr.type.is_scaled and expr.type.scale == 0:
+            if isinstance(expr, ParamExpr):  # a literal that data/sql/text.py took out
+                expr.slot.type = INTEGER if expr.type.precision <= _INTEGER_DIGITS else BIGINT
+            elif isinstance(expr, ConstExpr) and type(expr.value) is int:
+                small = abs(expr.value) < 2**31
+                item.expr = ConstExpr(expr.value, INTEGER if small else BIGINT)
         if isinstance(query, Select):
             for order in query.order:
                 if order.expr is expr:

@@ -247,6 +247,9 @@ def _local_now(type_: SqlType) -> Entry:
     return 0, 1, lambda _args: call(template, now([]), type_=type_)
 
 
+INTERVAL_PARTS = ("years", "months", "weeks", "days", "hours", "mins", "secs")
+
+
 def _make_interval(args: list[Expr]) -> Expr:
     """make_interval(0, 0, weeks, days, hours, mins, secs): no years and months."""
     units = (7 * DAY_US, DAY_US, HOUR_US, MINUTE_US, SECOND_US)

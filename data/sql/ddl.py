@@ -288,7 +288,7 @@ def _of_kind(builder: Builder, name: Name, kind: str) -> Relation:
         wanted: type = Table
     else:
         wanted = View if kind == "VIEW" else Sequence
-    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    schema = builder.schema_of(name)
     found = builder.catalog.relations.get((schema, name.parts[-1]))
     if found is None:
         raise not_found(name.parts, kind.lower(), name.position)
@@ -373,7 +373,7 @@ def _drop_synonym(builder: Builder, name: Name, statement: DropStatement) -> Non
         schema, privilege = PUBLIC, "DROP PUBLIC SYNONYM"
         builder.need_system(privilege, name.position)
     else:
-        schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+        schema = builder.schema_of(name)
         builder.need("DROP ANY SYNONYM", schema, name.position)
     found = builder.catalog.synonyms.get((schema, name.parts[-1]))
     if found is None:
@@ -383,7 +383,7 @@ def _drop_synonym(builder: Builder, name: Name, statement: DropStatement) -> Non
 
 
 def _drop_named_index(builder: Builder, name: Name, statement: DropStatement) -> None:
-    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    schema = builder.schema_of(name)
     found = builder.catalog.find_index(schema, name.parts[-1])
     if found is None:
         _missing(builder, statement, name, "index")
@@ -403,7 +403,7 @@ def _drop_named_index(builder: Builder, name: Name, statement: DropStatement) ->
 def _rename(builder: Builder, statement: RenameStatement) -> None:
     name, new = statement.name, statement.new_name
     check_name(new, name.position)
-    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    schema = builder.schema_of(name)
     if statement.kind == "INDEX":
         found = builder.catalog.find_index(schema, name.parts[-1])
         if found is None:

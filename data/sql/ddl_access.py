@@ -231,7 +231,7 @@ def plan_grant(builder: Builder, statement: GrantStatement) -> None:
 
 
 def _unit(builder: Builder, name: Name) -> StoredUnit | None:
-    schema = name.parts[-2] if len(name.parts) > 1 else builder.schema
+    schema = builder.schema_of(name)
     return builder.catalog.find_unit(schema, name.parts[-1])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from data.catalog.catalog import (
+    PUBLIC,
     Catalog,
     CatalogChange,
     CatalogRow,
@@ -233,11 +234,16 @@ class Builder:
         )  # fmt: skip
 
     # -- names ------------------------------------------------------------------------------------
+    def schema_of(self, name: Name) -> str:
+        """The schema a name is in; `public`, PostgreSQL's name of the usual one, is the current."""
+        schema = name.parts[-2] if len(name.parts) > 1 else PUBLIC
+        return self.schema if schema == PUBLIC else schema
+
     def new_name(self, name: Name) -> tuple[str, str]:
         """Schema and name of an object to be made. Raises UnknownObjectError, DefinitionError."""
         plain = name.parts[-1]
         check_name(plain, name.position)
-        schema = name.parts[-2] if len(name.parts) > 1 else self.schema
+        schema = self.schema_of(name)
         if schema not in self.catalog.users:
             raise UnknownObjectError(
                 f'schema "{shown(schema)}" does not exist',

@@ -333,6 +333,11 @@ class _Rewriter:
         elif kind is TokenType.TILDE and self.out and self.out[-1].token_type in _OPERANDS:
             self._emit(TokenType.RLIKE, "RLIKE", token)
             self.at += 1
+        elif kind is TokenType.HASH:  # PostgreSQL's exclusive or: `??` binds like it
+            self._emit(TokenType.DQMARK, "??", token)
+            self.at += 1
+        elif kind in _JSON_ARROWS and self._cast_key(token):
+            return
         elif token.text == "@" and self._is(1, ">"):
             self._emit(TokenType.AT_GT, "@>", token)
             self.at += 2
@@ -366,6 +371,42 @@ class _Rewriter:
             while self.at < len(self.tokens) and not self._is(0, ";"):
                 self.at += 1
             return True
+        return False
+
+    def _cast_key(self, arrow: Token) -> bool:
+        """document -> key::type: the cast is of the key, sqlglot takes it for one of the whole."""
+        if not (self._is(2, "::") and self._peek(3) is not None):
+            return False
+        self.out.append(arrow)
+        self.at += 1
+        self._emit(TokenType.L_PAREN, "(", arrow)
+        if not self._parameter():
+            self._copy(1)
+        self._copy(2)  # :: and the type
+        if self._is(0, "(") and self._is(2, ")"):
+            self._copy(3)
+        elif self._is(0, "[") and self._is(1, "]"):
+            self._copy(2)
+        self._emit(TokenType.R_PAREN, ")", arrow)
+        return True
+
+    def _copy(self, count: int) -> None:
+        self.out += self.tokens[self.at : self.at + count]
+        self.at += count
+
+    def _is_cast_to_float(self) -> bool:
+        """x::FLOAT, CAST (x AS FLOAT): a number as columns of that type are, not REAL."""
+        kind = self.out[-1].token_type if self.out else None
+        if kind is TokenType.DCOLON:
+            return True
+        if kind is not TokenType.ALIAS or not (self._is(1, ")") or self._is(1, "(")):
+            return False
+        depth = 0
+        for at in range(len(self.out) - 1, 0, -1):
+            kind = self.out[at].token_type
+            depth += (kind is TokenType.R_PAREN) - (kind is TokenType.L_PAREN)
+            if depth < 0:
+                return self.out[at - 1].text.upper() == "CAST"
         return False
 
     def _rename_call(self, suffix: str) -> None:
@@ -479,6 +520,10 @@ class _Rewriter:
         is_call = following is not None and following.token_type is TokenType.L_PAREN
         if is_call and self._scale(word):
             return
+        if word == "FLOAT" and self._is_cast_to_float():
+            self._emit(TokenType.DECIMAL, "NUMBER", token)
+            self.at += 4 if is_call and self._is(3, ")") else 1
+            return
         if is_call and word in JSON_CALLS_WITH_CLAUSES:
             rewrite_json_call(self.tokens, self.at)
         if word.startswith("SQL_TSI_") and not is_call and not after_dot:
@@ -508,6 +553,8 @@ class _Rewriter:
             return False
         if before is None:
             return False
+        if word in ("FIRST", "NEXT") and before.token_type is TokenType.FETCH:
+            return False  # FETCH FIRST (…) ROWS
         if before.token_type in _NO_CALL_AFTER:
             is_word = before.token_type is TokenType.VAR
             if not (is_word and before.text.upper() in WORDS_BEFORE_CALLS):
@@ -636,6 +683,9 @@ _OPERANDS = frozenset(
         TokenType.R_BRACKET,
         TokenType.NULL,
     }
+)
+_JSON_ARROWS = frozenset(
+    {TokenType.ARROW, TokenType.DARROW, TokenType.HASH_ARROW, TokenType.DHASH_ARROW}
 )
 _SCALED_TYPES = frozenset({"NUMBER", "NUMERIC", "DECIMAL", "DEC", "TT_DECIMAL"})
 _NEGATIVE_SCALES = 1000  # what the token pass adds to a negative scale, which sqlglot cannot read

@@ -20,8 +20,9 @@ class Isolation(IntEnum):
         return self.name.replace("_", " ").lower()
 
 
+READ_UNCOMMITTED = "read uncommitted"  # is READ COMMITTED, and shown by the name it was asked by
 _BY_NAME = {
-    "read uncommitted": Isolation.READ_COMMITTED,
+    READ_UNCOMMITTED: Isolation.READ_COMMITTED,
     **{level.sql_name: level for level in Isolation},
 }
 
@@ -35,6 +36,12 @@ def isolation_of(name: str) -> Isolation:
             hint="There are READ COMMITTED, REPEATABLE READ and SERIALIZABLE.",
         )
     return found
+
+
+def shown_name(asked: str) -> str:
+    """As SHOW transaction_isolation gives a level that was asked by this name."""
+    name = " ".join(asked.lower().split())
+    return name if name == READ_UNCOMMITTED else isolation_of(name).sql_name
 
 
 def isolation_of_attribute(value: int) -> Isolation:

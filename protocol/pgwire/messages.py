@@ -147,8 +147,8 @@ def _fields(fields: Sequence[tuple[bytes, str]]) -> bytes:
 
 
 def error_response(error: GridError, severity: str = "ERROR", position: int = 0) -> bytes:
-    """ErrorResponse. Field R (routine) carries our stable code; position counts characters from
-    1."""
+    """ErrorResponse. Field R (routine) carries our stable code, or the routine of PostgreSQL that
+    drivers know the error by; position counts characters from 1."""
     fields = [
         (b"S", severity),
         (b"V", severity),
@@ -161,7 +161,7 @@ def error_response(error: GridError, severity: str = "ERROR", position: int = 0)
         fields.append((b"H", hint))
     if position or error.position:
         fields.append((b"P", str(position or error.position)))
-    fields.append((b"R", error.code))
+    fields.append((b"R", error.routine or error.code))
     return message(b"E", _fields(fields))
 
 

@@ -27,8 +27,11 @@ async def test_show_gives_the_level_in_force(grid: MemoryGrid) -> None:
     client = await grid.connect()
     assert await client.fetchval("SHOW transaction_isolation") == "read committed"
     await client.execute("BEGIN ISOLATION LEVEL READ UNCOMMITTED")
-    assert await client.fetchval("SHOW transaction_isolation") == "read committed"
+    assert await client.fetchval("SHOW transaction_isolation") == "read uncommitted"
     await client.execute("COMMIT")
+    await client.execute("SET default_transaction_isolation = 'Read  Uncommitted'")
+    assert await client.fetchval("SHOW default_transaction_isolation") == "read uncommitted"
+    assert await client.fetchval("SHOW transaction_isolation") == "read uncommitted"
     await client.execute("SET default_transaction_isolation = 'READ COMMITTED'")
     assert await client.fetchval("SHOW default_transaction_isolation") == "read committed"
     assert (
