@@ -406,7 +406,7 @@ class _Rewriter:
             kind = self.out[at].token_type
             depth += (kind is TokenType.R_PAREN) - (kind is TokenType.L_PAREN)
             if depth < 0:
-                return self.out[at - 1].text.upper() == "CAST"
+                return str(self.out[at - 1].text).upper() == "CAST"
         return False
 
     def _rename_call(self, suffix: str) -> None:

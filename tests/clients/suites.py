@@ -11,8 +11,9 @@ tests that are not in it, `--again WORDS` with those and the ones that failed an
 their name. `--only-judge` shows what is there. A test has a limit of time; one that ends its
 process is noted and the others go on. `--grid DIR` uses a grid of `make grid`, not a new one.
 
-A failure is judged by tests/clients/suite_reasons.toml: the first entry whose pattern fits the
-test's name and whose pattern fits its message says why it is not applicable or a known gap.
+A failure is judged by tests/clients/suite_NAME.toml, then by suite_reasons.toml: the first entry
+whose pattern fits the test's name and whose pattern fits its message says why it is not applicable
+or a known gap.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ PASSWORD = "suite"
 PRIVILEGES = "ADMIN"
 COMMON = ("-p", "no:asyncio", "-p", "suite_recorder", "-q", "--tb=short", "-W", "default")
 NOT_FOR_US = "not slow and not timing and not mypy and not crdb and not refcount and not proxy"
-REASONS = Path(__file__).with_name("suite_reasons.toml")
+HERE = Path(__file__).parent
 KINDS = ("not applicable", "known gap")
 
 
@@ -83,9 +84,7 @@ def outcome(name: str, results: Path) -> Outcome:
 
 def judgement(name: str, test: str, message: str) -> tuple[str, str]:
     """Kind and reason of a failure; two times "" if it is not judged."""
-    for entry in entries():
-        if entry.get("suite", name) != name:
-            continue
+    for entry in entries(name):
         if re.search(entry.get("tests", ""), test) and re.search(
             entry.get("message", ""), message, re.IGNORECASE
         ):
@@ -94,10 +93,13 @@ def judgement(name: str, test: str, message: str) -> tuple[str, str]:
 
 
 @functools.cache
-def entries() -> list[dict[str, str]]:
-    """The judgements, in their order."""
-    found: list[dict[str, str]] = tomllib.loads(REASONS.read_text(encoding="utf-8"))["judged"]
-    return found
+def entries(name: str) -> list[dict[str, str]]:
+    """The judgements, in their order: those of one suite, then those of all."""
+    found: list[dict[str, str]] = []
+    for file in (HERE / f"suite_{name}.toml", HERE / "suite_reasons.toml"):
+        if file.exists():
+            found += tomllib.loads(file.read_text(encoding="utf-8"))["judged"]
+    return [entry for entry in found if entry.get("suite", name) == name]
 
 
 # -- the suites -----------------------------------------------------------------------------------
@@ -109,13 +111,13 @@ def owner(grid: RealGrid, name: str) -> str:
     return f"{where} user=suite_{name} password={PASSWORD} options='{way}'"
 
 
-def make_owner(grid: RealGrid, name: str) -> None:
-    """The user of a suite, with nothing in its schema."""
+def make_user(grid: RealGrid, name: str) -> None:
+    """A user with nothing in its schema."""
     with grid.administrator() as connection:
         with contextlib.suppress(psycopg.Error):
-            connection.execute(f"DROP USER suite_{name} CASCADE".encode())
-        connection.execute(f"CREATE USER suite_{name} IDENTIFIED BY '{PASSWORD}'".encode())
-        connection.execute(f"GRANT {PRIVILEGES} TO suite_{name}".encode())
+            connection.execute(f"DROP USER {name} CASCADE".encode())
+        connection.execute(f"CREATE USER {name} IDENTIFIED BY '{PASSWORD}'".encode())
+        connection.execute(f"GRANT {PRIVILEGES} TO {name}".encode())
 
 
 def _psycopg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
@@ -130,40 +132,25 @@ def _psycopg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
 
 def _asyncpg(grid: RealGrid, source: Path, folder: Path) -> list[str]:
     shutil.copytree(source / "tests", folder / "tests")  # beside no asyncpg that is not built
+    shutil.copy(HERE / "suite_asyncpg.py", folder / "conftest.py")
     ignored = ("test__sourcecode.py", "test__environment.py")
     return ["tests", *(f"--ignore=tests/{name}" for name in ignored)]
 
 
 def _sqlalchemy(grid: RealGrid, source: Path, folder: Path) -> list[str]:
+    make_user(grid, "test_schema")
     words = grid.words(grid.addresses()[0])
     where = f"suite_sqlalchemy:{PASSWORD}@{words['host']}:{words['port']}/{words['dbname']}"
     (folder / "setup.cfg").write_text(
         "[sqla_testing]\nrequirement_cls=requirements_here:Requirements\nprofile_file=profiles\n"
-        f"[db]\ndefault=postgresql+psycopg://{where}\n"
+        f"[db]\ndefault=postgresql+tengrid://{where}\n"
     )
-    (folder / "requirements_here.py").write_text(REQUIREMENTS)
-    (folder / "conftest.py").write_text(
-        "import pytest\npytest.register_assert_rewrite('sqlalchemy.testing.assertions')\n"
-        "from sqlalchemy.dialects.postgresql import provision\n"
-        "provision._extensions.clear()  # citext, hstore\n"
-        "from sqlalchemy.testing.plugin.pytestplugin import *\n"
-    )
+    shutil.copy(HERE / "suite_sqlalchemy.py", folder / "requirements_here.py")
+    shutil.copy(HERE / "suite_sqlalchemy_conftest.py", folder / "conftest.py")
     (folder / "test_suite.py").write_text("from sqlalchemy.testing.suite import *\n")
     return ["test_suite.py", "--requirements", "requirements_here:Requirements"]
 
 
-REQUIREMENTS = """\
-from sqlalchemy.testing import exclusions
-from sqlalchemy.testing.requirements import SuiteRequirements
-
-
-class Requirements(SuiteRequirements):
-    schemas = empty_inserts = temporary_tables = temp_table_reflection = exclusions.closed()
-    temp_table_names = temp_table_reflect_indexes = temporary_views = exclusions.closed()
-    constraint_comment_reflection = computed_columns = exclusions.closed()
-    views = sequences = identity_columns = exclusions.open()
-    date_historic = datetime_historic = exclusions.open()
-"""
 SUITES = {"psycopg": _psycopg, "asyncpg": _asyncpg, "sqlalchemy": _sqlalchemy}
 
 
@@ -177,7 +164,7 @@ def run(grid: RealGrid, name: str, source: Path, folder: Path, words: argparse.N
         "PGPORT": str(place["port"]), "PGUSER": f"suite_{name}", "PGPASSWORD": PASSWORD,
         "PGDATABASE": place["dbname"], "TENGRID_SUITE_RESULTS": str(results),
         "TENGRID_SUITE_LIMIT": str(words.test_limit),
-        "TENGRID_SUITE_CLEAN": owner(grid, name) if name == "psycopg" else "",
+        "TENGRID_SUITE_CLEAN": "" if name == "sqlalchemy" else owner(grid, name),
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", *SUITES[name](grid, source, folder), *COMMON]
     command += [f"--timeout={words.test_limit}", *(["-k", words.match] if words.match else [])]
@@ -318,7 +305,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
             source = words.source or ROOT
             if words.source is None and words.name == "asyncpg":
                 source = downloaded(words.name, Path(place))
-            make_owner(grid, words.name)
+            make_user(grid, f"suite_{words.name}")
             run(grid, words.name, source.resolve(), folder, words)
     found = outcome(words.name, results)
     _show(found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import registry
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tests.clients.test_tools import words
@@ -69,6 +72,42 @@ def test_reflection_of_a_schema(engine: sa.Engine) -> None:
     assert owner.column is found.tables["tool_customers"].c.cust_id
     assert found.tables["Tool Mixed"].primary_key.columns.keys() == ["Id"]
     assert found.tables["tool_rich"].c.keys() == ["cust_id", "name"]
+
+
+class Colour(enum.Enum):
+    """Of a column."""
+
+    RED = 1
+    BLUE = 2
+
+
+def test_the_dialect_of_grids(words: dict[str, Any]) -> None:
+    """A date is a day, a float binary, an enumeration a text."""
+    registry.register("postgresql.tengrid", "deploy.clients.sqlalchemy_dialect", "Dialect")
+    url = sa.URL.create(
+        "postgresql+tengrid", words["user"], words["password"], words["host"], words["port"],
+        words["dbname"],
+    )  # fmt: skip
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    kinds = sa.Table(
+        "dialect_kinds", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("day", sa.Date), sa.Column("f", sa.Float), sa.Column("colour", sa.Enum(Colour)),
+    )  # fmt: skip
+    kinds.create(engine)
+    day = date(2020, 1, 2)
+    try:
+        with engine.begin() as connection:
+            row = {"id": 1, "day": day, "f": float("inf"), "colour": Colour.BLUE}
+            connection.execute(kinds.insert(), [row])
+            found = connection.execute(kinds.select().where(kinds.c.day == day)).one()
+            assert tuple(found) == (1, day, float("inf"), Colour.BLUE)
+            parts = sa.literal(15) // sa.literal(10), sa.literal(15) / sa.literal(10)
+            assert tuple(connection.execute(sa.select(*parts)).one()) == (1, Decimal("1.5"))
+        types = [str(column["type"]) for column in sa.inspect(engine).get_columns("dialect_kinds")]
+        assert types == ["INTEGER", "DATE", "DOUBLE PRECISION", "VARCHAR(4)"]
+    finally:
+        kinds.drop(engine)
+        engine.dispose()
 
 
 class Base(DeclarativeBase):

@@ -500,7 +500,7 @@ ROWS = (
         "languages",
         "tests/clients/test_programs.py::test_program"),
     Row("CLI-15", "Python, Node.js",
-        DIFFERS, "psycopg, psycopg2, asyncpg, SQLAlchemy; node's pg",
+        DIFFERS, "psycopg, psycopg2, asyncpg, SQLAlchemy (with a dialect); node's pg",
         "tests/clients/test_programs.py::test_program"),
     Row("CLI-16", "Routing API (C)",
         DIFFERS, "in Python: the element of a key, and connections to it",
