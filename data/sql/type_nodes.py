@@ -32,7 +32,7 @@ def type_of_node(node: Any) -> SqlType:
     name = str(
         kind if kind is not None and not isinstance(kind, exp.Expression) else node.this.value
     )
-    name = " ".join(name.upper().split())
+    name = " ".join(name.upper().split()).removeprefix("PG_CATALOG.")
     name = _TYPE_WORDS.get(name, name)
     if name in ("VARCHAR2", "VARCHAR", "NVARCHAR", "NVARCHAR2") and not args:
         name = "TEXT"

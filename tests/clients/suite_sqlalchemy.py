@@ -16,22 +16,20 @@ ctes_with_update_delete ctes_with_values date_historic datetime_historic datetim
 datetime_literals datetime_timezone default_schema_name_switch deferrable_fks except_
 expression_server_defaults fetch_expression fetch_first fetch_no_order_by
 fetch_offset_with_options fetch_ties fk_constraint_option_reflection_ondelete_noaction
-fk_constraint_option_reflection_ondelete_restrict float_or_double_precision_behaves_generically
-foreign_key_constraint_name_reflection foreign_key_constraint_option_reflection_ondelete
-identity_columns identity_columns_standard implicit_default_schema index_ddl_if_exists
-index_reflects_included_columns indexes_check_column_order indexes_with_expressions
+float_or_double_precision_behaves_generically foreign_key_constraint_name_reflection
+foreign_key_constraint_option_reflection_ondelete foreign_keys_reflect_as_index identity_columns
+identity_columns_standard implicit_default_schema index_ddl_if_exists indexes_check_column_order
 infinity_floats inline_check_constraint_reflection intersect isolation_level json_array_indexes
 json_deserializer_binary json_type legacy_unconditional_json_extract nullsordering
 percent_schema_names precision_numerics_enotation_small
 precision_numerics_many_significant_digits precision_numerics_retains_significant_digits
-reflect_indexes_with_expressions reflect_table_options reflects_pk_names regexp_match
-regexp_replace savepoints schema_create_delete schemas sequences server_defaults
-skip_autocommit_rollback supports_bitwise_and supports_bitwise_not supports_bitwise_or
-supports_bitwise_shift supports_bitwise_xor supports_distinct_on table_ddl_if_exists
-table_value_constructor tuple_in tuple_in_w_empty unicode_ddl
-unique_constraints_reflect_as_index update_from uuid_data_type view_column_reflection
-view_reflection views window_functions window_range window_range_non_numeric
-window_range_numeric
+reflect_table_options reflects_pk_names regexp_match regexp_replace savepoints
+schema_create_delete schemas sequences server_defaults skip_autocommit_rollback
+supports_bitwise_and supports_bitwise_not supports_bitwise_or supports_bitwise_shift
+supports_bitwise_xor supports_distinct_on table_ddl_if_exists table_value_constructor tuple_in
+tuple_in_w_empty unicode_ddl unique_constraints_reflect_as_index update_from uuid_data_type
+view_column_reflection view_reflection views window_functions window_range
+window_range_non_numeric window_range_numeric
 """
 CLOSED = {
     "array_type": "columns have no array types",
@@ -52,6 +50,10 @@ CLOSED = {
     "empty_strings_varchar": "the same",
     "fk_constraint_option_reflection_onupdate_restrict": "there is no ON UPDATE",
     "foreign_key_constraint_option_reflection_onupdate": "the same",
+    "fk_constraint_option_reflection_ondelete_restrict": "it is NO ACTION here",
+    "index_reflects_included_columns": "INCLUDE is read, and does nothing",
+    "indexes_with_expressions": "indexes are of columns",
+    "reflect_indexes_with_expressions": "the same",
     "materialized_views": "a materialized view names how it is distributed",
     "order_by_collation": "there is one collation",
     "reflect_tables_no_columns": "a table has columns",
