@@ -53,6 +53,7 @@ class Index(msgspec.Struct, frozen=True):
     descending: tuple[bool, ...] = ()
     include: tuple[str, ...] = ()
     hash: bool = False  # UNIQUE HASH ON / CREATE HASH INDEX: kept for DESCRIBE, stored as any other
+    comment: str = ""  # of the constraint
 
 
 class ForeignKey(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class ForeignKey(msgspec.Struct, frozen=True):
     parent_columns: tuple[str, ...]
     on_delete: str = "restrict"  # "restrict" | "cascade" | "set null"
     parent_index_id: int = 0  # the parent's key that is referred to
+    comment: str = ""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class Check(msgspec.Struct, frozen=True):
     sql: str
     sqlite_sql: str = ""
     id: int = 0
+    comment: str = ""
 
 
 class Materialized(msgspec.Struct, frozen=True):

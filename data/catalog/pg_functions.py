@@ -417,6 +417,9 @@ class CatalogFunctions:
 
     def object_comment(self, oid: Value, catalog: Value = "pg_class") -> Value:
         """obj_description(oid, catalog)."""
+        if catalog == "pg_constraint":
+            constraint = self._constraints.get(oid) if isinstance(oid, int) else None
+            return (constraint.comment or None) if constraint is not None else None
         return self._comment(oid, 0) if catalog == "pg_class" else None
 
     # -- visibility and privileges ----------------------------------------------------------------

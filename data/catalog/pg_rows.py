@@ -407,6 +407,9 @@ def _constraint(
         connoinherit=1,
         **more,
     )
+    if constraint.comment:
+        said = constraint.comment
+        add("pg_description", objoid=constraint.id, classoid=2606, objsubid=0, description=said)
 
 
 def _foreign_key(

@@ -113,12 +113,19 @@ class CopyingIn:
     def _stop(self, error: GridError) -> None:
         if not self._ended:
             self._error = error
-            self._task.cancel()
+            if self._begun:  # a task that is cancelled before it runs ends without a word
+                self._task.cancel()
 
     _error: GridError | None = None
+    _begun = False
 
     # -- the work
     async def _main(self) -> None:
+        self._begun = True
+        if self._error is not None:  # it came with the command
+            self._ended = True
+            self._sink.fail(self._error)
+            return
         session = self._session
         manager = session.space.manager
         txn = session.txn

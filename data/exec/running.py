@@ -108,6 +108,7 @@ class Running:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._cancelled = False
+        self._begun = False
         self._is_committed = False
         self._told = False  # that the result is partial
 
@@ -130,7 +131,7 @@ class Running:
         if self._is_committed or (self._resumed is not None and not self._resumed.is_set()):
             return
         self._cancelled = True
-        if self._task is not None:
+        if self._task is not None and self._begun:  # else it ends without a word
             self._task.cancel()
 
     def close(self) -> None:
@@ -143,7 +144,10 @@ class Running:
     async def _main(self, body: Callable[[], object] | None) -> None:
         if trace.listener is not None:
             trace.step("data/exec/running.py")
+        self._begun = True
         try:
+            if self._cancelled:
+                raise asyncio.CancelledError
             tag = await (body() if body is not None else self._attempts())  # type: ignore[misc]
         except asyncio.CancelledError:
             self._fail(CancelledError("the statement was cancelled at the client's request"))

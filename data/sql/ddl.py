@@ -7,6 +7,7 @@ the other objects, users and privileges.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from data.catalog.catalog import (
     not_found,
     shown,
 )
-from data.catalog.objects import Column, Sequence, Synonym, Table, View
+from data.catalog.objects import Check, Column, ForeignKey, Index, Sequence, Synonym, Table, View
 from data.sql.ddl_access import plan_grant, plan_profile, plan_user
 from data.sql.ddl_alter import drop_index, plan_alter_table, rename_table
 from data.sql.ddl_ast import (
@@ -471,6 +472,9 @@ def _truncate(builder: Builder, statement: TruncateStatement) -> None:
         builder.act(TruncateTable(table, builder.new_id()))
 
 
+_Constraint = TypeVar("_Constraint", Index, ForeignKey, Check)
+
+
 def _comment(builder: Builder, statement: CommentStatement) -> None:
     name = statement.name
     if statement.kind == "COLUMN":
@@ -483,6 +487,9 @@ def _comment(builder: Builder, statement: CommentStatement) -> None:
         raise NotSupportedError("COMMENT ON a sequence", position=name.position)
     if relation.schema != builder.user:
         builder.need_object("ALTER", relation, name.position)
+    if statement.kind == "CONSTRAINT":
+        builder.put(_constraint_commented(builder.table(name), statement))
+        return
     if statement.kind != "COLUMN":
         builder.put(replace(relation, comment=statement.text))
         return
@@ -495,3 +502,22 @@ def _comment(builder: Builder, statement: CommentStatement) -> None:
         return replace(column, comment=statement.text) if wanted else column
 
     builder.put(replace(relation, columns=tuple(commented(c) for c in relation.columns)))
+
+
+def _constraint_commented(table: Table, statement: CommentStatement) -> Table:
+    def commented(constraint: _Constraint) -> _Constraint:
+        wanted = constraint.name == statement.constraint
+        return replace(constraint, comment=statement.text) if wanted else constraint
+
+    made = replace(
+        table,
+        indexes=tuple(commented(i) if i.constraint else i for i in table.indexes),
+        foreign_keys=tuple(map(commented, table.foreign_keys)),
+        checks=tuple(map(commented, table.checks)),
+    )
+    names = {i.name for i in table.indexes if i.constraint}
+    names |= {k.name for k in table.foreign_keys} | {c.name for c in table.checks}
+    if statement.constraint not in names:
+        message = f'constraint "{shown(statement.constraint)}" does not exist'
+        raise UnknownObjectError(message, position=statement.name.position)
+    return made

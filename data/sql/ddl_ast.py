@@ -247,11 +247,12 @@ class TruncateStatement:
 
 @dataclass(frozen=True, slots=True)
 class CommentStatement:
-    """COMMENT ON TABLE | COLUMN | VIEW … IS."""
+    """COMMENT ON TABLE | COLUMN | VIEW … IS; CONSTRAINT `constraint` ON table."""
 
     kind: str
     name: Name
     text: str
+    constraint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,15 +336,19 @@ def _truncate(cursor: Cursor) -> TruncateStatement:
 
 def _comment(cursor: Cursor) -> CommentStatement:
     cursor.need_word("ON")
-    kind = cursor.take_any("TABLE", "COLUMN", "VIEW")
+    kind = cursor.take_any("TABLE", "COLUMN", "VIEW", "CONSTRAINT")
     if not kind:
         raise NotSupportedError(
             f"COMMENT ON {cursor.token.value} is not supported", position=cursor.position
         )
+    constraint = ""
+    if kind == "CONSTRAINT":
+        constraint = cursor.name()
+        cursor.need_word("ON")
     name = parse_name(cursor)
     cursor.need_word("IS")
     text = "" if cursor.take_word("NULL") else cursor.string()
-    return CommentStatement(kind, name, text)
+    return CommentStatement(kind, name, text, constraint)
 
 
 def _rename(cursor: Cursor) -> RenameStatement:

@@ -6,7 +6,6 @@ name stays `postgresql`, so that types and options for PostgreSQL go on working.
 - Date is TT_DATE, a day without a time (DATE is Oracle's here, with one);
 - Float and Double are BINARY_DOUBLE (FLOAT is Oracle's here: a NUMBER);
 - Enum is a VARCHAR2 (there is no CREATE TYPE);
-- constraints have no comments;
 - `a // b` rounds by FLOOR: `/` is exact unless both are binary integers.
 """
 
@@ -47,6 +46,5 @@ class Dialect(PGDialect_psycopg):  # type: ignore[misc, unused-ignore]
     driver = "tengrid"
     supports_statement_cache = True
     supports_native_enum = False
-    supports_constraint_comments = False
     statement_compiler = Compiler
     type_compiler_cls = TypeCompiler

@@ -11,10 +11,10 @@ OPEN = """
 aggregate_order_by autocommit boolean_col_expressions
 cast_precision_numerics_many_significant_digits check_constraint_reflection
 column_collation_reflection comment_reflection comment_reflection_full_unicode
-create_or_replace_view create_table_as cross_schema_fk_reflection ctes ctes_on_dml
-ctes_with_update_delete ctes_with_values date_historic datetime_historic datetime_interval
-datetime_literals datetime_timezone default_schema_name_switch deferrable_fks except_
-expression_server_defaults fetch_expression fetch_first fetch_no_order_by
+constraint_comment_reflection create_or_replace_view create_table_as cross_schema_fk_reflection
+ctes ctes_on_dml ctes_with_update_delete ctes_with_values date_historic datetime_historic
+datetime_interval datetime_literals datetime_timezone default_schema_name_switch deferrable_fks
+except_ expression_server_defaults fetch_expression fetch_first fetch_no_order_by
 fetch_offset_with_options fetch_ties fk_constraint_option_reflection_ondelete_noaction
 float_or_double_precision_behaves_generically foreign_key_constraint_name_reflection
 foreign_key_constraint_option_reflection_ondelete foreign_keys_reflect_as_index identity_columns
@@ -37,7 +37,6 @@ CLOSED = {
     "computed_columns_stored": "the same",
     "computed_columns_default_persisted": "the same",
     "computed_columns_reflect_persisted": "the same",
-    "constraint_comment_reflection": "comments are of tables, views and columns",
     "create_temp_table_as": "temporary tables are global: made once, for all sessions",
     "has_temp_table": "the same",
     "temporary_tables": "the same",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
@@ -153,3 +154,31 @@ async def test_public_is_the_own_schema(client: Client) -> None:
     await client.execute("DROP TABLE public.here")
     with pytest.raises(asyncpg.UndefinedTableError):
         await client.fetch("SELECT * FROM public.here")
+
+
+async def test_a_copy_given_up_with_its_command(client: Client) -> None:
+    """asyncpg sends CopyFail right behind the command; then it asks for the command's end."""
+    await client.execute("CREATE TABLE kept (id UUID)")
+    await client.set_type_codec("uuid", encoder=str, decoder=str, schema="pg_catalog")
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncpg.InternalClientError, match="no binary format encoder"):
+            await client.copy_records_to_table("kept", records=[("a",)])
+        assert await client.fetchval("SELECT count(*) FROM kept") == 0
+
+
+async def test_comments_of_constraints(client: Client) -> None:
+    await client.execute(
+        "CREATE TABLE checked (id TT_INTEGER CONSTRAINT the_key PRIMARY KEY,"
+        " t TT_INTEGER CONSTRAINT to_t REFERENCES t, n TT_INTEGER,"
+        " CONSTRAINT above CHECK (n > 0), CONSTRAINT one UNIQUE (n))"
+    )
+    for name in ("the_key", "to_t", "above", "one"):
+        await client.execute(f"COMMENT ON CONSTRAINT {name} ON checked IS 'of {name}'")
+    await client.execute("COMMENT ON CONSTRAINT one ON checked IS NULL")
+    found = "SELECT conname, obj_description(oid, 'pg_constraint') FROM pg_constraint"
+    rows = await client.fetch(f"{found} WHERE conrelid = 'checked'::regclass AND contype <> 'n'")
+    assert dict(rows) == {
+        "the_key": "of the_key", "to_t": "of to_t", "above": "of above", "one": None,
+    }  # fmt: skip
+    with pytest.raises(asyncpg.UndefinedObjectError, match="nosuch"):
+        await client.execute("COMMENT ON CONSTRAINT nosuch ON checked IS 'x'")
