@@ -24,6 +24,7 @@ from types import ModuleType
 # What a statement meets between the client's socket and SQLite. Rules: docs/decisions/0116.
 MODULES = (
     "data.exec.coordination",
+    "data.exec.copy_reads",
     "data.exec.fast",
     "data.exec.fragments",
     "data.exec.router",

@@ -146,10 +146,14 @@ class Database:
         space.temp_size_mb = settings.temp_size_mb or space.temp_size_mb
         space.optimizer_hint = settings.optimizer_hint
         space.aborts_on_error = settings.abort_on_error
+        self._set_copy_reads()
         space.statement_timeout_s = settings.statement_timeout_s
         if settings.query_threshold_s:
             space.meters.slow_ns = int(settings.query_threshold_s * 1e9)
         trace_id.Slow.set(self.spec.database, settings.query_threshold_s)
+
+    def _set_copy_reads(self) -> None:
+        self.space.copy_reads.rs = self.writer.rs if self.settings.read_at_copies else 0
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
@@ -186,6 +190,7 @@ class Database:
                 if self.element.identity.replica_set != place.replica_set:
                     self.element.set_place(place.replica_set, place.data_space)
                 self.writer.rs = place.replica_set
+                self._set_copy_reads()
                 await self.member.start(new)
             else:
                 self.member.map_changed(new)

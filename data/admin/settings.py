@@ -29,6 +29,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     query_threshold_s: float = 0.0  # statements that take longer are logged; 0: none are
     optimizer_hint: str = ""  # of sessions that do not say otherwise
     isolation: int = READ_COMMITTED  # 0: SERIALIZABLE
+    read_at_copies: bool = True  # plain reads by key, where an in-sync copy is at hand
 
 
 def settings_of(spec: ElementSpec) -> DatabaseSettings:
@@ -54,6 +55,7 @@ def settings_of(spec: ElementSpec) -> DatabaseSettings:
         query_threshold_s=float(given.get("querythreshold", 0)),
         optimizer_hint=given.get("optimizerhint", ""),
         isolation=int(given.get("isolation", READ_COMMITTED)),
+        read_at_copies=given.get("readatcopies", "1") == "1",
     )
 
 
@@ -75,6 +77,7 @@ def shown(spec: ElementSpec) -> list[tuple[str, str]]:
         "K": spec.k,
         "LockWait": f"{settings.lock_wait_s:g}",
         "PermSize": settings.perm_size_mb,
+        "ReadAtCopies": int(settings.read_at_copies),
         "TempSize": settings.temp_size_mb,
     }
     lower = {name.lower() for name in known}

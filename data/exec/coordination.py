@@ -15,6 +15,7 @@ from data.catalog.objects import Sequence
 from data.exec.blocks import compiled_block
 from data.exec.catalog_answers import CatalogAnswers
 from data.exec.compiling import INLINE_CHARS_MAX, CompileProcess
+from data.exec.copy_reads import CopyReads
 from data.exec.instance_views import Counts
 from data.exec.logins import AccountLocks, Logins
 from data.exec.placement import PlacementCache
@@ -74,6 +75,7 @@ class Coordination:
         self.name = identity.database
         self.element = element
         self.shard = shard
+        self.copy_reads = CopyReads(element, shard.lease)
         self.router = Router(self.name, identity.instance, rpc, membership, server)
         self.manager = TransactionManager(self.name, identity.element, incarnation, self.router)
         self.sequences = Sequences(self._take)

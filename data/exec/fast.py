@@ -1,9 +1,10 @@
 """The fast paths: one statement, one replica set, callbacks instead of tasks.
 
-*read*: a SELECT by one integer distribution key; answered from the local element without any
-message when this instance leads the replica set. *write*: an UPDATE or DELETE by such a key that
-can touch nothing elsewhere; *insert*: one row whose bucket follows from its own values. Whatever
-does not go as usual falls back to `Running`, which knows how to retry and to settle lost answers.
+*read*: a SELECT by distribution key; answered from the local element without any message when
+this instance leads the replica set, or has a copy that may answer (copy_reads.py). *write*: an
+UPDATE or DELETE by such a key that can touch nothing elsewhere; *insert*: one row whose bucket
+follows from its own values. Whatever does not go as usual falls back to `Running`, which knows how
+to retry and to settle lost answers.
 """
 
 from __future__ import annotations
@@ -108,6 +109,20 @@ def read(
             sink.rows(encoder(rows), count)
         sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
         return None
+    if rs == space.copy_reads.rs:
+        at_copy = space.copy_reads.read(
+            fragment.sql,
+            params,
+            prepared.compiled.schema_version,
+            router.versions.get(rs, 0),
+            bucket,
+        )
+        if at_copy is not None:
+            count = len(at_copy)
+            if count:
+                sink.rows(encoder(at_copy), count)
+            sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+            return None
     message = ReadRows(
         space.name,
         rs,

@@ -65,6 +65,10 @@ class Lease(Protocol):
         """True while this element leads and its lease holds at this instant."""
         ...
 
+    def copy_ok(self) -> bool:
+        """True while it may answer reads as a copy, at this instant."""
+        ...
+
 
 class ReadReply(Reply, Protocol):
     """Where rows go: `on_cancel` is called when nobody waits for them any more."""
@@ -135,7 +139,7 @@ class Shard:
         self.epochs: EpochKeeper  # these two are set by data/database.py
         self.recovery: Recovery
         self.ownership = writer.ownership
-        self._lease = lease
+        self.lease = lease
         self._cursors: dict[int, _Cursor] = {}
         self._snapshots = Snapshots()
         self._own: dict[TxnId, OwnView] = {}  # what large transactions read
@@ -161,7 +165,7 @@ class Shard:
         rows = self.element.read_short(sql, params)
         if rows is None:
             raise LongReadError
-        if not self._lease.lead_ok():
+        if not self.lease.lead_ok():
             raise self._not_lead()
         return rows
 
@@ -178,7 +182,7 @@ class Shard:
         rows = element.read_short(message.sql, message.params)
         if rows is None:
             raise LongReadError
-        if not message.anywhere and not self._lease.lead_ok():
+        if not message.anywhere and not self.lease.lead_ok():
             raise self._not_lead()
         return rows
 
@@ -219,7 +223,7 @@ class Shard:
         def read(element: Element) -> None:
             self._check_read(message)
             rows = element.read_in_batch(message.sql, message.params)
-            if not self._lease.lead_ok():
+            if not self.lease.lead_ok():
                 raise self._not_lead()
             self._answer_rows(rows, message, reply, owner, self._view(message.back_ms))
 
@@ -245,7 +249,7 @@ class Shard:
             await view.lay_pieces(changes.pieces())
             cursor = _Cursor(view.scan(message.sql, message.params), message.encoding, owner)
             data, count, more = await self._batch(cursor)
-            if not self._lease.lead_ok():
+            if not self.lease.lead_ok():
                 raise self._not_lead()
         except BaseException as error:
             if view is not None:
@@ -282,10 +286,10 @@ class Shard:
             view = self._view(message.back_ms)  # nothing has run since the state was opened
             cursor = _Cursor(scan, message.encoding, owner)
             self._check_read(message)
-            if not message.anywhere and not self._lease.lead_ok():
+            if not message.anywhere and not self.lease.lead_ok():
                 raise self._not_lead()
             data, count, more = await self._batch(cursor)
-            if not message.anywhere and not self._lease.lead_ok():
+            if not message.anywhere and not self.lease.lead_ok():
                 raise self._not_lead()
         except BaseException as error:
             if cursor is not None:
@@ -363,7 +367,7 @@ class Shard:
             held = await self.element.hold()
             view = self.writer.view(message.back_ms)  # nothing has run since it was opened
             self.check(message.schema, message.map_version)
-            if not self.writer.leading or not self._lease.lead_ok():
+            if not self.writer.leading or not self.lease.lead_ok():
                 raise self._not_lead()
         except BaseException as error:
             if held is not None:

@@ -15,7 +15,8 @@ from protocol.rpc.node import RpcNode
 from protocol.rpc.server import Request
 
 MACHINE_REQUESTS: tuple[type, ...] = (
-    m.Append, m.Beacon, m.Probe, m.Join, m.TakeSnapshot, m.HandOver, m.Leave, m.Hello, m.AskTail,
+    m.Append, m.Beacon, m.Probe, m.Join, m.TakeSnapshot, m.HandOver, m.Leave, m.Hello, m.AskRead,
+    m.AskTail,
 )  # fmt: skip
 OTHER_REQUESTS: tuple[type, ...] = (m.Part, m.OpenSnapshot, m.FetchChunk)
 

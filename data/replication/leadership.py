@@ -18,6 +18,7 @@ from data.replication.actions import (
     Send,
 )
 from data.replication.log_shape import LogShape, Span, common_position
+from data.replication.reading import Readers, may_be_let
 from data.replication.situation import Situation
 from membership.port import LEASE_SHARE
 from protocol.ids import LogPosition
@@ -25,6 +26,7 @@ from protocol.limits import MIB
 from protocol.messages.replication import (
     Acked,
     Append,
+    AskRead,
     Beacon,
     HandOver,
     Hello,
@@ -96,8 +98,10 @@ class Leadership:
         term: int,
         luggage: bytes,
         now_s: float,
+        readers: Readers,
     ) -> None:
         self.situation = situation
+        self.readers = readers
         self.term = term
         self.luggage = luggage
         self.serving = False
@@ -136,6 +140,7 @@ class Leadership:
         for copy in self.copies.values():
             if copy.element not in self.situation.agreement.needed:
                 copy.expelled = False
+        self.readers.forget(now_s, self.situation.view.dead)
         self._count_missing()
         self._renew_lease()
         self._reconfigure(now_s)
@@ -252,8 +257,16 @@ class Leadership:
         copy = self.copies.get(message.sender)
         if copy is not None and copy.incarnation == message.incarnation:
             copy.leaving = True
+            self.readers.left(message)
             self._lose(copy)
             self.settled(now_s)
+
+    def lets_read(self, message: AskRead, now_s: float) -> bool:
+        """A copy wants to answer reads. If it may, batches wait for it, in sync or not."""
+        may = may_be_let(self, message, now_s)
+        if may:
+            self.readers.admit(message.sender, message.incarnation, now_s)
+        return may
 
     def arrived(self, message: Hello, now_s: float) -> None:
         """A copy is (again) there and follows nobody."""
@@ -424,7 +437,7 @@ class Leadership:
             return
         last = self.batch.span[2]
         missing = {c.element for c in self.copies.values() if c.counted and c.acked < last}
-        for element in self.situation.agreement.needed:
+        for element in self.situation.agreement.needed | self.readers.elements:
             copy = self.copies.get(element)
             if copy is None or copy.acked < last:
                 missing.add(element)
@@ -543,6 +556,8 @@ class Leadership:
             copy = self.copies.get(element)
             if copy is None or copy.phase is not Phase.SYNCED or copy.acked < s.tail.lsn:
                 return
+        if self.readers.elements - s.agreement.needed:
+            return
         self.serving = True
         s.commit_lsn = s.tail.lsn
         luggage, self.luggage = self.luggage, b""

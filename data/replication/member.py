@@ -24,6 +24,7 @@ from data.replication.hub import hub_of
 from data.replication.later import LaterApplier
 from data.replication.log_shape import LogShape
 from data.replication.ports import Luggage, MemberStatus, ReplicationSettings, RoleListener
+from data.replication.reading import RENEW_SHARE
 from data.replication.replica_set import ReplicaSet
 from data.storage.element import Element
 from data.storage.entry import LogEntry
@@ -85,7 +86,7 @@ class ReplicaSetMember:
         self._listener = listener
         self._luggage = luggage
         self._cut_limit = cut_limit
-        self._ok_until_s = self._offered_s = NEVER
+        self._ok_until_s = self._copy_until_s = self._renew_s = self._offered_s = NEVER
         self._serving_until_s = 0.0
         self._todo: deque[act.Action] = deque()
         self._draining = False
@@ -268,6 +269,17 @@ class ReplicaSetMember:
             self._ok_until_s = NEVER
         else:
             self._ok_until_s = min(lead.lease_until_s, self._serving_until_s)
+        if self.machine is not None:
+            self._copy_until_s = self.machine.reading.until_s()
+            self._renew_s = self._copy_until_s - RENEW_SHARE * self._settings.session_timeout_s
+
+    def copy_ok(self) -> bool:
+        """It is a copy, has exactly what is committed, and may answer reads at this instant."""
+        now_s = self._now()
+        machine = self.machine
+        if now_s >= self._renew_s and machine and (asks := machine.reading.wanted(now_s)):
+            self._run(asks, hot=True)
+        return now_s < self._copy_until_s
 
     def status(self) -> MemberStatus:
         """What dbStatus shows."""

@@ -29,6 +29,7 @@ from data.replication.actions import (
 from data.replication.agreement import Agreement
 from data.replication.leadership import Leadership
 from data.replication.log_shape import LogShape, Span
+from data.replication.reading import Reading
 from data.replication.situation import Pace, Situation
 from data.replication.yielding import Yielding
 from membership.election import Candidate, Verdict, may_stand
@@ -101,6 +102,7 @@ class ReplicaSet:
         self._luggage = b""  # ... with this
         self._deferrals = 0
         self._yielding = Yielding(self.situation)
+        self.reading = Reading(self)
         self._handed_over_term = 0
         self._creation = 0  # counter of the value with which this element created the set
         self._last_tick_s = now_s
@@ -120,6 +122,7 @@ class ReplicaSet:
             HandOver: self._on_hand_over,
             Leave: self._on_leave,
             Hello: self._on_hello,
+            **self.reading.handlers,
             AskTail: self._on_ask_tail,
             TailIs: self._on_tail_is,
         }
@@ -718,6 +721,7 @@ class ReplicaSet:
         if state is None:
             return
         self._yielding.saw(state)
+        self.reading.saw(state, now_s)
         lead = self.leadership
         if lead is not None and state.term > lead.term:
             self._end_term()
@@ -760,7 +764,8 @@ class ReplicaSet:
         if s.damaged:  # the first element of a new set
             s.damaged = False
             s.out.append(MarkInSync())
-        self.leadership = Leadership(s, state.term, luggage, now_s)
+        readers = self.reading.of_earlier_leads(now_s)
+        self.leadership = Leadership(s, state.term, luggage, now_s, readers)
 
     def _end_term(self) -> None:
         lead, self.leadership = self.leadership, None

@@ -30,6 +30,7 @@ INTEGERS: Mapping[str, tuple[int, int]] = {  # lower-case name -> smallest, larg
     "querythreshold": (0, 1_000_000),
     "createepochatcommit": (0, 1),
     "abortonerror": (0, 1),
+    "readatcopies": (0, 1),
     "waitforconnect": (0, 1),
     "workers": (0, 64),
 }

@@ -188,6 +188,33 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="replication.hello
     sent_us: int
 
 
+# -- copy -> lead: leave to answer reads -----------------------------------------------------------
+@message
+class AskRead(msgspec.Struct, frozen=True, array_like=True, tag="replication.ask_read"):
+    """May I answer reads? Reply: MayRead. Copy of `term`'s lead."""
+
+    db: str
+    rs: int
+    sender: int
+    term: int
+    incarnation: str  # of the copy
+    sent_us: int
+
+
+@message
+class MayRead(msgspec.Struct, frozen=True, array_like=True, tag="replication.may_read"):
+    """For a quarter of the session timeout from `sent_us` on, while your log ends there."""
+
+    db: str
+    rs: int
+    sender: int
+    term: int
+    incarnation: str  # of the lead
+    copy: str  # incarnation of the copy that asked
+    sent_us: int  # of the AskRead
+    commit_lsn: int  # entries up to here are committed by the lead; -1: no leave
+
+
 # -- copy <-> copy: whose log is longest ----------------------------------------------------------
 @message
 class AskTail(msgspec.Struct, frozen=True, array_like=True, tag="replication.ask_tail"):
@@ -260,4 +287,4 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, tag="replication.chunk
 
 LeadMessage = Append | Beacon | Probe | Join | TakeSnapshot | HandOver
 CopyMessage = Acked | Refused | Whereabouts | Leave | Hello
-MachineMessage = LeadMessage | CopyMessage | AskTail | TailIs
+MachineMessage = LeadMessage | CopyMessage | AskRead | MayRead | AskTail | TailIs

@@ -21,12 +21,16 @@ class Guarantees:
         self._newest: dict[int, tuple[int, int]] = {}  # set -> term, lsn committed at its lead
         self._serving: dict[int, tuple[int, int]] = {}  # set -> element, term
         self.takeovers = 0
+        self.readers = 0  # looks at a copy that might answer reads
         self.turns = 0
         self.epochs = 0  # whole ones that `torn_epochs` looked at
         self.epoch_begun_s: dict[int, float] = {}  # number -> when anybody knew it first
 
     def look(self) -> None:
-        """G1: what a lead committed is on all copies in sync. G4: one lead, and it has it all."""
+        """G1: what a lead committed is on all copies in sync. G4: one lead, and it has it all.
+
+        G3: a copy that may answer reads shows what the lead shows, or the last lead showed.
+        """
         self.turns += 1
         grid = self._grid
         serving: dict[int, tuple[Site, Database]] = {}
@@ -42,6 +46,8 @@ class Guarantees:
         for rs, (site, database) in serving.items():
             self._lead(rs, site, database)
         for site, database in databases:
+            if database.member._now() < database.member._copy_until_s:
+                self._reader(site, database)
             lead = serving.get(database.writer.rs)
             if lead is None or lead[0] is site or database.element.closed:
                 continue
@@ -64,6 +70,14 @@ class Guarantees:
             self._grid.problem(f"G1: {site.name} leads set {rs} to {tail}, known was {newest}")
         if tail.lsn > newest[1]:
             self._newest[rs] = (tail.term, tail.lsn)
+
+    def _reader(self, site: Site, database: Database) -> None:
+        self.readers += 1
+        rs, tail = database.writer.rs, database.element.committed_tail
+        if (tail.term, tail.lsn) != self._newest.get(rs, (tail.term, tail.lsn)):
+            self._grid.problem(
+                f"G3: {site.name} may be read and ends at {tail}, its lead at {self._newest[rs]}"
+            )
 
     def _has_everything(
         self, rs: int, site: Site, database: Database, newest: tuple[int, int]

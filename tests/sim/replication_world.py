@@ -134,7 +134,7 @@ class World:
         self.next_value = 1
         self.max_pause_s = 0.0
         self.stats = {"acked": 0, "takeovers": 0, "handovers": 0, "undone": 0, "snapshots": 0}
-        self.stats["ahead"] = 0
+        self.stats["ahead"] = self.stats["read at copies"] = 0
         self.trace: list[str] = []
         for number in self.witnesses:
             name = f"host{number}"
@@ -143,6 +143,7 @@ class World:
             self.later(self.rng.random() * 0.5, lambda n=node: self.start(n))
         self.later(0.5, self.write)
         self.later(2.0, self.fault)
+        self.later(0.7, self.want_reads)
         self.later(1.0, self.housekeeping)
 
     # -- time -------------------------------------------------------------------------------------
@@ -534,6 +535,13 @@ class World:
         if ahead:
             self.apply_late(node, node.batch)
 
+    def want_reads(self) -> None:
+        """Somebody wants to read somewhere."""
+        self.later(self.rng.expovariate(1 / 0.05), self.want_reads)
+        node = self.rng.choice(list(self.nodes.values()))
+        if node.machine is not None and node.up and not node.paused:
+            self.perform(node, node.machine.reading.wanted(self.now))
+
     def apply_late(self, node: Node, batch: list[Entry] | None) -> None:
         """The lead itself has put the batch into effect some time after it was sent."""
 
@@ -578,12 +586,16 @@ class World:
             else:
                 self.promise(node)  # and with it what the take-over made the truth
 
-    def promise(self, node: Node) -> None:
-        """This lead may be read: whatever it holds is promised, and it must hold all that is."""
+    def promise(self, node: Node, how: str = "lead") -> None:
+        """This element may be read: what it holds is promised, and it must hold all that is.
+
+        So reads are linearizable: none shows less than an earlier one, or than was acknowledged.
+        """
         log = node.store.log
-        self.require(len(log) >= len(self.acked), "the lead lacks acknowledged entries")
-        if self.acked:
-            self.require(log[len(self.acked) - 1] == self.acked[-1], "another entry acknowledged")
+        if len(log) < len(self.acked):
+            self.require(False, f"{how}: {node.name} lacks acknowledged entries")
+        if self.acked and log[len(self.acked) - 1] != self.acked[-1]:
+            self.require(False, f"{how}: another entry acknowledged")
         self.acked.extend(log[len(self.acked) :])
 
     def put(self, node: Node, entry: Entry) -> None:
@@ -698,7 +710,12 @@ class World:
         serving = 0
         for node in self.nodes.values():
             machine = node.machine
-            if machine is None or node.paused or machine.leadership is None:
+            if machine is None or node.paused:
+                continue
+            if machine.leadership is None:
+                if self.now < machine.reading.until_s():
+                    self.stats["read at copies"] += 1
+                    self.promise(node, "read at a copy")
                 continue
             lead = machine.leadership
             if (

@@ -9,8 +9,9 @@ import pytest
 
 from data.replication import replica_set
 from data.replication.leadership import Leadership
+from data.replication.reading import WAIT_SHARE, Readers, Reading
 from data.replication.replica_set import ReplicaSet
-from tests.sim.replication_world import Violation, play
+from tests.sim.replication_world import T, Violation, play
 
 SEEDS = 100
 
@@ -18,6 +19,10 @@ SEEDS = 100
 def test_faults_break_no_guarantee_and_service_returns(seed: int) -> None:
     world = play(seed, k=1 + seed % 5, fault_rate=(1.0, 3.0, 0.5)[seed % 3])
     assert world.steps > 1000
+
+
+def test_copies_are_read() -> None:
+    assert play(1, k=3).stats["read at copies"] > 1000
 
 
 def first_violation(seeds: range, k: int = 3) -> str:
@@ -37,6 +42,34 @@ def test_a_lead_that_ignores_its_lease_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Leadership, "_renew_lease", for_ever)
     found = first_violation(range(40))
     assert "may answer" in found or "lacks acknowledged" in found
+
+
+def test_a_copy_that_shows_what_its_lead_has_not_committed_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    until_s = Reading.until_s
+
+    def all_it_has(self: Reading) -> float:
+        self._machine.lead_commit_lsn = self._machine.situation.shape.tail.lsn
+        return until_s(self)
+
+    monkeypatch.setattr(Reading, "until_s", all_it_has)
+    assert first_violation(range(20))
+
+
+def test_a_lead_that_does_not_wait_for_readers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Readers, "elements", property(lambda self: set()))
+    assert "read at a copy" in first_violation(range(20))
+
+
+def test_a_new_lead_that_does_not_wait_for_readers_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def nobody(self: Reading, now_s: float) -> Readers:
+        return Readers({}, WAIT_SHARE * T)
+
+    monkeypatch.setattr(Reading, "of_earlier_leads", nobody)
+    assert "read at a copy" in first_violation(range(240, 340), k=4)
 
 
 def test_a_copy_that_does_not_wait_for_silence_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,9 @@ class Copies:
     def lead_ok(self) -> bool:
         return self.ok
 
+    def copy_ok(self) -> bool:
+        return False
+
     def replicate(
         self,
         entries: list[LogEntry],

@@ -34,6 +34,9 @@ LockWait | {lock_wait:g} | seconds a statement waits for a lock, then error 6003
 EpochInterval | {epoch_interval:g} with Durability 0, else 0 | seconds between epochs: points that
     the whole database can be brought back to after a loss of power of all copies. 0: only those
     that are asked for
+ReadAtCopies | 1 | 1: a plain SELECT by distribution key, in READ COMMITTED, is answered by a
+    copy at hand while that has exactly what is committed; 0: by the lead only. Linearizable both
+    ways
 CreateEpochAtCommit | 0 | 1: a commit is answered when an epoch that holds it is on the disk of
     every in-sync copy of every replica set. Also `SET CreateEpochAtCommit = 1` in a session
 AbortOnError | 0 | 0: a failed statement undoes only itself. 1: as in PostgreSQL, its
