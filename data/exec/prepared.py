@@ -93,8 +93,19 @@ class PreparedStatement:
     def with_literals(self, literals: tuple[StorageValue, ...]) -> PreparedStatement:
         """The same plan for a text whose literals were taken out: no parameters from outside."""
         bound = PreparedStatement.__new__(PreparedStatement)
-        for name in PreparedStatement.__slots__:
-            setattr(bound, name, getattr(self, name))
+        bound.block = self.block
+        bound.bucket = self.bucket
+        bound.columns = self.columns
+        bound.compiled = self.compiled
+        bound.copy = self.copy
+        bound.declared = self.declared
+        bound.fast = self.fast
+        bound.fast_in_txn = self.fast_in_txn
+        bound.schema = self.schema
+        bound.sql = self.sql
+        bound.stats = self.stats
+        bound.tag_kind = self.tag_kind
+        bound.user = self.user
         bound.literals = literals
         bound.param_types = ()
         return bound

@@ -1,14 +1,14 @@
 """SQL text before it is parsed: statements of a simple query; literals out for the plan cache.
 
 Pure. `normalise` is on the hot path of clients that send literals (simple protocol): one compiled
-regular expression cuts the text at literals, comments and the few words after which a literal must
-stay as it is.
+regular expression cuts the text at literals; what is left is looked up. A statement seen for the
+first time is cut at comments and the few words after which a literal must stay as it is, too.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.sql.block_end import BlockEnd
 from protocol.errors import TooLargeError
@@ -98,7 +98,15 @@ _CAREFUL = [
     "[",
     "''",
 ]
-_QUICK = re.compile(r"('[^']*'|(?<![\w.#])(?<![\d.][eE][+-])\d+(?:\.\d+)?(?![\w.#]))")
+# A string or a number without sign and exponent. Its first character is a plain set, which makes
+# the search skip what cannot begin one.
+_QUICK = re.compile(
+    r"""(['0-9](?:
+      (?<=')[^']*'
+    | (?<=[0-9])(?<![\w.#][0-9])(?<![\d.][eE][+-][0-9])[0-9]*(?:\.[0-9]+)?(?![\w.#])
+    ))""",
+    re.VERBOSE,
+)
 _BEFORE_STRING = frozenset(
     [
         "like",
@@ -118,39 +126,71 @@ _BEFORE_STRING = frozenset(
 )
 
 
+_AS_IT_IS, _CAREFULLY = "-", ""  # instead of a key
+_SKELETONS_MAX = 2000
+_SKELETON_PARTS_MAX = 40  # longer ones are worked out each time
+_skeletons: dict[tuple[object, ...], str] = {}
+
+
 def normalise(text: str) -> Normalised:
     """Take the literals out of a SELECT, INSERT, UPDATE or DELETE.
 
     Where that could change the meaning (grouping, ordinals, typed literals, existing parameters, …)
     the text comes back as it is, without values.
+
+    What is to be done follows from the *skeleton*: the text with types in place of its literals. It
+    is remembered, so that other literals in the same statement cost one split and one look-up.
     """
-    lower = text.lower()
-    for word in _CAREFUL:
-        if word in lower:
-            return _normalise_carefully(text)
-    if text.count("'") % 2:
-        return Normalised(text, (), ())  # a string that does not end
-    parts = _QUICK.split(text, LITERALS_MAX + 1)
-    if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX or not _DML.match(text):
-        return Normalised(text, (), ())
+    parts: list[Any] = _QUICK.split(text, LITERALS_MAX + 1)
+    if len(parts) == 1 or len(parts) > 2 * LITERALS_MAX:
+        return _normalise_carefully(text) if _needs_care(text) else Normalised(text, (), ())
     values: list[StorageValue] = []
     types: list[SqlType] = []
     for i in range(1, len(parts), 2):
-        token = parts[i]
+        token: str = parts[i]
         if token[0] == "'":
-            if _is_prefixed(parts[i - 1]):
-                return _normalise_carefully(text)
             values.append(token[1:-1])
-            types.append(UNKNOWN)
+            type_ = UNKNOWN
         elif "." not in token and len(token) <= 9:
             values.append(int(token))
-            types.append(_TINY[0] if len(token) <= 4 else _SMALL[0])
+            type_ = _TINY[0] if len(token) <= 4 else _SMALL[0]
         else:
             value, type_ = number_literal(token)
             values.append(value)
-            types.append(type_)
-        parts[i] = f"${len(values)}"
-    return Normalised("".join(parts), tuple(values), tuple(types))
+        types.append(type_)
+        parts[i] = type_
+    skeleton = tuple(parts)
+    key = _skeletons.get(skeleton)
+    if key is None:
+        key = _key_of(parts)
+        if len(parts) <= _SKELETON_PARTS_MAX and len(text) <= SCRIPT_CHARS_MAX // 1000:
+            if len(_skeletons) >= _SKELETONS_MAX:
+                _skeletons.clear()
+            _skeletons[skeleton] = key
+    if key == _CAREFULLY:
+        return _normalise_carefully(text)
+    if key == _AS_IT_IS:
+        return Normalised(text, (), ())
+    return Normalised(key, tuple(values), tuple(types))
+
+
+def _key_of(parts: list[Any]) -> str:
+    """The key for a skeleton: text and types in turn; or what has to be done with it."""
+    texts: list[str] = parts[::2]
+    if _needs_care("\n".join(texts)) or "" in texts[1:-1]:
+        return _CAREFULLY
+    for before, type_, after in zip(texts, parts[1::2], texts[1:], strict=False):
+        if type_ is UNKNOWN and (_is_prefixed(before) or after[:1].isalnum()):
+            return _CAREFULLY
+    if "'" in "".join(texts) or not _DML.match(texts[0]):
+        return _AS_IT_IS  # a string that does not end
+    numbered = [f"${i // 2 + 1}" if i % 2 else part for i, part in enumerate(parts)]
+    return "".join(numbered)
+
+
+def _needs_care(text: str) -> bool:
+    lower = text.lower()
+    return any(word in lower for word in _CAREFUL)
 
 
 def _is_prefixed(before: str) -> bool:
