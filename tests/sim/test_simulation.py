@@ -14,7 +14,6 @@ import pytest
 
 from data.replication.leadership import Leadership
 from data.replication.member import ReplicaSetMember
-from data.replication.reading import Reading
 from data.storage.element import Element
 from data.txn import lead as lead_module
 from data.txn.lead import LeadWriter
@@ -78,26 +77,6 @@ def ignores_its_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ReplicaSetMember, "lead_ok", lead_ok)
 
 
-def reads_at_any_copy(patch: pytest.MonkeyPatch) -> None:
-    """A copy answers reads whether or not it may."""
-
-    def copy_ok(self: ReplicaSetMember) -> bool:
-        return self.role == "copy"
-
-    patch.setattr(ReplicaSetMember, "copy_ok", copy_ok)
-
-
-def reads_at_a_copy_without_its_clock(patch: pytest.MonkeyPatch) -> None:
-    """Leave never ends, and the lead does not wait."""
-
-    def until_s(self: Reading) -> float:
-        s = self._machine.situation
-        same = self._machine.lead_commit_lsn == s.shape.tail.lsn
-        return float("inf") if same and self._machine.in_sync else float("-inf")
-
-    patch.setattr(Reading, "until_s", until_s)
-
-
 def forgets_locks(patch: pytest.MonkeyPatch) -> None:
     """A new lead does not rebuild the locks of prepared transactions."""
     patch.setattr(lead_module, "decode_locks", lambda data: [])
@@ -131,8 +110,6 @@ def trusts_lost_files(patch: pytest.MonkeyPatch) -> None:
     [
         commits_before_its_copies,
         ignores_its_lease,
-        reads_at_any_copy,
-        reads_at_a_copy_without_its_clock,
         forgets_locks,
         decides_without_a_record,
         trusts_lost_files,
