@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.errors import CopyDataError, GridError, TooLargeError
 from protocol.limits import ROW_BYTES_MAX
+from protocol.pgwire.copy_columns import Columns
 from protocol.pgwire.values import Decoder, binary_encoder, decoder, text_encoder
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
@@ -91,6 +92,11 @@ class _LineDecoder:
         self._line = 0
         self._ended = False
         self._skip_header = copy.header
+        self._columns: Columns | None = None
+        delimiter, null = copy.delimiter_text, copy.null_text
+        if Columns.fit(copy.types, delimiter, null):
+            quote = copy.quote if copy.format == "csv" else ""
+            self._columns = Columns(copy.types, delimiter, null, quote, copy.force_not_null)
 
     def feed(self, chunk: bytes) -> list[StorageRow]:
         """See RowDecoder."""
@@ -100,9 +106,23 @@ class _LineDecoder:
             return []
         whole = bytes(self._rest + chunk[:newline])
         self._rest = bytearray()
-        rows = self._records(whole.split(b"\n"))
+        rows = self._lines(whole)
         self._keep(chunk[newline + 1 :])
         return rows
+
+    def _lines(self, whole: bytes) -> list[StorageRow]:
+        """The rows of some whole lines: all at once if they are plain, else one by one."""
+        rows = None
+        if self._columns is not None and not (self._ended or self._skip_header):
+            rows = self._columns.rows(whole)
+        if rows is None:
+            return self._records(whole.split(b"\n"))
+        self._line += len(rows)
+        return rows
+
+    def line_by_line(self) -> None:
+        """Decode every line on its own from now on: the reference for what is done at once."""
+        self._columns = None
 
     def finish(self) -> list[StorageRow]:
         """See RowDecoder."""
