@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from xxhash import xxh64_intdigest
 
 from protocol.limits import BUCKET_COUNT
@@ -15,6 +17,11 @@ def bucket_of(key: bytes) -> int:
 def bucket_of_int(value: int) -> int:
     """The bucket of a key of one integer, as `bucket_of(key_bytes((value,), (BIGINT,)))`."""
     return xxh64_intdigest(b"n%d" % value) % BUCKET_COUNT
+
+
+def buckets_of_ints(values: Iterable[int]) -> list[int]:
+    """`bucket_of_int` of many."""
+    return [xxh64_intdigest(b"n%d" % value) % BUCKET_COUNT for value in values]
 
 
 def bucket_of_two_ints(first: int, second: int) -> int:

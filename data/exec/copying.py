@@ -203,7 +203,7 @@ class CopyingIn:
             )
             writer = Writer(space, txn, QueryRunner(space, self._specials, txn), maker)
             try:
-                made = [await maker.make(self._plan.row, (), row) for row in rows]
+                made = await maker.make_all(self._plan.row, (), rows)
                 inserted, _ = await writer.insert_rows(table, made)
                 return inserted
             except (StaleSchemaError, StaleMapError):

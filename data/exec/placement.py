@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import (
@@ -14,8 +15,8 @@ from data.catalog.element_ddl import (
     table_name,
 )
 from data.catalog.objects import Distribution, ForeignKey, Table
-from data.distribution.hashing import bucket_of
-from data.distribution.keys import key_encoder
+from data.distribution.hashing import bucket_of, buckets_of_ints
+from data.distribution.keys import is_plain_integer, key_encoder
 from protocol.errors import InternalError
 from protocol.sqltypes import BIGINT, SqlType, StorageRow, StorageValue
 
@@ -28,6 +29,16 @@ class HashRule:
 
     positions: tuple[int, ...]
     bucket: BucketOf
+    integer: bool = False  # the key is one integer, and is the number itself
+
+    def of_all(self, rows: Sequence[StorageRow]) -> list[int]:
+        """`of` many rows."""
+        if self.integer:
+            at = self.positions[0]
+            values: list[Any] = [row[at] for row in rows]
+            if None not in values:
+                return buckets_of_ints(values)
+        return [self.of(row) for row in rows]
 
     def of(self, row: StorageRow) -> int:
         """The bucket of a full row; -1 if a key column is NULL."""
@@ -96,7 +107,9 @@ def _parent_rule(
 def _hash_rule(
     table: Table, columns: tuple[str, ...], owner: Table, key: tuple[str, ...]
 ) -> HashRule:
-    return HashRule(column_positions(table, columns), _hasher([_type(owner, c) for c in key]))
+    types = [_type(owner, c) for c in key]
+    integer = len(types) == 1 and is_plain_integer(types[0])
+    return HashRule(column_positions(table, columns), _hasher(types), integer)
 
 
 def _hasher(types: list[SqlType]) -> BucketOf:

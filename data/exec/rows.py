@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 
-from data.catalog.objects import Sequence, Table
+from data.catalog.objects import Sequence as NumberSequence
+from data.catalog.objects import Table
 from data.distribution.route import Const, Special
 from data.exec.sequences import Sequences
 from data.exec.values import Specials
@@ -52,7 +54,7 @@ class RowMaker:
         table: Table | None,
         specials: Specials,
         sequences: Sequences,
-        sequence_of: Callable[[int], Sequence],
+        sequence_of: Callable[[int], NumberSequence],
         scratch: Scratch,
         row_keys: RowKeys,
     ) -> None:
@@ -86,10 +88,34 @@ class RowMaker:
                 out.append(await self._odd(source, values, drawn, source_row))
         return tuple(out)
 
+    def at_once(
+        self, sources: tuple[ValueSource, ...], rows: Sequence[StorageRow]
+    ) -> Sequence[StorageRow] | None:
+        """`make` of many source rows, if all is columns and constants; None: make one by one."""
+        keyed = self._table is not None and self._table.row_key
+        if not keyed and rows and len(rows[0]) == len(sources) and _is_copy(sources):
+            return rows
+        if not rows or not all(isinstance(source, SourceColumn | Const) for source in sources):
+            return None
+        given = list(zip(*rows, strict=True))
+        columns: list[Iterable[StorageValue]] = []
+        if keyed:
+            columns.append([self._row_keys.next() for _ in rows])
+        for source in sources:
+            if isinstance(source, SourceColumn):
+                columns.append(given[source.position])
+            else:
+                assert isinstance(source, Const)
+                columns.append(repeat(source.value, len(rows)))
+        return list(zip(*columns, strict=True))
+
     async def make_all(
         self, sources: tuple[ValueSource, ...], values: Values, rows: list[StorageRow]
     ) -> list[StorageRow]:
-        """Rows made of the rows of a query."""
+        """Rows made of the rows of a query, or of COPY."""
+        made = self.at_once(sources, rows)
+        if made is not None:
+            return list(made)
         return [await self.make(sources, values, row) for row in rows]
 
     async def _odd(
@@ -128,6 +154,13 @@ class RowMaker:
             drawn[sequence_id] = number
             self._specials.facts.current_values[sequence_id] = number
         return drawn[sequence_id]
+
+
+def _is_copy(sources: tuple[ValueSource, ...]) -> bool:
+    return all(
+        isinstance(source, SourceColumn) and source.position == at
+        for at, source in enumerate(sources)
+    )
 
 
 def _converted(value: StorageValue, convert: Convert | None) -> StorageValue:

@@ -14,14 +14,12 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterable,
-    Mapping,
     Sequence,
 )
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from data.catalog.catalog import Catalog
 from data.catalog.element_ddl import (
@@ -36,6 +34,8 @@ from data.catalog.element_ddl import (
 from data.catalog.objects import Distribution, Index, Table
 from data.distribution.places import Places
 from data.exec.agreement import Agreement
+from data.exec.at_sets import gather
+from data.exec.bulk_rows import goes_in_blocks, insert_in_blocks, null_key
 from data.exec.by_key import ROWS_AT_ONCE, FoundKeys, may_go_by_key, only_set_of
 from data.exec.effects import steps_of
 from data.exec.found_rows import FoundRows
@@ -63,7 +63,6 @@ from protocol.clock import boottime_s
 from protocol.errors import (
     ForeignKeyError,
     LargeStatementError,
-    NotNullError,
     NotSupportedError,
     SerializationError,
     TransientError,
@@ -158,7 +157,7 @@ class Writer:
         made: list[StorageRow] = []
         if plan.source is not None:
             async for batch in self.queries.batches(plan.source, values):
-                made += [await self._maker.make(plan.rows[0], values, row) for row in batch]
+                made += await self._maker.make_all(plan.rows[0], values, batch)
         else:
             made = [await self._maker.make(row, values) for row in plan.rows]
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
@@ -183,6 +182,9 @@ class Writer:
             target = next((i for i in table.indexes if i.id in on_conflict.index_ids), None)
             if any(index.is_global and index.unique for index in table.indexes):
                 return await self._insert_new(table, made, target)
+        if not ignore and goes_in_blocks(self._space.facts.by_id(table.id), len(made)):
+            rows = await insert_in_blocks(self, self._space.placement.rule(table), table, made)
+            return len(rows), rows
         placed = await self.place(table, made)
         inserted: Counter[StorageRow] = Counter()
         count = 0
@@ -222,7 +224,7 @@ class Writer:
                 for rs, some in slices.items()
                 if at < len(some)
             }
-            answers = await _gather({rs: self.run(rs, step) for rs, step in steps.items()})
+            answers = await gather({rs: self.run(rs, step) for rs, step in steps.items()})
             await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
             await asyncio.sleep(0)  # answers of this process come at once: others get their turn
             yield list(answers.values())
@@ -279,7 +281,7 @@ class Writer:
             for row in made:
                 bucket = rule.of(row)
                 if bucket < 0:
-                    raise _null_key(table, rule.positions)
+                    raise null_key(table, rule.positions)
                 placed.append((places.buckets[bucket], (*row, bucket)))
         else:
             found = await self._parent_buckets(table, rule, made)
@@ -297,7 +299,7 @@ class Writer:
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for key in keys:
             if None in key:
-                raise _null_key(table, rule.positions)
+                raise null_key(table, rule.positions)
             by_set[places.buckets[rule.key_bucket(key)]].append(key)
         found: dict[StorageRow, int] = {}
         looks = [
@@ -378,7 +380,7 @@ class Writer:
         step = RunSql(table.id, sql, bound, returning is not None, False, match, keyed)
         if snapshots is not None:
             sets = await self._sets_of(table, plan, values)
-            answers = await _gather(
+            answers = await gather(
                 {rs: self.run(rs, step, snapshot=snapshots.at(rs).number) for rs in sets}
             )
         else:
@@ -427,7 +429,7 @@ class Writer:
                     rs: RunKeyed(table.id, sql, params, rows, returning is not None, not wrote)
                     for rs, rows in some.items()
                 }
-                answers = await _gather({rs: self.run(rs, step) for rs, step in steps.items()})
+                answers = await gather({rs: self.run(rs, step) for rs, step in steps.items()})
                 await self._carry_out([(rs, e) for rs, ran in answers.items() for e in ran.effects])
                 for ran in answers.values():
                     written.count += ran.counts[0]
@@ -466,7 +468,7 @@ class Writer:
             self.queries.note_lookups(None)
             back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0
             sent_s = boottime_s()
-            answers = await _gather({rs: self.run(rs, step, back_ms=back_ms) for rs in sets})
+            answers = await gather({rs: self.run(rs, step, back_ms=back_ms) for rs in sets})
             now_s = boottime_s()
             for rs, ran in answers.items():
                 if ran.view is not None:
@@ -598,7 +600,7 @@ class Writer:
         """Carry effects out until none are left (cascades have effects of their own)."""
         while effects:
             steps = steps_of(self._space, self.places, effects)
-            answers = await _gather({rs: self.run(rs, *some) for rs, some in sorted(steps.items())})
+            answers = await gather({rs: self.run(rs, *some) for rs, some in sorted(steps.items())})
             effects = [(rs, effect) for rs, ran in answers.items() for effect in ran.effects]
 
     # -- RETURNING ---------------------------------------------------------------------------------
@@ -671,20 +673,6 @@ def _home_set(places: Places) -> int:
     return places.replica_sets[0]
 
 
-async def _gather(calls: Mapping[int, Coroutine[Any, Any, Ran]]) -> dict[int, Ran]:
-    """Answers by replica set; the first error, after all have ended."""
-    if len(calls) == 1:
-        ((rs, call),) = calls.items()
-        return {rs: await call}
-    results = await asyncio.gather(*calls.values(), return_exceptions=True)
-    answers: dict[int, Ran] = {}
-    for rs, result in zip(calls, results, strict=True):
-        if isinstance(result, BaseException):
-            raise result
-        answers[rs] = result
-    return answers
-
-
 def _lookup_many(rule: ParentRule, keys: list[StorageRow]) -> tuple[str, Values]:
     """One query for many parents: rows (_TARGET, key…)."""
     head, _, tail = rule.lookup_sql.partition(" FROM ")
@@ -700,11 +688,3 @@ def _lookup_many(rule: ParentRule, keys: list[StorageRow]) -> tuple[str, Values]
         condition = f"({columns}) IN (VALUES ({'), ('.join(rows)}))"
     sql = f"{head}, {columns} FROM {table} WHERE {condition}"
     return sql, tuple([value for key in keys for value in key])
-
-
-def _null_key(table: Table, positions: tuple[int, ...]) -> NotNullError:
-    names = ", ".join(full_row_columns(table)[i] for i in positions)
-    return NotNullError(
-        f"a row of {table.schema}.{table.name} has no place: {names} must not be NULL",
-        hint="These columns decide where the row is stored.",
-    )

@@ -7,7 +7,7 @@ ordered: applied first to last, undone last to first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import msgspec
 
@@ -22,6 +22,9 @@ _decode_pieces = msgspec.msgpack.Decoder(list[bytes]).decode
 PIECE = 1000  # changes: a few milliseconds of work
 WHOLE_MAX = 4 * PIECE  # more than this are encoded in pieces
 _SLICED = b"\xc1"  # before the pieces; no msgpack value begins so
+_INSERTS = b"\x93"  # how an array of three begins: (table, number of rows, rows)
+_decode_inserts = msgspec.msgpack.Decoder(tuple[str, int, list[tuple[Any, ...]]]).decode
+_decode_number = msgspec.msgpack.Decoder(tuple[str, int, msgspec.Raw]).decode
 
 
 class RowChange(NamedTuple):
@@ -30,6 +33,43 @@ class RowChange(NamedTuple):
     table: str
     old: StorageRow | None
     new: StorageRow | None
+
+
+class Inserted(Sequence[RowChange]):
+    """New rows of one table: a list of changes that keeps only the rows."""
+
+    __slots__ = ("rows", "table")
+
+    def __init__(self, table: str, rows: Sequence[StorageRow]) -> None:
+        self.table = table
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> RowChange: ...
+    @overload
+    def __getitem__(self, at: slice) -> Inserted: ...
+    def __getitem__(self, at: int | slice) -> RowChange | Inserted:
+        if isinstance(at, slice):
+            return Inserted(self.table, self.rows[at])
+        return RowChange(self.table, None, self.rows[at])
+
+    def __iter__(self) -> Iterator[RowChange]:
+        for row in self.rows:
+            yield RowChange(self.table, None, row)
+
+
+def encode_inserts(table: str, rows: Sequence[StorageRow]) -> bytes:
+    """New rows of a table as bytes, a piece of changes; they need not be encoded again."""
+    return _encode((table, len(rows), rows))
+
+
+def decode_inserts(data: bytes) -> Inserted:
+    """What `encode_inserts` made. Raises msgspec.DecodeError on other bytes."""
+    table, _, rows = _decode_inserts(data)
+    return Inserted(table, rows)
 
 
 def encode(changes: Sequence[RowChange]) -> bytes:
@@ -67,10 +107,10 @@ def decode(data: bytes) -> list[RowChange]:
     """The changes in bytes from `encode`. Raises msgspec.DecodeError, IndexError on other bytes."""
     if data[:1] == _SLICED:
         return [change for piece in decode_slices(data) for change in piece]
-    return _decode_piece(data)
+    return list(_decode_piece(data))
 
 
-def decode_slices(data: bytes) -> Iterator[list[RowChange]]:
+def decode_slices(data: bytes) -> Iterator[Sequence[RowChange]]:
     """The changes in bytes from `encode`, piece by piece."""
     if data[:1] != _SLICED:
         if data:
@@ -84,12 +124,16 @@ def count(data: bytes) -> int:
     """How many changes there are in bytes from `encode`; much cheaper than `decode`."""
     if data[:1] == _SLICED:
         return sum(map(count, _decode_pieces(memoryview(data)[1:])))
+    if data[:1] == _INSERTS:
+        return _decode_number(data)[1]
     return len(_decode_raw(data)[1]) if data else 0
 
 
-def _decode_piece(data: bytes) -> list[RowChange]:
+def _decode_piece(data: bytes) -> Sequence[RowChange]:
     if not data:
         return []
+    if data[:1] == _INSERTS:
+        return decode_inserts(data)
     names, images = _decode(data)
     return [RowChange(names[number], old, new) for number, old, new in images]
 

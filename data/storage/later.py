@@ -10,7 +10,7 @@ same rows, since the transaction keeps its locks. See docs/decisions/0066.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -114,7 +114,7 @@ class LaterEffects:
                 self._effect = (lsn, decode_payload(entry.payload))
         return self._effect[1]
 
-    def _unit(self, payload: TxnPayload, number: int) -> Iterator[list[RowChange]]:
+    def _unit(self, payload: TxnPayload, number: int) -> Iterator[Sequence[RowChange]]:
         if number < len(payload.parts):
             return self._log.part(payload.parts[number])
         return row_changes.decode_slices(payload.changes)
@@ -125,7 +125,7 @@ class LaterEffects:
                 self._keep_before(changes)
             self._apply(changes)
 
-    def _keep_before(self, changes: list[RowChange]) -> None:
+    def _keep_before(self, changes: Sequence[RowChange]) -> None:
         self._open_reserve()
         pages = self._used_pages()
         for table in {change.table for change in changes}:
@@ -156,5 +156,5 @@ class LaterEffects:
     def _open_reserve(self) -> None:
         raise NotImplementedError
 
-    def _apply(self, changes: list[RowChange]) -> None:
+    def _apply(self, changes: Sequence[RowChange]) -> None:
         raise NotImplementedError

@@ -7,7 +7,7 @@ that are given a connection. What is kept in memory is made again from the table
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -446,7 +446,7 @@ class Log:
             raise CorruptElementError(f"the PREPARE at {state.prepare_lsn} is not in the log")
         return decode_payload(entry.payload)
 
-    def changes_of(self, payload: TxnPayload) -> Iterator[list[RowChange]]:
+    def changes_of(self, payload: TxnPayload) -> Iterator[Sequence[RowChange]]:
         """The changes of a COMMIT or PREPARE in pieces, PARTs included. CorruptElementError."""
         for lsn in payload.parts:
             yield from self.part(lsn)
@@ -459,7 +459,7 @@ class Log:
             raise CorruptElementError(f"entry {lsn} is not in the log")
         return entry
 
-    def part(self, lsn: int) -> Iterator[list[RowChange]]:
+    def part(self, lsn: int) -> Iterator[Sequence[RowChange]]:
         """The changes in a PART, in pieces. Raises CorruptElementError."""
         entry = entry_at(self._connection, lsn)
         if entry is None or entry.kind != EntryKind.PART:

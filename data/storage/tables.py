@@ -5,13 +5,13 @@ The texts come from SQLite's own schema, not from the catalog: what is applied i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
 
 from data.catalog.element_ddl import quoted
-from data.storage.changes import RowChange
+from data.storage.changes import Inserted, RowChange
 from protocol.errors import CorruptElementError
 from protocol.sqltypes import StorageRow
 
@@ -132,6 +132,16 @@ def apply_bulk(
 
     Raises CorruptElementError if an image before is not there, apsw.Error; a part is done then.
     """
+    if isinstance(changes, Inserted):
+        texts = tables[changes.table]
+        _run_many(connection, cursor, texts.insert, texts, changes.rows)
+        return
+    _apply_mixed(connection, cursor, tables, changes)
+
+
+def _apply_mixed(
+    connection: apsw.Connection, cursor: Any, tables: Tables, changes: Iterable[RowChange]
+) -> None:
     text, texts = "", None
     rows: list[Any] = []
     for table, old, new in changes:
@@ -156,7 +166,11 @@ def apply_bulk(
 
 
 def _run_many(
-    connection: apsw.Connection, cursor: Any, text: str, texts: TableTexts | None, rows: list[Any]
+    connection: apsw.Connection,
+    cursor: Any,
+    text: str,
+    texts: TableTexts | None,
+    rows: Sequence[Any],
 ) -> None:
     if not rows:
         return

@@ -19,7 +19,7 @@ from data.catalog.catalog import Catalog, CatalogChange
 from data.catalog.element_ddl import quoted
 from data.storage import changes as row_changes
 from data.storage import schema
-from data.storage.changes import RowChange
+from data.storage.changes import Inserted, RowChange
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, decode_payload
 from data.storage.faults import (
     grid_error,
@@ -345,6 +345,18 @@ class BatchWriter(LaterEffects):
 
     def insert_rows(self, table: str, rows: Sequence[StorageRow]) -> list[RowChange]:
         """Insert full rows, all or none. Raises as `run` does."""
+        self._insert(table, rows)
+        changes = [RowChange(table, None, row) for row in rows]
+        if changes:
+            self._done.append(changes)
+        return changes
+
+    def insert_block(self, block: Inserted) -> None:
+        """Insert the rows of a block, all or none. Raises as `run` does."""
+        self._insert(block.table, block.rows)
+        self._done.append(partial(self._apply, block))
+
+    def _insert(self, table: str, rows: Sequence[StorageRow]) -> None:
         if trace.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
@@ -368,10 +380,6 @@ class BatchWriter(LaterEffects):
                 inserted = self._writer.total_changes() - before
                 self._take_back([RowChange(table, None, row) for row in rows[:inserted]])
             self._failed(error, table, rows[inserted] if inserted < len(rows) else None)
-        changes = [RowChange(table, None, row) for row in rows]
-        if changes:
-            self._done.append(changes)
-        return changes
 
     def insert_new_rows(
         self, table: str, rows: Sequence[StorageRow], target: tuple[str, ...] = ()

@@ -12,6 +12,16 @@ from collections.abc import Hashable
 BUCKETS = 1 << 16
 
 
+class KeyBlock:
+    """Very many resources, each with its fingerprint."""
+
+    __slots__ = ("marks", "resources")
+
+    def __init__(self, resources: list[Hashable]) -> None:
+        self.resources = resources
+        self.marks = list(map(hash, resources))
+
+
 class BulkLocks:
     """A set of resources that only grows; about 13 bytes each for a million."""
 
@@ -34,3 +44,23 @@ class BulkLocks:
         mark = hash(resource)
         bucket = self._buckets[mark & (BUCKETS - 1)]
         return bucket is not None and mark in bucket
+
+    def add_all(self, block: KeyBlock) -> None:
+        """Put very many in."""
+        buckets = self._buckets
+        for mark in block.marks:
+            at = mark & (BUCKETS - 1)
+            bucket = buckets[at]
+            if bucket is None:
+                buckets[at] = array("q", (mark,))
+            elif mark not in bucket:
+                bucket.append(mark)
+
+    def meets(self, block: KeyBlock) -> bool:
+        """One of those is in here, or seems so."""
+        buckets = self._buckets
+        for mark in block.marks:
+            bucket = buckets[mark & (BUCKETS - 1)]
+            if bucket is not None and mark in bucket:
+                return True
+        return False

@@ -5,7 +5,7 @@ Rows are *full rows*: hidden columns included, in the order of the element's SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from data.catalog.catalog import Catalog
@@ -21,6 +21,7 @@ from data.catalog.element_ddl import (
 from data.catalog.materialized import ViewLink, view_link
 from data.catalog.objects import Distribution, ForeignKey, Index, Table
 from data.storage.changes import RowChange
+from data.txn.bulk_locks import KeyBlock
 from data.txn.locks import Mode, Resource
 from protocol.sqltypes import StorageRow, StorageValue
 
@@ -132,6 +133,29 @@ class TableFacts:
                     key = tuple([change.new[i] for i in link.positions])
                     if None not in key:  # who deletes the parent waits for us, not reads past us
                         yield child_resource(table_id, link.key, key), Mode.SHARED
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing follows from a change of its rows, here or elsewhere."""
+        return not (
+            self.parents
+            or self.children
+            or self.global_keys
+            or self.views
+            or self.table.distribution is Distribution.DUPLICATE
+        )
+
+    def keys_of_new(self, rows: Sequence[StorageRow]) -> KeyBlock:
+        """What `resources` gives for new rows, all of it exclusive. Of a plain table."""
+        found: list[Resource] = []
+        table_id = self.table.id
+        for unique in self.unique_keys:
+            columns = [[row[i] for row in rows] for i in unique.positions]
+            keys = list(zip(*columns, strict=True))
+            if any(None in column for column in columns):
+                keys = [key for key in keys if None not in key]
+            found += [(table_id, unique.index_id, key) for key in keys]
+        return KeyBlock(found)
 
     def key_of(self, row: StorageRow) -> tuple[StorageValue, ...]:
         """The row's primary key (or hidden row key)."""

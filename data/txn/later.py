@@ -245,6 +245,8 @@ class LaterCommits(PartWriter):
             return False
         if isinstance(step, sql.RunSql):
             return self._element.finds_one_row(step.sql, step.params)
+        if isinstance(step, sql.InsertBlock):
+            return True
         return isinstance(step, sql.InsertRows) and not step.ignore
 
     def _run_steps(self, runner: StepRunner, steps: tuple[sql.Step, ...]) -> StepsResult:
@@ -264,7 +266,7 @@ class LaterCommits(PartWriter):
             if seen:
                 raise wait from None
             raise
-        if seen and not result.changes:
+        if seen and not result.changes and result.block is None:
             raise wait
         return result
 

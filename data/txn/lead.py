@@ -18,6 +18,7 @@ from data.storage import changes as row_changes
 from data.storage.element import Element
 from data.storage.entry import EntryKind, TxnPayload
 from data.txn import luggage
+from data.txn.bulk_locks import KeyBlock
 from data.txn.deciding import Deciding
 from data.txn.facts import FactsCache, is_row_of, whole_tables
 from data.txn.locks import Conflict, LockTable, Mode, Resource
@@ -326,8 +327,11 @@ class LeadWriter(Deciding):
                 if workspace.whole:
                     wanted = [lock for lock in wanted if not is_row_of(lock[0], workspace.whole)]
                 conflict = self.locks.first_conflict(message.txn, wanted)
+                keys = self._keys_of(result, workspace)
+                if keys is not None and conflict is None:
+                    conflict = self.locks.block_conflict(message.txn, keys)
                 self._check_lease()
-                apart = complete or result.adds or not self._touched_before(workspace, wanted)
+                apart = complete or result.adds or not self._touched_before(workspace, wanted, keys)
             except MustWaitError as error:
                 conflict, apart = error.conflict, True
             except (GridError, NotSeenError):
@@ -395,11 +399,24 @@ class LeadWriter(Deciding):
             failed()
             raise
 
-    def _touched_before(self, workspace: Workspace, wanted: list[tuple[Resource, Mode]]) -> bool:
+    def _keys_of(self, result: StepsResult, workspace: Workspace) -> KeyBlock | None:
+        """The keys of a block that have to be locked."""
+        if result.block is None or result.block.table_id in workspace.whole:
+            return None
+        return result.block.keys
+
+    def _touched_before(
+        self,
+        workspace: Workspace,
+        wanted: list[tuple[Resource, Mode]],
+        keys: KeyBlock | None,
+    ) -> bool:
         """Some of the rows or keys were locked by an earlier statement of the transaction."""
         if workspace.whole:
             return True  # perhaps: rows of tables that are locked as a whole are not locked
         touched, txn = self.locks.touched, workspace.txn
+        if keys is not None and self.locks.block_touched(txn, keys):
+            return True
         return any(len(r) > 1 and touched(txn, r, m) for r, m in wanted)  # type: ignore[arg-type]
 
     def _enlist(self, message: RunStatement) -> Workspace:
@@ -431,11 +448,16 @@ class LeadWriter(Deciding):
     ) -> None:
         """before: number of changes before the statement, if some of its own are there already."""
         txn, large = workspace.txn, is_large(workspace)
+        keys = self._keys_of(result, workspace)
+        if keys is not None:
+            self.locks.take_block(txn, keys)
         held = self.locks.take(txn, result.locks if large else wanted, wanted if large else ())
         self.waits.wake(held)
         workspace.whole |= whole_tables(wanted)
         workspace.marks.append(workspace.rows if before < 0 else before)
         workspace.changes += result.changes
+        if result.block is not None:
+            workspace.add_block(len(result.block.rows), result.block.encoded)
         workspace.adds = workspace.adds or result.adds
         workspace.statements += 1
         workspace.last_answer = Ran(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from data.txn.bulk_locks import BulkLocks
+from data.txn.bulk_locks import BulkLocks, KeyBlock
 from protocol.ids import TxnId
 
 Resource = Hashable
@@ -231,6 +231,35 @@ class LockTable:
         """The same with some of the locks of a statement; `take` follows with the last ones."""
         held = self._held.setdefault(txn, {})
         self._put(txn, held, self._take_large(txn, large, held))
+
+    # -- the keys of very many new rows at once ----------------------------------------------------
+    def block_conflict(self, txn: TxnId, block: KeyBlock) -> Conflict | None:
+        """`first_conflict` of wanting all of them exclusively."""
+        free = self._holders.keys().isdisjoint(block.resources)
+        others = [locks for other, locks in self._bulk.items() if other != txn]
+        if free and not any(locks.meets(block) for locks in others):
+            return None
+        return self.first_conflict(txn, [(r, Mode.EXCLUSIVE) for r in block.resources])
+
+    def block_touched(self, txn: TxnId, block: KeyBlock) -> bool:
+        """`touched` of any of them, wanted exclusively."""
+        bulk = self._bulk.get(txn)
+        if bulk is not None and bulk.meets(block):
+            return True
+        if self._held.get(txn, {}).keys().isdisjoint(block.resources):
+            return False
+        return any(self.touched(txn, resource, Mode.EXCLUSIVE) for resource in block.resources)
+
+    def take_block(self, txn: TxnId, block: KeyBlock) -> None:
+        """Take all of them exclusively, as `take_some` does; `take` follows."""
+        held = self._held.setdefault(txn, {})
+        if held.keys().isdisjoint(block.resources):
+            bulk = self._bulk.get(txn)
+            if bulk is None:
+                bulk = self._bulk[txn] = BulkLocks()
+            bulk.add_all(block)
+        else:
+            self.take_some(txn, [(resource, Mode.EXCLUSIVE) for resource in block.resources])
 
     def _put(self, txn: TxnId, held: dict[Resource, None], wanted: Iterable[Lock]) -> None:
         granted = self._granted.get(txn)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from data.catalog.element_ddl import BUCKET, element_tables, has_bucket, quoted, table_name
 from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
-from data.storage.changes import RowChange
+from data.storage.changes import Inserted, RowChange
 from data.storage.element import Element
 from data.storage.spool import Spool
+from data.txn.bulk_locks import KeyBlock
 from data.txn.facts import FactsCache, ParentLink, TableFacts
 from data.txn.gate import Gate, bucket_lock
 from data.txn.locks import Conflict, Mode, Resource
@@ -28,6 +29,15 @@ from protocol.sqltypes import StorageRow
 
 ROWS_AT_ONCE = 50  # of a table, whose size is not known before they are read
 _OWNERS = f"SELECT bucket, owner FROM {OWN_TABLE} WHERE bucket IN (SELECT value FROM json_each(?1))"
+
+
+class Block(NamedTuple):
+    """New rows of a table, and what the lock table has to know of them."""
+
+    encoded: bytes  # of data/storage/changes.py
+    rows: Inserted
+    table_id: int
+    keys: KeyBlock
 
 
 @dataclass(slots=True)
@@ -41,6 +51,7 @@ class StepsResult:
     locks: list[tuple[Resource, Mode]] = field(default_factory=list)
     adds: bool = False  # rows of tables that its DDL makes
     spool: Spool | None = None  # changes of a large statement, instead of `changes`
+    block: Block | None = None  # new rows, instead of `changes`
 
     def pieces(self) -> Iterator[list[RowChange]]:
         """All row changes, some at a time."""
@@ -86,8 +97,7 @@ class MoveSteps:
     def _check_owned(self, rows: Iterable[StorageRow]) -> None:
         """Rows that come here belong here. Raises StaleMapError."""
         if self._mover is not None:
-            for row in rows:
-                self._mover.ownership.check_row(int(row[-1] or 0))
+            self._mover.ownership.check_rows([int(row[-1] or 0) for row in rows])
 
     def _take_buckets(self, step: TakeBuckets, result: StepsResult) -> None:
         if self._mover is None:

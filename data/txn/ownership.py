@@ -88,6 +88,12 @@ class Ownership:
         if self.known and not self.owned[bucket]:
             raise StaleMapError(f"bucket {bucket} is not owned here")
 
+    def check_rows(self, buckets: list[int]) -> None:
+        """`check_row` for many rows."""
+        if self.known and not all(map(self.owned.__getitem__, buckets)):
+            for bucket in buckets:
+                self.check_row(bucket)
+
     def changing(self, buckets: Iterable[int]) -> None:
         """A change of these buckets is on its way; `load` follows."""
         self.version = UNKNOWN

@@ -7,7 +7,7 @@ savepoint: on any error the statement is rolled back there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -31,7 +31,7 @@ from data.txn.facts import (
 )
 from data.txn.gate import Gate
 from data.txn.locks import INTENTION_SHARED, Conflict, Mode, Resource, intention_of
-from data.txn.move_steps import MoveSteps, MovingSide, MustWaitError, StepsResult
+from data.txn.move_steps import Block, MoveSteps, MovingSide, MustWaitError, StepsResult
 from data.txn.ownership import OWN_TABLE
 from data.txn.snapshot_check import Touched, check_seen, check_touched
 from protocol import trace
@@ -46,6 +46,7 @@ from protocol.messages.sql import (
     ApplyImages,
     ChildKeys,
     Effect,
+    InsertBlock,
     InsertRows,
     LockKeys,
     LockTable,
@@ -145,16 +146,9 @@ class StepRunner(MoveSteps):
         if len(steps) != 1:
             return False
         step = steps[0]
-        if type(step) is not RunSql and type(step) is not InsertRows:
+        if not isinstance(step, RunSql | InsertRows | InsertBlock):
             return False
-        facts = self._facts.by_id(step.table_id)
-        return not (
-            facts.parents
-            or facts.children
-            or facts.global_keys
-            or facts.views
-            or facts.table.distribution is Distribution.DUPLICATE
-        )
+        return self._facts.by_id(step.table_id).is_plain
 
     def is_apart(self, steps: tuple[Step, ...]) -> bool:
         """They look at single rows, which the transaction has locked if it changed them before.
@@ -224,7 +218,26 @@ class StepRunner(MoveSteps):
             result.rows += [change.new for change in done if change.new is not None]
         self._after(facts, done, result)
 
-    def _wait_for_keys(self, facts: TableFacts, rows: list[StorageRow]) -> None:
+    def _insert_block(self, step: InsertBlock, result: StepsResult) -> None:
+        facts = self._facts.by_id(step.table_id)
+        inserted = row_changes.decode_inserts(step.rows)
+        if not facts.is_plain or inserted.table != facts.name or result.changes or result.block:
+            raise InternalError(f"rows of {facts.name} cannot come as a block")
+        if facts.bucket >= 0:
+            self._check_owned(inserted.rows)
+        try:
+            self._element.insert_block(inserted)
+        except UniqueViolationError:
+            self._wait_for_keys(facts, inserted.rows)
+            raise
+        result.counts.append(len(inserted))
+        keys = facts.keys_of_new(inserted.rows)
+        result.block = Block(step.rows, inserted, step.table_id, keys)
+        result.locks.append(((step.table_id,), Mode.INTENTION))
+        if self._gate:
+            result.locks += self._gate.of_changes(inserted, self._facts)
+
+    def _wait_for_keys(self, facts: TableFacts, rows: Sequence[StorageRow]) -> None:
         """A key exists: perhaps it is about to go, with a transaction that is not committed."""
         for row in rows:
             for resource, _ in facts.resources(RowChange(facts.name, None, row)):
@@ -616,12 +629,14 @@ def _show(key: Iterable[StorageValue]) -> str:
     return ", ".join(str(v) for v in key)
 
 
-_BY_KEY = (RunKeyed, InsertRows, AddRows, PutIndexKeys, ApplyImages, LockKeys, ChildKeys, PutIn)
+_BY_KEY: tuple[type, ...] = (RunKeyed, InsertRows, InsertBlock, AddRows, PutIndexKeys)
+_BY_KEY += (ApplyImages, LockKeys, ChildKeys, PutIn)
 
 _RUN: dict[type, Callable[[StepRunner, Any, StepsResult], None]] = {
     RunSql: StepRunner._run_sql,
     RunKeyed: StepRunner._run_keyed,
     InsertRows: StepRunner._insert_rows,
+    InsertBlock: StepRunner._insert_block,
     PutIndexKeys: StepRunner._put_index_keys,
     PutViewRows: StepRunner._put_view_rows,
     ApplyImages: StepRunner._apply_images,

@@ -104,6 +104,10 @@ class Workspace:
         self.line_up(len(self.changes))
         self.queue.extend(pieces)
 
+    def add_block(self, length: int, encoded: bytes) -> None:
+        """Append changes that stay as they came."""
+        self.add_pieces([Piece(length, partial(_same, encoded))])
+
     def line_up(self, count: int) -> None:
         """The oldest `count` changes in memory become pieces."""
         size = row_changes.PIECE

@@ -164,6 +164,17 @@ class InsertRows(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     target: tuple[str, ...] = ()
 
 
+class InsertBlock(msgspec.Struct, frozen=True, array_like=True, tag="n"):
+    """Many new full rows of a table from whose changes nothing follows.
+
+    `rows`: as the log has them (data/storage/changes.py, encode_inserts), so that they are encoded
+    once, where they are made.
+    """
+
+    table_id: int
+    rows: bytes
+
+
 class PutIndexKeys(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     """Global index entries: rows (key…, target bucket, own bucket) to delete, then to insert."""
 
@@ -319,6 +330,7 @@ Step = (
     RunSql
     | RunKeyed
     | InsertRows
+    | InsertBlock
     | PutIndexKeys
     | PutViewRows
     | ApplyImages
