@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from data.exec.copy_fit import CopyFit
 from data.exec.prepared import PreparedStatement
 from data.exec.queries import QueryRunner
 from data.exec.rows import RowMaker
@@ -58,6 +59,8 @@ class CopyingIn:
         self._made_for = session.space.catalog  # what the plan was made for
         self._sink = sink
         self._decoder = prepared.copy.row_decoder()
+        table = session.space.catalog.table_by_id(plan.table_id)
+        self._fit = CopyFit([table.columns[at] for at in plan.columns])
         self._rows: list[StorageRow] = []
         self._bytes = 0  # that they came in
         self._on_ready: Callable[[], None] | None = None
@@ -83,10 +86,10 @@ class CopyingIn:
 
     def feed(self, chunk: bytes) -> None:
         """Some bytes of the data."""
-        if self._ended:
+        if self._ended or self._error is not None:
             return
         try:
-            self._rows += self._decoder.feed(chunk)
+            self._rows += self._fit.fitted(self._decoder.feed(chunk))
         except GridError as error:
             self._stop(error)
             return
@@ -96,10 +99,10 @@ class CopyingIn:
 
     def finish(self) -> None:
         """That was all."""
-        if self._ended:
+        if self._ended or self._error is not None:
             return
         try:
-            self._rows += self._decoder.finish()
+            self._rows += self._fit.fitted(self._decoder.finish())
         except GridError as error:
             self._stop(error)
             return
@@ -111,7 +114,7 @@ class CopyingIn:
         self._stop(CancelledError(f"COPY was given up: {reason}"))
 
     def _stop(self, error: GridError) -> None:
-        if not self._ended:
+        if not self._ended and self._error is None:  # the first one counts
             self._error = error
             if self._begun:  # a task that is cancelled before it runs ends without a word
                 self._task.cancel()
