@@ -58,13 +58,11 @@ class DataDaemon:
             version=VERSION,
         )
         secret = settings.secret()
-        user, password = settings.membership_login()
         membership = ZooKeeperMembership(
             ",".join(settings.membership.servers),
             settings.grid,
-            password,
+            settings.membership_logins(),
             info,
-            user=user,
             tls=client_files(settings),
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=life.previous_incarnations,

@@ -83,13 +83,11 @@ class LazyManagement:
             port=settings.daemon_port,
             version=release(),
         )
-        user, password = settings.membership_login()
         return ZooKeeperMembership(
             membership_hosts(settings),
             settings.grid,
-            password,
+            settings.membership_logins(),
             me,
-            user=user,
             tls=client_files(settings),
             session_timeout_s=settings.membership.session_timeout_s,
             previous_incarnations=self._life.previous_incarnations,

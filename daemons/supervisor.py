@@ -123,13 +123,11 @@ class DeathReporter:
                 return None
             from membership.zookeeper import ZooKeeperMembership  # a membership server needs none
 
-            user, password = settings.membership_login()
             session = ZooKeeperMembership(
                 ",".join(settings.membership.servers),
                 settings.grid,
-                password,
+                settings.membership_logins(),
                 None,
-                user=user,
                 tls=client_files(settings),
                 session_timeout_s=settings.membership.session_timeout_s,
                 watch=False,

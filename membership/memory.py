@@ -227,6 +227,16 @@ class MemoryMembership(Views):
             facts.mgmt = None
             self._ensemble.changed()
 
+    async def protect(self) -> int:
+        """See the port: there are no logins in one process."""
+        await self._facts()
+        return 0
+
+    async def login_stamps(self) -> dict[str, str]:
+        """See the port."""
+        facts = await self._facts()
+        return {name: info.login for name, info in facts.instances.items()}
+
     async def report_death(self, incarnation: str) -> None:
         """See the port."""
         await self._facts()

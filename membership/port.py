@@ -24,7 +24,7 @@ def _empty() -> MappingProxyType[Any, Any]:
 
 @dataclass(frozen=True, slots=True)
 class InstanceInfo:
-    """What one running instance says about itself; constant for one incarnation."""
+    """What one running instance says about itself; but for `login` constant in an incarnation."""
 
     name: InstanceName
     kind: str  # "data" or "mgmt"
@@ -34,6 +34,7 @@ class InstanceInfo:
     external_address: str = ""  # of the SQL listener; empty: this instance has none
     cs_port: int = 0
     version: str = ""  # of the software
+    login: str = ""  # with which logins its session speaks (protocol/logins.py), as a stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,17 @@ class Membership(Protocol):
     async def amend_register(self, change: Amendment) -> MgmtRegister | None:
         """As the active: replace the register in one step with the proof that this process still
         is the active. Returns what is in force; None: it is not active, nothing was changed."""
+        ...
+
+    async def protect(self) -> int:
+        """Let nobody but the login in force read and change the grid's nodes; how many there are.
+
+        Nobody may make nodes by another one any more (InstanceInfo.login).
+        """
+        ...
+
+    async def login_stamps(self) -> dict[str, str]:
+        """`InstanceInfo.login` of every registered instance as it is now; views do not show it."""
         ...
 
     async def resign_active(self) -> None:

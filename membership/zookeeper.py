@@ -39,9 +39,9 @@ from kazoo.exceptions import (
 )
 from kazoo.protocol.states import WatchedEvent
 from kazoo.retry import KazooRetry
-from kazoo.security import ACL, make_acl, make_digest_acl
 
 from membership import paths
+from membership.access import Access, login_stamps
 from membership.mirror import Mirror
 from membership.paths import GridPaths
 from membership.port import (
@@ -62,14 +62,14 @@ from membership.source_address import SourceHandler
 from membership.tls import ClientFiles
 from membership.views import Views
 from protocol.clock import boottime_s
-from protocol.errors import AuthenticationError, MembershipLostError, UnknownObjectError
+from protocol.errors import MembershipLostError, UnknownObjectError
+from protocol.logins import OWN_USER, Login, LoginFile, Logins
 
 log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 15.0
 REVIVE_S = 0.1  # after a lost session: kazoo connects by itself, unless its thread has ended
-DEFAULT_USER = "tengrid"
 _DEAD_MAX = 500  # incarnations remembered as dead; the oldest are forgotten
 _ATTEMPTS_MAX = 20  # of one optimistic change; each lost race means that another one was made
 
@@ -88,7 +88,8 @@ class _LinkError(Exception):
 
 
 class ZooKeeperMembership(Views):
-    """One instance's session with the membership servers. `me` None: an observer.
+    """One instance's session with the membership servers. `me` None: an observer. `login`: the
+    password of `user`, or the files that hold user and password and may change.
 
     hosts: "127.0.0.1:6681,127.0.0.1:6682". previous_incarnations: earlier lives of this instance
     home; who holds the home's lock knows that they are dead. `watch` False keeps no view (for a
@@ -100,7 +101,7 @@ class ZooKeeperMembership(Views):
         self,
         hosts: str,
         grid: str,
-        secret: str,
+        login: str | LoginFile,
         me: InstanceInfo | None,
         *,
         session_timeout_s: float = SESSION_TIMEOUT_S,
@@ -108,18 +109,17 @@ class ZooKeeperMembership(Views):
         start_timeout_s: float = START_TIMEOUT_S,
         watch: bool = True,
         source: str = "",
-        user: str = DEFAULT_USER,
+        user: str = OWN_USER,
         tls: ClientFiles | None = None,
     ) -> None:
-        assert secret
+        assert login
         assert session_timeout_s > 0
         self.me = me
         self._hosts = hosts
         self._tls = tls
         self._source = source or (me.address if me is not None else "")
         self._paths = GridPaths(grid)
-        self._user = user
-        self._secret = secret
+        self._access = Access(Logins(Login(user, login)) if isinstance(login, str) else login)
         self._asked_timeout_s = session_timeout_s
         self._negotiated_s = session_timeout_s
         self._previous = frozenset(previous_incarnations)
@@ -148,12 +148,13 @@ class ZooKeeperMembership(Views):
         assert self._client is None
         self._loop = asyncio.get_running_loop()
         retry = KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=0.4)
+        await self._keep_logins()
         self._client = KazooClient(
             hosts=self._hosts,
             timeout=self._asked_timeout_s,
             connection_retry=retry,
-            auth_data=[("digest", f"{self._user}:{self._secret}")],
-            default_acl=[make_digest_acl(self._user, self._secret, all=True)],
+            auth_data=self._access.auth_data(),
+            default_acl=self._access.acl(),
             logger=logging.getLogger("kazoo"),
             handler=SourceHandler(self._source, self._tls),
         )
@@ -405,7 +406,23 @@ class ZooKeeperMembership(Views):
 
     async def report_death(self, incarnation: str) -> None:
         """See the port."""
+        await self._settled(self._keep_logins)  # a supervisor may be the last to look
         await self._settled(lambda: self._bury(incarnation))
+
+    async def protect(self) -> int:
+        """See the port."""
+
+        async def find() -> list[str]:
+            await self._keep_logins()
+            return [path async for path in self._below(self._paths.grid)]
+
+        nodes = await self._settled(find)
+        await self._access.protect(self._ask, self._settled, nodes, paths.ROOT)
+        return len(nodes)
+
+    async def login_stamps(self) -> dict[str, str]:
+        """See the port."""
+        return await self._settled(lambda: login_stamps(self._ask, self._paths))
 
     async def _bury(self, incarnation: str) -> None:
         """One transaction: mark dead, delete the instance node and the active role it held."""
@@ -458,7 +475,7 @@ class ZooKeeperMembership(Views):
             except NoNodeError:
                 self._registered.clear()  # the own node vanished: register again, or never
             except (NoAuthError, AuthFailedError):
-                self._failure = self._refused()
+                self._failure = self._access.refused()
                 self._registered.set()
                 return
             except KazooException as problem:
@@ -467,6 +484,7 @@ class ZooKeeperMembership(Views):
 
     async def _enter(self) -> None:
         """In a new session: make sure of the tree, register, read everything."""
+        await self._keep_logins()
         await self._ask("sync_async", paths.ROOT)
         await self._make_skeleton()
         if self.me is not None:
@@ -479,30 +497,18 @@ class ZooKeeperMembership(Views):
         self._marked.set()
         self._publish()
 
-    def _refused(self) -> AuthenticationError:
-        if self._user == DEFAULT_USER:
-            return AuthenticationError("the membership servers refuse this grid's secret")
-        return AuthenticationError(
-            f"the membership servers refuse user {self._user} with this password",
-            hint="gridCreate -membershipUser asks for the password of the user that made /tengrid.",
-        )
-
-    def _root_acl(self) -> list[ACL]:
-        """Of the node that all grids of these servers share; what is below is each grid's own.
-
-        Who was given a user of the membership servers lets only this user make more grids there.
-        """
-        if self._user != DEFAULT_USER:
-            owner = make_digest_acl(self._user, self._secret, all=True)
-            return [owner, make_acl("world", "anyone", read=True)]
-        # only nodes without children can be deleted, so a grid is safe from others
-        return [make_acl("world", "anyone", read=True, create=True, delete=True)]
+    async def _keep_logins(self) -> None:
+        """Say other logins, if the files have others now; the own node tells that it was done."""
+        if self._client is not None:
+            await self._access.look(self._client, self._ask)
+        if self.me is not None and self.me.login != self._access.stamp:
+            self.me = dataclasses.replace(self.me, login=self._access.stamp)
 
     async def _make_skeleton(self) -> None:
         if await self._ask("exists_async", self._paths.mgmt_term) is not None:
             return
         with contextlib.suppress(NodeExistsError):
-            await self._ask("create_async", paths.ROOT, acl=self._root_acl())
+            await self._ask("create_async", paths.ROOT, acl=self._access.root_acl())
         for path in self._paths.skeleton():
             with contextlib.suppress(NodeExistsError):
                 await self._ask("create_async", path)
@@ -548,6 +554,7 @@ class ZooKeeperMembership(Views):
     async def _heartbeat(self) -> None:
         """Write the own node once (an observer only waits), then pause until the next is due."""
         interval_s = self._negotiated_s / HEARTBEATS_PER_TIMEOUT
+        await self._keep_logins()
         if self.me is None:
             await asyncio.sleep(interval_s)
             return
@@ -709,7 +716,7 @@ class ZooKeeperMembership(Views):
         except TimeoutError:
             pass
         except (NoAuthError, AuthFailedError):
-            raise self._refused() from None
+            raise self._access.refused() from None
         raise MembershipLostError("no quorum of membership servers answers")
 
     async def _ask(

@@ -5,7 +5,6 @@ The format, with the file's two tables, is `InstanceSettings`; `render` and `par
 
 from __future__ import annotations
 
-import hmac
 import json
 import tomllib
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 import msgspec
 
 from protocol.errors import ParameterError
+from protocol.logins import LoginFile
 
 INSTANCE_FILE = "conf/instance.toml"  # all paths below are relative to the instance home
 SECRET_FILE = "conf/grid.secret"  # hex text, mode 0600: proves identity on the internal network
-MEMBERSHIP_LOGIN_FILE = "conf/membership.login"  # mode 0600; only with -membershipUser
 CERTIFICATES = "conf/certificates"  # mode 0700; see protocol/tls.py
 ROOT_FILE = f"{CERTIFICATES}/root.crt"  # the authority's certificates, the newest first
 MEMBERSHIP_ROOT_FILE = f"{CERTIFICATES}/membership.crt"  # with TLS to the membership servers:
@@ -25,7 +24,6 @@ MEMBERSHIP_PEM_FILE = f"{CERTIFICATES}/membership.pem"  # their authority, own k
 TOKEN_FILE = "conf/api.token"  # management instances only, mode 0600: the HTTP API's bearer token
 MEMBERSHIP_FILE = "conf/membership.conf"
 MODEL_FILE = "conf/model.json"  # the current model as modelApply pushed it
-MEMBERSHIP_USER = "tengrid"  # of grids that were given none
 DEFAULT_SESSION_TIMEOUT_S = 2.0
 DEFAULT_DAEMON_PORT = 6624
 DEFAULT_CS_PORT = 6625
@@ -68,28 +66,14 @@ class InstanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """The grid secret. Raises OSError when the file is missing."""
         return self.path(self.secret_file).read_text(encoding="ascii").strip()
 
-    def membership_login(self) -> tuple[str, str]:
-        """User and password for the membership servers. Raises OSError.
-
-        Without -membershipUser the password is made of the grid secret, not the secret itself:
-        ZooKeeper sends it in clear text.
-        """
-        try:
-            text = self.path(MEMBERSHIP_LOGIN_FILE).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return MEMBERSHIP_USER, membership_password(self.secret())
-        user, _, password = text.rstrip("\n").partition(":")
-        return user, password
+    def membership_logins(self) -> LoginFile:
+        """Users and passwords for the membership servers. Raises OSError."""
+        return LoginFile(Path(self.home), self.secret())
 
     def membership_tls(self) -> tuple[Path, Path] | None:
         """Files for TLS to the membership servers: authority, own; None: they are asked without."""
         root, own = self.path(MEMBERSHIP_ROOT_FILE), self.path(MEMBERSHIP_PEM_FILE)
         return (root, own) if own.exists() else None
-
-
-def membership_password(secret: str) -> str:
-    """What a grid with this secret says to membership servers that gave it no login."""
-    return hmac.new(secret.encode(), b"membership", "sha256").hexdigest()
 
 
 def render(settings: InstanceSettings) -> str:

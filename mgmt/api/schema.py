@@ -191,6 +191,8 @@ class GridModify(Request, frozen=True, kw_only=True):
     server_encryption: str | None = None  # in force with each instance's next start after apply
     mgmt_failover: str | None = None
     replace_after_s: int | None = None  # 0: never
+    membership_user: str = ""  # with a password: the new login for the membership servers
+    membership_password: str = ""
 
 
 class GridClientExport(Request, frozen=True, kw_only=True):

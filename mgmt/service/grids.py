@@ -17,7 +17,7 @@ from mgmt.model.membership_file import parse_membership
 from mgmt.model.names import check_name
 from mgmt.model.store import Put
 from mgmt.model.types import GridFacts, Host, Installation, Instance, Model
-from mgmt.service import certificates
+from mgmt.service import certificates, membership_login
 from mgmt.service.connectables import client_ini, client_service
 from mgmt.service.context import Management
 from mgmt.service.hosts import new_guid
@@ -28,6 +28,7 @@ from protocol import instance_file
 from protocol.errors import ModelError, ParameterError
 from protocol.instance_file import InstanceSettings
 from protocol.limits import K_MAX
+from protocol.logins import LOGIN_FILE, Logins
 
 Join = Callable[[InstanceSettings], Awaitable[None]]
 # become the active management instance under these settings; raises GridError and leaves nothing
@@ -80,16 +81,12 @@ async def _keep_login(
     transport: HostTransport, settings: InstanceSettings, request: schema.GridCreate
 ) -> None:
     """User and password for the membership servers, if they were given."""
-    path = str(settings.path(instance_file.MEMBERSHIP_LOGIN_FILE))
-    user, password = request.membership_user, request.membership_password
-    if not user:
+    path = str(settings.path(LOGIN_FILE))
+    if not request.membership_user:
         await transport.remove_file(path)
         return
-    if ":" in user or not password or "\n" in password:
-        raise ParameterError(
-            "-membershipUser: a name without a colon, and a password in one line, are wanted"
-        )
-    await transport.put_file(path, f"{user}:{password}\n".encode(), mode=0o600)
+    login = membership_login.check(request.membership_user, request.membership_password)
+    await transport.put_file(path, Logins(login).text().encode(), mode=0o600)
 
 
 async def _keep_certificate(
@@ -275,8 +272,19 @@ def display(management: Management) -> schema.GridReply:
     )
 
 
-def modify(management: Management, request: schema.GridModify) -> schema.Done:
-    """gridModify."""
+async def modify(management: Management, request: schema.GridModify) -> schema.Done:
+    """gridModify. Settings first: the membership login may take a while."""
+    done = _modify(management, request)
+    if not request.membership_user:
+        return done
+    await management.secured()
+    login = await membership_login.change(
+        management, request.membership_user, request.membership_password
+    )
+    return schema.Done(messages=(*done.messages, *login.messages))
+
+
+def _modify(management: Management, request: schema.GridModify) -> schema.Done:
     changes = {
         field: value
         for field in (

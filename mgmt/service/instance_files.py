@@ -10,15 +10,20 @@ from mgmt.service.context import Management
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
 from protocol.instance_file import InstanceSettings
+from protocol.logins import LOGIN_FILE, Logins, own_login
 
 
-async def push_secrets(transport: HostTransport, home: str, own: InstanceSettings) -> None:
-    """The grid secret, and login and certificate for the membership servers if there are any, for
-    the instance administrator's eyes only."""
+async def push_secrets(
+    transport: HostTransport, home: str, own: InstanceSettings, known: Logins | None = None
+) -> None:
+    """The grid secret, and logins and certificate for the membership servers if there are any, for
+    the instance administrator's eyes only. `known`: other logins than this instance has."""
     secrets = {instance_file.SECRET_FILE: own.secret()}
-    login = own.path(instance_file.MEMBERSHIP_LOGIN_FILE)
-    if login.exists():
-        secrets[instance_file.MEMBERSHIP_LOGIN_FILE] = login.read_text(encoding="utf-8")
+    known = known or own.membership_logins()()
+    if known == Logins(own_login(own.secret())):
+        await transport.remove_file(f"{home}/{LOGIN_FILE}")
+    else:
+        secrets[LOGIN_FILE] = known.text()
     if own.membership_tls():
         await transport.make_dir(f"{home}/{instance_file.CERTIFICATES}", mode=0o700)
         for file in (instance_file.MEMBERSHIP_ROOT_FILE, instance_file.MEMBERSHIP_PEM_FILE):

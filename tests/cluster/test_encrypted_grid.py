@@ -216,7 +216,7 @@ def test_secrets_are_where_they_belong_and_nowhere_else(grid: RealGrid) -> None:
     secrets = {
         "grid secret": settings.secret(),
         "token": settings.path(instance_file.TOKEN_FILE).read_text().strip(),
-        "password of the membership servers": settings.membership_login()[1],
+        "password of the membership servers": settings.membership_logins()().current.password,
         "password of a user": grid.login.password,
     }
     keys = [*folder.glob("host*/*/conf/certificates/*.pem")]
@@ -261,7 +261,7 @@ def test_no_process_shows_a_secret_in_its_arguments(grid: RealGrid) -> None:
     secrets = (
         settings.secret(),
         settings.path(instance_file.TOKEN_FILE).read_text().strip(),
-        settings.membership_login()[1],
+        settings.membership_logins()().current.password,
         grid.login.password,
     )
     pids = grid.processes().values()
@@ -282,7 +282,7 @@ async def test_membership_servers_show_nothing_of_the_grid(grid: RealGrid) -> No
         await session.stop()
     settings = instance_file.load(grid.plan.management_home())
     files = [f for home in grid.plan.membership_homes() for f in home.rglob("*") if f.is_file()]
-    password = settings.membership_login()[1].encode()
+    password = settings.membership_logins()().current.password.encode()
     assert not [f for f in files if password in await asyncio.to_thread(f.read_bytes)]
 
 

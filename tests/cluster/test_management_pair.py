@@ -14,11 +14,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from membership.zookeeper import ZooKeeperMembership
 from mgmt.cli import daemon_control
+from protocol import instance_file
+from protocol.errors import AuthenticationError
+from protocol.logins import Login, Logins
 from tests.support.commands import CommandGrid
 from tests.support.zookeeper import ZooKeeperProcess
 
@@ -244,6 +249,55 @@ def test_a_paused_active_wakes_up_as_the_standby(pair: Pair) -> None:
     pair.until_healthy(1)
     assert [role for _, role, _ in pair.roles(1)] == ["Active", "Standby"]
     assert "newer" in "".join(grid.admin("hostList"))
+
+
+def test_another_login_of_the_membership_servers_begun_by_one_active_and_ended_by_the_next(
+    pair: Pair,
+) -> None:
+    """gridModify -membershipUser: no session ends, and what stopped in the middle goes on."""
+    grid, data = pair.grid, pair.grid.folder / "host3" / "instance1"
+    before = asyncio.run(_registered(pair.homes[0]))
+    former = instance_file.load(data).membership_logins()().current
+    modify = "gridModify -membershipUser boss"
+    obstacle = data / "conf" / "membership.login.new"  # what a file becomes, before it is one
+    obstacle.mkdir()
+    answer = grid.shell(f"echo s3cret | {pair.homes[0]}/bin/ttenv ttGridAdmin {modify}")
+    assert answer.code == 1
+    assert "host3.instance1: cannot write" in answer.errors
+    obstacle.rmdir()
+    assert grid.admin("mgmtActiveSwitch", home=pair.homes[1])
+    pair.until_healthy(1)
+    other = grid.shell(f"echo other | {pair.homes[1]}/bin/ttenv ttGridAdmin {modify}")
+    assert "has not ended yet" in other.errors
+    answer = grid.shell(f"echo s3cret | {pair.homes[1]}/bin/ttenv ttGridAdmin {modify}")
+    assert answer.code == 0, answer.errors
+    assert answer.lines[-1] == "The membership servers know this grid as user boss now"
+    now = instance_file.load(data).membership_logins()()
+    assert now == Logins(Login("boss", "s3cret"))
+    assert asyncio.run(_registered(pair.homes[0])) == before  # nobody was restarted
+    with pytest.raises(AuthenticationError):
+        asyncio.run(_registered(pair.homes[0], former))
+    assert "s3cret" not in "".join(f.read_text() for f in grid.folder.glob("host*/*/diag/*.log"))
+    assert grid.admin("mgmtActiveSwitch") == ["This is now the active management instance"]
+    pair.until_healthy()
+
+
+async def _registered(home: Path, login: Login | None = None) -> dict[str, str]:
+    """Who is registered in the membership servers, and in which life."""
+    settings = instance_file.load(home)
+    files = settings.membership_logins()
+    session = ZooKeeperMembership(
+        ",".join(settings.membership.servers),
+        settings.grid,
+        files if login is None else login.password,
+        None,
+        user="" if login is None else login.user,
+    )
+    await session.start()
+    try:
+        return {name: info.incarnation for name, info in session.view().instances.items()}
+    finally:
+        await session.stop()
 
 
 def test_t33_t34_both_down_and_scripted_repair(pair: Pair) -> None:

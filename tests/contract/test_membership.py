@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -31,6 +32,7 @@ from protocol.errors import (
     UnknownObjectError,
 )
 from protocol.ids import InstanceName
+from protocol.logins import LOGIN_FILE, Login, LoginFile, Logins
 from tests.support.zookeeper import ZooKeeperProcess
 
 SECRET = "s3cret"
@@ -597,3 +599,83 @@ async def test_a_reported_death_is_quick(zoo: ZooKeeperWorld) -> None:
     await supervisor.report_death(one.incarnation)
     await until(watcher, lambda v: "h1.i1" not in v.instances)
     assert boottime_s() - began_s < 1.0, "seconds are the bound here; benchmarks say how quick"
+
+
+# -- another login, while everything runs (ZooKeeper only) ----------------------------------------
+def write_login(home: Path, *logins: Login) -> None:
+    """As management does."""
+    (home / LOGIN_FILE).parent.mkdir(parents=True, exist_ok=True)
+    beside = home / "login.new"
+    beside.write_text(Logins(*logins).text())
+    beside.replace(home / LOGIN_FILE)
+
+
+def seen_by(server: ZooKeeperProcess, login: Login, path: str) -> list[str]:
+    """Whose access rights a node has, if this login may read it."""
+    client = KazooClient(server.hosts, auth_data=[("digest", login.line())])
+    client.start(timeout=10)
+    try:
+        client.get(path)
+        acl, _ = client.get_acls(path)
+        return [entry.id.id.partition(":")[0] for entry in acl]
+    finally:
+        client.stop()
+        client.close()
+
+
+async def test_a_grid_gets_another_login_while_all_its_sessions_go_on(
+    server: ZooKeeperProcess, tmp_path: Path
+) -> None:
+    await server.ready()
+    old, new = Login("tengrid", "first"), Login("boss", "second")
+    grid, homes = f"grid{next(_numbers)}", [tmp_path / str(n) for n in range(2)]
+    members = []
+    for number, home in enumerate(homes):
+        write_login(home, old)
+        one = ZooKeeperMembership(
+            server.hosts,
+            grid,
+            LoginFile(home, SECRET),
+            info(f"h{number}.i1"),
+            session_timeout_s=TIMEOUT_S,
+        )
+        members.append(one)
+        await one.start()
+    try:
+        sessions = [m.view().session for m in members]
+        await members[0].create_set("db", 1, state())
+
+        async def all_have(*logins: Login, at: Sequence[int] = (0, 1)) -> None:
+            stamp = Logins(*logins).stamp(SECRET)
+            for number in at:
+                write_login(homes[number], *logins)
+            async with asyncio.timeout(10):
+                while True:
+                    said = await members[0].login_stamps()
+                    if all(said[f"h{n}.i1"] == stamp for n in at):
+                        break
+                    await asyncio.sleep(0.05)  # a heartbeat is no event
+
+        await all_have(old, new)
+        await all_have(new, old, at=[0])
+        await members[0].create_set("db", 2, state())  # by the new one; the other is a step behind
+        await members[1].compare_and_set("db", 2, state(), state(term=2))
+        await members[1].create_set("db", 3, state())
+        await members[0].compare_and_set("db", 3, state(), state(term=2))
+        await all_have(new, old)
+        assert await members[0].protect() > 8
+        await all_have(new)
+        for path in (f"/tengrid/{grid}/db/db/rs/{n}" for n in (1, 2, 3)):
+            assert await asyncio.to_thread(seen_by, server, new, path) == ["boss"]
+            with pytest.raises(NoAuthError):
+                await asyncio.to_thread(seen_by, server, old, path)
+        await members[1].compare_and_set("db", 1, state(), state(term=2))
+        assert [m.view().session for m in members] == sessions  # nobody noticed
+        assert all(m.serving_until_s() > boottime_s() for m in members)
+        server.kill()  # what connects anew says the new login only
+        server.start()
+        await server.ready()
+        await members[0].compare_and_set("db", 1, state(term=2), state(term=3))
+    finally:
+        for member in members:
+            await member.stop()

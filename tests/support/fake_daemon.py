@@ -26,13 +26,11 @@ class FakeService:
         self._membership: ZooKeeperMembership | None = None
         if settings.membership.servers:
             me = InstanceInfo(InstanceName(life.name), "data", life.incarnation, "127.0.0.1", 1)
-            user, password = settings.membership_login()
             self._membership = ZooKeeperMembership(
                 ",".join(settings.membership.servers),
                 settings.grid,
-                password,
+                settings.membership_logins(),
                 me,
-                user=user,
                 session_timeout_s=settings.membership.session_timeout_s,
                 previous_incarnations=life.previous_incarnations,
             )

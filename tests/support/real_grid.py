@@ -261,13 +261,11 @@ class RealGrid:
     def membership(self) -> ZooKeeperMembership:
         """A session with the membership servers that registers nothing."""
         servers = ",".join(self._settings.membership.servers)
-        user, password = self._settings.membership_login()
         return ZooKeeperMembership(
             servers,
             self._settings.grid,
-            password,
+            self._settings.membership_logins(),
             None,
-            user=user,
             tls=client_files(self._settings),
         )
 

@@ -20,7 +20,7 @@ def routes(management: Management, roles: Roles) -> list[Route]:
         return grids.display(management)
 
     async def modify(request: schema.GridModify, progress: Progress) -> schema.Reply:
-        return grids.modify(management, request)
+        return await grids.modify(management, request)
 
     async def client_export(request: schema.GridClientExport, progress: Progress) -> schema.Reply:
         return grids.client_export(management, request)

@@ -150,11 +150,13 @@ def _modify(arguments: Arguments) -> schema.GridModify:
         server_encryption=arguments.value("serverEncryption").lower() or None,
         mgmt_failover=arguments.value("mgmtFailover").lower() or None,
         replace_after_s=arguments.optional_integer("replaceAfter"),
+        membership_user=arguments.value("membershipUser"),
+        membership_password=_password(arguments),
     )
     if request == schema.GridModify():
         raise UsageError(
             "gridModify wants -retainDays, -retainVersions, -warnThresh, -serverEncryption,"
-            " -mgmtFailover or -replaceAfter"
+            " -mgmtFailover, -replaceAfter or -membershipUser"
         )
     return request
 
@@ -226,6 +228,7 @@ COMMANDS = (
             _SERVER_ENCRYPTION,
             Option("mgmtFailover", "automatic|manual", "how a standby becomes active (automatic)"),
             Option("replaceAfter", "SECS", "dead elements are replaced by spare ones (0: never)"),
+            Option("membershipUser", "NAME", "another login there, everything goes on; asks it"),
         ),
         build=_modify,
         reply=schema.Done,

@@ -17,7 +17,8 @@ from membership.port import ClusterView
 from membership.server.child import die_with_parent
 from membership.zookeeper import ZooKeeperMembership
 from protocol.clock import boottime_s
-from protocol.instance_file import InstanceSettings, MembershipSettings, membership_password, render
+from protocol.instance_file import InstanceSettings, MembershipSettings, render
+from protocol.logins import own_login
 from tests.support.zookeeper import ZooKeeperProcess
 
 NAME = "host1.instance1"
@@ -114,7 +115,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeperProces
 @pytest.fixture
 async def watcher(server: ZooKeeperProcess) -> AsyncIterator[ZooKeeperMembership]:
     await server.ready()
-    password = membership_password("secret")
+    password = own_login("secret").password
     made = ZooKeeperMembership(server.hosts, "grid1", password, None)
     await made.start()
     yield made
