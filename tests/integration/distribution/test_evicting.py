@@ -49,9 +49,12 @@ async def states(client: asyncpg.Connection) -> dict[int, str]:
     return seen
 
 
-async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> None:
+@pytest.mark.parametrize("replaced", [False, True], ids=["given up", "replaced"])
+async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path, replaced: bool) -> None:
     async with growing_grid(tmp_path, 1, 2, 1, 2) as grid:
         await fill(grid)
+        if replaced:
+            await grid.add_late({7: 1, 8: 2})
         lost = {int(str(row[0])) for row in grid.nodes[3].rows("TERRY.T")} - {-1}
         left = set(range(ROWS)) - lost
         assert lost
@@ -62,10 +65,12 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         assert all(entries(grid, 3).values())
         await asyncio.gather(grid.nodes[3].stop(), grid.nodes[4].stop())
         client = await grid.connect(5)
+        new = {5: "Active", 6: "Active"} if replaced else {}
         assert await states(client) == {1: "Down", 2: "Down", 3: "Active", 4: "Active"}
         await client.close()
         events: list[str] = []
-        evicted = (Going("host3"), Going("host4"))
+        by = ("host7", "host8") if replaced else ("", "")
+        evicted = (Going("host3", by[0]), Going("host4", by[1]))
         await grid.distribute(events, evict=evicted, apply=True)
         told = [e for e in events if "entries made anew" in e]
         assert len(told) == 1, events
@@ -73,7 +78,8 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         assert "look at foreign keys: TERRY.CHILD.OF_T to TERRY.T" in told[0]
 
         client = await grid.connect(5)
-        assert await states(client) == {1: "Evicted", 2: "Evicted", 3: "Active", 4: "Active"}
+        gone = {1: "Evicted", 2: "Evicted"}
+        assert await states(client) == {**gone, 3: "Active", 4: "Active", **new}
         for n in sorted(left):
             assert await client.fetchval("SELECT a FROM t WHERE u = $1", f"u{n}") == n
         for v in range(40):
@@ -95,9 +101,13 @@ async def test_global_indexes_are_whole_after_an_eviction(tmp_path: Path) -> Non
         await client.execute("DELETE FROM t WHERE a = $1", min(left))
         await client.execute("INSERT INTO t VALUES ($1, $2, 0, 0)", min(left), f"u{min(left)}")
         await client.close()
-        for one in entries(grid, 5).values():
-            assert len(one) == ROWS
         assert entries(grid, 5) == entries(grid, 6)
+        there_too = entries(grid, 7) if replaced else {}
+        for name, one in entries(grid, 5).items():
+            assert len(one) + len(there_too.get(name, ())) == ROWS
+        if replaced:
+            assert there_too == entries(grid, 8)
+            assert all(there_too.values())
 
 
 async def test_the_view_of_states_knows_what_elements_say_of_themselves(tmp_path: Path) -> None:
