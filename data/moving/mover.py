@@ -39,7 +39,7 @@ from protocol.errors import (
     TransientError,
     WorkspaceLostError,
 )
-from protocol.limits import MIB
+from protocol.limits import BUCKET_COUNT, MIB
 from protocol.messages.moving import MoveBuckets, Moved, Planned
 from protocol.messages.sql import (
     LockTable,
@@ -167,7 +167,8 @@ class Mover:
                 if begin_s >= until_s:
                     break
                 self._check_lead()
-            pace.begins(boottime_s(), self._work())
+            owned = self._writer.ownership.owned.count(1) / BUCKET_COUNT
+            pace.begins(boottime_s(), self._work(), owned)
             group = next_group(done.left, self._counts.rows)
             rows_before = done.rows
             try:

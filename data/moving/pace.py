@@ -4,7 +4,9 @@ Clients get `work` done, counted at the source's lead: entries in its log, and s
 own sessions. Its rate while a group moves, compared with the rate while the mover rests, says what
 moving takes from them, whatever it is that they share: the loop, the cores, the disk, locks. The
 rest is made as long as it takes for them to keep GOAL of the rate they have while it rests. Nobody
-there, or nobody hurt: the rests are short, but never nothing, so that whoever comes is noticed.
+there, or nobody hurt: the rests are short, but never nothing, so that whoever comes is noticed. A
+source that gives all its buckets away sees fewer and fewer clients; it goes by what the whole
+database would do if all buckets had so many.
 A rest is at most REST_MAX groups long, so a move ends under any load.
 """
 
@@ -13,9 +15,9 @@ from __future__ import annotations
 GOAL = 0.84  # of the rate at rest, which the last group's echo keeps a little below that of before
 REST_MIN = 0.25  # of the time that a group took
 REST_MAX = 4.0
-REST_UNKNOWN = 1.0  # until something has been measured
-IDLE_PER_S = 100.0  # a rate that no mover takes anything from
-OWN_ENTRIES = 3  # in the log of the source's lead for each group
+REST_UNKNOWN = 2.0  # until something has been measured
+IDLE_PER_S = 100.0  # a rate of the whole database that no mover takes anything from
+OWN_ENTRIES = 2  # in the log of the source's lead for each group
 KEEP = 0.85  # what counts of the past with each group: some ten groups are remembered
 GAP_S = 2.0  # a longer rest was not one of ours
 
@@ -28,13 +30,13 @@ class _Rate:
 
     def add(self, work: float, seconds: float) -> None:
         """One more interval."""
-        self._work = KEEP * self._work + max(0.0, work)
+        self._work = KEEP * self._work + work
         self._seconds = KEEP * self._seconds + seconds
 
     @property
     def per_s(self) -> float:
         """-1.0: nothing is known."""
-        return self._work / self._seconds if self._seconds else -1.0
+        return max(0.0, self._work) / self._seconds if self._seconds else -1.0
 
 
 class Pace:
@@ -45,9 +47,11 @@ class Pace:
         self._mark: tuple[float, int] | None = None  # the begin of the group or of the rest
         self._ended_s = self._took_s = 0.0
         self._rows = 0
+        self._owned = 1.0
 
-    def begins(self, now_s: float, work: int) -> None:
-        """A group: the rest is over."""
+    def begins(self, now_s: float, work: int, owned: float) -> None:
+        """A group: the rest is over. `owned`: share of all buckets that the source still has."""
+        self._owned = owned
         if self._ended_s and self._mark is not None and now_s - self._ended_s < GAP_S:
             self._resting.add(work - self._mark[1], now_s - self._mark[0])
         self._mark, self._ended_s = (now_s, work), 0.0
@@ -74,7 +78,7 @@ class Pace:
         moving, resting = self._moving.per_s, self._resting.per_s
         if moving < 0 or resting < 0:
             return REST_UNKNOWN
-        if resting < IDLE_PER_S:
+        if resting < IDLE_PER_S * self._owned or not resting:
             return REST_MIN
         kept = moving / resting
         return min(REST_MAX, max(REST_MIN, (GOAL - kept) / (1 - GOAL)))

@@ -23,6 +23,7 @@ BASE = (
     "protocol.clock",
     "protocol.sqltypes",
     "protocol.instance_file",
+    "protocol.logins",
     "protocol.exporter_file",
     "protocol.metrics",
     "protocol.metric_names",
@@ -156,7 +157,7 @@ MGMT_LEVELS = {
 # Each outside library lives behind one door.
 DOORS: dict[str, tuple[str, ...]] = {
     "apsw": ("data.storage", "mgmt.model.store"),
-    "kazoo": ("membership.zookeeper", "membership.source_address"),
+    "kazoo": ("membership.zookeeper", "membership.source_address", "membership.access"),
     "sqlglot": ("data.sql",),
     "aiohttp": ("mgmt.api", "mgmt.cli.client"),
     "uvloop": ("daemons",),

@@ -24,12 +24,14 @@ class World:
         self.entries = 0  # of clients and of the mover: what the pace sees
         self.done = self.could = 0.0
         self.groups = 0
+        self.owned = 1.0
 
     def _pass(self, seconds: float, share: float) -> None:
         full = self._full(self.now_s - 100.0) * seconds
         self.could += full
         self.done += full * share
-        self.entries += round(full * share * self._chance.uniform(0.7, 1.3))  # by batches
+        here = full * share * self.owned * self._chance.uniform(0.7, 1.3)  # by batches
+        self.entries += int(here) + (self._chance.random() < here % 1)
         self.now_s += seconds
 
     def move(self, until_s: float, rows_per_s: int = 0) -> None:
@@ -38,7 +40,7 @@ class World:
             begin_s = self.pace.next_s(rows_per_s)
             if begin_s > self.now_s:
                 self._pass(begin_s - self.now_s, 1.0)
-            self.pace.begins(self.now_s, self.entries)
+            self.pace.begins(self.now_s, self.entries, self.owned)
             self._pass(GROUP_S, self._kept)
             self.entries += OWN_ENTRIES
             self.pace.ended(self.now_s, self.entries, ROWS)
@@ -83,13 +85,25 @@ def test_clients_that_come_later_are_noticed_soon() -> None:
     assert world.share > GOAL - 0.03
 
 
+@pytest.mark.parametrize("full", [500.0, 10_000.0])
+def test_a_source_that_empties_itself_goes_by_the_clients_of_the_whole_database(
+    full: float,
+) -> None:
+    """They work elsewhere by and by; what moves hurts them all the same."""
+    world = World(lambda _: full, 0.3)
+    for second in range(1, 101):
+        world.move(float(second))
+        world.owned = (101 - second) / 300  # of three sets, down to almost nothing
+    assert world.share > GOAL - 0.06
+
+
 def test_before_anything_was_measured_it_rests_as_long_as_it_worked() -> None:
     pace = Pace()
     assert pace.next_s(0) == 0.0
-    pace.begins(10.0, 0)
+    pace.begins(10.0, 0, 1.0)
     pace.ended(10.2, 1000, ROWS)
     assert pace.rest_share() == REST_UNKNOWN
-    assert pace.next_s(0) == pytest.approx(10.4)
+    assert pace.next_s(0) == pytest.approx(10.2 + 0.2 * REST_UNKNOWN)
 
 
 def test_no_more_rows_a_second_than_told() -> None:
@@ -103,8 +117,8 @@ def test_a_group_that_did_not_move_is_neither_a_rest_nor_a_measurement() -> None
     world.move(30.0)
     before = world.pace.rest_share()
     for _ in range(20):  # it waited for a lock, half a second each, and clients with it
-        world.pace.begins(world.now_s, world.entries)
+        world.pace.begins(world.now_s, world.entries, 1.0)
         world.now_s += 0.5
         assert world.pace.next_s(0) == 0.0
-    world.pace.begins(world.now_s, world.entries)
+    world.pace.begins(world.now_s, world.entries, 1.0)
     assert world.pace.rest_share() == pytest.approx(before, rel=0.2)
