@@ -78,6 +78,12 @@ class SerializationError(
     """A row that the transaction writes has changed since its snapshot was taken."""
 
 
+class RowChangedError(
+    GridError, code="ROW_CHANGED", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
+):
+    """A row of a large statement that looks at its own table has changed while it ran."""
+
+
 class SnapshotTooOldError(
     GridError, code="SNAPSHOT_TOO_OLD", sqlstate="40001", retriable=True, remedy=Remedy.TRANSACTION
 ):

@@ -4,15 +4,20 @@ In slices (decision 0112) a row is looked for in one committed state and changed
 tables may have changed. So what the subqueries say of a row is taken from where it was found, as
 long as the columns that they refer to are as they were then; else they are asked again, which is
 what READ COMMITTED does with a row that was changed meanwhile.
+
+Not where subqueries look at the statement's own table: its first slices are in that by then. A row
+that was changed meanwhile ends the slices there (`tg_changed` raises RowChangedError), and the
+statement is undone and done in one piece (data/txn/sliced.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
 from data.catalog.objects import Table
-from data.sql.in_place import assigns_unique_key, where_text
+from data.sql.in_place import asks_of, assigns_unique_key, where_text
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -20,7 +25,6 @@ from data.sql.ir import (
     Select,
     Source,
     SubqueryExpr,
-    all_sources,
     deep_exprs,
     walk,
 )
@@ -47,8 +51,6 @@ def keyed_by_found(
     for expr in (e for top in (*exprs, *select.where) for e in _deep(top)):
         if isinstance(expr, Call) and (expr.volatile or "random(" in expr.template):
             return None
-        if isinstance(expr, SubqueryExpr) and _looks_at(expr, table):
-            return None
     for expr in (e for top in asking for e in _deep(top)):
         if isinstance(expr, ColumnExpr) and expr.source is source:
             basis.setdefault(expr.name, len(basis))
@@ -59,7 +61,9 @@ def keyed_by_found(
     same = " AND ".join(
         f"{source.alias}.{quoted(c)} IS {_mark(len(keys) + at)}" for c, at in basis.items()
     )
-    text = _text(table, source, select, assigned, exprs, same or "1", len(keys) + len(basis))
+    own = asks_of(table, asking)
+    first = len(keys) + len(basis)
+    text = _text(table, source, select, assigned, exprs, _Found(same or "1", own, first))
     if text.params != fragment.params:
         return None
     tests = (f"{source.alias}.{quoted(c)} = {_mark(at)}" for at, c in enumerate(keys))
@@ -73,30 +77,50 @@ def keyed_by_found(
     return sql, printer.fragment(query + where_text(printer, select))
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found with a row, in the text for one."""
+
+    same: str  # whether the row is as it was
+    own: bool  # subqueries look at the statement's table: they are not asked again
+    first: int  # parameter of the first new value
+
+    def value(self, number: int, asked: str) -> str:
+        """The new value `number` of those with subqueries."""
+        found = _mark(self.first + number)
+        return f"CASE WHEN {self.same} THEN {found} {self._else(asked)}"
+
+    def test(self, asked: str) -> str:
+        """A condition with subqueries."""
+        return f"CASE WHEN {self.same} THEN 1 {self._else(asked)}"
+
+    def _else(self, asked: str) -> str:
+        return f"{'WHEN tg_changed() THEN' if self.own else 'ELSE'} {asked} END"
+
+
 def _text(
     table: Table,
     source: Source,
     select: Select,
     assigned: Sequence[int],
     exprs: Sequence[Expr],
-    same: str,
-    first: int,
+    found: _Found,
 ) -> Fragment:
     """Without the key. All is printed in the order of the whole text: so are its parameters."""
     printer = Printer()
-    sets = []
+    sets, number = [], 0
     for position, expr in zip(assigned, exprs, strict=True):
         value = printer.expr(expr)
         if _asks(expr):
-            value = f"CASE WHEN {same} THEN {_mark(first)} ELSE {value} END"
-            first += 1
+            value = found.value(number, value)
+            number += 1
         sets.append(f"{quoted(table.columns[position].name)} = {value}")
     name = f"{quoted(table_name(table))} AS {source.alias}"
     text = f"UPDATE {name} SET {', '.join(sets)}" if sets else f"DELETE FROM {name}"
     tests = []
     for condition in select.where:
         test = printer.expr(condition)
-        tests.append(f"({same} OR {test})" if _asks(condition) else test)
+        tests.append(found.test(test) if _asks(condition) else test)
     return printer.fragment(text + (f" WHERE {' AND '.join(tests)}" if tests else ""))
 
 
@@ -114,7 +138,3 @@ def _deep(expr: Expr) -> Iterator[Expr]:
         yield below
         if isinstance(below, SubqueryExpr):
             yield from deep_exprs(below.query)
-
-
-def _looks_at(expr: SubqueryExpr, table: Table) -> bool:
-    return any(s.table is not None and s.table.id == table.id for s in all_sources(expr.query))

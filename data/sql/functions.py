@@ -33,6 +33,7 @@ from protocol.errors import (
     DivisionByZeroError,
     OutOfRangeError,
     ParameterError,
+    RowChangedError,
 )
 from protocol.sqltypes import canonical_number
 
@@ -420,6 +421,13 @@ _STRICT = (
 _NULLABLE = ({"tg_cast": _cast}, MATH_NULLABLE, TEXT_NULLABLE, ARRAY_NULLABLE, JSON_NULLABLE)
 
 
+def _changed() -> None:
+    raise RowChangedError(
+        "a row was changed while the statement looked at other rows of its table",
+        hint="Run it again.",
+    )
+
+
 def register(connection: Any) -> None:
     """Put everything on an apsw connection.
 
@@ -434,6 +442,7 @@ def register(connection: Any) -> None:
             connection.create_scalar_function(name, function, deterministic=True)
     for name, function in MATH_VOLATILE.items():
         connection.create_scalar_function(name, function, deterministic=False)
+    connection.create_scalar_function("tg_changed", _changed, 0)  # data/sql/found_values.py
     connection.create_window_function("tg_dsum", DecimalSum, 1)
     for mode in SPREADS:
         connection.create_window_function(f"tg_{mode}", lambda mode=mode: Spread(mode), 1)

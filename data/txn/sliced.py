@@ -7,6 +7,10 @@ any more (as READ COMMITTED of PostgreSQL does it, "EvalPlanQual" in its executo
 are locked slice by slice; a slice that meets a lock is undone and waits, those before it stay.
 What is changed goes to the log between slices (data/txn/parts.py).
 
+A statement that looks at its own table beyond the row in hand, and meets a row that was changed
+meanwhile, is undone and done in one piece (data/sql/found_values.py): in what is committed now are
+its own first slices.
+
 Only for statements whose rows have nothing to do with each other (`RunSql.keyed`). If the
 transaction has written the table before, its rows are found in what is committed with its changes
 laid over (data/storage/own.py), and a slice begins with what the transaction made of its rows. Not
@@ -39,7 +43,7 @@ from data.txn.ports import Reply, workspace_lost
 from data.txn.steps import StepRunner
 from data.txn.workspace import Workspace
 from protocol.clock import boottime_s
-from protocol.errors import GridError, InternalError, WorkspaceLostError
+from protocol.errors import GridError, InternalError, RowChangedError, WorkspaceLostError
 from protocol.ids import TxnId
 from protocol.messages.sql import Keyed, ReadView, RunSql, RunStatement, StillRuns
 from protocol.sqltypes import StorageRow
@@ -100,8 +104,10 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             return False
         if self._element.is_short(step.sql, step.params):
             return False
+        workspace = self._workspaces.get(message.txn)
+        if workspace is not None and workspace.in_one_piece == message.number:
+            return False
         if step.keyed.asks:  # perhaps of what the transaction itself has done
-            workspace = self._workspaces.get(message.txn)
             return workspace is None or not (workspace.rows or workspace.adds)
         if not self._has_written(message.txn, step.table_id):
             return True
@@ -325,7 +331,11 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             gone = workspace.cut_to(run.before, self._element.changes_in_part)
             if gone and self._resident is workspace:
                 self._park()
-            self._statement_failed(workspace.txn)
+            if isinstance(run.error, RowChangedError):  # in one piece, when it is asked for again
+                workspace.in_one_piece = run.message.number
+                self.waits.wake(self.locks.give_back(workspace.txn))
+            else:
+                self._statement_failed(workspace.txn)
         self._sliced_over(run)
 
     def _sliced_lost(self, run: SlicedRun) -> None:
@@ -342,7 +352,10 @@ class SlicedStatements(LongStatements, MovingLead, LaterCommits):
             del self._sliced[run.message.txn]
         if reply is not None:
             assert run.error is not None
-            reply.fail(run.error)
+            if isinstance(run.error, RowChangedError):
+                reply.reply(StillRuns(self.term))
+            else:
+                reply.fail(run.error)
 
     def _stop_sliced(self, txn: TxnId, why: str) -> None:
         """Before a transaction is ended or goes back: what it runs here is undone first."""

@@ -63,6 +63,7 @@ class Workspace:
     statements: int = 0
     marks: list[int] = field(default_factory=list)  # marks[n]: changes before statement n + 1
     last_answer: Ran | None = None
+    in_one_piece: int = 0  # the statement that is not to be done in slices again
     later: bool = False  # its COMMIT is in the log, and takes effect bit by bit (later.py)
     in_batch: bool = False  # its PREPARE or its decision is in a batch that is not committed yet
     participants: tuple[int, ...] = ()

@@ -45,7 +45,7 @@ membership)
         /opt/tengrid/python/bin/python3 -m daemons.supervisor "$home"
     ;;
 host)
-    chown tengrid:tengrid /grid /databases
+    chown tengrid:tengrid /grid /databases /backups /client
     take_keys
     mkdir -p /run/sshd
     /usr/sbin/sshd

@@ -40,6 +40,21 @@ class Login(NamedTuple):
     password: str
 
 
+class Table(NamedTuple):
+    """One that is loaded by COPY; parents come before their children."""
+
+    name: str
+    rows: Callable[[], Iterator[str]]
+    total: int  # rows
+
+
+TABLES = (
+    Table("customers", generate.customers, generate.CUSTOMERS),
+    Table("accounts", generate.accounts, generate.ACCOUNTS),
+    Table("transactions", generate.transactions, generate.TRANSACTIONS),
+)
+
+
 def create_user(socket_folder: Path, port: int, administrator: str, login: Login) -> None:
     """As the instance administrator, over a data instance's local socket."""
     with psycopg.connect(
@@ -56,21 +71,21 @@ def create_user(socket_folder: Path, port: int, administrator: str, login: Login
 
 def create_schema(address: Address, login: Login) -> None:
     """The tables, the sequence, and the rows of the two small tables."""
-    with psycopg.connect(**_words(address, login)) as connection:
+    with psycopg.connect(**words(address, login)) as connection:
         for statement in statements(SCHEMA_FILE.read_text(encoding="utf-8")):
             connection.execute(statement.encode())
 
 
 def load(addresses: list[Address], login: Login, progress: Progress) -> dict[str, int]:
     """Load the three large tables; returns their row counts."""
-    tables: tuple[tuple[str, Callable[[], Iterator[str]], int], ...] = (
-        ("customers", generate.customers, generate.CUSTOMERS),
-        ("accounts", generate.accounts, generate.ACCOUNTS),
-        ("transactions", generate.transactions, generate.TRANSACTIONS),
-    )
-    for table, rows, count in tables:
-        asyncio.run(_load_table(addresses, login, table, rows(), count, progress))
-    return {table: count for table, _, count in tables}
+    for table in TABLES:
+        load_table(addresses, login, table, progress)
+    return {table.name: table.total for table in TABLES}
+
+
+def load_table(addresses: list[Address], login: Login, table: Table, progress: Progress) -> None:
+    """By COPY, through all addresses at once."""
+    asyncio.run(_load_table(addresses, login, table.name, table.rows(), table.total, progress))
 
 
 def statements(text: str) -> list[str]:
@@ -79,8 +94,8 @@ def statements(text: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" \n;")]
 
 
-def _words(address: Address, login: Login) -> dict[str, Any]:
-    """What both kinds of connection are opened with."""
+def words(address: Address, login: Login) -> dict[str, Any]:
+    """What a connection is opened with."""
     return {
         "host": address.host,
         "port": address.port,
@@ -104,7 +119,7 @@ async def _load_table(
     done = itertools.count(1)
 
     async def work(address: Address) -> None:
-        async with await psycopg.AsyncConnection.connect(**_words(address, login)) as connection:
+        async with await psycopg.AsyncConnection.connect(**words(address, login)) as connection:
             while batch := "".join(itertools.islice(rows, BATCH_ROWS)):
                 await _copy(connection, table, batch)
                 progress(f"{table}: {min(next(done) * BATCH_ROWS, count):,} of {count:,}")

@@ -172,7 +172,7 @@ class Watcher:
         management, began_s = self._management, boottime_s()
         self.check_active()
         assert management.membership is not None
-        model, grid = management.models.current(), management.models.grid
+        grid, model = management.models.grid, management.models.current()  # grid: is there one?
         records = self._reach.databases.all()
         reports, figures = await self._ask(records)
         view = management.membership.view()

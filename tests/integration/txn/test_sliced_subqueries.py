@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from data.exec.writes import Writer
 from data.txn.sliced import SlicedRun, SlicedStatements
+from protocol.errors import RowChangedError
 from tests.support.memory_grid import MemoryGrid
 
 ROWS, SLICE = 120, 10
@@ -72,6 +74,7 @@ async def rows(client: Any) -> list[tuple[int, int, int]]:
     "a NOT IN (SELECT id FROM k WHERE v > 50) AND id > $1 + 2",
     "EXISTS (SELECT 1 FROM k WHERE k.id = t.a AND k.v > t.id + $1)",
     "id < (SELECT MAX(v) FROM k) - $1",
+    "EXISTS (SELECT 1 FROM t o WHERE o.id = t.id AND o.a > $1)",
 ])  # fmt: skip
 @pytest.mark.parametrize("verb", [
     "UPDATE t SET n = n + 1",
@@ -129,6 +132,45 @@ async def test_what_is_committed_between_slices(
         assert (a, n) == (id_ % 20, id_ % 20 * 10 if id_ % 20 < 15 else 0)
     await client.close()
     await other.close()
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_a_row_changed_meanwhile_with_a_subquery_on_the_table_itself(
+    grid: MemoryGrid, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """Others write while it runs. A row that has changed is not judged amid its own slices: it is
+    done in one piece then, and what its slices did is gone (in the log or not)."""
+    if large:
+        for module in ("workspace", "parts", "sliced"):
+            monkeypatch.setattr(f"data.txn.{module}.PART_CHANGES", 10, raising=False)
+    client, other = await grid.connect(), await grid.connect(1)
+    slices = Slices(monkeypatch, hold=True)
+    sql = "DELETE FROM k2 WHERE (SELECT COUNT(*) FROM k2 o WHERE o.g = k2.g AND o.a = k2.a) > 1"
+    await client.execute(
+        "CREATE TABLE k2 (g NUMBER(9) NOT NULL, id NUMBER(9) NOT NULL, a NUMBER(9), n NUMBER(9),"
+        " PRIMARY KEY (g, id)) DISTRIBUTE BY HASH (g)"
+    )
+    await client.execute("INSERT INTO k2 SELECT 1, id, a, 0 FROM t")
+    await client.execute("BEGIN")
+    running = asyncio.create_task(client.execute(sql))
+    async with asyncio.timeout(20):
+        await slices.came.wait()
+    ((_, run),) = slices.held
+    assert run.keys is not None
+    last = msgspec.msgpack.decode(run.keys.piece(len(run.keys) - 1))  # g, id, and what was found
+    ids = [int(row[1]) for row in last]
+    kind = next(n for n in range(20) if n not in {id_ % 20 for id_ in ids})
+    gets_through = "UPDATE k2 SET {} = $1 WHERE g = 1 AND id = $2"
+    await other.execute(gets_through.format("a"), kind, ids[0])
+    await other.execute(gets_through.format("n"), 7, ids[1])
+    slices.let_go()
+    assert await running == f"DELETE {ROWS}"
+    assert isinstance(run.error, RowChangedError)
+    assert run.at > 5
+    await client.execute("COMMIT")
+    assert await other.fetch("SELECT id, a, n FROM k2") == []
+    for connection in (client, other):
+        await connection.close()
 
 
 def _changed(run: SlicedRun) -> set[int]:
