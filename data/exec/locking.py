@@ -1,8 +1,8 @@
 """SELECT … FOR UPDATE, FOR SHARE and so on, with NOWAIT, WAIT n and SKIP LOCKED.
 
-Where the query is one fragment, each lead reads and locks at the same instant. Otherwise the query
-runs, the rows it found are locked where they are, and it runs again: the answer is what it gives
-while everything in it is locked.
+Where the query is one fragment, each lead reads and locks at the same instant, unless it gives more
+rows than others shall wait for. Otherwise the query runs, the rows it found are locked where they
+are, and it runs again: the answer is what it gives while everything in it is locked.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def locked_rows(
         await runner.read_firsts(plan, values)
         try:
             rows = await _lock_where_read(runner, plan.gathers[0], locking, values, wanted)
-        except TooLargeError:  # for one answer; a read that only reads comes in parts
+        except TooLargeError:  # to be done at once; a read that only reads is in nobody's way
             rows = None
     if rows is None:
         rows = await _LockAfter(runner, plan, locking, values, wanted).rows()

@@ -8,7 +8,7 @@ again from it; only the failing statement is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
@@ -285,6 +285,16 @@ class BatchWriter(LaterEffects):
         if captured:
             self._done.append(captured)
         return RunResult(len(captured), rows if want_rows else _EMPTY, captured)
+
+    def rows_in_batch(self, sql: str, params: Params) -> Generator[StorageRow, None, None]:
+        """A query that sees the open batch; close it before anything else is done in that."""
+        cursor = self._writer.cursor()
+        try:
+            yield from cursor.execute(sql, params)
+        except apsw.Error as error:
+            raise grid_error(error) from error
+        finally:
+            cursor.close()
 
     def put_rows(self, table: str, rows: Sequence[StorageRow]) -> None:
         """Have these full rows under their keys, whatever is there. For what is not to last."""

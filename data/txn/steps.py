@@ -7,7 +7,8 @@ savepoint: on any error the statement is rolled back there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import structlog
@@ -38,6 +39,7 @@ from protocol import trace
 from protocol.errors import (
     ForeignKeyError,
     InternalError,
+    LargeStatementError,
     SequenceError,
     UniqueViolationError,
 )
@@ -67,6 +69,7 @@ from protocol.sqltypes import StorageRow, StorageValue
 
 log = structlog.get_logger()
 
+LOCKED_ROWS_MAX = 10_000  # of a SELECT that locks them where it reads
 SEQUENCE_TABLE = "SYS.SEQUENCE_STATE"
 CASCADE_DEPTH_MAX = 32
 
@@ -394,16 +397,30 @@ class StepRunner(MoveSteps):
         result.counts.append(1)
 
     def _select_rows(self, step: SelectRows, result: StepsResult) -> None:
-        rows = self._element.read_in_batch(step.sql, step.params)
-        if step.as_seen and self.snapshot is not None:
-            check_seen(self.snapshot, step, rows)
+        """Raises LargeStatementError beyond `LOCKED_ROWS_MAX`: others wait for its end."""
+        with closing(self._element.rows_in_batch(step.sql, step.params)) as found:
+            kept = self._lock_rows(step, found, result)
+        result.rows += kept
+        result.counts.append(len(kept))
+
+    def _lock_rows(
+        self, step: SelectRows, found: Iterator[StorageRow], result: StepsResult
+    ) -> list[StorageRow]:
         mode = Mode(step.mode)
         places = [
             (table_id, self._facts.by_id(table_id).unique_keys[0].index_id, first, first + width)
             for table_id, first, width in step.locks
         ]
+        as_seen = step.as_seen and self.snapshot is not None
         kept: list[StorageRow] = []
-        for row in rows:
+        seen: list[StorageRow] = []
+        for number, row in enumerate(found):
+            if number == LOCKED_ROWS_MAX:
+                raise LargeStatementError(f"{number} rows and more")
+            if as_seen:
+                seen.append(row)
+            elif len(kept) == step.limit:
+                break
             wanted: list[tuple[Resource, Mode]] = [
                 ((table_id, index_id, tuple(row[first:end])), mode)
                 for table_id, index_id, first, end in places
@@ -411,13 +428,14 @@ class StepRunner(MoveSteps):
             ]
             if step.skip and self._conflict_of(wanted) is not None:
                 continue
-            if len(kept) == step.limit:
-                break
-            kept.append(row)
-            result.locks += wanted
+            if len(kept) != step.limit:
+                kept.append(row)
+                result.locks += wanted
+        if as_seen:
+            assert self.snapshot is not None
+            check_seen(self.snapshot, step, seen)
         result.locks += [((table_id,), intention_of(mode)) for table_id, *_ in places]
-        result.rows += kept
-        result.counts.append(len(kept))
+        return kept
 
     def _add_rows(self, step: AddRows, result: StepsResult) -> None:
         result.changes += [RowChange(step.table, None, tuple(row)) for row in step.rows]

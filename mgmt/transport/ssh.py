@@ -17,7 +17,7 @@ from mgmt.model.types import Host
 from mgmt.transport.local import LocalTransport, is_this_machine
 from mgmt.transport.port import OUTPUT_BYTES_MAX, RUN_TIMEOUT_S, CommandResult, HostTransport
 from mgmt.transport.ssh_connections import SshConnections, unreachable
-from protocol.errors import OperationError
+from protocol.errors import OperationError, PeerUnreachableError
 
 FILE_TIMEOUT_S = 60.0
 TREE_TIMEOUT_S = 1800.0  # of an installation
@@ -162,12 +162,21 @@ class SshTransport:
         allowed: tuple[int, ...] = (),
         timeout_s: float = FILE_TIMEOUT_S,
     ) -> _Done:
-        """Run lines of a shell. Raises OperationError unless they end with 0 or what is allowed."""
+        """Run lines of a shell. Raises OperationError unless they end with 0 or what is allowed.
+
+        Once more by a new connection if the one that was kept is lost: they can be repeated, but
+        for what came from a file or went into one.
+        """
         line = shlex.join(["sh", "-c", script, "sh", *words])
         try:
-            done = await self._talk(
-                line, timeout_s=timeout_s, content=content, source=source, sink=sink
-            )
+            try:
+                done = await self._talk(
+                    line, timeout_s=timeout_s, content=content, source=source, sink=sink
+                )
+            except PeerUnreachableError as error:
+                if source or sink or not isinstance(error.__cause__, asyncssh.ConnectionLost):
+                    raise
+                done = await self._talk(line, timeout_s=timeout_s, content=content)
         except TimeoutError:
             why = f"no answer in {timeout_s:.0f} s"
         else:

@@ -8,6 +8,7 @@ import socket
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from mgmt.model.types import Host
 from mgmt.transport.local import LocalTransport
 from mgmt.transport.ssh import HostTransports, SshTransport
+from mgmt.transport.ssh_connections import unreachable
 from protocol.errors import OperationError, PeerUnreachableError
 from tests.support.ssh_hosts import SSHD, SshHosts, ssh_hosts
 
@@ -162,6 +164,28 @@ async def test_a_host_without_server_is_unreachable_and_comes_back(hosts: SshHos
         await transport.run(["true"])
     await host.start(hosts.public_key)
     assert (await transport.run(["true"])).rc == 0
+
+
+async def test_what_can_be_repeated_is_when_a_kept_connection_is_lost(
+    hosts: SshHosts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    transport, talk, lines = to_host3(hosts), SshTransport._talk, list[str]()
+
+    async def lost(self: SshTransport, line: str, **words: Any) -> Any:
+        lines.append(line)
+        if len(lines) > 1:
+            return await talk(self, line, **words)
+        error = asyncssh.ConnectionLost("the connection was lost")
+        raise unreachable("127.0.0.13", error) from error
+
+    monkeypatch.setattr(SshTransport, "_talk", lost)
+    (tmp_path / "file").write_bytes(b"there")
+    assert await transport.read_file(str(tmp_path / "file")) == b"there"
+    assert len(lines) == 2
+    lines.clear()
+    with pytest.raises(PeerUnreachableError, match="connection was lost"):
+        await transport.run(["true"])  # anybody's command
+    assert len(lines) == 1
 
 
 async def test_many_commands_at_a_time_share_one_connection(hosts: SshHosts) -> None:

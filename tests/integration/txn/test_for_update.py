@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
 
+from data.txn.manager import TransactionManager
+from protocol.messages.sql import TakeKeys
 from tests.support.memory_grid import MemoryGrid
 
 Locked = asyncpg.exceptions.LockNotAvailableError
@@ -125,6 +128,38 @@ async def test_more_rows_than_fit_into_an_answer(clients: list[asyncpg.Connectio
     assert sorted(row[0] for row in rows) == list(range(90))
     assert await _free(other, "wide") == set()
     await one.execute("COMMIT")
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ"])
+async def test_others_write_while_very_many_rows_are_locked(
+    clients: list[asyncpg.Connection], monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """Beyond LOCKED_ROWS_MAX they are not read and locked in one piece of the writer's work."""
+    one, other, _ = clients
+    await other.execute("CREATE TABLE counted (id NUMBER(10) PRIMARY KEY, v NUMBER(10))")
+    await other.execute("INSERT INTO counted VALUES (1, 0)")
+    monkeypatch.setattr("data.txn.steps.LOCKED_ROWS_MAX", 5)
+    monkeypatch.setattr("data.exec.locking.KEYS_PER_STEP", 3)
+    run, others = TransactionManager.run, 0
+
+    async def between(manager: Any, txn: Any, rs: int, steps: Any, *rest: Any, **words: Any) -> Any:
+        nonlocal others
+        if isinstance(steps[0], TakeKeys):
+            others += 1
+            await other.execute("UPDATE counted SET v = v + 1")
+        return await run(manager, txn, rs, steps, *rest, **words)
+
+    await one.execute(f"BEGIN ISOLATION LEVEL {level}")
+    monkeypatch.setattr(TransactionManager, "run", between)
+    rows = await one.fetch("SELECT id FROM jobs WHERE v < 28 FOR UPDATE")
+    monkeypatch.setattr(TransactionManager, "run", run)
+    assert sorted(row[0] for row in rows) == list(range(28))
+    assert others > 8
+    assert await other.fetchval("SELECT v FROM counted") == others
+    assert await _free(other) == {28, 29}
+    rows = await other.fetch("SELECT id FROM jobs FOR UPDATE SKIP LOCKED LIMIT 1")
+    assert [row[0] for row in rows] in ([28], [29])
+    await one.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("order", ["ORDER BY v", ""])
