@@ -80,6 +80,9 @@ class Writing(NamedTuple):
 Messages = dict[int, tuple[str, Any]]  # element -> instance and message
 
 
+STAGED = "Warning: -backupType staged does as normal does: the whole backup is sent each time"
+
+
 class BackupService:
     """dbBackup, dbExport, dbBackupDelete, dbExportDelete."""
 
@@ -99,7 +102,10 @@ class BackupService:
         repository = self._repositories.get(request.repository)
         if request.kind == "staged" and repository.method != collections.SCP:
             raise ParameterError("-backupType staged is for repositories of method scp")
-        return await self._begin(BACKUP, request, request.backup, progress)
+        done = await self._begin(BACKUP, request, request.backup, progress)
+        if request.kind == "staged":
+            done = msgspec.structs.replace(done, messages=(*done.messages, STAGED))
+        return done
 
     async def export(self, request: requests.DbExport, progress: Progress) -> schema.Done:
         """dbExport: the database may be open."""

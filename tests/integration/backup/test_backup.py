@@ -17,6 +17,7 @@ import pytest
 from mgmt.api import schema
 from mgmt.api import schema_backups as requests
 from mgmt.api import schema_databases as databases
+from mgmt.service.backups import STAGED
 from mgmt.service.transfers import CANCELLED, COMPLETED, FAILED
 from mgmt.transport.ssh import HostTransports
 from protocol.errors import GridError, UnknownDatabaseError
@@ -36,9 +37,11 @@ async def repository(grid: WholeGrid, folder: Path, *, attach: bool = False) -> 
     return folder / "repositories" / "repo1"
 
 
-async def backup(grid: WholeGrid, name: str, **options: Any) -> None:
+async def backup(grid: WholeGrid, name: str, **options: Any) -> tuple[str, ...]:
+    """The messages at its end."""
     words = {"name": DATABASE, "repository": "repo1", "backup": name, "wait_s": WAIT_S}
-    await grid.call(requests.DbBackup(**{**words, **options}))
+    done = await grid.call(requests.DbBackup(**{**words, **options}))
+    return tuple(done.messages)
 
 
 async def restore(grid: WholeGrid, name: str) -> None:
@@ -500,7 +503,7 @@ async def test_a_repository_on_another_host_is_reached_by_ssh_from_management_on
         await grid.create()
         await all_kinds(grid)
         rows = await content(grid)
-        await backup(grid, "b1", compress=True, kind="staged")
+        assert STAGED in await backup(grid, "b1", compress=True, kind="staged")
         await grid.call(
             requests.DbExport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
         )
