@@ -28,12 +28,12 @@ def _composer() -> list[str]:
 @pytest.mark.skipif(not _composer(), reason="no docker compose here (Debian: docker-compose)")
 def test_compose_accepts_its_file() -> None:
     file = DEPLOY / "compose" / "compose.yaml"
-    words = [*_composer(), "-f", str(file), "config", "--services"]
+    words = [*_composer(), "-f", str(file), "--profile", "client", "config", "--services"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     hosts = [f"host{n}" for n in range(1, 9)]
     assert sorted(done.stdout.split()) == sorted(
-        ["keys", "ms_host1", "ms_host2", "ms_host3", *hosts]
+        ["keys", "client", "ms_host1", "ms_host2", "ms_host3", *hosts]
     )
 
 
