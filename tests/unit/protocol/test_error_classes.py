@@ -18,6 +18,7 @@ RETRIABLE = {
     "STALE_MAP": ("40001", 0, 57005, "run the transaction again"),
     "STALE_SCHEMA": ("40001", 0, 57005, "run the transaction again"),
     "SERIALIZATION": ("40001", 0, 57005, "run the transaction again"),
+    "ROW_CHANGED": ("40001", 0, 57005, "run the transaction again"),
     "SNAPSHOT_TOO_OLD": ("40001", 0, 57005, "run the transaction again"),
     "TOO_MANY_SNAPSHOTS": ("53400", 0, 57008, "Wait"),
     "WORKSPACE_LOST": ("40001", 1207, 57005, "Roll back"),
