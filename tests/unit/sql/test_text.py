@@ -98,6 +98,30 @@ def test_what_could_change_the_meaning_stays(text: str) -> None:
     assert found.values == ()
 
 
+def test_the_second_statement_of_a_kind_is_treated_like_the_first() -> None:
+    for text in (
+        "SELECT a FROM t WHERE b = {} AND c = 'x: -- y'",
+        "SELECT a FROM t WHERE b = {} ORDER BY 1",
+        "SELECT a FROM t WHERE d = DATE '2020-01-01' AND b = {}",
+        "SELECT {}, 'x'2",
+        'SELECT {} AS "it\'s" FROM t',
+        "ALTER SESSION SET a = {}",
+        "SELECT {}, 'it''s', '' FROM t",
+    ):
+        first, second = normalise(text.format(17)), normalise(text.format(18))
+        assert first.types == second.types
+        assert len(first.values) == len(first.types)
+        if first.values:
+            assert first.key == second.key
+            assert [*first.values].index(17) == [*second.values].index(18)
+        else:
+            assert (first.key, second.key) == (text.format(17), text.format(18))
+
+
+def test_a_literal_with_a_letter_or_digit_behind_it_stays() -> None:
+    assert "$12" not in normalise("SELECT 'a'2e FROM t").key
+
+
 def test_types_are_coarse_so_that_plans_are_shared() -> None:
     first = normalise("select a from t where b = 5 and c = 1.5")
     second = normalise("select a from t where b = 9999 and c = 22.7")
