@@ -57,6 +57,7 @@ from protocol.topology import DistributionMap
 
 log = structlog.get_logger(__name__)
 
+UTL_FILE_FOLDER = Path("plsql") / "utl_file_temp"  # in the home of the instance
 SESSION_DRAIN_S = 1.0  # sessions in the middle of a transaction get this long to end it
 
 
@@ -203,6 +204,7 @@ class DataInstance:
             self._settings.membership.session_timeout_s,
             self._epochs.clock(spec.database),
         )
+        database.space.files_folder = self._home / UTL_FILE_FOLDER
         database.observed.backups_of = lambda: self._backups.backups(spec.database)
         self._databases[key] = database
         self._served[key] = database

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from greenlet import getcurrent, greenlet
@@ -32,6 +33,7 @@ from protocol.errors import (
     NoDataFoundError,
     NotSupportedError,
     PlsqlError,
+    PrivilegeError,
     TooManyRowsError,
 )
 from protocol.pgwire.values import ResultColumn, RowEncoder
@@ -310,6 +312,17 @@ class SessionHost:
     def pause(self, seconds: float) -> None:
         """Let others run."""
         wait_for(asyncio.sleep(seconds))
+
+    def files_folder(self) -> Path:
+        """Of UTL_FILE: for users with ADMIN, since a disk can be filled with it."""
+        space = self._session.space
+        if not space.catalog.has_system_privilege(self.user, "ADMIN"):
+            raise PrivilegeError("UTL_FILE needs the privilege ADMIN")
+        return space.files_folder
+
+    def aside(self, work: Callable[[], Any]) -> Any:
+        """On a thread."""
+        return wait_for(asyncio.to_thread(work))
 
     def notice(self, text: str) -> None:
         """DBMS_OUTPUT. It waits while the client does not read."""

@@ -98,6 +98,7 @@ class Coordination:
         self.background: set[asyncio.Task[None]] = set()
         self._statement_chars = 0  # of their texts
         self._scratch_dir = scratch_dir
+        self.files_folder: Path  # of UTL_FILE, set by data/instance.py
         self.compile_process = CompileProcess()
         self.expressions = Scratch(None, 2)  # evaluates expressions without tables
         self._statements: dict[Key, PreparedStatement] = {}

@@ -559,6 +559,8 @@ class Session:
             task.cancel()
         txn = self.leave()
         self.temporary.close()
+        if self.packages.files:
+            asyncio.get_running_loop().run_in_executor(None, self.packages.close_files)
         if txn is not None:
             self._closing = asyncio.get_running_loop().create_task(
                 self.space.manager.roll_back(txn)

@@ -322,26 +322,15 @@ class Compiler(TypeNames, Statements):
                 self.activation, slot, _NotNull(type_), writable
             )
         if get is None:
-            record = isinstance(type_, RecordType) and bool(type_.defaults)
-            return self._record_init(type_, slot) if record else _initial(type_, slot)
+            if isinstance(type_, RecordType) and type_.has_defaults():
+                return _fresh(type_, slot)
+            return _initial(type_, slot)
         value = get
 
         def init(f: Frame) -> None:
             made = coerce(value(f))
             if made is None and not_null:
                 raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
-            f[slot] = made
-
-        return init
-
-    def _record_init(self, type_: PlType, slot: int) -> Init:
-        assert isinstance(type_, RecordType)
-        defaults = type_.defaults
-
-        def init(f: Frame) -> None:
-            made = type_.initial()
-            for at, get in defaults.items():
-                made.fields[at] = type_.types[at].coerce(get(f))
             f[slot] = made
 
         return init
@@ -503,6 +492,13 @@ def _called(routine: Routine, body: Run) -> Run:
         return coerce(signal.value)
 
     return function
+
+
+def _fresh(type_: RecordType, slot: int) -> Init:
+    def init(f: Frame) -> None:
+        f[slot] = type_.fresh(f)
+
+    return init
 
 
 def _initial(type_: PlType, slot: int) -> Init:

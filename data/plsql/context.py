@@ -7,7 +7,9 @@ every so often a run lets the loop go on (`tick`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
@@ -87,6 +89,14 @@ class Host(Protocol):
         """Let others run, or sleep so long (seconds). A cancelled block ends here."""
         ...
 
+    def files_folder(self) -> Path:
+        """Of UTL_FILE. Raises PrivilegeError."""
+        ...
+
+    def aside(self, work: Callable[[], Any]) -> Any:
+        """Do it on a thread. Raises what it raises."""
+        ...
+
     def notice(self, text: str) -> None:
         """Show the client a line."""
         ...
@@ -99,7 +109,7 @@ class SqlState:
 
     def __init__(self) -> None:
         self.count: int | None = None
-        self.bulk: list[int] = []
+        self.bulk: dict[int, int] = {}  # rows of each statement of FORALL, by its index
         self.failed: list[tuple[int, PlError]] = []
 
 
@@ -112,8 +122,16 @@ class Packages:
         self.output_on = True
         self.seed: Any = None
         self.cursors: dict[int, Any] = {}  # of DBMS_SQL
+        self.files: dict[int, Any] = {}  # of UTL_FILE
+        self.files_opened = 0
         self.memory = Memory()
         self.given_cursors = 0  # to the client
+
+    def close_files(self) -> None:
+        """The session ends; on a thread."""
+        for file in self.files.values():
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 class Context:

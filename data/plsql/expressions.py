@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from data.plsql import multisets, types, values
 from data.plsql.calls import Calls
-from data.plsql.errors import error_text, predefined, text_of_code
+from data.plsql.errors import PlError, error_text, predefined, text_of_code
 from data.plsql.functions import FUNCTIONS, NOT_HERE
 from data.plsql.scope import CONTEXT, CursorSymbol, Frame, Get, Typed, TypeSymbol, Var, reading
 from data.plsql.sqltext import sql_template
@@ -346,7 +346,7 @@ class Expressions(Calls):
         name = expr.name
         if name == "BULK_ROWCOUNT" and expr.argument is not None:
             at = self.get(expr.argument)
-            return Typed(lambda f: f[CONTEXT].sql.bulk[at(f) - 1], _COUNT)
+            return Typed(lambda f: _bulk_count(f[CONTEXT].sql.bulk, at(f)), _COUNT)
         if name == "BULK_EXCEPTIONS":
             return Typed(_bulk_exceptions(self.get(expr.argument) if expr.argument else None))
         if name == "ISOPEN":
@@ -452,6 +452,12 @@ def _method_type(base: Typed, name: str) -> PlType | None:
     if name in ("COUNT", "LIMIT"):
         return _COUNT
     return base.type.index if isinstance(base.type, CollectionType) else None
+
+
+def _bulk_count(counts: dict[int, int], at: Value) -> int:
+    if at not in counts:
+        raise PlError("", -22160, f"element at index [{at}] does not exist")
+    return counts[at]
 
 
 def _bulk_exceptions(at: Get | None) -> Get:

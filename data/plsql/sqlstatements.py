@@ -205,14 +205,15 @@ class SqlStatements(Cursors):
         places, save = self._places(statement), statement.save
 
         def run(f: Frame) -> None:
+            indexes = places(f)
             given: list[list[Any]] = []
-            for place in places(f):
+            for place in indexes:
                 f[slot] = place
                 given.append([values.to_storage(get(f)) for get in template.gets])
             if put_all is not None:
-                _forall_returning(f, template, given, put_all)
+                _forall_returning(f, template, indexes, given, put_all)
             else:
-                _forall(f, template, given, save)
+                _forall(f, template, indexes, given, save)
 
         return run
 
@@ -230,11 +231,13 @@ class SqlStatements(Cursors):
 
         def run(f: Frame) -> None:
             sql = values.text(text(f)) or ""
+            indexes = places(f)
             given: list[list[Any]] = []
-            for place in places(f):
+            for place in indexes:
                 f[slot] = place
                 given.append([values.to_storage(get(f)) for get in gets])
-            _forall(f, SqlTemplate(sql, [], tuple(None for _ in gets), owner), given, save)
+            template = SqlTemplate(sql, [], tuple(None for _ in gets), owner)
+            _forall(f, template, indexes, given, save)
 
         return run
 
@@ -271,9 +274,11 @@ def _bound(value: Value) -> int:
     return int(number)
 
 
-def _forall(f: Frame, template: SqlTemplate, given: list[list[Any]], save: bool) -> None:
+def _forall(
+    f: Frame, template: SqlTemplate, indexes: Sequence[int], given: list[list[Any]], save: bool
+) -> None:
     state = f[CONTEXT].sql
-    state.bulk, state.failed = [], []
+    state.bulk, state.failed = {}, []
     if not given:
         state.count = 0
         return
@@ -283,7 +288,7 @@ def _forall(f: Frame, template: SqlTemplate, given: list[list[Any]], save: bool)
         )
     except GridError as error:
         raise of_grid_error(error) from error
-    state.bulk = counts
+    state.bulk = _by_index(indexes, counts)
     state.count = sum(counts)
     state.failed = [(at, of_grid_error(e) if isinstance(e, GridError) else e) for at, e in failed]
     if failed:
@@ -291,18 +296,31 @@ def _forall(f: Frame, template: SqlTemplate, given: list[list[Any]], save: bool)
 
 
 def _forall_returning(
-    f: Frame, template: SqlTemplate, given: list[list[Any]], put_all: Callable[..., None]
+    f: Frame,
+    template: SqlTemplate,
+    indexes: Sequence[int],
+    given: list[list[Any]],
+    put_all: Callable[..., None],
 ) -> None:
     context = f[CONTEXT]
     gathered: list[StorageRow] = []
     columns: Any = ()
-    context.sql.bulk = []
+    counts: list[int] = []
     for params in given:
         columns, rows = _fetched(f, template, params, 0)
-        context.sql.bulk.append(len(rows))
+        counts.append(len(rows))
         gathered += rows
+    context.sql.bulk = _by_index(indexes, counts)
     context.sql.count = len(gathered)
     put_all(f, columns, gathered)
+
+
+def _by_index(indexes: Sequence[int], counts: list[int]) -> dict[int, int]:
+    """What SQL%BULK_ROWCOUNT has; VALUES OF may name an index more than once."""
+    found: dict[int, int] = {}
+    for index, count in zip(indexes, counts, strict=True):
+        found[index] = found.get(index, 0) + count
+    return found
 
 
 def _ended(f: Frame, how: str) -> None:

@@ -14,6 +14,7 @@ from zlib import crc32
 from data.plsql import values
 from data.plsql.dynamic import DBMS_SQL
 from data.plsql.errors import APPLICATION_CODES, PlError, predefined
+from data.plsql.files import UTL_FILE
 from data.plsql.lobs import DBMS_LOB
 from data.plsql.output import DBMS_OUTPUT
 from data.plsql.raw import UTL_RAW, raw
@@ -209,6 +210,7 @@ _SUPPLIED = (
     ),
     _package("DBMS_LOCK", _procedure("SLEEP", _sleep, 1, 1, "SECONDS")),
     _package("DBMS_SESSION", _procedure("SLEEP", _sleep, 1, 1, "SECONDS")),
+    UTL_FILE,
     UTL_RAW,
     DBMS_SQL,
     DBMS_LOB,
@@ -232,7 +234,6 @@ REFUSED = {  # packages of TimesTen that are not here, and what to do instead
     "UTL_HTTP": "Call services from the application.",
     "UTL_SMTP": "Send mail from the application.",
     "UTL_TCP": "Use sockets in the application.",
-    "UTL_FILE": "Give lines to the client with DBMS_OUTPUT, or files with COPY.",
 }
 
 

@@ -131,7 +131,7 @@ class Targets(Expressions):
         def made(f: Frame) -> Value:
             found, at = get(f), index(f)
             if found.key(at) not in found.items:
-                found.set(at, part.initial())
+                found.set(at, part.fresh(f) if isinstance(part, RecordType) else part.initial())
             return found.get(at)
 
         return Typed(made, part)

@@ -86,6 +86,18 @@ class RecordType(PlType):
         """A record of NULLs."""
         return Record(self, [type_.initial() for type_ in self.types])
 
+    def has_defaults(self) -> bool:
+        """Of a field, or of one of a record inside."""
+        inside = (t.has_defaults() for t in self.types if isinstance(t, RecordType))
+        return bool(self.defaults) or any(inside)
+
+    def fresh(self, frame: Any) -> Value:
+        """A record with its defaults."""
+        made = [t.fresh(frame) if isinstance(t, RecordType) else t.initial() for t in self.types]
+        for at, get in self.defaults.items():
+            made[at] = self.types[at].coerce(get(frame))
+        return Record(self, made)
+
     def made(self, given: list[Value]) -> Record:
         """A record of these values. Raises ROWTYPE_MISMATCH, VALUE_ERROR."""
         if len(given) != len(self.types):

@@ -389,7 +389,7 @@ ROWS = (
         REFUSED, "by name; SYSTIMESTAMP works",
         "tests/integration/plsql/test_acceptance.py::test_construct"),
     Row("PLS-08", "Supplied packages",
-        DIFFERS, "DBMS_OUTPUT, _SQL, _LOB, _RANDOM, _UTILITY, _LOCK.SLEEP, UTL_RAW, "
+        DIFFERS, "DBMS_OUTPUT, _SQL, _LOB, _RANDOM, _UTILITY, _LOCK.SLEEP, UTL_FILE, UTL_RAW, "
         "UTL_IDENT, TT_DB_VERSION; the others refused by name",
         "tests/integration/plsql/test_acceptance.py::test_construct"),
     Row("PLS-09", "Calling",
@@ -403,8 +403,8 @@ ROWS = (
         DIFFERS, "PLSQL_CONN_MEM_LIMIT; statement_timeout takes the place of PLSQL_TIMEOUT",
         "tests/integration/plsql/test_limits.py::test_the_limit_is_a_setting"),
     Row("PLS-12", "UTL_FILE",
-        REFUSED, "`0A000`: use DBMS_OUTPUT or COPY",
-        "tests/integration/plsql/test_acceptance.py::test_construct"),
+        WORKS, "in plsql/utl_file_temp of the instance, for users with ADMIN; other paths refused",
+        "tests/integration/plsql/test_files.py::test_what_may_not_be_opened"),
     # -- BIP
     Row("BIP-01", "CALL ttName(…)",
         WORKS, "also in blocks; arguments are literals",
