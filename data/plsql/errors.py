@@ -53,6 +53,7 @@ _CODES = {  # SQLSTATE of an error of SQL → Oracle's number
     "42501": -1031,
     "42601": -900,
     "55P03": -54,
+    "40P01": -6002,
     "57014": -1013,
 }
 
@@ -140,7 +141,8 @@ def predefined(name: str, more: str = "") -> PlError:
 
 
 def of_grid_error(error: GridError) -> PlError:
-    """An error of SQL as an exception: by its SQLSTATE, or by its TimesTen number."""
-    code = -error.tt_number if error.tt_number >= 57000 else _CODES.get(error.sqlstate, 0)
+    """An error of SQL as an exception: by its SQLSTATE; if it may be tried again, by TimesTen's
+    number for how (protocol/remedies.py: -57005 to -57008); or by its own TimesTen number."""
+    code = _CODES.get(error.sqlstate, 0) or -error.remedy.number
     code = code or -(error.tt_number or 20999)
     return PlError(NAME_OF.get(code, ""), code, error.message, cause=error)

@@ -397,8 +397,9 @@ ROWS = (
         "row, REF CURSORs are fetched by name",
         "tests/integration/plsql/test_ref_cursors.py::test_asyncpg_fetches_a_cursor"),
     Row("PLS-10", "Retry in PL/SQL",
-        WORKS, "retriable errors of a grid are -57005 for EXCEPTION_INIT",
-        "tests/unit/plsql/test_exceptions.py::test_errors_of_sql_have_oracles_numbers"),
+        WORKS, "errors that pass are -57005 to -57008 for EXCEPTION_INIT",
+        "tests/integration/plsql/test_retry.py::"
+        "test_a_block_repeats_what_another_one_was_in_the_way_of"),
     Row("PLS-11", "Attributes of PL/SQL",
         DIFFERS, "PLSQL_CONN_MEM_LIMIT; statement_timeout takes the place of PLSQL_TIMEOUT",
         "tests/integration/plsql/test_limits.py::test_the_limit_is_a_setting"),

@@ -9,9 +9,14 @@ from protocol.errors import (
     DeadlockError,
     GridError,
     LockTimeoutError,
+    NotServingError,
+    PeerUnreachableError,
+    ReplicaSetDownError,
+    SerializationError,
     TransientError,
     UniqueViolationError,
     UnknownTableError,
+    WorkspaceLostError,
 )
 
 
@@ -22,6 +27,12 @@ from protocol.errors import (
         (UniqueViolationError("twice"), -1, "DUP_VAL_ON_INDEX"),
         (UnknownTableError("none"), -942, ""),
         (LockTimeoutError("busy"), -54, ""),
+        (DeadlockError("round"), -6002, ""),
+        (SerializationError("changed"), -57005, ""),
+        (WorkspaceLostError("lost"), -57005, ""),
+        (NotServingError("away"), -57006, ""),
+        (PeerUnreachableError("gone"), -57007, ""),
+        (ReplicaSetDownError("down"), -57008, ""),
     ],
 )
 def test_errors_of_sql_have_oracles_numbers(error: GridError, code: int, name: str) -> None:
