@@ -28,7 +28,7 @@ from data.sql.plan_types import (
     UpdatePlan,
     UtilityPlan,
 )
-from data.sql.text import normalise, split
+from data.sql.text import is_several, normalise
 from data.txn.facts import TableFacts
 from protocol import trace
 from protocol.errors import GridError, LoginRefusedError, SqlSyntaxError
@@ -133,7 +133,7 @@ def compile_statement(
     if user not in space.catalog.users:
         raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")
     space.counts.prepares += 1
-    if ";" in sql[:-1] and len(split(sql)) > 1:
+    if is_several(sql):
         raise SqlSyntaxError("cannot insert multiple commands into a prepared statement")
     if compiled is None:
         text = row_procedures.as_query(sql) or sql

@@ -266,6 +266,13 @@ PLAIN_DECLARE = re.compile(
 )
 
 
+_BLOCK = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:<<|DECLARE\b|BEGIN\b(?!\s*(?:;|WORK\b|TRANSACTION\b))|"
+    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:PROCEDURE|FUNCTION|PACKAGE)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 def split(text: str) -> list[str]:
     """The statements of one simple query, without their semicolons; empty ones are left out.
 
@@ -293,6 +300,12 @@ def split(text: str) -> list[str]:
         if end >= len(text):
             break
     return statements
+
+
+def is_several(text: str) -> bool:
+    """True: more than one statement. A block is one, whatever its semicolons: where one ends is for
+    its parser to say, `split` goes by its words."""
+    return ";" in text[:-1] and _BLOCK.match(text) is None and len(split(text)) > 1
 
 
 def _has_content(piece: str) -> bool:
