@@ -75,6 +75,7 @@ _SKIPPED = re.compile(r"\s+|;|--[^\n]*(\n|\Z)|/\*(?!\+).*?\*/|/[ \t]*(\n|\Z)", r
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|;|\n[ \t]*/[ \t]*(?=\n|\Z)", re.DOTALL)
 _UNFINISHED = re.compile(r"'|\"|/\*")
 _NUMBER = re.compile(r"(?:TT|ORA-)0*(\d+): ?")
+_PASSWORD = re.compile(r"(\bpwd=|\bidentified\s+by\s+)('(?:[^']|'')*'|[^;\"\s]+)", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(\{[^}]*\}|[^;]*)\s*(?:;|\Z)")
 
 
@@ -89,8 +90,8 @@ class Input:
 
 
 def echo(done: Input) -> str:
-    """What was asked for, as it would have been typed."""
-    return PROMPT + typed_again(done)
+    """What was asked for, as it would have been typed, but for passwords."""
+    return PROMPT + _PASSWORD.sub(r"\1********", typed_again(done))
 
 
 # -- input ----------------------------------------------------------------------------------------
@@ -232,6 +233,7 @@ def done(tag: str, count: int, *, warned: bool = False) -> str:
     """The line after a statement without rows, from its command tag; "" for those that are
     silent, as TimesTen's are for tables, indexes, sequences, grants."""
     verb, _, what = tag.partition(" ")
+    what = "USER" if what == "ROLE" else what  # PostgreSQL's word, which its tools look for
     if verb in _CHANGES:
         return f"{counted(max(count, 0), 'row')} {_CHANGES[verb]}."
     if tag == "DO":

@@ -528,8 +528,8 @@ ROWS = (
         "tests/integration/sql/test_ttisql_terminal.py::"
         "test_lines_are_completed_kept_and_recalled"),
     Row("TOOL-02", "Result lines",
-        WORKS, "as documented",
-        "tests/integration/sql/test_ttisql.py::test_the_documented_sessions"),
+        WORKS, "as documented: the walk-through T14 to T22 as one session",
+        "tests/integration/sql/test_ttisql_walkthrough.py::test_the_walk_through"),
     Row("TOOL-03", "ttIsql commands",
         DIFFERS, "those of docs/ttisql.md; cache, replication and several connections at a time "
         "are refused by name",

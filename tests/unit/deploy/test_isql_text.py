@@ -108,6 +108,7 @@ def test_rows_and_counts() -> None:
         ("MERGE 1", 1, "1 row merged."),
         ("DO", -1, "PL/SQL procedure successfully completed."),
         ("CREATE USER", -1, "User created."),
+        ("CREATE ROLE", -1, "User created."),
         ("CREATE PACKAGE BODY", -1, "Package body created."),
         ("DROP PROCEDURE", -1, "Procedure dropped."),
         ("CREATE TABLE", -1, ""),
@@ -172,3 +173,14 @@ def test_lists() -> None:
         "    Y",
     ]
     assert found[-1] == "1 index found on 1 table."
+
+
+def test_passwords_are_not_echoed() -> None:
+    for typed, shown in (
+        ('connect "DSN=a;UID=b;PWD=secret";', 'connect "DSN=a;UID=b;PWD=********";'),
+        ("CREATE USER u IDENTIFIED BY 'it''s';", "CREATE USER u IDENTIFIED BY ********;"),
+        ("ALTER USER u IDENTIFIED BY plain;", "ALTER USER u IDENTIFIED BY ********;"),
+    ):
+        todo, _ = text.take(typed, ended=True)
+        assert todo is not None
+        assert text.echo(todo) == f"Command> {shown}"
