@@ -308,6 +308,10 @@ class Connection:
                 self._flush()
             self._transport.close()
 
+    def eof_received(self) -> bool:
+        """The peer writes no more: the connection ends."""
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Every waiting call gets its error: not done when it was never written, else unknown."""
         self._transport = None

@@ -303,6 +303,19 @@ async def test_lost_connection_means_outcome_unknown_and_heals(start: Start) -> 
     assert await a.node.peer("b").call(Echo(1), 5) == Echo(1)
 
 
+async def test_a_peer_that_closes_is_no_fault_of_the_event_loop(start: Start) -> None:
+    a, b = await joined(start)
+    faults: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    lost = asyncio.Event()
+    a.node.subscribe(lambda name, life, connected: None if connected else lost.set())
+    async with until(lost):
+        await b.node.close()
+    loop.set_exception_handler(None)
+    assert not faults
+
+
 async def test_request_that_was_never_written_is_known_not_done(start: Start) -> None:
     a, _b = await joined(start)
     connection = a.node.peer("b").connection

@@ -64,6 +64,30 @@ async def test_open_transactions_do_not_see_each_other_and_take_turns(lead: Lead
     assert lead.rows() == [(1, 10), (2, 2)]
 
 
+async def test_a_first_statement_that_fails_leaves_nothing_and_the_next_goes_on(lead: Lead) -> None:
+    await lead.run(txn(9), 1, insert((1, 1)), commit=True)
+    await lead.run(txn(1), 1, insert((5, 5)))
+    with pytest.raises(UniqueViolationError):
+        await lead.run(txn(2), 1, insert((2, 2), (1, 9)))  # a part of it was done
+    assert (await lead.run(txn(3), 1, update(2, 7))).counts == (0,)
+    assert (await lead.run(txn(1), 2, update(5, 50))).counts == (1,)
+    await lead.commit(txn(1), 2)
+    assert lead.rows() == [(1, 1), (5, 50)]
+
+
+async def test_a_first_statement_that_waits_is_undone_and_runs_again(lead: Lead) -> None:
+    await lead.run(txn(9), 1, insert((1, 1), (2, 2)), commit=True)
+    await lead.run(txn(1), 1, add(1, 10))
+    waiting = lead.run(txn(2), 1, add(1, 100))
+    await lead.run(txn(3), 1, add(2, 1000))  # its turn is between
+    assert not waiting.done()
+    await lead.commit(txn(1), 1)
+    assert (await waiting).counts == (1,)
+    await lead.commit(txn(2), 1)
+    await lead.commit(txn(3), 1)
+    assert lead.rows() == [(1, 111), (2, 1002)]
+
+
 async def test_a_writer_waits_for_the_row_and_works_on_what_was_committed(lead: Lead) -> None:
     await lead.run(txn(9), 1, insert((1, 100)), commit=True)
     await lead.run(txn(1), 1, add(1, 1))
