@@ -59,8 +59,5 @@ class BulkLocks:
     def meets(self, block: KeyBlock) -> bool:
         """One of those is in here, or seems so."""
         buckets = self._buckets
-        for mark in block.marks:
-            bucket = buckets[mark & (BUCKETS - 1)]
-            if bucket is not None and mark in bucket:
-                return True
-        return False
+        near = [mark for mark in block.marks if buckets[mark & (BUCKETS - 1)] is not None]
+        return any(mark in (buckets[mark & (BUCKETS - 1)] or ()) for mark in near)

@@ -188,8 +188,8 @@ class LeadWriter(Deciding):
         conflict = None
         try:
             result = self._run_steps(runner, message.steps)
-            if result.effects:
-                raise InternalError("a statement with effects elsewhere was sent to commit at once")
+            if result.effects or result.block is not None:
+                raise InternalError("a statement that cannot be was sent to commit at once")
             many = len(result.changes) >= PART_CHANGES
             if self.locks or many:
                 wanted = runner.row_locks(result.changes) + result.locks
@@ -257,9 +257,10 @@ class LeadWriter(Deciding):
         element = self._element
         if not plain or not self._batch or not element.in_batch:
             self._undo_to("statement", guard)
-        elif result is not None and result.changes:
+        elif result is not None and (result.changes or result.block is not None):
             try:
-                element.undo_changes(result.changes)
+                block = result.block
+                element.undo_changes(result.changes if block is None else block.rows)
             except BaseException:
                 element.rollback()  # the batch is lost; nothing of it was sent
                 raise

@@ -168,7 +168,7 @@ class InsertBlock(msgspec.Struct, frozen=True, array_like=True, tag="n"):
     """Many new full rows of a table from whose changes nothing follows.
 
     `rows`: as the log has them (data/storage/changes.py, encode_inserts), so that they are encoded
-    once, where they are made.
+    once, where they are made. Always the only step of its statement, and never with its COMMIT.
     """
 
     table_id: int

@@ -200,6 +200,14 @@ async def test_what_a_block_must_not_hold(lead: Lead) -> None:
     assert lead.rows() == some(0)
 
 
+async def test_a_block_does_not_come_with_its_commit(lead: Lead) -> None:
+    beside = lead.run(txn(2), 1, insert((-1, 0)), commit=True)
+    with pytest.raises(InternalError):
+        await lead.run(txn(1), 1, block(*some(0)), commit=True)
+    await beside
+    assert lead.rows() == [(-1, 0)]
+
+
 async def test_no_block_sees_half_of_a_large_commit(lead: Lead) -> None:
     """While a COMMIT takes effect later its keys are locked, and its table may be added to."""
     for n in range(14):
