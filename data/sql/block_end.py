@@ -39,6 +39,10 @@ class BlockEnd:
                 self._bodies += 1
             self._head = ""
 
+    def apart(self) -> None:
+        """The next word does not follow the last one: `END || CASE` is no END CASE."""
+        self._after_end = False
+
     def _begin(self) -> None:
         if self._bodies:
             self._bodies -= 1

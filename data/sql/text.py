@@ -346,6 +346,7 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
     """(end of the statement that starts at `start`, start of the next)."""
     words: list[str] = []
     block: BlockEnd | None = None
+    word_ended = start
     label = _LABEL.match(text, start)
     position = start if label is None else label.end()
     while match := _SPLIT.search(text, position):
@@ -353,6 +354,9 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
         position = match.end()
         if token == "/*":
             position = _comment_end(text, match.start())
+        if token[:2] in ("/*", "--"):
+            if not text[word_ended : match.start()].strip():
+                word_ended = position
         elif token == ";":
             if block is None:
                 return match.start(), position
@@ -364,6 +368,9 @@ def _statement_end(text: str, start: int) -> tuple[int, int]:
             if token[-1] == "'":
                 continue
             word = token.upper()
+            if block is not None and text[word_ended : match.start()].strip():
+                block.apart()
+            word_ended = match.end()
             if len(words) < 8:
                 words.append(word)
                 if block is None and _opens_block(words, text, position):

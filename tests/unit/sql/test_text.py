@@ -40,6 +40,14 @@ from tests.support.mini_grid import MiniGrid, Row
             "create or replace procedure p as begin null; end; select 1",
             ["create or replace procedure p as begin null; end;", "select 1"],
         ),
+        (
+            "begin a := case b when 1 then 2 end || case c when 1 then 2 end; x; end; select 1",
+            ["begin a := case b when 1 then 2 end || case c when 1 then 2 end; x; end;", "select 1"],
+        ),
+        (
+            "begin loop a; end /* b */loop; if c then d; end -- e\n if; end; select 1",
+            ["begin loop a; end /* b */loop; if c then d; end -- e\n if; end;", "select 1"],
+        ),
         ("SET DateStyle = 'ISO';SET x = 2;show y", ["SET DateStyle = 'ISO'", "SET x = 2", "show y"]),
         ("declare c cursor for select 1; fetch c", ["declare c cursor for select 1", "fetch c"]),
     ],
