@@ -525,6 +525,10 @@ class TransactionStateError(GridError, code="TRANSACTION_STATE", sqlstate="25000
     """The statement does not fit the state of the transaction."""
 
 
+class ReadOnlyTransactionError(GridError, code="READ_ONLY_TRANSACTION", sqlstate="25006"):
+    """A change in a transaction that was begun as READ ONLY."""
+
+
 class NoTransactionError(GridError, code="NO_TRANSACTION", sqlstate="25P01"):
     """The statement needs a transaction, begun with BEGIN."""
 

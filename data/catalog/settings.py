@@ -53,6 +53,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("lock_timeout", "0", "integer"),
         Setting("max_identifier_length", "63", "integer", _PRESET, settable=False),
         Setting("max_index_keys", "32", "integer", _PRESET, settable=False),
+        Setting("max_prepared_transactions", "0", "integer", _PRESET, settable=False),
         Setting(
             "plsql_conn_mem_limit",
             "100",

@@ -75,6 +75,8 @@ class CatalogAnswers:
                 **session.settings,
                 "transaction_isolation": session.isolation_name,
                 "default_transaction_isolation": session.default_isolation_name,
+                "transaction_read_only": settings.show(session, "transaction_read_only"),
+                "transaction_deferrable": settings.show(session, "transaction_deferrable"),
             },
             backend_pid=session.session_id,
             set_setting=set_setting,

@@ -258,7 +258,7 @@ def _copy_format(space: Coordination, plan: CopyPlan) -> CopyFormat:
 # -- fast paths ----------------------------------------------------------------------------------
 def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None:
     plan = statement.compiled.plan
-    if wants_table_lock(statement.compiled.hints):
+    if wants_table_lock(statement.compiled.hints) or statement.compiled.pauses:
         return
     if isinstance(plan, QueryPlan):
         plain = plan.final is None and plan.locking is None

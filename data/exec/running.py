@@ -101,6 +101,7 @@ class Running:
         self.encoder = encoder
         self.sink = sink
         self.emitted = 0
+        self.pause_s = 0.0  # pg_sleep: it begins so much later
         self.unsettled: tuple[int, TxnId] | None = None  # an autocommit write whose answer was lost
         self._quota = max_rows  # rows until the portal is suspended; 0: no limit
         self._left = max_rows
@@ -178,6 +179,8 @@ class Running:
 
     async def _attempts(self) -> str:
         session = self.session
+        if self.pause_s:
+            await asyncio.sleep(self.pause_s)
         deadline_s = boottime_s() + FAILOVER_WAIT_S + session.lock_wait_ms / 1000
         changed = 0
         while True:

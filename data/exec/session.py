@@ -30,6 +30,7 @@ from data.session.engine import (
 )
 from data.sql.explain import Step
 from data.sql.parse import with_hints
+from data.sql.pauses import seconds_of
 from data.sql.plan_types import (
     CHANGES,
     BlockPlan,
@@ -48,6 +49,7 @@ from protocol.errors import (
     CachedPlanError,
     DatabaseClosedError,
     GridError,
+    ReadOnlyTransactionError,
     TransactionStateError,
 )
 from protocol.pgwire.values import RowEncoder
@@ -98,6 +100,8 @@ class Session:
         given = parameters.get("default_transaction_isolation", space.isolation.sql_name)
         self.default_isolation = isolation_of(given)
         self.default_isolation_name = shown_name(given)
+        self.default_read_only = self.read_only = False  # of transactions; of the present one
+        self.deferrable = False  # as clients set it; it means nothing here
         self._chosen: Isolation | None = None  # of this transaction, if it named one
         self._chosen_name = ""
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
@@ -330,9 +334,9 @@ class Session:
                     assert encoder is not None
                     return fast.read(self, prepared, values, encoder, sink)
             elif self.explicit or self.implicit:
-                if self.failed is None and prepared.fast_in_txn:
+                if self.failed is None and prepared.fast_in_txn and not self.read_only:
                     return fast_txn.write(self, prepared, values, sink)
-            elif not self.wants_epoch:
+            elif not self.wants_epoch and not self.read_only:
                 return fast.write(self, prepared, values, sink)
         return self._general(prepared, values, encoder, max_rows, sink)
 
@@ -369,6 +373,8 @@ class Session:
             return run_utility(self, prepared, plan, encoder, sink)
         if self.failed is not None:
             raise self.refusal()
+        if self.read_only:
+            self._check_reads(prepared)
         running = Running(self, prepared, values, encoder, max_rows, sink)
         if isinstance(plan, CatalogQuery):
             return running.start(lambda: self._catalog_query(running, plan, values))
@@ -381,9 +387,21 @@ class Session:
         if isinstance(plan, CursorPlan):
             return running.start(lambda: run_cursor(running, plan))
         self.check_serving()
+        if prepared.compiled.pauses:
+            running.pause_s = seconds_of(prepared.compiled.pauses, values)
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()
         return running.start()
+
+    def _check_reads(self, prepared: PreparedStatement) -> None:
+        """In a READ ONLY transaction. Raises ReadOnlyTransactionError."""
+        compiled = prepared.compiled
+        if not compiled.read_only:
+            what = "a locking SELECT" if compiled.tag == "SELECT" else compiled.tag
+            raise ReadOnlyTransactionError(
+                f"cannot execute {what.removesuffix('_IN')} in a read-only transaction",
+                hint="It was begun READ ONLY, or default_transaction_read_only is on.",
+            )
 
     async def _catalog_query(self, running: Running, plan: CatalogQuery, values: Values) -> str:
         queries = self.space.catalog_queries
@@ -408,8 +426,11 @@ class Session:
     def copy_in(self, prepared: Prepared, sink: ResultSink) -> CopyIn:
         """Start COPY FROM STDIN."""
         self.check_serving()
+        assert isinstance(prepared, PreparedStatement)
         if self.failed is not None:
             raise self.refusal()
+        if self.read_only:
+            self._check_reads(prepared)
         if (self.explicit or self.implicit) and self.txn is None:
             self.txn = self.begin_txn()
         return CopyingIn(self, self._copying(prepared), sink)
@@ -538,6 +559,7 @@ class Session:
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
         self._chosen = None
+        self.read_only, self.deferrable = self.default_read_only, False
         self.aborted = self.unit = None
         self.savepoints.clear()
         self.transaction_hints.clear()
@@ -568,10 +590,15 @@ class Session:
 
 
 def _instead(before: PreparedStatement, again: PreparedStatement) -> PreparedStatement:
-    """The statement planned again; its rows must be as they were."""
-    if again.columns != before.columns:
+    """The statement planned again; its rows must be as they were, though of a table made anew."""
+    if _shape(again) != _shape(before):
         raise CachedPlanError(
             "cached plan must not change result type",
             hint="Prepare the statement again: its table was altered.",
         )
     return again if before.literals is None else again.with_literals(before.literals)
+
+
+def _shape(prepared: PreparedStatement) -> list[tuple[str, SqlType]] | None:
+    columns = prepared.columns
+    return None if columns is None else [(column.name, column.type) for column in columns]

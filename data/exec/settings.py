@@ -104,6 +104,38 @@ def _default_isolation(session: Session, value: str) -> str:
     return session.default_isolation_name
 
 
+def _default_read_only(session: Session, value: str) -> str:
+    session.default_read_only = truth("default_transaction_read_only", value)
+    if not (session.explicit or session.implicit):
+        session.read_only = session.default_read_only
+    return _shown_truth(session.default_read_only)
+
+
+def _read_only(session: Session, value: str) -> str:
+    session.read_only = truth("transaction_read_only", value)
+    return _shown_truth(session.read_only)
+
+
+def _deferrable(session: Session, value: str) -> str:
+    session.deferrable = truth("transaction_deferrable", value)
+    return _shown_truth(session.deferrable)
+
+
+def _default_deferrable(session: Session, value: str) -> str:
+    return _shown_truth(truth("default_transaction_deferrable", value))
+
+
+def truth(name: str, value: str) -> bool:
+    """Of a setting that is on or off. Raises ParameterError."""
+    if value.lower() not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
+        raise ParameterError(f'parameter "{name}" requires a Boolean value')
+    return value.lower() in ("on", "true", "yes", "1")
+
+
+def _shown_truth(value: bool) -> str:
+    return "on" if value else "off"
+
+
 def _epoch_at_commit(session: Session, value: str) -> str:
     session.epoch_at_commit = value.lower() in ("1", "on", "true", "yes")
     return "1" if session.epoch_at_commit else "0"
@@ -165,6 +197,10 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     "idle_in_transaction_session_timeout": _idle_in_transaction,
     "idle_session_timeout": _idle_session,
     "default_transaction_isolation": _default_isolation,
+    "default_transaction_read_only": _default_read_only,
+    "default_transaction_deferrable": _default_deferrable,
+    "transaction_read_only": _read_only,
+    "transaction_deferrable": _deferrable,
     "createepochatcommit": _epoch_at_commit,
     PARTIAL_RESULT: _partial_result,
     OPTIMIZER_HINT: _optimizer_hint,
@@ -227,6 +263,10 @@ def show(session: Session, name: str) -> str:
         return f"{session.lock_wait_ms / 1000:g}"
     if key == "transaction_isolation":
         return session.isolation_name
+    if key == "transaction_read_only":
+        return _shown_truth(session.read_only)
+    if key == "transaction_deferrable":
+        return _shown_truth(session.deferrable)
     if key == "default_transaction_isolation":
         return session.default_isolation_name
     if key == "createepochatcommit":

@@ -108,6 +108,7 @@ def _begin(session: Session, arguments: dict[str, object], sink: ResultSink) -> 
     level = str(arguments.get("isolation") or "")
     if level:
         session.choose_isolation(level)
+    _choose_access(session, arguments)
     if session.explicit:
         sink.notice("WARNING", "there is already a transaction in progress", "25001")
     session.begin()
@@ -116,12 +117,24 @@ def _begin(session: Session, arguments: dict[str, object], sink: ResultSink) -> 
 def _choose_level(session: Session, arguments: dict[str, object], sink: ResultSink) -> None:
     """SET TRANSACTION: for the present transaction only."""
     level = str(arguments.get("isolation") or "")
-    if not level:
-        return
-    if session.explicit or session.implicit:
-        session.choose_isolation(level)
+    if arguments.get("default"):  # SET SESSION CHARACTERISTICS
+        for name, value in arguments.items():
+            if name != "default":
+                settings.change(session, f"default_transaction_{name}", str(value), sink)
+    elif session.explicit or session.implicit:
+        if level:
+            session.choose_isolation(level)
+        _choose_access(session, arguments)
     else:
         sink.notice("WARNING", "SET TRANSACTION can only be used in transaction blocks", "25P01")
+
+
+def _choose_access(session: Session, arguments: dict[str, object]) -> None:
+    """READ ONLY, READ WRITE, DEFERRABLE and NOT DEFERRABLE, where they are said."""
+    if "read_only" in arguments:
+        session.read_only = arguments["read_only"] == "on"
+    if "deferrable" in arguments:
+        session.deferrable = arguments["deferrable"] == "on"
 
 
 def _savepoint(session: Session, name: str) -> None:
@@ -235,6 +248,9 @@ def _set(session: Session, kind: str, arguments: dict[str, object], sink: Result
             settings.reset(session, "all", sink)
     elif lower == "transaction_isolation":
         _choose_level(session, {"isolation": value}, sink)
+    elif lower in ("transaction_read_only", "transaction_deferrable"):
+        shown = "on" if settings.truth(lower, value) else "off"
+        _choose_level(session, {lower.removeprefix("transaction_"): shown}, sink)
     elif not arguments.get("local"):
         settings.change(session, name, value, sink)
     elif session.explicit or session.implicit:

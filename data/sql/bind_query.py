@@ -53,6 +53,7 @@ from data.sql.scope import (
     shown,
     sources_named,
 )
+from data.sql.select_rows import hoist_row_functions
 from protocol.errors import (
     GroupingError,
     SqlSyntaxError,
@@ -252,6 +253,7 @@ class QueryBinder(FromBinder):
     # -- SELECT ------------------------------------------------------------------------------------
     def _select(self, tree: Any) -> Query:
         _refuse_clauses(tree)
+        hoist_row_functions(tree)
         scope = Scope(parent=self.parent, ctes=self.ctes)
         for window in tree.args.get("windows") or []:
             scope.windows[folded(window.this)] = window

@@ -16,6 +16,7 @@ from data.sql.ir import Query, Select
 from data.sql.lacking import lacks
 from data.sql.merge import MergeBinder
 from data.sql.parse import Parsed, parse_statement, refuse
+from data.sql.pauses import Pause, take_pauses
 from data.sql.plan import Planner
 from data.sql.plan_hints import apply_hints
 from data.sql.plan_types import (
@@ -110,6 +111,9 @@ class Compiler:
             if len(statement.slots) < parsed.param_count:
                 statement.slot(len(statement.slots) + 1)
         statement.hints = parsed.hints
+        pauses: tuple[Pause, ...] = ()
+        if parsed.kind == "query" and "PG_SLEEP" in text.upper():
+            pauses = take_pauses(statement, parsed.tree)
         plan, tag, read_only = self._plan(parsed, statement)
         for slot in statement.slots:
             if slot.type.kind is Kind.UNKNOWN:
@@ -122,6 +126,7 @@ class Compiler:
             read_only=read_only,
             schema_version=self.catalog.version,
             hints=statement.hints,
+            pauses=pauses,
         )
 
     def _catalog_query(self, text: str, statement: Statement) -> CompiledStatement:

@@ -473,3 +473,4 @@ class CompiledStatement:
     read_only: bool
     schema_version: int
     hints: dict[str, str] = field(default_factory=dict)
+    pauses: tuple[float | int, ...] = ()  # pg_sleep: seconds, or places of parameters with them

@@ -6,17 +6,19 @@ for queries holds for them: types, columns of tables to the left, where they run
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from sqlglot import exp
 
 from data.sql.parse import PREFIX, parse_query, refuse
 from data.sql.scope import position_of
-from protocol.errors import SqlSyntaxError
+from protocol.errors import ParameterError, SqlSyntaxError
 
 _SERIES = """WITH TG_SERIES (N) AS (SELECT $1 FROM dual WHERE {test} UNION ALL
   SELECT N + $3 FROM TG_SERIES WHERE {again}) SELECT N FROM TG_SERIES"""
-_TEST = "(($3) >= 0 AND {0} <= $2 OR ($3) <= 0 AND {0} >= $2)"
+_UP, _DOWN = "{0} <= $2", "{0} >= $2"
+_EITHER = "($1 + ($3) > $1 AND {0} <= $2 OR $1 + ($3) < $1 AND {0} >= $2)"  # a step of 0: no rows
 
 
 def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
@@ -61,10 +63,22 @@ def _series(arguments: list[Any]) -> Any:
         raise SqlSyntaxError("generate_series needs a start, a stop and perhaps a step")
     values = [*arguments, exp.Literal.number(1)][:3]
     step = values[2]
-    is_interval = isinstance(step, exp.Anonymous) and "INTERVAL" in str(step.this)
-    test = "{0} <= $2" if is_interval else _TEST
+    sign = _sign(step)
+    if sign == 0:
+        raise ParameterError("step size cannot equal zero")
+    test = _UP if sign == 1 else _DOWN if sign == -1 else _EITHER
     text = _SERIES.format(test=test.format("($1)"), again=test.format("N + ($3)"))
     return _with_arguments(parse_query(text).tree, values)
+
+
+def _sign(step: Any) -> int | None:
+    """Of a number as it is written; None: not known before it is computed."""
+    minus = isinstance(step, exp.Neg)
+    number = step.this if minus else step
+    if not isinstance(number, exp.Literal) or number.is_string:
+        return None
+    value = Decimal(str(number.this))
+    return 0 if value == 0 else -1 if minus else 1
 
 
 def _with_arguments(tree: Any, values: list[Any]) -> Any:

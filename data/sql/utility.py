@@ -204,11 +204,13 @@ def _modes(words: Words) -> dict[str, object]:
                 level += " " + words.name()
             arguments["isolation"] = level
         elif words.take("READ", "ONLY"):
-            arguments["read_only"] = True
+            arguments["read_only"] = "on"
         elif words.take("READ", "WRITE"):
-            arguments["read_only"] = False
-        elif words.take("NOT", "DEFERRABLE") or words.take("DEFERRABLE"):
-            continue
+            arguments["read_only"] = "off"
+        elif words.take("NOT", "DEFERRABLE"):
+            arguments["deferrable"] = "off"
+        elif words.take("DEFERRABLE"):
+            arguments["deferrable"] = "on"
         elif words.take("NAME"):
             words.value()
         else:
@@ -252,11 +254,7 @@ def _set(words: Words) -> tuple[UtilityPlan, str]:
             raise refuse("SET TRANSACTION SNAPSHOT")
         return UtilityPlan("set_transaction", _modes(words)), "SET"
     if words.take("SESSION", "CHARACTERISTICS", "AS", "TRANSACTION"):
-        arguments = _modes(words)
-        if "isolation" not in arguments:
-            return UtilityPlan("do_nothing"), "SET"
-        value = str(arguments["isolation"]).lower()
-        return _setting("default_transaction_isolation", value, local=False)
+        return UtilityPlan("set_transaction", {**_modes(words), "default": "on"}), "SET"
     local = words.take("LOCAL")
     if not local and words.peek(1) not in ("=", "TO"):
         words.take("SESSION")

@@ -8,6 +8,7 @@ run that was ended (or a process that died) goes on where it was. A test that no
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 RESULTS = os.environ.get("TENGRID_SUITE_RESULTS", "")
 LIMIT_S = float(os.environ.get("TENGRID_SUITE_LIMIT", "60"))
 OWNER = os.environ.get("TENGRID_SUITE_CLEAN", "")  # where to remove tables that tests leave
+KEPT = frozenset(os.environ.get("TENGRID_SUITE_KEEP", "").split())  # of fixtures of all tests
 SHOW_EVERY_S = 20.0
 MESSAGE_LENGTH = 1500
 
@@ -100,12 +102,10 @@ def remove_tables() -> None:
     with psycopg.connect(OWNER, autocommit=True) as connection:
         found = connection.execute("SELECT object_type, object_name FROM user_objects").fetchall()
         for kind, name in found:
-            if kind in kinds:
+            if kind in kinds and name not in KEPT:
                 quoted = name.replace('"', '""')
-                try:
+                with contextlib.suppress(psycopg.Error):  # it went with its table
                     connection.execute(f'DROP {kind} "{quoted}" {kinds[kind]}'.encode())
-                except psycopg.Error as error:
-                    print(f"{kind} {name} stays: {error}", file=sys.__stderr__, flush=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

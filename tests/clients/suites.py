@@ -165,6 +165,7 @@ def run(grid: RealGrid, name: str, source: Path, folder: Path, words: argparse.N
         "PGDATABASE": place["dbname"], "TENGRID_SUITE_RESULTS": str(results),
         "TENGRID_SUITE_LIMIT": str(words.test_limit),
         "TENGRID_SUITE_CLEAN": "" if name == "sqlalchemy" else owner(grid, name),
+        "TENGRID_SUITE_KEEP": "EXECMANY",  # a table of psycopg's session
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", *SUITES[name](grid, source, folder), *COMMON]
     command += [f"--timeout={words.test_limit}", *(["-k", words.match] if words.match else [])]

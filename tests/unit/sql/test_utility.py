@@ -40,7 +40,7 @@ def grid() -> MiniGrid:
         (
             "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY",
             "begin",
-            {"isolation": "READ COMMITTED", "read_only": True},
+            {"isolation": "READ COMMITTED", "read_only": "on"},
             "BEGIN",
         ),
         (

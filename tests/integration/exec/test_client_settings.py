@@ -1,0 +1,105 @@
+"""What drivers ask of a session: READ ONLY transactions, pg_sleep, plans of tables made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.support.memory_grid import MemoryGrid
+
+Connection = asyncpg.Connection
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Connection]:
+    """One replica set."""
+    grid = MemoryGrid(tmp_path, k=1, sets=1)
+    await grid.start()
+    client = await grid.connect()
+    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
+    await client.execute("INSERT INTO t VALUES (1, 10)")
+    yield client
+    await client.close()
+    await grid.stop()
+
+
+CHANGES = (
+    "INSERT INTO t VALUES (2, 0)",
+    "UPDATE t SET n = 1 WHERE id = 1",
+    "DELETE FROM t",
+    "SELECT n FROM t WHERE id = 1 FOR UPDATE",
+    "CREATE TABLE u (id TT_INTEGER PRIMARY KEY)",
+    "BEGIN DELETE FROM t; END;",
+)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    ["BEGIN READ ONLY", "BEGIN; SET TRANSACTION READ ONLY", "BEGIN; SET transaction_read_only = 1"],
+)
+async def test_a_read_only_transaction_refuses_changes(client: Connection, begin: str) -> None:
+    await client.execute(begin)
+    assert await client.fetchval("SELECT current_setting('transaction_read_only')") == "on"
+    for text in CHANGES:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await client.execute(text)
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await client.copy_records_to_table("t", records=[(3, 3)])
+    assert await client.fetchval("SELECT n FROM t WHERE id = $1", 1) == 10
+    await client.execute("COMMIT")
+    await client.execute("INSERT INTO t VALUES (2, 0)")
+    assert await client.fetchval("SHOW transaction_read_only") == "off"
+
+
+async def test_sessions_can_be_read_only(client: Connection) -> None:
+    await client.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, DEFERRABLE")
+    for text in CHANGES:
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await client.execute(text)
+    await client.execute("BEGIN READ WRITE")
+    await client.execute("INSERT INTO t VALUES (2, 0)")
+    await client.execute("COMMIT")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await client.execute("DELETE FROM t")
+    await client.execute("SET default_transaction_read_only = off")
+    await client.execute("DELETE FROM t WHERE id = 2")
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await client.execute("SET default_transaction_read_only = maybe")
+
+
+async def test_pg_sleep_waits_and_can_be_cancelled(client: Connection) -> None:
+    began = time.monotonic()
+    assert await client.fetch("SELECT pg_sleep(0.05)") == [(None,)]
+    assert await client.fetchval("SELECT 'x' FROM pg_sleep($1)", 0.05) == "x"
+    assert await client.fetchval("SELECT 7 FROM dual WHERE pg_sleep(0.05) IS NULL") == 7
+    assert time.monotonic() - began >= 0.15
+    with pytest.raises(asyncio.TimeoutError):  # asyncpg sends a cancel request
+        await client.execute("SELECT pg_sleep(100)", timeout=0.1)
+    await client.execute("SET statement_timeout = 50")
+    with pytest.raises(asyncpg.QueryCanceledError):
+        await client.execute("SELECT pg_sleep(100)")
+    await client.execute("SET statement_timeout = 0")
+    with pytest.raises(asyncpg.FeatureNotSupportedError):
+        await client.execute("SELECT pg_sleep(1) FROM t")
+    assert await client.fetchval("SELECT pg_sleep(NULL)") is None
+
+
+async def test_a_plan_outlives_its_table_if_the_columns_are_the_same(client: Connection) -> None:
+    prepared = await client.prepare("SELECT id, n FROM t")
+    await client.execute("DROP TABLE t")
+    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
+    await client.execute("INSERT INTO t VALUES (5, 6)")
+    assert await prepared.fetch() == [(5, 6)]
+    await client.execute("DROP TABLE t")
+    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n VARCHAR2(9))")
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match="must not change result type"):
+        await prepared.fetch()
+
+
+async def test_two_phase_commit_is_shown_as_absent(client: Connection) -> None:
+    assert await client.fetchval("SHOW max_prepared_transactions") == "0"
