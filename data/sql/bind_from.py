@@ -185,13 +185,18 @@ class FromBinder:
 
     def _function(self, node: Any, named: Any, scope: Scope) -> Source:
         """A function that gives rows; its arguments may be columns to the left of it."""
-        query, name, columns = function_query(node, named)
+        query, name, columns = function_query(node, named, lambda part: self._type(part, scope))
         alias, given = _alias_of(named)
         source = self._derived(query, exp.Subquery(), _left_of(scope))
         source.name = alias.removeprefix("TG_F_") or name
         if not given and alias and len(source.columns) == 1:
             given = [source.name]
         return self._correlated(self._named(source, given or columns), scope)
+
+    def _type(self, node: Any, scope: Scope) -> SqlType:
+        """Of an argument of a function in FROM."""
+        inner = Scope(parent=_left_of(scope), ctes=self.ctes)
+        return ExpressionBinder(self.statement, inner).bind(node).type
 
     def _correlated(self, source: Source, scope: Scope) -> Source:
         source.lateral = refers_outside(source)

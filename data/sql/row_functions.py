@@ -6,6 +6,7 @@ for queries holds for them: types, columns of tables to the left, where they run
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,17 +15,22 @@ from sqlglot import exp
 from data.sql.parse import PREFIX, parse_query, refuse
 from data.sql.scope import position_of
 from protocol.errors import ParameterError, SqlSyntaxError
+from protocol.sqltypes import Kind, SqlType
 
 _SERIES = """WITH TG_SERIES (N) AS (SELECT $1 FROM dual WHERE {test} UNION ALL
   SELECT N + $3 FROM TG_SERIES WHERE {again}) SELECT N FROM TG_SERIES"""
+_WHOLE = (Kind.UNKNOWN, Kind.TINYINT, Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT)
+_BIGINT = parse_query("SELECT CAST(1 AS TT_BIGINT) FROM dual").tree.expressions[0].args["to"]
 _UP, _DOWN = "{0} <= $2", "{0} >= $2"
 _EITHER = "($1 + ($3) > $1 AND {0} <= $2 OR $1 + ($3) < $1 AND {0} >= $2)"  # a step of 0: no rows
 
 
-def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
+def function_query(
+    node: Any, named: Any, type_of: Callable[[Any], SqlType]
+) -> tuple[Any, str, list[str]]:
     """The query for a function in FROM, the function's name, and what its columns are called.
 
-    `named` holds WITH ORDINALITY. Raises NotSupportedError.
+    `named` holds WITH ORDINALITY; `type_of`: of an argument. Raises NotSupportedError.
     """
     call = node.this if isinstance(node, exp.Table) else node
     if isinstance(node, exp.Unnest):
@@ -36,7 +42,7 @@ def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
         if name == "TABLE":
             raise refuse("TABLE (collection) in FROM", position_of(node))
         if name == "GENERATE_SERIES":
-            query = _series(call.expressions)
+            query = _series(call.expressions, type_of)
         elif name == "UNNEST":
             query = _unnest(call.expressions)
         else:
@@ -58,7 +64,7 @@ def function_query(node: Any, named: Any) -> tuple[Any, str, list[str]]:
     return numbered, name, columns
 
 
-def _series(arguments: list[Any]) -> Any:
+def _series(arguments: list[Any], type_of: Callable[[Any], SqlType]) -> Any:
     if len(arguments) not in (2, 3):
         raise SqlSyntaxError("generate_series needs a start, a stop and perhaps a step")
     values = [*arguments, exp.Literal.number(1)][:3]
@@ -67,8 +73,17 @@ def _series(arguments: list[Any]) -> Any:
     if sign == 0:
         raise ParameterError("step size cannot equal zero")
     test = _UP if sign == 1 else _DOWN if sign == -1 else _EITHER
+    if all(_is_whole(type_of(argument)) for argument in arguments):
+        values = [exp.Cast(this=value.copy(), to=_BIGINT.copy()) for value in values]
     text = _SERIES.format(test=test.format("($1)"), again=test.format("N + ($3)"))
     return _with_arguments(parse_query(text).tree, values)
+
+
+def _is_whole(kind: SqlType) -> bool:
+    """A whole number that BIGINT holds, or a parameter that nothing tells the type of."""
+    if kind.kind is Kind.NUMBER:
+        return kind.scale == 0 and 0 < kind.precision <= 18
+    return kind.kind in _WHOLE
 
 
 def _sign(step: Any) -> int | None:

@@ -29,7 +29,7 @@ from data.storage import before
 from data.storage.faults import grid_error
 from data.storage.settings import ElementIdentity, StorageSettings
 from protocol.clock import wall_us
-from protocol.errors import GridError, ShuttingDownError
+from protocol.errors import CancelledError, GridError, ShuttingDownError
 from protocol.ids import LogPosition
 from protocol.limits import ROW_BYTES_MAX
 from protocol.sqltypes import StorageRow, StorageValue
@@ -242,9 +242,11 @@ class Scan:
     async def fetch(self, rows_max: int) -> list[StorageRow]:
         """The next rows, fewer when they are wide; see `ended`.
 
-        Raises CancelledError after `interrupt`, GridErrors.
+        Raises CancelledError after `interrupt` and when it was closed before its end, GridErrors.
         """
         if self._done:
+            if not self.ended:  # who fetches until the end must not go on for ever
+                raise CancelledError("the scan was closed")
             return []
         try:
             rows: list[StorageRow] = await self._snapshot.on_thread(self._fetch, rows_max)

@@ -101,5 +101,20 @@ async def test_a_plan_outlives_its_table_if_the_columns_are_the_same(client: Con
         await prepared.fetch()
 
 
+async def test_a_copy_that_is_given_up_leaves_the_instance_free(
+    client: Connection, tmp_path: Path
+) -> None:
+    begun = asyncio.Event()
+
+    async def refuse(data: bytes) -> None:
+        begun.set()
+        raise OSError("the client's disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        await client.copy_from_query("SELECT generate_series(1, 1000000)", output=refuse)
+    assert begun.is_set()
+    assert await client.fetchval("SELECT n FROM t WHERE id = 1") == 10
+
+
 async def test_two_phase_commit_is_shown_as_absent(client: Connection) -> None:
     assert await client.fetchval("SHOW max_prepared_transactions") == "0"

@@ -47,6 +47,14 @@ async def test_a_scan_sees_one_state_to_its_end(element: Element) -> None:
     assert element.read(ALL) == []
 
 
+async def test_a_scan_closed_before_its_end_is_no_empty_one(element: Element) -> None:
+    scan = await element.scan(ALL)
+    assert await scan.fetch(1)
+    await scan.close()
+    with pytest.raises(CancelledError):
+        await scan.fetch(1)
+
+
 async def test_a_short_read_is_given_up_when_it_is_long(element: Element) -> None:
     assert element.read_short(ENDLESS) is None
     one = 'SELECT ID FROM "TERRY.CUSTOMERS" WHERE ID = 7'
