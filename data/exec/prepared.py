@@ -40,6 +40,7 @@ from protocol.sqltypes import VARCHAR, Kind, SqlType, StorageValue
 if TYPE_CHECKING:
     from data.exec.coordination import Coordination
 
+_WHOLE = (Kind.SMALLINT, Kind.INTEGER, Kind.BIGINT)
 BucketOfValues = Callable[[tuple[StorageValue, ...]], int]
 
 
@@ -141,7 +142,7 @@ def compile_statement(
     if isinstance(compiled.plan, CatalogQuery):
         shown, param_types = space.catalog_queries.describe(compiled.plan.text, user, schema)
         statement = PreparedStatement(sql, declared, schema, user, compiled, shown, space.meters)
-        statement.param_types = param_types
+        statement.param_types = _as_declared(declared, param_types)
         return statement
     if isinstance(compiled.plan, BlockPlan):
         return _block(space, compiled.plan, sql, declared, schema, user, compiled)
@@ -153,6 +154,16 @@ def compile_statement(
     hints = statement.compiled.hints
     statement.fast_in_txn = "TT_COMMITDMLONSUCCESS" not in hints
     return statement
+
+
+def _as_declared(
+    declared: tuple[SqlType | None, ...], found: tuple[SqlType, ...]
+) -> tuple[SqlType, ...]:
+    """What a catalog query takes: where nothing tells, the whole numbers that the client sends."""
+    return tuple(
+        given if kind == VARCHAR and given is not None and given.kind in _WHOLE else kind
+        for kind, given in zip(found, [*declared, *([None] * len(found))], strict=False)
+    )
 
 
 def _block(

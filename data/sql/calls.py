@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from data.catalog.pg_texts import format_type, type_oid
 from data.sql import datetimes
 from data.sql.array_functions import ARRAY_CALLS
 from data.sql.builders import MONTHS, SPAN, Builder, Entry, const_text, fn, moment_arg, special
@@ -470,6 +471,12 @@ def _cast_to(type_: SqlType) -> Builder:
     return lambda args: cast(args[0], type_)
 
 
+def _type_name(value: Expr) -> str:
+    """PostgreSQL's name of what the wire shows; a whole number literal is shown as an integer."""
+    whole = isinstance(value, ConstExpr) and type(value.value) is int and value.type.scale == 0
+    return format_type(type_oid(INTEGER if whole else value.type), None) or ""
+
+
 FUNCTIONS: dict[str, Entry] = {
     # choice
     "COALESCE": (1, 255, coalesce),
@@ -596,7 +603,7 @@ FUNCTIONS: dict[str, Entry] = {
     "PG_BACKEND_PID": special("session_id", INTEGER),
     "SYS_CONTEXT": (2, 3, _sys_context),
     "USERENV": (1, 1, lambda args: _sys_context([ConstExpr("USERENV", VARCHAR), args[0]])),
-    "PG_TYPEOF": (1, 1, lambda args: ConstExpr(type_text(args[0].type).lower(), VARCHAR)),
+    "PG_TYPEOF": (1, 1, lambda args: ConstExpr(_type_name(args[0]), VARCHAR)),
     "NUM_NULLS": (1, 99, _count_nulls("{} IS NULL")),
     "NUM_NONNULLS": (1, 99, _count_nulls("{} IS NOT NULL")),
     "AS_SPAN": (1, 1, _as_span),

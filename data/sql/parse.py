@@ -44,6 +44,7 @@ _TAKES_HINTS = re.compile(
 )
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
+_INT8 = re.compile(r"\bint8\b", re.IGNORECASE)
 _NO_CALL_AFTER = frozenset(
     {
         TokenType.INTO,
@@ -177,6 +178,8 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
         raise SqlSyntaxError(f"syntax error: {str(error).splitlines()[0]}") from None
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
+    if _INT8.search(clean) is not None:
+        tokens = [_eight_bytes(token) for token in tokens]
     tokens = _Rewriter(tokens, parsed).run()
     if any(t.token_type is TokenType.MERGE for t in tokens[:1]) or word == "WITH":
         tokens = merge_tokens(tokens)
@@ -197,6 +200,14 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
         elif not isinstance(trees[0], exp.Query | exp.Values):
             raise SqlSyntaxError("a query is expected")
     return parsed
+
+
+def _eight_bytes(token: Token) -> Token:
+    """INT8 is PostgreSQL's name of BIGINT; sqlglot takes it for one of eight bits."""
+    if token.token_type is not TokenType.TINYINT or token.text.upper() != "INT8":
+        return token
+    kind = TokenType.BIGINT
+    return Token(kind, token.text, token.line, token.col, token.start, token.end, token.comments)
 
 
 def _syntax_error(error: ParseError, text: str) -> SqlSyntaxError:

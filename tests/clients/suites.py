@@ -168,6 +168,8 @@ def run(grid: RealGrid, name: str, source: Path, folder: Path, words: argparse.N
         "TENGRID_SUITE_KEEP": "EXECMANY",  # a table of psycopg's session
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", *SUITES[name](grid, source, folder), *COMMON]
+    # psycopg's own conftest refuses to run after a process that was killed: it asks the cache
+    command += ["--cache-clear", "-o", f"cache_dir={folder}/cache"]
     command += [f"--timeout={words.test_limit}", *(["-k", words.match] if words.match else [])]
     end = time.monotonic() + words.limit
     with results.with_suffix(".log").open("a", encoding="utf-8") as log:

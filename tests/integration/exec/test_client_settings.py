@@ -8,24 +8,31 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
+import psycopg
 import pytest
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import ADDRESS, PASSWORD, USER, MemoryGrid
 
 Connection = asyncpg.Connection
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Connection]:
+async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """One replica set."""
     grid = MemoryGrid(tmp_path, k=1, sets=1)
     await grid.start()
+    yield grid
+    await grid.stop()
+
+
+@pytest.fixture
+async def client(grid: MemoryGrid) -> AsyncIterator[Connection]:
+    """With a table of one row."""
     client = await grid.connect()
     await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
     await client.execute("INSERT INTO t VALUES (1, 10)")
     yield client
     await client.close()
-    await grid.stop()
 
 
 CHANGES = (
@@ -101,9 +108,7 @@ async def test_a_plan_outlives_its_table_if_the_columns_are_the_same(client: Con
         await prepared.fetch()
 
 
-async def test_a_copy_that_is_given_up_leaves_the_instance_free(
-    client: Connection, tmp_path: Path
-) -> None:
+async def test_a_copy_that_is_given_up_leaves_the_instance_free(client: Connection) -> None:
     begun = asyncio.Event()
 
     async def refuse(data: bytes) -> None:
@@ -114,6 +119,16 @@ async def test_a_copy_that_is_given_up_leaves_the_instance_free(
         await client.copy_from_query("SELECT generate_series(1, 1000000)", output=refuse)
     assert begun.is_set()
     assert await client.fetchval("SELECT n FROM t WHERE id = 1") == 10
+
+
+async def test_catalog_queries_take_whole_numbers_in_binary(grid: MemoryGrid) -> None:
+    async with await psycopg.AsyncConnection.connect(
+        host=ADDRESS, port=grid.nodes[0].settings.cs_port, user=USER, password=PASSWORD,
+        dbname="database1",
+    ) as connection:  # fmt: skip
+        for number in (7, 70_000, 7_000_000_000):
+            found = await connection.execute("SELECT pg_cancel_backend(%b)", [number])
+            assert await found.fetchone() == (False,)
 
 
 async def test_two_phase_commit_is_shown_as_absent(client: Connection) -> None:

@@ -85,6 +85,30 @@ def test_refused(query: str, error: type[GridError]) -> None:
         grid().run(query)
 
 
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("1", "integer"),
+        ("1.5", "numeric"),
+        ("1::int2", "smallint"),
+        ("1::int8", "bigint"),
+        ("cast(1 as INT8)", "bigint"),
+        ("1::float8", "double precision"),
+        ("'x'::varchar", "character varying"),
+        ("true", "boolean"),
+        ("'2024-01-01'::timestamptz", "timestamp with time zone"),
+        ("'{1}'::int[]", "integer[]"),
+    ],
+)
+def test_pg_typeof_names_the_type_as_postgresql_does(value: str, name: str) -> None:
+    assert grid().run(f"select pg_typeof({value})") == [(name,)]
+
+
+def test_int8_has_eight_bytes() -> None:
+    assert grid().run("select 3000000000::int8, 'int8'") == [(3_000_000_000, "int8")]
+    assert grid().run("select id from t where id = -5::int8 or s = 'a'") == [(1,)]
+
+
 def test_rows_are_inserted() -> None:
     made = MiniGrid(2)
     made.user()
