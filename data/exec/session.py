@@ -101,7 +101,7 @@ class Session:
         self.default_isolation = isolation_of(given)
         self.default_isolation_name = shown_name(given)
         self.default_read_only = self.read_only = False  # of transactions; of the present one
-        self.deferrable = False  # as clients set it; it means nothing here
+        self.default_deferrable = self.deferrable = False  # as clients set it: it does nothing
         self._chosen: Isolation | None = None  # of this transaction, if it named one
         self._chosen_name = ""
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
@@ -559,7 +559,7 @@ class Session:
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
         self._chosen = None
-        self.read_only, self.deferrable = self.default_read_only, False
+        self.read_only, self.deferrable = self.default_read_only, self.default_deferrable
         self.aborted = self.unit = None
         self.savepoints.clear()
         self.transaction_hints.clear()

@@ -122,7 +122,10 @@ def _deferrable(session: Session, value: str) -> str:
 
 
 def _default_deferrable(session: Session, value: str) -> str:
-    return _shown_truth(truth("default_transaction_deferrable", value))
+    session.default_deferrable = truth("default_transaction_deferrable", value)
+    if not (session.explicit or session.implicit):
+        session.deferrable = session.default_deferrable
+    return _shown_truth(session.default_deferrable)
 
 
 def truth(name: str, value: str) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 from protocol.errors import InvalidTextError, NotSupportedError
 
-_ITEM = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,{}"]*?))\s*([,}])', re.DOTALL)
-_NEEDS_QUOTES = re.compile(r'[\s,{}"\\]|^$|^null$', re.IGNORECASE)
+SPACE = " \t\n\r\v\f"  # Python knows more: the separators 0x1c to 0x1f are characters here
+_ITEM = re.compile(rf'[{SPACE}]*(?:"((?:[^"\\]|\\.)*)"|([^,{{}}"]*?))[{SPACE}]*([,}}])', re.DOTALL)
+_NESTED = re.compile(rf"[{SPACE}]*\{{")
+_NEEDS_QUOTES = re.compile(rf'[{SPACE},{{}}"\\]|^$|^null$', re.IGNORECASE)
 
 
 def split_array(text: str) -> list[str | None]:
@@ -16,15 +18,15 @@ def split_array(text: str) -> list[str | None]:
 
     Raises InvalidTextError; NotSupportedError for more than one dimension.
     """
-    body = text.strip()
+    body = text.strip(SPACE)
     if not body.startswith("{") or not body.endswith("}"):
         raise InvalidTextError(f'malformed array literal: "{text[:60]}"')
-    if not body[1:-1].strip():
+    if not body[1:-1].strip(SPACE):
         return []
     found: list[str | None] = []
     at = 1
     while at < len(body):
-        if body[at:].lstrip().startswith("{"):
+        if _NESTED.match(body, at) is not None:
             raise NotSupportedError("arrays of more than one dimension are not supported")
         match = _ITEM.match(body, at)
         if match is None or (match.group(3) == "}") != (match.end() == len(body)):

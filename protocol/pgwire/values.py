@@ -451,6 +451,11 @@ def _decode_jsonb(data: bytes) -> str:
     return _decode_json(data[1:])
 
 
+def _decode_json_binary(data: bytes) -> str:
+    """Drivers that know jsonb send its version, in COPY too; no JSON text begins with that byte."""
+    return _decode_json(data.removeprefix(b"\x01"))
+
+
 def _decode_json(data: bytes) -> str:
     text = decode_text(data)
     try:
@@ -493,7 +498,7 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
     if kind in PADDED_KINDS:
         return _decode_padded
     if kind is Kind.JSON:
-        return _decode_json
+        return _decode_json_binary if format else _decode_json
     if kind is Kind.UUID:
         return _decode_uuid if format else lambda data: canonical_uuid(decode_text(data))
     if kind in TEXT_KINDS:

@@ -160,13 +160,16 @@ def run(grid: RealGrid, name: str, source: Path, folder: Path, words: argparse.N
     results = results_of(words)
     shutil.copy(suite_recorder.__file__, folder / "suite_recorder.py")
     environment = {
-        **os.environ, "PYTHONPATH": str(folder), "PGHOST": place["host"],
-        "PGPORT": str(place["port"]), "PGUSER": f"suite_{name}", "PGPASSWORD": PASSWORD,
-        "PGDATABASE": place["dbname"], "TENGRID_SUITE_RESULTS": str(results),
+        **os.environ, "PYTHONPATH": str(folder), "TENGRID_SUITE_RESULTS": str(results),
         "TENGRID_SUITE_LIMIT": str(words.test_limit),
         "TENGRID_SUITE_CLEAN": "" if name == "sqlalchemy" else owner(grid, name),
         "TENGRID_SUITE_KEEP": "EXECMANY",  # a table of psycopg's session
     }  # fmt: skip
+    if name == "asyncpg":  # psycopg's tests look at what libpq reads, too
+        environment |= {
+            "PGHOST": place["host"], "PGPORT": str(place["port"]), "PGUSER": f"suite_{name}",
+            "PGPASSWORD": PASSWORD, "PGDATABASE": place["dbname"],
+        }  # fmt: skip
     command = [sys.executable, "-m", "pytest", *SUITES[name](grid, source, folder), *COMMON]
     # psycopg's own conftest refuses to run after a process that was killed: it asks the cache
     command += ["--cache-clear", "-o", f"cache_dir={folder}/cache"]

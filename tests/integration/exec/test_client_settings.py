@@ -68,7 +68,9 @@ async def test_sessions_can_be_read_only(client: Connection) -> None:
     for text in CHANGES:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await client.execute(text)
-    await client.execute("BEGIN READ WRITE")
+    assert await client.fetchval("SHOW transaction_deferrable") == "on"
+    await client.execute("BEGIN READ WRITE, NOT DEFERRABLE")
+    assert await client.fetchval("SHOW transaction_deferrable") == "off"
     await client.execute("INSERT INTO t VALUES (2, 0)")
     await client.execute("COMMIT")
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):

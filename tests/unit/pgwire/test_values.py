@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from protocol.errors import GridError, InvalidTextError, OutOfRangeError
 from protocol.pgwire import datetimes, numeric
+from protocol.pgwire.arrays import SPACE, array_text, split_array
 from protocol.pgwire.values import (
     ResultColumn,
     binary_encoder,
@@ -271,3 +272,17 @@ def test_bytea_text() -> None:
     for bad in (b"\\x0", b"\\xzz", b"\\9", b"a\\", b"\\400"):
         with pytest.raises(InvalidTextError):
             decode(bad)
+
+
+@pytest.mark.parametrize("item", ["\x1c", "\x1f", "\x85", "\xa0", " ", "\t", "a b", ""])
+def test_array_items_keep_what_only_python_takes_for_space(item: str) -> None:
+    assert split_array(array_text([item, "x"])) == [item, "x"]
+    if item.strip(SPACE):
+        assert split_array("{" + item + "}") == [item]
+
+
+def test_binary_json_may_carry_the_version_of_jsonb() -> None:
+    decode = decoder(SqlType(Kind.JSON), 1)
+    assert decode(b'\x01{"a": 1}') == decode(b'{"a": 1}') == '{"a": 1}'
+    with pytest.raises(InvalidTextError):
+        decode(b"\x02{}")
