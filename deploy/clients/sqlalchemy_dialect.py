@@ -6,7 +6,8 @@ name stays `postgresql`, so that types and options for PostgreSQL go on working.
 - Date is TT_DATE, a day without a time (DATE is Oracle's here, with one);
 - Float and Double are BINARY_DOUBLE (FLOAT is Oracle's here: a NUMBER);
 - Enum is a VARCHAR2 (there is no CREATE TYPE);
-- `a // b` rounds by FLOOR: `/` is exact unless both are binary integers.
+- `a // b` rounds by FLOOR: `/` is exact unless both are binary integers;
+- bounds of a window's frame are written as literals, at each execution.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ class Compiler(PGCompiler_psycopg):  # type: ignore[misc, unused-ignore]
         """a // b"""
         left, right = self.process(binary.left, **words), self.process(binary.right, **words)
         return f"FLOOR({left} / {right})"
+
+    def visit_frame_clause(self, frameclause: Any, **words: Any) -> str:
+        """ROWS BETWEEN 1 PRECEDING AND …"""
+        words["literal_execute"] = True
+        text: str = super().visit_frame_clause(frameclause, **words)
+        return text
 
 
 class Dialect(PGDialect_psycopg):  # type: ignore[misc, unused-ignore]

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import pytest
 
+from data.exec.running import Running
+from protocol.errors import CancelledError
 from tests.support.memory_grid import MemoryGrid
 
 Client = asyncpg.Connection
@@ -182,3 +185,16 @@ async def test_comments_of_constraints(client: Client) -> None:
     }  # fmt: skip
     with pytest.raises(asyncpg.UndefinedObjectError, match="nosuch"):
         await client.execute("COMMENT ON CONSTRAINT nosuch ON checked IS 'x'")
+
+
+async def test_a_statement_cancelled_before_it_runs_has_an_answer() -> None:
+    """The cancel came in the same turn of the loop as the statement."""
+    told: list[Exception] = []
+    session = SimpleNamespace(running=set(), outcome_is_open=False)
+    sink = SimpleNamespace(fail=told.append, done=lambda tag: told.append(AssertionError(tag)))
+    running = Running(session, None, (), None, 0, sink)  # type: ignore[arg-type]
+    running.start(lambda: asyncio.sleep(0, "SELECT 1"))
+    running.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*session.running)
+    assert [type(error) for error in told] == [CancelledError]
