@@ -43,7 +43,7 @@ class Compiler(PGCompiler_psycopg):  # type: ignore[misc, unused-ignore]
     def visit_frame_clause(self, frameclause: Any, **words: Any) -> str:
         """ROWS BETWEEN 1 PRECEDING AND …"""
         words["literal_execute"] = True
-        text: str = super().visit_frame_clause(frameclause, **words)
+        text: str = super().visit_frame_clause(frameclause, **words)  # type: ignore[no-untyped-call]
         return text
 
 
