@@ -259,12 +259,3 @@ async def test_a_long_query_in_a_scratch_leaves_the_event_loop_free() -> None:
     await scan.close()
     assert scratch.query("SELECT 1") == [(1,)]
     await scratch.close()
-
-
-async def test_a_scan_closed_before_its_end_is_not_read_on(element: Element) -> None:
-    """Who fetches until `ended` would do so for ever, and the event loop with it."""
-    scan = await element.scan(ALL)
-    assert await scan.fetch(1)
-    await scan.close()
-    with pytest.raises(CancelledError):
-        await scan.fetch(1)
