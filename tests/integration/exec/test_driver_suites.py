@@ -189,11 +189,15 @@ async def test_comments_of_constraints(client: Client) -> None:
 
 async def test_a_statement_cancelled_before_it_runs_has_an_answer() -> None:
     """The cancel came in the same turn of the loop as the statement."""
+
+    async def body() -> str:
+        return "SELECT 1"
+
     told: list[Exception] = []
     session = SimpleNamespace(running=set(), outcome_is_open=False)
     sink = SimpleNamespace(fail=told.append, done=lambda tag: told.append(AssertionError(tag)))
     running = Running(session, None, (), None, 0, sink)  # type: ignore[arg-type]
-    running.start(lambda: asyncio.sleep(0, "SELECT 1"))
+    running.start(body)
     running.cancel()
     async with asyncio.timeout(5):
         await asyncio.gather(*session.running)
