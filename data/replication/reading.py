@@ -80,6 +80,7 @@ class Reading:
         self._first_s = 0.0  # when a value was seen for the first time
         self._counted_s: dict[int, float] = {}  # element -> when it was last known to be in sync
         self._lead = self._former = 0  # of the term in force, of the one before; 0 unknown
+        self._own: tuple[int, Readers] | None = None  # the last term that was led here
         self.handlers = {AskRead: self.asked, MayRead: self.answered}
 
     # -- the copy ---------------------------------------------------------------------------------
@@ -169,9 +170,19 @@ class Reading:
     def of_earlier_leads(self, now_s: float) -> Readers:
         """Who may hold leave when this element has just won the lead, and until when.
 
-        Leave is given to elements that are in sync in every value that may be in force; so one
-        that was not, in a value that was seen, has had none since. The former lead itself has none.
+        If it led the term before, it knows whom it gave leave. If another did: leave is given to
+        elements that are in sync in every value that may be in force; so one that was not, in a
+        value that was seen, has had none since. The former lead itself has none.
         """
+        term = self._state.term if self._state is not None else 0
+        if self._own is not None and self._own[0] == term - 1:
+            readers = self._own[1]
+        else:
+            readers = self._of_another(now_s)
+        self._own = (term, readers)
+        return readers
+
+    def _of_another(self, now_s: float) -> Readers:
         s = self._machine.situation
         wait_s = WAIT_SHARE * self._timeout_s
         until_s: dict[int, float] = {}
