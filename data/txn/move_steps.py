@@ -23,7 +23,7 @@ from data.txn.facts import FactsCache, ParentLink, TableFacts
 from data.txn.gate import Gate, bucket_lock
 from data.txn.locks import Conflict, Mode, Resource
 from data.txn.ownership import OWN_TABLE, VERSION_LOCK, VERSION_ROW, Ownership
-from protocol.errors import InternalError, StaleMapError
+from protocol.errors import InternalError, StaleMapError, UniqueViolationError
 from protocol.messages.sql import Effect, PutIn, SetOwners, TakeBuckets, TakeOut
 from protocol.sqltypes import StorageRow
 
@@ -89,6 +89,9 @@ class MoveSteps:
     def _need_free(self, wanted: list[tuple[Resource, Mode]]) -> None:
         raise NotImplementedError
 
+    def _wait_for_keys(self, facts: TableFacts, rows: Sequence[StorageRow]) -> None:
+        raise NotImplementedError
+
     def _check_parents(
         self, facts: TableFacts, link: ParentLink, changes: list[RowChange], result: StepsResult
     ) -> None:
@@ -145,9 +148,14 @@ class MoveSteps:
         for row in step.rows:
             by_table.setdefault(str(row[0]), []).append(tuple(row[1:]))
         for name, rows in by_table.items():
-            changes = self._element.insert_rows(name, rows)
-            result.changes += changes
             facts = self._facts.by_name(name)
+            try:
+                changes = self._element.insert_rows(name, rows)
+            except UniqueViolationError:  # a view's row has come to the source from a bucket here,
+                if facts is not None:  # and the COMMIT that takes it from here is on its way
+                    self._wait_for_keys(facts, rows)
+                raise
+            result.changes += changes
             for link in facts.parents if facts is not None else ():
                 if link.parent.distribution is Distribution.DUPLICATE:
                     assert facts is not None

@@ -11,6 +11,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -56,7 +57,7 @@ class TerminalSession:
             env=self._environment,
             cwd=self._cwd,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_as_in_a_terminal,
         )
         os.close(slave)
 
@@ -110,3 +111,10 @@ class TerminalSession:
                 self._came.clear()
                 await self._came.wait()
         return await asyncio.to_thread(self._process.wait)
+
+
+def _as_in_a_terminal() -> None:
+    """What a shell there would give the program: the terminal, and Ctrl-C (tests that run in the
+    background inherit that it is ignored)."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
