@@ -154,6 +154,24 @@ class Lead:
     def rows(self) -> list[tuple[Any, ...]]:
         return self.element.read('SELECT ID, V FROM "U.T" ORDER BY ID')
 
+    def undo_to(self, lsn: int) -> None:
+        """Take the log back until `lsn` is its last, as a copy does; the writer leads no more."""
+        self.writer.lost_lead()
+        element = self.element
+        element.begin()
+        for number in range(element.tail.lsn, lsn, -1):
+            entry = element.entry_at(number)
+            assert entry is not None
+            element.undo_entry(entry)
+        element.commit()
+
+    def redo_from(self, lsn: int) -> None:
+        """Apply what the copies got after `lsn`, as a copy does."""
+        self.element.begin()
+        for entry in [e for batch in self.copies.batches for e in batch if e.lsn > lsn]:
+            self.element.apply_entry(entry)
+        self.element.commit()
+
 
 def _table() -> Table:
     return Table(

@@ -63,20 +63,10 @@ async def test_redo_and_undo_of_the_log_as_a_copy_does_them(lead: Lead) -> None:
     await lead.commit(txn(1), 2)
     after = contents(lead.element)
     assert len(lead.rows()) == SIZE + 1
-    lead.writer.lost_lead()
-    element = lead.element
-    element.begin()
-    for lsn in range(element.tail.lsn, tail, -1):
-        entry = element.entry_at(lsn)
-        assert entry is not None
-        element.undo_entry(entry)
-    element.commit()
-    assert contents(element) == before
-    element.begin()
-    for entry in [e for batch in lead.copies.batches for e in batch if e.lsn > tail]:
-        element.apply_entry(entry)
-    element.commit()
-    assert contents(element) == after
+    lead.undo_to(tail)
+    assert contents(lead.element) == before
+    lead.redo_from(tail)
+    assert contents(lead.element) == after
 
 
 async def test_a_key_that_exists_fails_the_block_alone(lead: Lead) -> None:

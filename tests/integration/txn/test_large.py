@@ -386,23 +386,12 @@ async def test_a_copy_of_the_log_has_the_same_rows(lead: Lead, tmp_path_factory:
     tail = lead.element.tail.lsn
     await lead.commit(txn(1), statements)
     after = contents(lead.element)
-    lead.writer.lost_lead()
-    element = lead.element
-    element.begin()
-    for lsn in range(element.tail.lsn, tail, -1):
-        entry = element.entry_at(lsn)
-        assert entry is not None
-        element.undo_entry(entry)
-    element.commit()
-    assert contents(element) == before
-    assert element.open_parts
-    element.begin()
-    payload = [e for batch in lead.copies.batches for e in batch if e.lsn > tail]
-    for entry in payload:
-        element.apply_entry(entry)
-    element.commit()
-    assert contents(element) == after
-    assert not element.open_parts
+    lead.undo_to(tail)
+    assert contents(lead.element) == before
+    assert lead.element.open_parts
+    lead.redo_from(tail)
+    assert contents(lead.element) == after
+    assert not lead.element.open_parts
 
 
 async def test_very_many_locks_are_kept_and_released(lead: Lead) -> None:
