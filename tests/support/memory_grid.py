@@ -7,8 +7,10 @@ that need no process of their own; tests/cluster and tests/faults run real daemo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -207,3 +209,26 @@ class MemoryGrid:
         database = node.instance.database(DATABASE)
         rows = database.element.read(f'SELECT * FROM "{table}"')
         return sorted(rows, key=repr)
+
+
+@contextlib.asynccontextmanager
+async def running_grid(
+    folder: Path,
+    *statements: str,
+    k: int = 2,
+    sets: int = 2,
+    session_timeout_s: float = 1.0,
+    attributes: tuple[tuple[str, str], ...] = (("PermSize", "64"),),
+) -> AsyncIterator[MemoryGrid]:
+    """A grid in which the test user has run these statements; it is stopped at the end."""
+    grid = MemoryGrid(folder, k, sets, session_timeout_s, attributes)
+    try:
+        await grid.start()
+        if statements:
+            client = await grid.connect()
+            for text in statements:
+                await client.execute(text)
+            await client.close()
+        yield grid
+    finally:
+        await grid.stop()

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from data.access.profiles import DAY_US
 from data.exec import logins
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LOCKED = asyncpg.InvalidAuthorizationSpecificationError
@@ -22,10 +22,8 @@ Login = Callable[..., Awaitable[asyncpg.Connection]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(Path(tmp_path_factory.mktemp("grid")), session_timeout_s=5.0)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(Path(tmp_path_factory.mktemp("grid")), session_timeout_s=5.0) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -165,9 +163,7 @@ async def test_accounts_and_passwords_are_locked_and_expire(
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_users_locks_and_profiles_outlive_a_restart(tmp_path: Path) -> None:
-    grid = MemoryGrid(tmp_path, k=2, sets=1, session_timeout_s=5.0)
-    await grid.start()
-    try:
+    async with running_grid(tmp_path, k=2, sets=1, session_timeout_s=5.0) as grid:
         admin = await grid.connect_admin(0)
         for text in (
             "CREATE USER bob IDENTIFIED BY 'bob' ACCOUNT LOCK",
@@ -189,5 +185,3 @@ async def test_users_locks_and_profiles_outlive_a_restart(tmp_path: Path) -> Non
         assert (row["profile"], row["account_status"]) == ("P", "OPEN")
         await there.close()
         await admin.close()
-    finally:
-        await grid.stop()

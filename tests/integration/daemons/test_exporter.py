@@ -17,7 +17,7 @@ from protocol import exporter_file, tls
 from protocol.exporter_file import ExporterSettings
 from protocol.messages.metrics import AskFigures
 from tests.support import certificates, prometheus
-from tests.support.memory_grid import ADDRESS, MemoryGrid, Node
+from tests.support.memory_grid import ADDRESS, MemoryGrid, Node, running_grid
 from tests.support.zookeeper import free_ports
 
 FOLLOW_S = 10.0
@@ -63,10 +63,8 @@ async def get(
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=2, sets=1)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=2, sets=1) as made:
+        yield made
 
 
 async def test_on_limited_moved_and_off(grid: MemoryGrid) -> None:

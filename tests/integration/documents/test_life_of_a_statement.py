@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from data.moving.correction import version_in
 from protocol.messages.sql import Ran
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 from tests.support.steps import files, first_times, listening, table
 
 DOCUMENT = "life-of-a-statement.md"
@@ -32,26 +32,25 @@ class Scene:
 @pytest_asyncio.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     attributes = (("PermSize", "64"), ("EpochInterval", "0"))  # no steps but the statement's
-    grid = MemoryGrid(tmp_path, session_timeout_s=10.0, attributes=attributes)  # nobody dies
-    await grid.start()
-    client = await grid.connect(0)
-    try:
-        await client.execute(
-            "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER(10), w VARCHAR2(20))"
-            " DISTRIBUTE BY HASH (id)"
-        )
-        for number in range(16):
-            await client.execute(f"INSERT INTO t VALUES ({number}, 0, 'x')")
-        await quiet(grid)
-        rows = await client.fetch("SELECT id, replicasetid# FROM t ORDER BY id")
-        leads = grid.nodes[0].instance.database(DATABASE).space.router.leads  # type: ignore[union-attr]
-        me = grid.nodes[0].name
-        here = [int(row[0]) for row in rows if leads[row[1]] == me]
-        there = [int(row[0]) for row in rows if leads[row[1]] != me]
-        yield Scene(grid, client, here[0], (there[0], there[1]))
-    finally:
-        await client.close()
-        await grid.stop()
+    timeout_s = 10.0  # nobody dies
+    async with running_grid(tmp_path, session_timeout_s=timeout_s, attributes=attributes) as grid:
+        client = await grid.connect(0)
+        try:
+            await client.execute(
+                "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER(10), w VARCHAR2(20))"
+                " DISTRIBUTE BY HASH (id)"
+            )
+            for number in range(16):
+                await client.execute(f"INSERT INTO t VALUES ({number}, 0, 'x')")
+            await quiet(grid)
+            rows = await client.fetch("SELECT id, replicasetid# FROM t ORDER BY id")
+            leads = grid.nodes[0].instance.database(DATABASE).space.router.leads  # type: ignore[union-attr]
+            me = grid.nodes[0].name
+            here = [int(row[0]) for row in rows if leads[row[1]] == me]
+            there = [int(row[0]) for row in rows if leads[row[1]] != me]
+            yield Scene(grid, client, here[0], (there[0], there[1]))
+        finally:
+            await client.close()
 
 
 async def quiet(grid: MemoryGrid) -> None:

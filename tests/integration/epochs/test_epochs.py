@@ -15,7 +15,7 @@ from data.txn.ports import Reply
 from protocol.ids import TxnId
 from protocol.messages.admin import INTENT_CREATED
 from protocol.messages.epochs import LogEpoch
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 from tests.support.power import set_intent
 
 ACCOUNTS = 40
@@ -24,11 +24,11 @@ ACCOUNTS = 40
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets of two; epochs come often."""
-    made = MemoryGrid(tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0.02")))
-    await made.start()
-    yield made
-    await set_intent(made, INTENT_CREATED)  # nobody hands over: that would take its time
-    await made.stop()
+    async with running_grid(
+        tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0.02"))
+    ) as made:
+        yield made
+        await set_intent(made, INTENT_CREATED)  # nobody hands over: that would take its time
 
 
 def databases(grid: MemoryGrid) -> list[Database]:
@@ -160,34 +160,34 @@ async def test_its_maker_may_die(grid: MemoryGrid) -> None:
 
 async def test_a_commit_can_ask_for_an_epoch(tmp_path: Path) -> None:
     """It is answered when every log has an epoch behind it, flushed on every copy."""
-    grid = MemoryGrid(tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0")))
-    await grid.start()
-    await make_bank(grid)
+    async with running_grid(
+        tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0"))
+    ) as grid:
+        await make_bank(grid)
 
-    async def committed(*texts: str) -> bool:
-        """True if an epoch was made of it."""
-        seen = max(d.epochs.clock.done for d in databases(grid))
-        for text in texts:
-            await client.execute(text)
-        behind = [
-            d.element.committed_tail.lsn == d.element.newest_epoch()[1] for d in databases(grid)
-        ]
-        made = max(d.epochs.clock.done for d in databases(grid)) > seen
-        assert not made or all(behind)
-        return made
+        async def committed(*texts: str) -> bool:
+            """True if an epoch was made of it."""
+            seen = max(d.epochs.clock.done for d in databases(grid))
+            for text in texts:
+                await client.execute(text)
+            behind = [
+                d.element.committed_tail.lsn == d.element.newest_epoch()[1] for d in databases(grid)
+            ]
+            made = max(d.epochs.clock.done for d in databases(grid)) > seen
+            assert not made or all(behind)
+            return made
 
-    client = await grid.connect(3)
-    update = "UPDATE bank SET money = money + 1 WHERE id = 1"
-    everywhere = "UPDATE bank SET money = money + 1"
-    assert not await committed(update)
-    assert await committed("CALL ttEpochCreate()", update)
-    assert not await committed(update)  # it was for the next commit only
-    assert await committed("BEGIN", everywhere, "CALL ttEpochCreate()", "COMMIT")
-    await client.execute("SET CreateEpochAtCommit = 1")
-    assert await committed(update)
-    assert await committed(everywhere)
-    assert await committed("BEGIN", everywhere, "COMMIT")
-    await client.execute("SET CreateEpochAtCommit = 0")
-    assert not await committed(everywhere)
-    await client.close()
-    await grid.stop()
+        client = await grid.connect(3)
+        update = "UPDATE bank SET money = money + 1 WHERE id = 1"
+        everywhere = "UPDATE bank SET money = money + 1"
+        assert not await committed(update)
+        assert await committed("CALL ttEpochCreate()", update)
+        assert not await committed(update)  # it was for the next commit only
+        assert await committed("BEGIN", everywhere, "CALL ttEpochCreate()", "COMMIT")
+        await client.execute("SET CreateEpochAtCommit = 1")
+        assert await committed(update)
+        assert await committed(everywhere)
+        assert await committed("BEGIN", everywhere, "COMMIT")
+        await client.execute("SET CreateEpochAtCommit = 0")
+        assert not await committed(everywhere)
+        await client.close()

@@ -21,7 +21,7 @@ from psycopg.errors import (
 
 from data.exec import bulk_rows
 from data.storage.changes import decode_inserts, encode_inserts
-from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,10 +41,8 @@ CHILD = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    grid = MemoryGrid(tmp_path_factory.mktemp("grid"))
-    await grid.start()
-    yield grid
-    await grid.stop()
+    async with running_grid(tmp_path_factory.mktemp("grid")) as grid:
+        yield grid
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

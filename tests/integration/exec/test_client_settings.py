@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from tests.support.memory_grid import ADDRESS, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, PASSWORD, USER, MemoryGrid, running_grid
 
 Connection = asyncpg.Connection
 
@@ -19,10 +19,8 @@ Connection = asyncpg.Connection
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """One replica set."""
-    grid = MemoryGrid(tmp_path, k=1, sets=1)
-    await grid.start()
-    yield grid
-    await grid.stop()
+    async with running_grid(tmp_path, k=1, sets=1) as grid:
+        yield grid
 
 
 @pytest.fixture

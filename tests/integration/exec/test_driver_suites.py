@@ -15,7 +15,7 @@ import pytest
 
 from data.exec.running import Running
 from protocol.errors import CancelledError
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 Client = asyncpg.Connection
 
@@ -23,20 +23,18 @@ Client = asyncpg.Connection
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """A table whose rows are in both, another user, JSON."""
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    admin = await grid.connect_admin()
-    await admin.execute("CREATE USER other IDENTIFIED BY 'tiger'")
-    await admin.close()
-    client = await grid.connect()
-    await client.execute(
-        "CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER, d JSON);"
-        'INSERT INTO t VALUES (1, 10, \'{"k": {"a": 1.5}, "l": [7, 8]}\');'
-        "INSERT INTO t VALUES (2, 20, NULL), (3, 20, NULL), (4, 40, NULL)"
-    )
-    await client.close()
-    yield grid
-    await grid.stop()
+    async with running_grid(tmp_path, k=1, sets=2) as grid:
+        admin = await grid.connect_admin()
+        await admin.execute("CREATE USER other IDENTIFIED BY 'tiger'")
+        await admin.close()
+        client = await grid.connect()
+        await client.execute(
+            "CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER, d JSON);"
+            'INSERT INTO t VALUES (1, 10, \'{"k": {"a": 1.5}, "l": [7, 8]}\');'
+            "INSERT INTO t VALUES (2, 20, NULL), (3, 20, NULL), (4, 40, NULL)"
+        )
+        await client.close()
+        yield grid
 
 
 @pytest.fixture

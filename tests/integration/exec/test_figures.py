@@ -10,15 +10,13 @@ import pytest
 
 from protocol import metric_names
 from protocol.messages.metrics import AskFigures, DatabaseFigures, Figures
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=2, sets=1)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=2, sets=1) as made:
+        yield made
 
 
 async def ask(grid: MemoryGrid, at: int = 0, statements: int = 0) -> Figures:

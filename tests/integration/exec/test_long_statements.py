@@ -11,19 +11,16 @@ import pytest
 
 from data.exec import compiling
 from data.exec.compiling import INLINE_CHARS_MAX
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets and a table."""
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    client = await grid.connect()
-    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, name VARCHAR2(40))")
-    await client.close()
-    yield grid
-    await grid.stop()
+    async with running_grid(
+        tmp_path, "CREATE TABLE t (id TT_INTEGER PRIMARY KEY, name VARCHAR2(40))", k=1, sets=2
+    ) as grid:
+        yield grid
 
 
 def _rows(first: int, count: int) -> str:

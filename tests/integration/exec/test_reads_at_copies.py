@@ -11,21 +11,19 @@ import pytest
 
 from data.database import Database
 from data.exec.copy_reads import CopyReads
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 
 READ = "SELECT v FROM r WHERE id = $1"
 
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=2, sets=2)
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE r (id TT_INTEGER PRIMARY KEY, v TT_INTEGER)")
-    await client.executemany("INSERT INTO r VALUES ($1, $1)", [(n,) for n in range(40)])
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=2, sets=2) as made:
+        client = await made.connect()
+        await client.execute("CREATE TABLE r (id TT_INTEGER PRIMARY KEY, v TT_INTEGER)")
+        await client.executemany("INSERT INTO r VALUES ($1, $1)", [(n,) for n in range(40)])
+        await client.close()
+        yield made
 
 
 def database(grid: MemoryGrid, number: int) -> Database:
@@ -110,14 +108,14 @@ async def test_a_schema_change_and_a_taken_over_lead_are_noticed(grid: MemoryGri
 
 
 async def test_it_can_be_switched_off(tmp_path: Path) -> None:
-    grid = MemoryGrid(tmp_path, k=2, sets=1, attributes=(("PermSize", "64"), ("ReadAtCopies", "0")))
-    await grid.start()
-    (at,) = [n for n in range(2) if database(grid, n).member.role == "copy"]
-    client = await grid.connect(at)
-    await client.execute("CREATE TABLE r (id TT_INTEGER PRIMARY KEY, v TT_INTEGER)")
-    await client.execute("INSERT INTO r VALUES (1, 1)")
-    for _ in range(50):
-        assert await value(client, 1) == 1
-    assert reads(grid, at).answered == 0
-    await client.close()
-    await grid.stop()
+    async with running_grid(
+        tmp_path, k=2, sets=1, attributes=(("PermSize", "64"), ("ReadAtCopies", "0"))
+    ) as grid:
+        (at,) = [n for n in range(2) if database(grid, n).member.role == "copy"]
+        client = await grid.connect(at)
+        await client.execute("CREATE TABLE r (id TT_INTEGER PRIMARY KEY, v TT_INTEGER)")
+        await client.execute("INSERT INTO r VALUES (1, 1)")
+        for _ in range(50):
+            assert await value(client, 1) == 1
+        assert reads(grid, at).answered == 0
+        await client.close()

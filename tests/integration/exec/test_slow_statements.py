@@ -14,7 +14,7 @@ import structlog
 
 from daemons.logs import set_up_logging
 from protocol import trace_id
-from tests.support.memory_grid import ADDRESS, DATABASE, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, USER, MemoryGrid, running_grid
 
 
 @pytest.fixture
@@ -37,10 +37,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 async def grid(home: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(home / "grid", k=1, sets=1)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(home / "grid", k=1, sets=1) as made:
+        yield made
 
 
 def lines(home: Path, file: str, event: str) -> list[dict[str, Any]]:
@@ -80,9 +78,7 @@ async def test_a_slow_statement_is_logged_without_its_values(grid: MemoryGrid, h
 
 
 async def test_a_database_that_gets_full_says_so_once(home: Path) -> None:
-    grid = MemoryGrid(home / "small", k=1, sets=1, attributes=(("PermSize", "1"),))
-    await grid.start()
-    try:
+    async with running_grid(home / "small", k=1, sets=1, attributes=(("PermSize", "1"),)) as grid:
         client = await grid.connect()
         await client.execute("CREATE TABLE c (a INT PRIMARY KEY, b VARCHAR2(4000))")
         with pytest.raises(asyncpg.PostgresError):  # 802
@@ -95,8 +91,6 @@ async def test_a_database_that_gets_full_says_so_once(home: Path) -> None:
         (warning,) = lines(home, "ttmesg.log", "database.perm_nearly_full")
         assert warning["percent"] >= 90
         await client.close()
-    finally:
-        await grid.stop()
 
 
 async def test_ddl_and_failed_logins_are_audited(grid: MemoryGrid, home: Path) -> None:
@@ -127,9 +121,9 @@ async def test_ddl_and_failed_logins_are_audited(grid: MemoryGrid, home: Path) -
 async def test_a_trace_id_follows_a_statement_to_the_instance_that_works_for_it(
     home: Path,
 ) -> None:
-    grid = MemoryGrid(home / "two", k=1, sets=2, attributes=(("QueryThreshold", "1"),))
-    await grid.start()
-    try:
+    async with running_grid(
+        home / "two", k=1, sets=2, attributes=(("QueryThreshold", "1"),)
+    ) as grid:
         client = await grid.connect(0)
         await client.execute("CREATE TABLE c (a INT PRIMARY KEY)")
         await client.executemany("INSERT INTO c VALUES ($1)", [(n,) for n in range(8)])
@@ -146,5 +140,3 @@ async def test_a_trace_id_follows_a_statement_to_the_instance_that_works_for_it(
         assert asked, "what it asked the other instance for has the same id"
         assert {e["peer"] for e in asked} == {grid.nodes[0].name}
         await client.close()
-    finally:
-        await grid.stop()

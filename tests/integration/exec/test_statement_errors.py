@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from tests.support.memory_grid import ADDRESS, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, PASSWORD, USER, MemoryGrid, running_grid
 
 Connection = asyncpg.Connection
 
@@ -19,14 +19,14 @@ Connection = asyncpg.Connection
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets and a table whose rows are in both."""
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    client = await grid.connect()
-    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
-    await client.execute("INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40)")
-    await client.close()
-    yield grid
-    await grid.stop()
+    async with running_grid(
+        tmp_path,
+        "CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)",
+        "INSERT INTO t VALUES (1, 10), (2, 20), (3, 30), (4, 40)",
+        k=1,
+        sets=2,
+    ) as grid:
+        yield grid
 
 
 async def _psycopg(grid: MemoryGrid, **options: Any) -> psycopg.AsyncConnection[Any]:

@@ -15,20 +15,20 @@ from mgmt.api.schema_databases import DbTransactionsReply, TransactionRow
 from mgmt.cli.command import Arguments
 from mgmt.cli.nouns.transactions import transactions_text
 from protocol.messages.txn import CommitSingle, ListTransactions
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets and a table whose rows 1 to 8 are in both."""
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    client = await grid.connect()
-    await client.execute("CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)")
-    await client.execute("INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(1, 9)))
-    await client.close()
-    yield grid
-    await grid.stop()
+    async with running_grid(
+        tmp_path,
+        "CREATE TABLE t (id TT_INTEGER PRIMARY KEY, n TT_INTEGER)",
+        "INSERT INTO t VALUES " + ", ".join(f"({n}, 0)" for n in range(1, 9)),
+        k=1,
+        sets=2,
+    ) as grid:
+        yield grid
 
 
 def _manager(grid: MemoryGrid, at: int) -> TransactionManager:

@@ -10,7 +10,7 @@ import pytest
 
 from protocol.errors import ElementStateError
 from protocol.messages import moving as m
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 from tests.support.moving import (
     add_set,
     ask,
@@ -28,10 +28,8 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """One replica set of one element."""
-    made = MemoryGrid(tmp_path, k=1, sets=1, session_timeout_s=5.0)  # nobody dies
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=1, session_timeout_s=5.0) as made:  # nobody dies
+        yield made
 
 
 async def test_a_set_comes_and_another_goes(grid: MemoryGrid) -> None:
@@ -88,10 +86,8 @@ async def test_a_set_comes_and_another_goes(grid: MemoryGrid) -> None:
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Two replica sets of two elements each."""
-    made = MemoryGrid(tmp_path, k=2, sets=2, session_timeout_s=5.0)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=2, sets=2, session_timeout_s=5.0) as made:
+        yield made
 
 
 async def test_materialized_views_and_temporary_tables_move_along(pair: MemoryGrid) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -345,16 +345,12 @@ REFUSED = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("plsql"))
-    await made.start()
-    client = await made.connect()
-    await client.execute(
-        "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30), v NUMBER)"
-    )
-    await client.execute("CREATE SEQUENCE sq")
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(
+        tmp_path_factory.mktemp("plsql"),
+        "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30), v NUMBER)",
+        "CREATE SEQUENCE sq",
+    ) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")

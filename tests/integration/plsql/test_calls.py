@@ -13,34 +13,21 @@ import pytest
 import pytest_asyncio
 
 from data.sql.builtin_calls import QUERIES, REFUSED
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("calls"))
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))")
-    await client.execute(
+    async with running_grid(
+        tmp_path_factory.mktemp("calls"),
+        "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))",
         "CREATE PROCEDURE p(a IN NUMBER, b OUT NUMBER, c IN OUT VARCHAR2, d OUT DATE) IS "
-        "BEGIN b := a * 2; c := c || '!'; d := DATE '2024-01-02'; END;"
-    )
-    await client.execute(
-        "CREATE FUNCTION f(a PLS_INTEGER DEFAULT 3) RETURN VARCHAR2 IS BEGIN RETURN 'f' || a; END;"
-    )
-    await client.close()
-    yield made
-    await made.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(grid: MemoryGrid) -> AsyncIterator[asyncpg.Connection]:
-    made = await grid.connect()
-    yield made
-    await made.close()
+        "BEGIN b := a * 2; c := c || '!'; d := DATE '2024-01-02'; END;",
+        "CREATE FUNCTION f(a PLS_INTEGER DEFAULT 3) RETURN VARCHAR2 IS BEGIN RETURN 'f' || a; END;",
+    ) as made:
+        yield made
 
 
 DAY = datetime(2024, 1, 2)

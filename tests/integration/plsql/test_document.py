@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "plsql.md"
 CODE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -25,19 +25,17 @@ def snippets(language: str) -> list[str]:
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path)
-    await made.start()
-    client = await made.connect()
-    for text in (
-        "CREATE TABLE customers (cust_id NUMBER(10) PRIMARY KEY, name VARCHAR2(30), "
-        "first_name VARCHAR2(30), last_name VARCHAR2(30), credit NUMBER(10,2) DEFAULT 0)",
-        "INSERT INTO customers VALUES (1, 'Riley', 'Tessa', 'Riley', 100)",
-        "CREATE PROCEDURE p(a NUMBER, b OUT NUMBER) IS BEGIN b := a * 2; END;",
-    ):
-        await client.execute(text)
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path) as made:
+        client = await made.connect()
+        for text in (
+            "CREATE TABLE customers (cust_id NUMBER(10) PRIMARY KEY, name VARCHAR2(30), "
+            "first_name VARCHAR2(30), last_name VARCHAR2(30), credit NUMBER(10,2) DEFAULT 0)",
+            "INSERT INTO customers VALUES (1, 'Riley', 'Tessa', 'Riley', 100)",
+            "CREATE PROCEDURE p(a NUMBER, b OUT NUMBER) IS BEGIN b := a * 2; END;",
+        ):
+            await client.execute(text)
+        await client.close()
+        yield made
 
 
 async def test_sql_of_the_page(grid: MemoryGrid) -> None:

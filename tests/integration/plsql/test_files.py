@@ -10,17 +10,15 @@ import pytest
 import pytest_asyncio
 
 from data.plsql.files import FILES_MAX
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("files"), k=1, sets=1)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path_factory.mktemp("files"), k=1, sets=1) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")

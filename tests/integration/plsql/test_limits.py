@@ -13,7 +13,7 @@ from greenlet import greenlet
 
 from data.exec import blocks
 from data.plsql.memory import MB, Memory
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,14 +44,12 @@ WAITING = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("limits"))
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER)")
-    await client.executemany("INSERT INTO t VALUES ($1, 0)", [(n,) for n in range(1, 17)])
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path_factory.mktemp("limits")) as made:
+        client = await made.connect()
+        await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER)")
+        await client.executemany("INSERT INTO t VALUES ($1, 0)", [(n,) for n in range(1, 17)])
+        await client.close()
+        yield made
 
 
 @pytest.mark.parametrize("name", RUNAWAY)

@@ -10,47 +10,41 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROWS = 1200  # more than a block asks for at a time
+PROCEDURES = (
+    "CREATE PROCEDURE up_to(p_most IN NUMBER, p_count OUT NUMBER, p_rows OUT SYS_REFCURSOR) IS "
+    "BEGIN SELECT COUNT(*) INTO p_count FROM t WHERE id <= p_most; "
+    "OPEN p_rows FOR SELECT id, name FROM t WHERE id <= p_most ORDER BY id; END;",
+    "CREATE FUNCTION after_first RETURN SYS_REFCURSOR IS c SYS_REFCURSOR; r t%ROWTYPE; BEGIN "
+    "OPEN c FOR 'SELECT * FROM t WHERE id <= :1 ORDER BY id' USING 3; "
+    "FETCH c INTO r; RETURN c; END;",
+    "CREATE PROCEDURE two(a OUT SYS_REFCURSOR, b OUT SYS_REFCURSOR, c OUT SYS_REFCURSOR) IS "
+    "BEGIN OPEN a FOR SELECT 1 FROM dual; OPEN b FOR SELECT 2 FROM dual; "
+    "OPEN c FOR SELECT 3 FROM dual; CLOSE c; END;",
+    "CREATE FUNCTION one_row(p_id NUMBER) RETURN t%ROWTYPE IS r t%ROWTYPE; BEGIN "
+    "SELECT * INTO r FROM t WHERE id = p_id; RETURN r; END;",
+    "CREATE PROCEDURE failing(c OUT SYS_REFCURSOR) IS BEGIN "
+    "OPEN c FOR SELECT 10 / (id - 2) FROM t WHERE id <= 2 ORDER BY id; END;",
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("ref_cursors"))
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))")
-    await client.executemany(
-        "INSERT INTO t VALUES ($1, $2)", [(n, f"n{n}") for n in range(1, ROWS + 1)]
-    )
-    for text in (
-        "CREATE PROCEDURE up_to(p_most IN NUMBER, p_count OUT NUMBER, p_rows OUT SYS_REFCURSOR) IS "
-        "BEGIN SELECT COUNT(*) INTO p_count FROM t WHERE id <= p_most; "
-        "OPEN p_rows FOR SELECT id, name FROM t WHERE id <= p_most ORDER BY id; END;",
-        "CREATE FUNCTION after_first RETURN SYS_REFCURSOR IS c SYS_REFCURSOR; r t%ROWTYPE; BEGIN "
-        "OPEN c FOR 'SELECT * FROM t WHERE id <= :1 ORDER BY id' USING 3; "
-        "FETCH c INTO r; RETURN c; END;",
-        "CREATE PROCEDURE two(a OUT SYS_REFCURSOR, b OUT SYS_REFCURSOR, c OUT SYS_REFCURSOR) IS "
-        "BEGIN OPEN a FOR SELECT 1 FROM dual; OPEN b FOR SELECT 2 FROM dual; "
-        "OPEN c FOR SELECT 3 FROM dual; CLOSE c; END;",
-        "CREATE FUNCTION one_row(p_id NUMBER) RETURN t%ROWTYPE IS r t%ROWTYPE; BEGIN "
-        "SELECT * INTO r FROM t WHERE id = p_id; RETURN r; END;",
-        "CREATE PROCEDURE failing(c OUT SYS_REFCURSOR) IS BEGIN "
-        "OPEN c FOR SELECT 10 / (id - 2) FROM t WHERE id <= 2 ORDER BY id; END;",
-    ):
-        await client.execute(text)
-    await client.close()
-    yield made
-    await made.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(grid: MemoryGrid) -> AsyncIterator[asyncpg.Connection]:
-    made = await grid.connect()
-    yield made
-    await made.close()
+    async with running_grid(tmp_path_factory.mktemp("ref_cursors")) as made:
+        client = await made.connect()
+        await client.execute(
+            "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))"
+        )
+        await client.executemany(
+            "INSERT INTO t VALUES ($1, $2)", [(n, f"n{n}") for n in range(1, ROWS + 1)]
+        )
+        for text in PROCEDURES:
+            await client.execute(text)
+        await client.close()
+        yield made
 
 
 async def test_asyncpg_fetches_a_cursor(client: asyncpg.Connection) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,18 +39,18 @@ END;"""
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def grid(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path_factory.mktemp("units"))
-    await made.start()
-    admin = await made.connect_admin()
-    await admin.execute("CREATE USER pat IDENTIFIED BY 'pat'")
-    await admin.execute("GRANT CREATE SESSION TO pat")
-    await admin.close()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))")
-    await client.execute("INSERT INTO t VALUES (1, 'one'), (2, 'two')")
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path_factory.mktemp("units")) as made:
+        admin = await made.connect_admin()
+        await admin.execute("CREATE USER pat IDENTIFIED BY 'pat'")
+        await admin.execute("GRANT CREATE SESSION TO pat")
+        await admin.close()
+        client = await made.connect()
+        await client.execute(
+            "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30))"
+        )
+        await client.execute("INSERT INTO t VALUES (1, 'one'), (2, 'two')")
+        await client.close()
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="module")

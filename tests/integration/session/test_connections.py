@@ -15,7 +15,7 @@ from protocol.errors import PrivilegeError
 from protocol.messages import sessions as m
 from protocol.rpc.handshake import NodeIdentity
 from protocol.rpc.node import RpcNode
-from tests.support.memory_grid import ADDRESS, DATABASE, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, MemoryGrid, running_grid
 
 ENDED = (asyncpg.AdminShutdownError, asyncpg.InterfaceError)  # told, or closed already
 GONE = (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)
@@ -23,15 +23,13 @@ GONE = (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError)
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=1, sets=2)
-    await made.start()
-    client = await made.connect(0)
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER(10))")
-    rows = ",".join(f"({n}, 0)" for n in range(20))
-    await client.execute(f"INSERT INTO t VALUES {rows}")
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=2) as made:
+        client = await made.connect(0)
+        await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, v NUMBER(10))")
+        rows = ",".join(f"({n}, 0)" for n in range(20))
+        await client.execute(f"INSERT INTO t VALUES {rows}")
+        await client.close()
+        yield made
 
 
 async def ask(grid: MemoryGrid, at: int, message: object) -> object:

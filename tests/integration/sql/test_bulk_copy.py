@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import DATABASE, PASSWORD, USER, running_grid
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = (
@@ -48,17 +48,15 @@ class Bulk:
 
 @pytest.fixture
 async def bulk(tmp_path: Path) -> AsyncIterator[Bulk]:
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    client = await grid.connect(1)
-    await client.execute(TABLE)
-    (tmp_path / "service.conf").write_text(
-        f"[{DATABASE}]\nhost=127.0.0.1\nport={grid.nodes[0].settings.cs_port}\n"
-        f"dbname={DATABASE}\nuser={USER}\npassword={PASSWORD}\n"
-    )
-    yield Bulk(tmp_path, client)
-    await client.close()
-    await grid.stop()
+    async with running_grid(tmp_path, k=1, sets=2) as grid:
+        client = await grid.connect(1)
+        await client.execute(TABLE)
+        (tmp_path / "service.conf").write_text(
+            f"[{DATABASE}]\nhost=127.0.0.1\nport={grid.nodes[0].settings.cs_port}\n"
+            f"dbname={DATABASE}\nuser={USER}\npassword={PASSWORD}\n"
+        )
+        yield Bulk(tmp_path, client)
+        await client.close()
 
 
 async def test_out_and_in_again(bulk: Bulk) -> None:

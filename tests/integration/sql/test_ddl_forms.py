@@ -10,7 +10,7 @@ import pytest
 from data.exec.refill import Refiller
 from data.sql.ddl_build import Backfill
 from protocol.errors import NotLeadError, PeerLostError
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 # text, then: None (it works), a SQLSTATE, or the rows that a query gives
 Case = tuple[str, str | list[tuple[object, ...]] | None]
@@ -197,21 +197,19 @@ async def test_columns_sequences_and_other_objects(tmp_path: Path) -> None:
 async def test_ddl_goes_on_when_a_lead_changes_while_rows_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = MemoryGrid(tmp_path)
-    await grid.start()
-    client = await grid.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) PRIMARY KEY, n INT)")
-    await client.execute("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
-    fill, lost = Refiller.backfill, [NotLeadError("handed over"), PeerLostError("gone")]
+    async with running_grid(tmp_path) as grid:
+        client = await grid.connect()
+        await client.execute("CREATE TABLE t (id NUMBER(10) PRIMARY KEY, n INT)")
+        await client.execute("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)")
+        fill, lost = Refiller.backfill, [NotLeadError("handed over"), PeerLostError("gone")]
 
-    async def interrupted(self: Refiller, backfill: Backfill) -> None:
-        await fill(self, backfill)
-        if lost:
-            raise lost.pop()
+        async def interrupted(self: Refiller, backfill: Backfill) -> None:
+            await fill(self, backfill)
+            if lost:
+                raise lost.pop()
 
-    monkeypatch.setattr(Refiller, "backfill", interrupted)
-    await client.execute("CREATE GLOBAL UNIQUE INDEX i ON t (n)")
-    assert lost == []
-    assert await client.fetchval("SELECT id FROM t WHERE n = 2") == 2
-    await client.close()
-    await grid.stop()
+        monkeypatch.setattr(Refiller, "backfill", interrupted)
+        await client.execute("CREATE GLOBAL UNIQUE INDEX i ON t (n)")
+        assert lost == []
+        assert await client.fetchval("SELECT id FROM t WHERE n = 2") == 2
+        await client.close()

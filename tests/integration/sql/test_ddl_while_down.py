@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 DDL = (
     "CREATE TABLE p (id NUMBER(10) PRIMARY KEY, name VARCHAR2(30)) DISTRIBUTE BY HASH",
@@ -40,9 +40,7 @@ def same_copies(grid: MemoryGrid, table: str) -> bool:
 
 
 async def test_an_element_that_was_down_gets_the_ddl(tmp_path: Path) -> None:
-    grid = MemoryGrid(tmp_path)
-    await grid.start()
-    try:
+    async with running_grid(tmp_path) as grid:
         client = await grid.connect(0)
         await client.execute("CREATE TABLE old (id NUMBER(10) PRIMARY KEY, name VARCHAR2(30))")
         await client.execute("INSERT INTO old VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')")
@@ -67,5 +65,3 @@ async def test_an_element_that_was_down_gets_the_ddl(tmp_path: Path) -> None:
                     await asyncio.sleep(0.01)  # copies apply a moment later
         await client.close()
         await there.close()
-    finally:
-        await grid.stop()

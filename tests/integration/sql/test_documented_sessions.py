@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from deploy.sample import generate
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 from tests.support.sample import SCHEMA, statements
 
 CUSTOMERS = 1000
@@ -20,20 +20,18 @@ BETWEEN = "cust_id BETWEEN 910 AND 920"
 @pytest.fixture
 async def clients(tmp_path: Path) -> AsyncIterator[list[asyncpg.Connection]]:
     """One client at each of the six elements; the sample's tables and 1,000 customers."""
-    grid = MemoryGrid(tmp_path, k=2, sets=3)
-    await grid.start()
-    connections = [await grid.connect(n) for n in range(6)]
-    for text in statements(SCHEMA):
-        await connections[0].execute(text)
-    lines = "".join(f"{line.rstrip()}\n" for line in generate.customers(CUSTOMERS)).encode()
+    async with running_grid(tmp_path, k=2, sets=3) as grid:
+        connections = [await grid.connect(n) for n in range(6)]
+        for text in statements(SCHEMA):
+            await connections[0].execute(text)
+        lines = "".join(f"{line.rstrip()}\n" for line in generate.customers(CUSTOMERS)).encode()
 
-    async def source() -> AsyncIterator[bytes]:
-        yield lines
+        async def source() -> AsyncIterator[bytes]:
+            yield lines
 
-    await connections[0].copy_to_table("customers", source=source(), null=generate.NULL)
-    yield connections
-    await asyncio.gather(*(c.close() for c in connections))
-    await grid.stop()
+        await connections[0].copy_to_table("customers", source=source(), null=generate.NULL)
+        yield connections
+        await asyncio.gather(*(c.close() for c in connections))
 
 
 @pytest.mark.timeout(90)

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 
 COLUMNS = (
     "(id NUMBER(10) NOT NULL PRIMARY KEY, cust NUMBER(10), city VARCHAR2(20), price NUMBER,"
@@ -20,24 +20,22 @@ FIND, ENTRIES = "found through a global index", "entries of global indexes"
 
 @pytest_asyncio.fixture
 async def client(tmp_path: Path) -> AsyncIterator[asyncpg.Connection]:
-    grid = MemoryGrid(tmp_path, k=1, sets=3, session_timeout_s=5.0)
-    await grid.start()
-    made = await grid.connect(0)
-    for table in ("o", "plain"):
-        await made.execute(f"CREATE TABLE {table} {COLUMNS}")
-        await made.execute(
-            f"INSERT INTO {table} WITH RECURSIVE r (n) AS (SELECT 1 FROM dual UNION ALL SELECT"
-            " n + 1 FROM r WHERE n < 300) SELECT n, NULLIF(MOD(n, 60), 0), 'c' || MOD(n, 10),"
-            " n / 2, 'e' || n FROM r"
-        )
-    await made.execute("CREATE GLOBAL INDEX by_cust ON o (cust) INCLUDE (price)")
-    await made.execute("CREATE GLOBAL INDEX by_city ON o (city, cust)")
-    await made.execute("CREATE GLOBAL UNIQUE INDEX by_email ON o (email)")
-    try:
-        yield made
-    finally:
-        await made.close()
-        await grid.stop()
+    async with running_grid(tmp_path, k=1, sets=3, session_timeout_s=5.0) as grid:
+        made = await grid.connect(0)
+        for table in ("o", "plain"):
+            await made.execute(f"CREATE TABLE {table} {COLUMNS}")
+            await made.execute(
+                f"INSERT INTO {table} WITH RECURSIVE r (n) AS (SELECT 1 FROM dual UNION ALL SELECT"
+                " n + 1 FROM r WHERE n < 300) SELECT n, NULLIF(MOD(n, 60), 0), 'c' || MOD(n, 10),"
+                " n / 2, 'e' || n FROM r"
+            )
+        await made.execute("CREATE GLOBAL INDEX by_cust ON o (cust) INCLUDE (price)")
+        await made.execute("CREATE GLOBAL INDEX by_city ON o (city, cust)")
+        await made.execute("CREATE GLOBAL UNIQUE INDEX by_email ON o (email)")
+        try:
+            yield made
+        finally:
+            await made.close()
 
 
 async def plan_of(client: asyncpg.Connection, query: str) -> str:

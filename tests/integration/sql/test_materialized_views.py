@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 TABLE = (
     "CREATE TABLE orders (id NUMBER(10) NOT NULL PRIMARY KEY, customer VARCHAR2(20), price NUMBER,"
@@ -37,12 +37,8 @@ VIEWS = {
 
 @pytest_asyncio.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, session_timeout_s=5.0)
-    await made.start()
-    try:
+    async with running_grid(tmp_path, session_timeout_s=5.0) as made:
         yield made
-    finally:
-        await made.stop()
 
 
 async def make(client: asyncpg.Connection) -> None:

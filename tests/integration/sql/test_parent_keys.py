@@ -9,19 +9,17 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 
 
 @pytest_asyncio.fixture
 async def client(tmp_path: Path) -> AsyncIterator[asyncpg.Connection]:
-    grid = MemoryGrid(tmp_path, session_timeout_s=5.0)
-    await grid.start()
-    connection = await grid.connect(0)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-        await grid.stop()
+    async with running_grid(tmp_path, session_timeout_s=5.0) as grid:
+        connection = await grid.connect(0)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 WITH_PARENT, ELSEWHERE, EVERYWHERE = (

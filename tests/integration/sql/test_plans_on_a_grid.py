@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from data.exec import coordination
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 TABLES = """
 CREATE TABLE big (id TT_INTEGER NOT NULL PRIMARY KEY, part TT_INTEGER, txt VARCHAR2(2000))
@@ -27,18 +27,18 @@ ROWS = 4000
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=1, attributes=(("PermSize", "64"), ("TempSize", "64")))
-    await made.start()
-    client = await made.connect()
-    for text in TABLES.split(";"):
-        await client.execute(text)
-    big = [(n, n % 50, "x" * 50) for n in range(ROWS)]
-    await client.copy_records_to_table("big", records=big)
-    small = [(n, "abc"[n % 3], None if n % 4 else n) for n in range(100)]
-    await client.copy_records_to_table("small", records=small)
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(
+        tmp_path, k=1, attributes=(("PermSize", "64"), ("TempSize", "64"))
+    ) as made:
+        client = await made.connect()
+        for text in TABLES.split(";"):
+            await client.execute(text)
+        big = [(n, n % 50, "x" * 50) for n in range(ROWS)]
+        await client.copy_records_to_table("big", records=big)
+        small = [(n, "abc"[n % 3], None if n % 4 else n) for n in range(100)]
+        await client.copy_records_to_table("small", records=small)
+        await client.close()
+        yield made
 
 
 @pytest.fixture

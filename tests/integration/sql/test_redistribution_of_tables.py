@@ -11,19 +11,15 @@ import pytest
 import pytest_asyncio
 
 from data.exec import online
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 ROWS = 1500
 
 
 @pytest_asyncio.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=1, sets=3, session_timeout_s=5.0)
-    await made.start()
-    try:
+    async with running_grid(tmp_path, k=1, sets=3, session_timeout_s=5.0) as made:
         yield made
-    finally:
-        await made.stop()
 
 
 async def fill(client: asyncpg.Connection) -> None:

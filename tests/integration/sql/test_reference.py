@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from deploy.sample import generate
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 from tests.support.sample import SCHEMA, statements
 
 CUSTOMERS, ACCOUNTS, TRANSACTIONS = 400, 500, 700
@@ -160,18 +160,18 @@ async def connections(
     tmp_path: Path, reference: sqlite3.Connection
 ) -> AsyncIterator[list[asyncpg.Connection]]:
     """A grid with the sample, and a client at each data instance."""
-    grid = MemoryGrid(tmp_path)
-    await grid.start()
-    first = await grid.connect(0)
-    for text in statements(SCHEMA):
-        await first.execute(text)
-    for table, lines in _data():
-        await first.copy_to_table(table, source=_Lines(lines), format="text", null=generate.NULL)
-    clients = [first, *[await grid.connect(n) for n in range(1, len(grid.nodes))]]
-    yield clients
-    for client in clients:
-        await client.close()
-    await grid.stop()
+    async with running_grid(tmp_path) as grid:
+        first = await grid.connect(0)
+        for text in statements(SCHEMA):
+            await first.execute(text)
+        for table, lines in _data():
+            await first.copy_to_table(
+                table, source=_Lines(lines), format="text", null=generate.NULL
+            )
+        clients = [first, *[await grid.connect(n) for n in range(1, len(grid.nodes))]]
+        yield clients
+        for client in clients:
+            await client.close()
 
 
 class _Lines:

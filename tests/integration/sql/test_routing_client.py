@@ -12,7 +12,7 @@ import pytest
 
 from deploy.clients.routing import AsyncpgRoutes, Distribution, Map, Place, RoutingError
 from protocol.sqltypes import Kind, SqlType
-from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid, running_grid
 
 KEYS = {
     "NUMBER(10)": [0, -5, Decimal(910), "911", *range(30)],
@@ -31,10 +31,8 @@ KEYS = {
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=1, sets=4)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=4) as made:
+        yield made
 
 
 def _dsn(grid: MemoryGrid, at: int = 0) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.sample import again, generate
 from deploy.sample.load import SCHEMA_FILE, Address, Login, Table, load_table, statements, words
-from tests.support.memory_grid import ADDRESS, DATABASE, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, running_grid
 
 TABLES = (
     Table("customers", lambda: generate.customers(40), 40),
@@ -31,36 +31,34 @@ def _first(table: Table, count: int) -> Table:
 
 @pytest.mark.timeout(60)
 async def test_the_sample_is_made_whole_after_any_part_of_it(tmp_path: Path) -> None:
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    addresses = [Address(ADDRESS, node.settings.cs_port) for node in grid.nodes]
-    login, said = Login(DATABASE, "app", "first"), list[str]()
+    async with running_grid(tmp_path, k=1, sets=2) as grid:
+        addresses = [Address(ADDRESS, node.settings.cs_port) for node in grid.nodes]
+        login, said = Login(DATABASE, "app", "first"), list[str]()
 
-    def everything(password: str) -> Login:
-        mine = login._replace(password=password)
-        folder = grid.nodes[0].home / "info"
-        again.user(folder, addresses[0].port, getpass.getuser(), mine)
-        again.schema(addresses[0], mine)
-        again.rows(addresses, mine, said.append, TABLES)
-        return mine
+        def everything(password: str) -> Login:
+            mine = login._replace(password=password)
+            folder = grid.nodes[0].home / "info"
+            again.user(folder, addresses[0].port, getpass.getuser(), mine)
+            again.schema(addresses[0], mine)
+            again.rows(addresses, mine, said.append, TABLES)
+            return mine
 
-    def interrupted() -> None:
-        """User and some tables, one of them loaded in part."""
-        again.user(grid.nodes[0].home / "info", addresses[0].port, getpass.getuser(), login)
-        with psycopg.connect(**words(addresses[0], login)) as connection:
-            for statement in statements(SCHEMA_FILE.read_text(encoding="utf-8"))[:-3]:
-                connection.execute(statement.encode())
-        load_table(addresses, login, _first(TABLES[0], 7), said.append)
+        def interrupted() -> None:
+            """User and some tables, one of them loaded in part."""
+            again.user(grid.nodes[0].home / "info", addresses[0].port, getpass.getuser(), login)
+            with psycopg.connect(**words(addresses[0], login)) as connection:
+                for statement in statements(SCHEMA_FILE.read_text(encoding="utf-8"))[:-3]:
+                    connection.execute(statement.encode())
+            load_table(addresses, login, _first(TABLES[0], 7), said.append)
 
-    await asyncio.to_thread(interrupted)
-    mine = await asyncio.to_thread(everything, "second")  # the password of this attempt counts
-    assert "customers: 7 rows of an earlier attempt are deleted" in said
-    assert await asyncio.to_thread(_counts, addresses[1], mine) == [6, 5, 40, 30, 20]
-    said.clear()
-    await asyncio.to_thread(everything, "second")
-    assert said == [f"{t.name}: its {t.total} rows are there" for t in TABLES]
-    assert await asyncio.to_thread(_counts, addresses[1], mine) == [6, 5, 40, 30, 20]
-    await grid.stop()
+        await asyncio.to_thread(interrupted)
+        mine = await asyncio.to_thread(everything, "second")  # the password of this attempt counts
+        assert "customers: 7 rows of an earlier attempt are deleted" in said
+        assert await asyncio.to_thread(_counts, addresses[1], mine) == [6, 5, 40, 30, 20]
+        said.clear()
+        await asyncio.to_thread(everything, "second")
+        assert said == [f"{t.name}: its {t.total} rows are there" for t in TABLES]
+        assert await asyncio.to_thread(_counts, addresses[1], mine) == [6, 5, 40, 30, 20]
 
 
 def _counts(address: Address, login: Login) -> list[int]:

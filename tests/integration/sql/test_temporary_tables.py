@@ -9,26 +9,21 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 
 @pytest_asyncio.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, session_timeout_s=5.0)
-    await made.start()
-    client = await made.connect(0)
-    await client.execute("CREATE TABLE p (id NUMBER(10) PRIMARY KEY, name VARCHAR2(30))")
-    await client.execute("INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')")
-    await client.execute(
+    async with running_grid(
+        tmp_path,
+        "CREATE TABLE p (id NUMBER(10) PRIMARY KEY, name VARCHAR2(30))",
+        "INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
         "CREATE GLOBAL TEMPORARY TABLE kept (id NUMBER(10) PRIMARY KEY, v VARCHAR2(20) DEFAULT 'q',"
-        " n NUMBER CHECK (n < 100)) ON COMMIT PRESERVE ROWS"
-    )
-    await client.execute("CREATE GLOBAL TEMPORARY TABLE brief (id NUMBER(10), x NUMBER)")
-    await client.close()
-    try:
+        " n NUMBER CHECK (n < 100)) ON COMMIT PRESERVE ROWS",
+        "CREATE GLOBAL TEMPORARY TABLE brief (id NUMBER(10), x NUMBER)",
+        session_timeout_s=5.0,
+    ) as made:
         yield made
-    finally:
-        await made.stop()
 
 
 async def rows(client: asyncpg.Connection, query: str) -> list[tuple[object, ...]]:

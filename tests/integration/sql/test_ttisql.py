@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.sample import generate
-from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import DATABASE, PASSWORD, USER, running_grid
 from tests.support.sample import SCHEMA
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,23 +96,23 @@ Query,
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Path]:
     """The service file of a grid of two elements with the sample's tables, 1,000 customers."""
-    grid = MemoryGrid(tmp_path, k=1, sets=2)
-    await grid.start()
-    port = grid.nodes[0].settings.cs_port
-    file = tmp_path / "pg_service.conf"
-    file.write_text(f"[{DATABASE}]\nhost=127.0.0.1\nport={port}\ndbname={DATABASE}\nuser={USER}\n")
-    (tmp_path / "schema.sql").write_text(SCHEMA)
-    assert (await _isql(file, "-v", "0", "-f", str(tmp_path / "schema.sql")))[0] == 0
-    client = await grid.connect(1)
-    lines = "".join(f"{line.rstrip()}\n" for line in generate.customers(1000)).encode()
+    async with running_grid(tmp_path, k=1, sets=2) as grid:
+        port = grid.nodes[0].settings.cs_port
+        file = tmp_path / "pg_service.conf"
+        file.write_text(
+            f"[{DATABASE}]\nhost=127.0.0.1\nport={port}\ndbname={DATABASE}\nuser={USER}\n"
+        )
+        (tmp_path / "schema.sql").write_text(SCHEMA)
+        assert (await _isql(file, "-v", "0", "-f", str(tmp_path / "schema.sql")))[0] == 0
+        client = await grid.connect(1)
+        lines = "".join(f"{line.rstrip()}\n" for line in generate.customers(1000)).encode()
 
-    async def source() -> AsyncIterator[bytes]:
-        yield lines
+        async def source() -> AsyncIterator[bytes]:
+            yield lines
 
-    await client.copy_to_table("customers", source=source(), null=generate.NULL)
-    await client.close()
-    yield file
-    await grid.stop()
+        await client.copy_to_table("customers", source=source(), null=generate.NULL)
+        await client.close()
+        yield file
 
 
 async def _isql(services: Path, *words: str, typed: str = "") -> tuple[int | None, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.memory_grid import DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import DATABASE, PASSWORD, USER, running_grid
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, HOME, TAB, UP, TerminalSession
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,16 +25,13 @@ INSERT INTO branches VALUES (1, 'Oslo');
 async def services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
     """The service file of a grid of one element with a table."""
     folder = tmp_path_factory.mktemp("terminal")
-    grid = MemoryGrid(folder, k=1, sets=1)
-    await grid.start()
-    client = await grid.connect()
-    await client.execute(SETUP)
-    await client.close()
-    file = folder / "pg_service.conf"
-    words = (f"port={grid.nodes[0].settings.cs_port}", f"user={USER}", f"password={PASSWORD}")
-    file.write_text("\n".join([f"[{DATABASE}]", "host=127.0.0.1", f"dbname={DATABASE}", *words]))
-    yield file
-    await grid.stop()
+    async with running_grid(folder, SETUP, k=1, sets=1) as grid:
+        file = folder / "pg_service.conf"
+        words = (f"port={grid.nodes[0].settings.cs_port}", f"user={USER}", f"password={PASSWORD}")
+        file.write_text(
+            "\n".join([f"[{DATABASE}]", "host=127.0.0.1", f"dbname={DATABASE}", *words])
+        )
+        yield file
 
 
 @pytest.fixture(params=["prompt_toolkit", "readline"])

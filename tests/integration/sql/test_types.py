@@ -14,7 +14,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid, running_grid
 
 COLUMNS = {
     "n": ("NUMBER", Decimal("12345678901234567890.5")),
@@ -51,10 +51,8 @@ KEYS = ["n", "p", "bi", "bd", "c", "v", "d", "ts", "td", "vb", "tz", "u"]
 
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, session_timeout_s=5.0)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, session_timeout_s=5.0) as made:
+        yield made
 
 
 async def test_values_of_all_types_come_back(grid: MemoryGrid) -> None:

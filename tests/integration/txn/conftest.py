@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lead import Lead, make_lead
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 
 @pytest.fixture
@@ -23,7 +23,5 @@ async def lead(tmp_path: Path) -> AsyncIterator[Lead]:
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Three replica sets of one element each."""
-    made = MemoryGrid(tmp_path, k=1, sets=3)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=3) as made:
+        yield made

@@ -12,7 +12,7 @@ import pytest
 import data.database
 from data.exec.router import OnReply
 from protocol.messages.txn import CommitSingle, RollBack
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 
 ROWS = 20
 
@@ -21,15 +21,13 @@ ROWS = 20
 async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryGrid]:
     monkeypatch.setattr(data.database, "UNUSED_S", 0.2)
     monkeypatch.setattr(data.database, "HOUSEKEEPING_S", 0.1)
-    made = MemoryGrid(tmp_path)
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
-    for row in range(ROWS):
-        await client.execute("INSERT INTO t VALUES ($1, 0)", row)
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path) as made:
+        client = await made.connect()
+        await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
+        for row in range(ROWS):
+            await client.execute("INSERT INTO t VALUES ($1, 0)", row)
+        await client.close()
+        yield made
 
 
 async def _update_all(grid: MemoryGrid, at: int) -> None:

@@ -17,7 +17,7 @@ from data.replication.leadership import Leadership
 from protocol.errors import GridError
 from protocol.messages.sql import SetOwners
 from tests.support.cut_links import Links, between
-from tests.support.memory_grid import DATABASE, MemoryGrid, Node
+from tests.support.memory_grid import DATABASE, MemoryGrid, Node, running_grid
 
 T = 1.0  # session timeout
 KEYS = range(40)  # in both replica sets
@@ -26,16 +26,14 @@ KEYS = range(40)  # in both replica sets
 @pytest.fixture
 async def grid(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[MemoryGrid]:
     """Replica set 1 is led by node 0, its copy is node 1; set 2 by node 3, its copy is node 2."""
-    made = MemoryGrid(tmp_path, session_timeout_s=getattr(request, "param", T))
-    await made.start()
-    client = await made.connect(2)
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
-    for key in KEYS:
-        await client.execute("INSERT INTO t VALUES ($1, 0)", key)
-    await client.close()
-    await until(lambda: leads(made, 0, 1) and leads(made, 3, 2))
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, session_timeout_s=getattr(request, "param", T)) as made:
+        client = await made.connect(2)
+        await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
+        for key in KEYS:
+            await client.execute("INSERT INTO t VALUES ($1, 0)", key)
+        await client.close()
+        await until(lambda: leads(made, 0, 1) and leads(made, 3, 2))
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from data.exec import running
 from data.txn import manager
 from protocol.messages.admin import INTENT_CREATED
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 from tests.support.power import set_intent
 
 ROWS = 20
@@ -21,11 +21,9 @@ ROWS = 20
 async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryGrid]:
     for module in (running, manager):  # how long a statement waits for a lead
         monkeypatch.setattr(module, "FAILOVER_WAIT_S", 0.5)
-    made = MemoryGrid(tmp_path)
-    await made.start()
-    yield made
-    await set_intent(made, INTENT_CREATED)
-    await made.stop()
+    async with running_grid(tmp_path) as made:
+        yield made
+        await set_intent(made, INTENT_CREATED)
 
 
 async def test_the_others_go_on(grid: MemoryGrid) -> None:

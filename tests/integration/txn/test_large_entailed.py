@@ -16,7 +16,7 @@ import pytest_asyncio
 from data.exec.writes import Writer
 from data.txn.lead import LeadWriter
 from data.txn.workspace import Workspace
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 
 NUMBER = "NUMBER(10)"
 TABLES = (
@@ -53,18 +53,16 @@ async def client(
     for module in ("parts", "lead", "sliced"):
         monkeypatch.setattr(f"data.txn.{module}.PART_CHANGES", 8)
     monkeypatch.setattr("data.storage.changes.PIECE", 4)
-    grid = MemoryGrid(tmp_path, k=1, sets=2, session_timeout_s=5.0)
-    await grid.start()
-    connection = await grid.connect(0)
-    for table, place in TABLES:
-        await connection.execute(f"CREATE TABLE {table} {place}")
-    await connection.execute("CREATE GLOBAL UNIQUE INDEX one_u ON keyed (u)")
-    await connection.execute("CREATE GLOBAL INDEX by_n ON keyed (n)")
-    try:
-        yield connection
-    finally:
-        await connection.close()
-        await grid.stop()
+    async with running_grid(tmp_path, k=1, sets=2, session_timeout_s=5.0) as grid:
+        connection = await grid.connect(0)
+        for table, place in TABLES:
+            await connection.execute(f"CREATE TABLE {table} {place}")
+        await connection.execute("CREATE GLOBAL UNIQUE INDEX one_u ON keyed (u)")
+        await connection.execute("CREATE GLOBAL INDEX by_n ON keyed (n)")
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 def reference() -> sqlite3.Connection:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from data.txn.snapshot_check import Touched
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 ROWS = 300
 
@@ -20,14 +20,12 @@ async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """Every statement that is not by key is a large one."""
     monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
     monkeypatch.setattr("data.storage.changes.PIECE", 50)
-    made = MemoryGrid(tmp_path, k=1, sets=2, session_timeout_s=5.0)
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, n NUMBER(9))")
-    await client.copy_records_to_table("t", records=[(n, n) for n in range(ROWS)])
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=2, session_timeout_s=5.0) as made:
+        client = await made.connect()
+        await client.execute("CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, n NUMBER(9))")
+        await client.copy_records_to_table("t", records=[(n, n) for n in range(ROWS)])
+        await client.close()
+        yield made
 
 
 async def begin(grid: MemoryGrid, at: int = 0) -> asyncpg.Connection:

@@ -16,7 +16,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from tests.support.load import Connection
-from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid, running_grid
 
 KEYS = range(20)  # in both replica sets
 AFTER = {  # what the client says next; all of it is refused, with the SQLSTATE
@@ -31,16 +31,16 @@ AFTER = {  # what the client says next; all of it is refused, with the SQLSTATE
 @pytest.fixture
 async def grid(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
     """Replica set 1 is led by node 0 (its copy: node 1), set 2 by node 3 (its copy: node 2)."""
-    made = MemoryGrid(tmp_path)
-    await made.start()
-    client = await made.connect(2)
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
-    for key in KEYS:
-        await client.execute("INSERT INTO t VALUES ($1, 0)", key)
-    await client.close()
-    await _until(lambda: [_role(made, at) for at in range(4)] == ["lead", "copy", "copy", "lead"])
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path) as made:
+        client = await made.connect(2)
+        await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY, n NUMBER(10))")
+        for key in KEYS:
+            await client.execute("INSERT INTO t VALUES ($1, 0)", key)
+        await client.close()
+        await _until(
+            lambda: [_role(made, at) for at in range(4)] == ["lead", "copy", "copy", "lead"]
+        )
+        yield made
 
 
 def _role(grid: MemoryGrid, at: int) -> str:

@@ -19,7 +19,7 @@ from protocol.errors import GridError, OutcomeUnknownError, PeerUnreachableError
 from protocol.ids import TxnId
 from protocol.messages.txn import AskOpen, AskOutcome, Decide, Outcome, Prepare, StillOpen
 from tests.support.lead import DB, DirectRoutes, Lead, insert, make_lead, txn
-from tests.support.memory_grid import DATABASE, MemoryGrid
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
 
 
 def cut_all(lead: Lead) -> None:
@@ -244,10 +244,8 @@ async def test_a_fault_while_a_batch_is_sent_ends_the_term(
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[MemoryGrid]:
-    made = MemoryGrid(tmp_path, k=2, sets=1)
-    await made.start()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=2, sets=1) as made:
+        yield made
 
 
 async def test_a_set_recovers_by_itself_from_a_fault_inside_its_lead(

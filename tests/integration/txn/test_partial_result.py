@@ -13,7 +13,7 @@ import pytest
 from data.exec import running
 from data.txn import manager
 from protocol.messages.admin import INTENT_CREATED
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 from tests.support.power import set_intent
 
 ROWS = 60
@@ -48,11 +48,9 @@ class Client:
 async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryGrid]:
     for module in (running, manager):  # how long a statement waits for a lead
         monkeypatch.setattr(module, "FAILOVER_WAIT_S", 0.5)
-    made = MemoryGrid(tmp_path, k=1, sets=3)
-    await made.start()
-    yield made
-    await set_intent(made, INTENT_CREATED)
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=3) as made:
+        yield made
+        await set_intent(made, INTENT_CREATED)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from data.session import ending
 from protocol.messages.txn import CommitSingle
-from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid
+from tests.support.memory_grid import ADDRESS, DATABASE, PASSWORD, USER, MemoryGrid, running_grid
 
 LATE_S = 0.2
 
@@ -21,13 +21,10 @@ LATE_S = 0.2
 @pytest.fixture
 async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MemoryGrid]:
     monkeypatch.setattr(ending, "OUTCOME_WAIT_S", LATE_S)
-    made = MemoryGrid(tmp_path, k=1, sets=1)
-    await made.start()
-    client = await made.connect()
-    await client.execute("CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY)")
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(
+        tmp_path, "CREATE TABLE t (id NUMBER(10) NOT NULL PRIMARY KEY)", k=1, sets=1
+    ) as made:
+        yield made
 
 
 class Held:

@@ -13,7 +13,7 @@ import pytest
 from data.exec.writes import Writer
 from data.txn.sliced import SlicedRun, SlicedStatements
 from protocol.errors import RowChangedError
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import MemoryGrid, running_grid
 
 ROWS, SLICE = 120, 10
 
@@ -23,21 +23,19 @@ async def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """Two replica sets; every statement that is not by key is a large one."""
     monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
     monkeypatch.setattr("data.txn.sliced.SLICE", SLICE)
-    made = MemoryGrid(tmp_path, k=1, sets=2, session_timeout_s=5.0)
-    await made.start()
-    client = await made.connect()
-    for text in (
-        "CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, a NUMBER(9), n NUMBER(9))",
-        "CREATE TABLE k (id NUMBER(9) NOT NULL PRIMARY KEY, v NUMBER(9)) DUPLICATE",
-    ):
-        await client.execute(text)
-    for n in range(ROWS):
-        await client.execute("INSERT INTO t VALUES ($1, $2, 0)", n, n % 20)
-    for n in range(15):
-        await client.execute("INSERT INTO k VALUES ($1, $2)", n, n * 10)
-    await client.close()
-    yield made
-    await made.stop()
+    async with running_grid(tmp_path, k=1, sets=2, session_timeout_s=5.0) as made:
+        client = await made.connect()
+        for text in (
+            "CREATE TABLE t (id NUMBER(9) NOT NULL PRIMARY KEY, a NUMBER(9), n NUMBER(9))",
+            "CREATE TABLE k (id NUMBER(9) NOT NULL PRIMARY KEY, v NUMBER(9)) DUPLICATE",
+        ):
+            await client.execute(text)
+        for n in range(ROWS):
+            await client.execute("INSERT INTO t VALUES ($1, $2, 0)", n, n % 20)
+        for n in range(15):
+            await client.execute("INSERT INTO k VALUES ($1, $2)", n, n * 10)
+        await client.close()
+        yield made
 
 
 class Slices:

@@ -19,7 +19,7 @@ import asyncpg
 from daemons import logs
 from deploy.grid_plan import DATABASE
 from tests.sql.tpch import queries, reference, run
-from tests.support.memory_grid import MemoryGrid
+from tests.support.memory_grid import running_grid
 from tests.support.real_grid import RealGrid
 
 LIMIT_S = 300.0  # a query that takes longer has failed
@@ -54,13 +54,11 @@ def main() -> int:
 async def _in_process(
     folder: Path, options: argparse.Namespace, expected: dict[str, list[str]]
 ) -> list[run.Result]:
-    grid = MemoryGrid(folder, k=1, sets=options.sets, attributes=(("PermSize", "4096"),))
-    await grid.start()
-    try:
+    async with running_grid(
+        folder, k=1, sets=options.sets, attributes=(("PermSize", "4096"),)
+    ) as grid:
         client = await grid.connect()
         return await _run(client, options, expected)
-    finally:
-        await grid.stop()
 
 
 def _real(
