@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 import msgspec
 
 from mgmt.model.types import Instance, Model
@@ -9,8 +12,11 @@ from mgmt.service.connectables import client_ini
 from mgmt.service.context import Management
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
+from protocol.errors import GridError
 from protocol.instance_file import InstanceSettings
 from protocol.logins import LOGIN_FILE, Logins, own_login
+
+_PARALLEL_MAX = 10
 
 
 async def push_secrets(
@@ -31,6 +37,28 @@ async def push_secrets(
     for file, text in secrets.items():
         if await transport.read_file(f"{home}/{file}") != text.encode():
             await transport.put_file(f"{home}/{file}", text.encode(), mode=0o600)
+
+
+async def push_secrets_to(
+    management: Management, instances: Iterable[Instance], known: Logins | None = None
+) -> list[str]:
+    """The same to instances of the model in force, some at once; what was in the way, per instance
+    that did not get them."""
+    model = management.models.current()
+    gate = asyncio.Semaphore(_PARALLEL_MAX)
+
+    async def push(instance: Instance) -> str:
+        host = model.host(instance.host)
+        assert host is not None, "an instance stands below its host"
+        async with gate:
+            try:
+                transport = management.transports.to(host)
+                await push_secrets(transport, instance.home, management.settings, known)
+            except GridError as error:
+                return f"{instance.full_name}: {error.message}"
+        return ""
+
+    return [problem for problem in await asyncio.gather(*map(push, instances)) if problem]
 
 
 async def push_token(transport: HostTransport, home: str, token: str) -> None:

@@ -6,22 +6,18 @@ old and the new one are good at the same time, and nothing has to be restarted.
 
 from __future__ import annotations
 
-import asyncio
-
 from mgmt import certificates
 from mgmt.api import schema
 from mgmt.api import schema_certificates as requests
 from mgmt.certificates import About
-from mgmt.model.types import Instance
 from mgmt.service.context import Management
-from mgmt.service.instance_files import push_secrets
+from mgmt.service.instance_files import push_secrets_to
 from mgmt.transport.port import HostTransport
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, OperationError, ParameterError
+from protocol.errors import ModelError, OperationError, ParameterError
 from protocol.instance_file import InstanceSettings
 
 WALLET = "membershipWallet"
-_PARALLEL_MAX = 10
 
 
 def in_use(settings: InstanceSettings) -> About | None:
@@ -47,20 +43,7 @@ async def renew(management: Management, request: requests.CertificateRenew) -> s
     host = model.host(own.host)
     assert host is not None, "an instance stands below its host"
     await _keep(management.transports.to(host), settings, request)
-    gate = asyncio.Semaphore(_PARALLEL_MAX)
-
-    async def push(instance: Instance) -> str:
-        where = model.host(instance.host)
-        assert where is not None, "an instance stands below its host"
-        async with gate:
-            try:
-                await push_secrets(management.transports.to(where), instance.home, settings)
-            except GridError as error:
-                return f"{instance.full_name}: {error.message}"
-        return ""
-
-    failed = [problem for problem in await asyncio.gather(*map(push, model.instances)) if problem]
-    if failed:
+    if failed := await push_secrets_to(management, model.instances):
         raise OperationError("; ".join(failed), hint="Mend it, then repeat the command.")
     return schema.Done(messages=tuple(f"{i.full_name}: received it" for i in model.instances))
 

@@ -19,16 +19,14 @@ import asyncio
 import structlog
 
 from mgmt.api import schema
-from mgmt.model.types import Instance
 from mgmt.service.context import Management
-from mgmt.service.instance_files import push_secrets
+from mgmt.service.instance_files import push_secrets_to
 from protocol.clock import boottime_s
-from protocol.errors import GridError, OperationError, ParameterError
+from protocol.errors import OperationError, ParameterError
 from protocol.logins import Login, Logins
 
 log = structlog.get_logger(__name__)
 
-_PARALLEL_MAX = 10
 TAKEN_S = 30.0  # how long a running instance may take until its session says other logins
 POLL_S = 0.1
 REPEAT = "Mend it, then repeat the command with the same user and password: it goes on."
@@ -75,27 +73,13 @@ async def _give(management: Management, stage: Logins) -> None:
     model = management.models.current()
     own = model.instance(management.settings.name)
     assert own is not None, "the active management instance is in the model"
-    gate = asyncio.Semaphore(_PARALLEL_MAX)
-
-    async def push(instance: Instance) -> str:
-        host = model.host(instance.host)
-        assert host is not None, "an instance stands below its host"
-        async with gate:
-            try:
-                transport = management.transports.to(host)
-                await push_secrets(transport, instance.home, management.settings, stage)
-            except GridError as error:
-                return f"{instance.full_name}: {error.message}"
-        return ""
-
     rest = [i for i in model.instances if i is not own]
     for some in (
         [own],
         [i for i in rest if i.kind == "mgmt"],
         [i for i in rest if i.kind != "mgmt"],
     ):
-        failed = [problem for problem in await asyncio.gather(*map(push, some)) if problem]
-        if failed:
+        if failed := await push_secrets_to(management, some, stage):
             raise OperationError("; ".join(failed), hint=REPEAT)
 
 
