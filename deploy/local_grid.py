@@ -25,7 +25,7 @@ import psycopg
 
 from daemons import compiled
 from deploy.grid_plan import DATABASE, GridPlan, from_environment, taken_ports
-from deploy.sample import load
+from deploy.sample import again, load
 from mgmt.api.schema import EXIT_UNREACHABLE
 from mgmt.cli import daemon_control
 from mgmt.transport.installation import create_installation
@@ -146,9 +146,9 @@ def _make_schema(plan: GridPlan, login: load.Login) -> list[load.Address]:
     """User and tables; returns where SQL clients connect."""
     with _step(f"Sample: user {USER}, tables"):
         info = plan.data_homes()[0] / "info"
-        load.create_user(info, plan.cs_port, getpass.getuser(), login)
+        again.user(info, plan.cs_port, getpass.getuser(), login)
         addresses = [load.Address(host, plan.cs_port) for host in plan.external_addresses()]
-        load.create_schema(addresses[0], login)
+        again.schema(addresses[0], login)
     return addresses
 
 

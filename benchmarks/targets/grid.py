@@ -16,7 +16,8 @@ from benchmarks import loads, processes
 from benchmarks.targets import base
 from benchmarks.targets.base import Door, Login, connect
 from deploy.grid_plan import DATABASE, GridPlan, from_environment, taken_ports
-from deploy.sample import load as sample
+from deploy.sample import again
+from deploy.sample.load import Login as Owner
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {False: "bench", True: "benchforced"}
@@ -137,8 +138,8 @@ class Grid:
         login = Login(name, "bench", secrets.token_urlsafe(12))
         info = self.plan.data_homes()[0] / "info"
         administrator = processes.run(["id", "-un"]).strip()
-        user = sample.Login(login.database, login.user, login.password)
-        sample.create_user(info, self.plan.cs_port, administrator, user)
+        owner = Owner(login.database, login.user, login.password)
+        again.user(info, self.plan.cs_port, administrator, owner)
         self._logins[forced] = login
         with connect(self._addresses()[0], login) as connection:
             base.run_script(connection, "tengrid.sql")

@@ -1,4 +1,5 @@
-"""Makes the sample where part of it may be there already: an earlier attempt was interrupted."""
+"""Makes the sample in an open database, where part of it may be there already: an earlier attempt
+was interrupted."""
 
 from __future__ import annotations
 

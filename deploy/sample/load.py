@@ -1,4 +1,4 @@
-"""Makes the sample in an open database: user, tables, rows by COPY through all data instances."""
+"""The sample: who owns it, its script, and its rows by COPY through all data instances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import sql
 
 from deploy.sample import generate
 
@@ -53,27 +52,6 @@ TABLES = (
     Table("accounts", generate.accounts, generate.ACCOUNTS),
     Table("transactions", generate.transactions, generate.TRANSACTIONS),
 )
-
-
-def create_user(socket_folder: Path, port: int, administrator: str, login: Login) -> None:
-    """As the instance administrator, over a data instance's local socket."""
-    with psycopg.connect(
-        host=str(socket_folder),
-        port=port,
-        user=administrator,
-        dbname=login.database,
-        autocommit=True,
-    ) as connection:
-        user, password = sql.SQL(login.user), sql.Literal(login.password)
-        connection.execute(sql.SQL("CREATE USER {} IDENTIFIED BY {}").format(user, password))
-        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(PRIVILEGES), user))
-
-
-def create_schema(address: Address, login: Login) -> None:
-    """The tables, the sequence, and the rows of the two small tables."""
-    with psycopg.connect(**words(address, login)) as connection:
-        for statement in statements(SCHEMA_FILE.read_text(encoding="utf-8")):
-            connection.execute(statement.encode())
 
 
 def load(addresses: list[Address], login: Login, progress: Progress) -> dict[str, int]:

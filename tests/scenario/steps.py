@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from deploy.netns import hosts
 from deploy.netns.grid import addresses_of
 from deploy.netns.plan import CS_PORT, DATABASE, GROUPS, SHARED, host_name
-from deploy.sample.load import Address, create_schema
+from deploy.sample import again
+from deploy.sample.load import Address
 from protocol.errors import OperationError
 from tests.scenario.load import Running
 from tests.scenario.netns_grid import NetnsGrid
@@ -54,7 +55,7 @@ async def database(grid: NetnsGrid) -> None:
         assert line in status, status
     await asyncio.to_thread(grid.create_user)
     first = Address(grid.addresses()[0], CS_PORT)
-    await asyncio.to_thread(create_schema, first, grid.login)
+    await asyncio.to_thread(again.schema, first, grid.login)
 
 
 async def lose(grid: NetnsGrid, load: Running) -> None:
