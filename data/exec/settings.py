@@ -104,28 +104,28 @@ def _default_isolation(session: Session, value: str) -> str:
     return session.default_isolation_name
 
 
-def _default_read_only(session: Session, value: str) -> str:
-    session.default_read_only = truth("default_transaction_read_only", value)
-    if not (session.explicit or session.implicit):
-        session.read_only = session.default_read_only
-    return _shown_truth(session.default_read_only)
+def _of_transactions(name: str) -> Callable[[Session, str], str]:
+    """default_transaction_read_only or ..._deferrable: of the next transactions."""
+
+    def take(session: Session, value: str) -> str:
+        on = truth(f"default_transaction_{name}", value)
+        setattr(session, f"default_{name}", on)
+        if not (session.explicit or session.implicit):
+            setattr(session, name, on)
+        return _shown_truth(on)
+
+    return take
 
 
-def _read_only(session: Session, value: str) -> str:
-    session.read_only = truth("transaction_read_only", value)
-    return _shown_truth(session.read_only)
+def _of_this_transaction(name: str) -> Callable[[Session, str], str]:
+    """transaction_read_only or ..._deferrable."""
 
+    def take(session: Session, value: str) -> str:
+        on = truth(f"transaction_{name}", value)
+        setattr(session, name, on)
+        return _shown_truth(on)
 
-def _deferrable(session: Session, value: str) -> str:
-    session.deferrable = truth("transaction_deferrable", value)
-    return _shown_truth(session.deferrable)
-
-
-def _default_deferrable(session: Session, value: str) -> str:
-    session.default_deferrable = truth("default_transaction_deferrable", value)
-    if not (session.explicit or session.implicit):
-        session.deferrable = session.default_deferrable
-    return _shown_truth(session.default_deferrable)
+    return take
 
 
 def truth(name: str, value: str) -> bool:
@@ -200,10 +200,10 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     "idle_in_transaction_session_timeout": _idle_in_transaction,
     "idle_session_timeout": _idle_session,
     "default_transaction_isolation": _default_isolation,
-    "default_transaction_read_only": _default_read_only,
-    "default_transaction_deferrable": _default_deferrable,
-    "transaction_read_only": _read_only,
-    "transaction_deferrable": _deferrable,
+    "default_transaction_read_only": _of_transactions("read_only"),
+    "default_transaction_deferrable": _of_transactions("deferrable"),
+    "transaction_read_only": _of_this_transaction("read_only"),
+    "transaction_deferrable": _of_this_transaction("deferrable"),
     "createepochatcommit": _epoch_at_commit,
     PARTIAL_RESULT: _partial_result,
     OPTIMIZER_HINT: _optimizer_hint,
