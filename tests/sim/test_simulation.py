@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -46,13 +46,9 @@ def test_a_seed_replays_exactly() -> None:
 
 
 # -- planted faults -------------------------------------------------------------------------------
-def found(seeds: range, shape: tuple[int, int] | None = None) -> str:
-    """What the first seed that breaks something says, "" if none does."""
-    for seed in seeds:
-        result = play(seed, shape)
-        if result.problems:
-            return "\n".join(result.problems)
-    return ""
+def found(seeds: Iterable[int], shape: tuple[int, int]) -> int | None:
+    """The first seed that breaks something."""
+    return next((seed for seed in seeds if play(seed, shape).problems), None)
 
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -106,16 +102,19 @@ def trusts_lost_files(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize(
-    "plant",
+    ("plant", "likely"),  # the seed that is tried first: it found the fault when this was written
     [
-        commits_before_its_copies,
-        ignores_its_lease,
-        forgets_locks,
-        decides_without_a_record,
-        trusts_lost_files,
+        (commits_before_its_copies, 0),
+        (ignores_its_lease, 20),
+        (forgets_locks, 48),
+        (decides_without_a_record, 28),
+        (trusts_lost_files, 25),
     ],
 )
-def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_fault_is_found(plant: Plant, likely: int) -> None:
     play(0, (2, 2))  # the template is made without the fault
-    plant(monkeypatch)
-    assert found(range(PLANTED_SEEDS), (2, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        plant(patch)
+        seed = found((likely, *range(PLANTED_SEEDS)), (2, 2))
+    assert seed is not None
+    assert play(seed, (2, 2)).problems == []  # so it was the fault

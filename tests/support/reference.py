@@ -47,7 +47,7 @@ OptimizerHint | | hints for every statement of a session, as in `TT_PartialResul
 SQLQueryTimeout | 0 | seconds a statement may take, 0: any time
 SQLQueryTimeoutMSec | 0 | the same in milliseconds
 QueryThreshold | 0 | seconds; a statement that takes longer is logged as `statement.slow`; 0: none
-Workers | 0 | processes per element that run queries, 0: none
+Workers | 0 | no effect: a host with more cores runs more data instances (decision 0156)
 Description | | for people
 ConnectionName | | of a connectable: application_name of its clients
 ConnectionCharacterSet | AL32UTF8 | of a connectable
@@ -88,7 +88,6 @@ LIMITS_HEAD = """
 
 Fixed. A value beyond one is refused with `TOO_LARGE` (54000) or `TOO_MANY_CONNECTIONS` (53300).
 """
-NOT_YET = ("Workers",)
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -173,8 +172,6 @@ def _attributes() -> list[tuple[str, ...]]:
         name, default, meaning = (part.strip() for part in line.split("|"))
         limits_of = attributes.INTEGERS.get(name.lower())
         between = f"{limits_of[0]} … {limits_of[1]:,}" if limits_of else ""
-        if name in NOT_YET:
-            meaning += ". *Checked, not yet in force*"
         rows.append((f"`{name}`", between, default, meaning))
     return rows
 
