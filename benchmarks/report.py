@@ -13,7 +13,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import goals, growth_report, plots, store
+from benchmarks import goals, growth_report, plotting, store
 from benchmarks.goals import GOALS, Goal, Verdict
 from benchmarks.loads import COPY, GRID, LOADS, SCAN, Cell
 from benchmarks.result import Result
@@ -30,7 +30,7 @@ SECTIONS = (
 def main() -> int:
     """Entry point."""
     write()
-    print(f"written: {PAGE} and {plots.FOLDER}")
+    print(f"written: {PAGE} and {plotting.FOLDER}")
     return 0
 
 
@@ -38,7 +38,7 @@ def write() -> None:
     """The page and its plots, from what is stored."""
     run = store.read(store.BENCH, store.Run)
     growth = store.read(store.GROWTH, store.Growth)
-    pictures = plots.write(run.medians() if run else {}, growth)
+    pictures = plotting.write(run.medians() if run else {}, growth)
     notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
     PAGE.write_text(page(run, growth, pictures, notes), encoding="utf-8")
 

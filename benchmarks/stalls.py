@@ -46,7 +46,7 @@ class Watch:
                 self.longest_s = max(self.longest_s, took_s)
                 self.over += took_s > LIMIT_S
 
-        asyncio.events.Handle._run = run  # type: ignore[method-assign]
+        asyncio.events.Handle._run = run  # type: ignore[method-assign, assignment]
 
     async def phase(self, name: str, work: Awaitable[object]) -> None:
         """Await it and say what was seen meanwhile."""
@@ -81,7 +81,7 @@ async def measure(folder: Path, rows: int) -> None:
         stop = asyncio.Event()
         tasks = [asyncio.create_task(write(grid, n, rows, watch, stop)) for n in range(CLIENTS)]
         await watch.phase("nothing else", asyncio.sleep(QUIET_S))
-        words = {"name": DATABASE, "repository": "repo1", "wait_s": WAIT_S}
+        words: dict[str, Any] = {"name": DATABASE, "repository": "repo1", "wait_s": WAIT_S}
         for name, packed in (("backup", False), ("packed backup", True)):
             backup = requests.DbBackup(**words, backup=name.replace(" ", ""), compress=packed)
             await watch.phase(name, grid.managed.call(backup))

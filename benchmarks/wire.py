@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -238,7 +239,7 @@ async def serve_until(stop: asyncio.Event, started: Callable[[int], None]) -> No
     """A frontend over the fake engine with pgbench's biggest table."""
     from tests.support.fake_engine import FakeEngine
 
-    engine = FakeEngine({"terry": make_verifier("secret")})
+    engine: Any = FakeEngine({"terry": make_verifier("secret")})
     engine.run("CREATE TABLE pgbench_accounts (aid tt_integer PRIMARY KEY, abalance tt_integer)")
     engine.run(
         "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 100000) "
@@ -256,7 +257,10 @@ def pgbench_costs(seconds: int) -> None:
     child = os.fork()
     if child == 0:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report = lambda port: os.write(write_end, port.to_bytes(4, "big"))  # noqa: E731
+
+            def report(port: int) -> None:
+                os.write(write_end, port.to_bytes(4, "big"))
+
             runner.run(serve_until(asyncio.Event(), report))
     port = int.from_bytes(os.read(read_end, 4), "big")
     environment = dict(os.environ, PGPASSWORD="secret")
