@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections import defaultdict
@@ -15,6 +16,7 @@ from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 STOP_S = 20.0
+RUN_S = 600.0  # at most, of a program that is run to its end
 TERMINATE = signal.SIGTERM
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
 
@@ -108,16 +110,21 @@ def _walk(roots: Iterable[int]) -> Iterator[tuple[int, list[str]]]:
 
 
 def run(command: Sequence[str], log: Path | None = None, *, folder: Path | None = None) -> str:
-    """Run a program to its end; its output. Raises RuntimeError with the output if it fails."""
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "PATH": PATH},
-    )
+    """Run a program to its end; its output. Raises RuntimeError with the output if it fails, or if
+    it has not ended after RUN_S."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env={**os.environ, "PATH": PATH},
+            timeout=RUN_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{command[0]} did not end within {RUN_S:.0f} s") from None
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}")
@@ -170,3 +177,41 @@ def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 30.0
         if time.monotonic() > deadline_s:
             raise RuntimeError(f"{what}: not within {timeout_s:.0f} s")
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def limited(seconds: float, what: str) -> Iterator[None]:
+    """Raises RuntimeError in the main thread, where it has to be used, if the block takes longer:
+    nothing that hangs may hold up all that is to be measured behind it."""
+
+    def over(number: int, frame: object) -> None:
+        raise RuntimeError(f"{what}: not within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def free_base(base: int, count: int, step: int, tries: int = 20) -> int:
+    """The first of base, base + step, ... from which on `count` ports of loopback are free.
+
+    Servers of a run that was killed may still listen at others. Raises RuntimeError.
+    """
+    for first in range(base, base + step * tries, step):
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+    raise RuntimeError(f"no {count} free ports from {base} on")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -30,12 +30,15 @@ from benchmarks.targets.postgresql import Citus, PostgreSQL
 from benchmarks.targets.sqlite_file import SQLiteFile
 
 PORT_BASE = 21600
-PEER_PORTS = 21500
+PEER_PORTS, PEER_PORTS_COUNT, PEER_PORTS_STEP = 21500, 26, -100
+FOLDER = "tgbench-"
 BEGAN_S = time.monotonic()
 RESERVE_S = 45.0  # to stop all, draw the plots and write the page
 WARM_S = 1  # before a cell's first run: plans, caches
 IDLE_S = 3.0
 TRIES = 2  # of a cell that fails
+LONGEST_S = {CLIENT: 120.0, COPY: 200.0, SCAN: 200.0}  # that a measurement may take in all
+PEER_START_S = 240.0
 
 
 def main() -> int:
@@ -59,7 +62,9 @@ def main() -> int:
     bench = Bench(
         run, minutes * 60 - RESERVE_S, [*files, *([] if arguments.no_page else [store.BENCH])]
     )
-    folder = Path(tempfile.mkdtemp(prefix="tgbench-"))
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        bench.note(f"{left} is of another run; was it killed? its servers may take processor time")
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
     folder.chmod(0o755)  # PostgreSQL and MariaDB run as other users
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -118,12 +123,13 @@ def _wanted(cell: Cell, arguments: argparse.Namespace) -> bool:
 
 
 def _candidates(folder: Path, port_base: int) -> list[Target]:
+    peers = processes.free_base(PEER_PORTS, PEER_PORTS_COUNT, PEER_PORTS_STEP)
     return [
         Grid(folder, port_base),
-        PostgreSQL(folder, PEER_PORTS, standby=False),
-        PostgreSQL(folder, PEER_PORTS + 2, standby=True),
-        Citus(folder, PEER_PORTS + 5),
-        Galera(folder, PEER_PORTS + 10),
+        PostgreSQL(folder, peers, standby=False),
+        PostgreSQL(folder, peers + 2, standby=True),
+        Citus(folder, peers + 5),
+        Galera(folder, peers + 10),
         SQLiteFile(folder),
     ]
 
@@ -156,7 +162,11 @@ class Bench:
             say(f"starting {target.name}")
             stack.callback(_stop, target)
             try:
-                target.start()
+                if target.name == GRID:
+                    target.start()
+                else:
+                    with processes.limited(PEER_START_S, target.name):
+                        target.start()
             except Exception as error:
                 if target.name == GRID:
                     raise
@@ -219,6 +229,10 @@ class Bench:
         self.keep()
 
     def _take(self, cell: Cell, seconds: int) -> Result:
+        with processes.limited(LONGEST_S[cell.load.kind], _name(cell)):
+            return self._run(cell, seconds)
+
+    def _run(self, cell: Cell, seconds: int) -> Result:
         target = self._targets[cell.target]
         if cell.load.kind == COPY:
             return self.customers.copy(target)
