@@ -8,7 +8,7 @@ from membership.port import SetState
 from protocol.messages.replication import HandOver, MachineMessage
 
 
-@dataclass(slots=True)
+@dataclass
 class Send:
     """Send a message to an element of the replica set; its reply goes to `arrived`."""
 
@@ -16,14 +16,14 @@ class Send:
     message: MachineMessage
 
 
-@dataclass(slots=True)
+@dataclass
 class Reply:
     """Answer the message that is being handled."""
 
     message: MachineMessage
 
 
-@dataclass(slots=True)
+@dataclass
 class Store:
     """Apply and commit the entries of `body` after LSN `after`. On failure call `log_changed`.
 
@@ -35,7 +35,7 @@ class Store:
     commit_lsn: int
 
 
-@dataclass(slots=True)
+@dataclass
 class CheckHeld:
     """Compare the entries of `body` up to `upto` with those held: equal, or the copy is corrupt."""
 
@@ -43,21 +43,21 @@ class CheckHeld:
     upto: int
 
 
-@dataclass(slots=True)
+@dataclass
 class Undo:
     """Take back the entries beyond LSN `after`, newest first, and commit. On failure as Store."""
 
     after: int
 
 
-@dataclass(slots=True)
+@dataclass
 class SetCommitPoint:
     """Remember up to which LSN the lead has committed."""
 
     lsn: int
 
 
-@dataclass(slots=True)
+@dataclass
 class ReadLog:
     """Read committed entries after LSN `after` and call `log_read`."""
 
@@ -65,17 +65,17 @@ class ReadLog:
     after: int
 
 
-@dataclass(slots=True)
+@dataclass
 class CommitBatch:
     """All copies have the batch: let the writer commit it."""
 
 
-@dataclass(slots=True)
+@dataclass
 class FailBatch:
     """The term is over while a batch was on its way: the outcome of its entries is unknown."""
 
 
-@dataclass(slots=True)
+@dataclass
 class LeadGained:
     """The own log is the truth on all in-sync copies: serve."""
 
@@ -84,12 +84,12 @@ class LeadGained:
     luggage: bytes
 
 
-@dataclass(slots=True)
+@dataclass
 class LeadLost:
     """Stop serving, roll back what is open."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Release:
     """LeadLost with a successor: pack the luggage, stop serving, then send `message`."""
 
@@ -97,14 +97,14 @@ class Release:
     message: HandOver
 
 
-@dataclass(slots=True)
+@dataclass
 class CreateSet:
     """create_set; the answer goes to `set_answered` or `set_unanswered`."""
 
     new: SetState
 
 
-@dataclass(slots=True)
+@dataclass
 class CompareAndSet:
     """compare_and_set; the answer goes to `set_answered` or `set_unanswered`."""
 
@@ -112,24 +112,24 @@ class CompareAndSet:
     new: SetState
 
 
-@dataclass(slots=True)
+@dataclass
 class ReadSet:
     """read_set; the answer goes to `set_answered` or `set_unanswered`."""
 
 
-@dataclass(slots=True)
+@dataclass
 class MarkInSync:
     """The element may count itself in sync from now on, over restarts."""
 
 
-@dataclass(slots=True)
+@dataclass
 class ForceSync:
     """True: flush each commit, because this is the only up-to-date copy."""
 
     forced: bool
 
 
-@dataclass(slots=True)
+@dataclass
 class PullSnapshot:
     """Fetch a snapshot from that element and load it, then call `log_changed`."""
 

@@ -53,7 +53,7 @@ class Phase(Enum):
     SYNCED = "synced"  # gets every batch
 
 
-@dataclass(slots=True)
+@dataclass
 class Copy:
     """What the lead knows of another element of its replica set."""
 
@@ -78,7 +78,7 @@ class Copy:
     refused_at: int = -1  # how far it had come by then
 
 
-@dataclass(slots=True)
+@dataclass
 class Batch:
     """Entries on their way: appended here, not committed."""
 

@@ -56,7 +56,7 @@ from protocol.messages.replication import (
 DEFERRALS_MAX = 5  # so often a copy leaves the lead to one with a longer log that does not take it
 
 
-@dataclass(slots=True)
+@dataclass
 class Standing:
     """This copy wants the lead: first it asks for tails, then it proposes itself."""
 
@@ -638,7 +638,8 @@ class ReplicaSet:
         """
         if not self.heard_incarnation or self.heard_incarnation == state.lead_incarnation:
             return True
-        if self.heard_incarnation in (self.situation.incarnation, *self.situation.view.dead):
+        s = self.situation
+        if self.heard_incarnation == s.incarnation or self.heard_incarnation in s.view.dead:
             return True  # the older lead was this element itself, or is dead
         return now_s - self.heard_s >= self.situation.pace.session_timeout_s
 

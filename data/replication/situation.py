@@ -13,7 +13,7 @@ from membership.port import ClusterView, SetState
 from protocol.ids import LogPosition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pace:
     """How long things may take, all from the session timeout T (seconds)."""
 
@@ -55,7 +55,7 @@ class Pace:
         return self.session_timeout_s / 2
 
 
-@dataclass(slots=True)
+@dataclass
 class Situation:
     """Facts shared by the machine and its leadership; only the machine changes them."""
 

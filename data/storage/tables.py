@@ -75,16 +75,24 @@ class TableTexts:
         return text
 
 
-class Tables(dict[str, TableTexts]):
+class Tables:
     """The texts of each table met so far; cleared when the schema changes."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        super().__init__()
-        self._connection = connection
+    __slots__ = ("_connection", "_met")
 
-    def __missing__(self, name: str) -> TableTexts:
-        texts = self[name] = TableTexts(self._connection, name)
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._met: dict[str, TableTexts] = {}
+
+    def __getitem__(self, name: str) -> TableTexts:
+        texts = self._met.get(name)
+        if texts is None:
+            texts = self._met[name] = TableTexts(self._connection, name)
         return texts
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._met.clear()
 
 
 def apply_one(

@@ -9,7 +9,6 @@ none while a batch gathers or travels.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -78,6 +77,7 @@ class BatchQueue:
         self._finishing = False  # a batch is committed, its ends have not all been heard
         self._slices: Slices | None = None  # long work, in turns
         self._slices_reply: Reply = Nobody()  # who waits for it
+        self._in_slice = False  # a turn of it runs now
         self._flush_scheduled = False
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
         self._loop = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ class BatchQueue:
         self.leading = False
         self._generation += 1
         slices, self._slices = self._slices, None
-        if slices is not None and inspect.getgeneratorstate(slices) != inspect.GEN_RUNNING:
+        if slices is not None and not self._in_slice:
             slices.close()
         if self._element.in_batch:
             self._element.rollback()
@@ -170,6 +170,7 @@ class BatchQueue:
         if self._slices is not slices:
             return  # the term is over
         future: asyncio.Future[Any] | None = None
+        self._in_slice = True
         try:
             future = next(slices)
         except StopIteration:
@@ -185,6 +186,8 @@ class BatchQueue:
             else:
                 future.add_done_callback(lambda _: self._slice(slices, reply))
             return
+        finally:
+            self._in_slice = False
         if self._slices is not slices:
             return
         self._slices = None

@@ -15,7 +15,6 @@ from data.txn.ownership import VERSION_LOCK
 from data.txn.parts import is_large, payload_of
 from data.txn.ports import Following, Reply, encode_locks
 from data.txn.reading import ReadSide
-from data.txn.sliced import SlicedStatements
 from data.txn.workspace import Workspace
 from protocol import trace
 from protocol.clock import boottime_s
@@ -35,7 +34,7 @@ from protocol.messages.txn import (
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-class Deciding(ReadSide, SlicedStatements):
+class Deciding(ReadSide):
     """Between the statements and LeadWriter."""
 
     def prepare(self, message: Prepare, reply: Reply) -> None:

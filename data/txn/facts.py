@@ -29,7 +29,7 @@ ROW_KEY_INDEX = 0  # "index id" of the hidden row key in lock names
 DDL_RESOURCE: Resource = (0,)  # the lock that serialises DDL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UniqueKey:
     """A key enforced inside an element: lock name part and positions in the full row."""
 
@@ -37,7 +37,7 @@ class UniqueKey:
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KeyName:
     """How a key of a table, its values in some order, is named in the lock table."""
 
@@ -50,7 +50,7 @@ class KeyName:
         return (self.table_id, self.index_id, tuple([values[i] for i in self.order]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GlobalKey:
     """A global index of the table, and how its entries are made from a full row."""
 
@@ -75,7 +75,7 @@ class GlobalKey:
         return (*key, row[bucket], *[row[i] for i in self.include])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ParentLink:
     """A foreign key seen from the child."""
 
@@ -87,7 +87,7 @@ class ParentLink:
     exists_sql: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChildLink:
     """A foreign key seen from the parent."""
 
@@ -97,7 +97,7 @@ class ChildLink:
     is_local: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableFacts:
     """Everything about one table that locks, checks and effects need."""
 

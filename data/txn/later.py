@@ -50,7 +50,7 @@ _LOCKED_FIRST = (sql.PutIndexKeys, sql.TakeKeys, sql.LockTable, sql.AddRows)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class LaterRun:
     """One COMMIT between its entry and the APPLIED entry."""
 

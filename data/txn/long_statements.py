@@ -16,7 +16,7 @@ from data.storage.held import HeldSnapshot
 from data.txn.batches import Slices
 from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.move_steps import StepsResult
-from data.txn.parts import PartWriter
+from data.txn.moving import MovingLead
 from data.txn.ports import Reply
 from data.txn.steps import StepRunner
 from data.txn.waiting import LockWaits
@@ -27,8 +27,8 @@ from protocol.messages.sql import RunStatement
 T = TypeVar("T")
 
 
-class LongStatements(PartWriter):
-    """Between PartWriter and LeadWriter."""
+class LongStatements(MovingLead):
+    """Between MovingLead and SlicedStatements."""
 
     locks: LockTable
     waits: LockWaits

@@ -90,7 +90,7 @@ class Routes(Protocol):
     async def wait_for_change(self, at_most_s: float) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass
 class Enlisted:
     """What the coordinator knows of one participant."""
 
@@ -106,7 +106,7 @@ class Enlisted:
         return DECISION_WAIT_S + self.rows / ROWS_PER_S
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """A snapshot of one replica set, and the instance that holds it."""
 
@@ -114,7 +114,7 @@ class Held:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshots:
     """Snapshots of all replica sets that show the same transactions."""
 
@@ -133,7 +133,7 @@ class Snapshots:
         return held
 
 
-@dataclass(slots=True)
+@dataclass
 class Transaction:
     """One transaction of one client session."""
 

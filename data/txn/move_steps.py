@@ -40,7 +40,7 @@ class Block(NamedTuple):
     keys: KeyBlock
 
 
-@dataclass(slots=True)
+@dataclass
 class StepsResult:
     """What the steps did: for the answer, the log and the lock table."""
 

@@ -9,10 +9,11 @@ from data.storage.element import Element
 from data.txn.batches import Slices
 from data.txn.facts import FactsCache
 from data.txn.gate import Gate
+from data.txn.later import LaterCommits
 from data.txn.locks import Lock, LockTable, Mode
 from data.txn.move_steps import tables_with_buckets
 from data.txn.ownership import OWN_TABLE, VERSION_LOCK, Ownership
-from data.txn.parts import PartWriter, is_large
+from data.txn.parts import is_large
 from data.txn.ports import Reply
 from data.txn.workspace import Workspace
 from protocol.ids import TxnId
@@ -21,7 +22,7 @@ from protocol.messages.txn import Acknowledged
 OwnRows = Sequence[tuple[int, int]]  # rows of the table of owners
 
 
-class MovingLead(PartWriter):
+class MovingLead(LaterCommits):
     """The part of LeadWriter that knows which buckets are its own."""
 
     locks: LockTable

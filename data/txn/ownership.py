@@ -10,6 +10,7 @@ name (`DistributionMap.versions`). Rows below it say which replica sets take par
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import compress
 
 from data.txn.locks import Resource
 from protocol.errors import StaleMapError
@@ -102,4 +103,4 @@ class Ownership:
 
     def buckets(self) -> list[int]:
         """Those that are owned, ascending."""
-        return [bucket for bucket, mine in enumerate(self.owned) if mine]
+        return list(compress(range(BUCKET_COUNT), self.owned))

@@ -10,9 +10,9 @@ from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element, HeldSnapshot
 from data.txn.locks import LockTable
-from data.txn.parts import PartWriter
 from data.txn.ports import Reply, workspace_lost
 from data.txn.recent import RecentCommits
+from data.txn.sliced import SlicedStatements
 from data.txn.workspace import Workspace
 from protocol.clock import boottime_s
 from protocol.ids import TxnId
@@ -28,7 +28,7 @@ from protocol.messages.txn import (
 HOLD_MS_MAX = 50  # a commit is never kept waiting longer by one reader
 
 
-class ReadSide(PartWriter):
+class ReadSide(SlicedStatements):
     """The part of LeadWriter that readers talk to."""
 
     locks: LockTable

@@ -28,16 +28,15 @@ import structlog
 from msgspec.structs import replace
 
 from data.storage.changes import RowChange
+from data.storage.element import Element
 from data.storage.held import HeldScan
 from data.storage.spool import PieceFile
 from data.storage.sqlite import Scan
 from data.txn.batches import Failing, Slices
 from data.txn.facts import is_row_of
-from data.txn.later import LaterCommits
 from data.txn.locks import Conflict, Lock, Mode
 from data.txn.long_statements import LongStatements
 from data.txn.move_steps import StepsResult
-from data.txn.moving import MovingLead
 from data.txn.parts import PART_CHANGES, is_large
 from data.txn.ports import Reply, workspace_lost
 from data.txn.steps import StepRunner
@@ -58,7 +57,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class SlicedRun:
     """One statement between its first slice and its answer."""
 
@@ -84,11 +83,11 @@ class SlicedRun:
     given_up: bool = False  # nobody will ask what became of it
 
 
-class SlicedStatements(LongStatements, MovingLead, LaterCommits):
-    """Between LongStatements and LeadWriter."""
+class SlicedStatements(LongStatements):
+    """Between LongStatements and ReadSide."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, element: Element, db: str, rs: int) -> None:
+        super().__init__(element, db, rs)
         self._sliced: dict[TxnId, SlicedRun] = {}
         self._finding: set[asyncio.Task[None]] = set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -40,10 +40,10 @@ class OwnChanges(NamedTuple):
     def pieces(self) -> list[OwnPiece]:
         """For OwnView.lay_pieces."""
         made: list[OwnPiece] = [(part.length, part_at(part.lsn)) for part in self.parts]
-        return [*made, (len(self.changes), lambda _: self.changes)]
+        return [*made, (len(self.changes), partial(_kept, self.changes))]
 
 
-@dataclass(slots=True)
+@dataclass
 class Workspace:
     """The uncommitted changes of one transaction here, as long as it is open or prepared.
 
@@ -155,6 +155,10 @@ class Workspace:
 
 def _same(data: bytes) -> bytes:
     return data
+
+
+def _kept(changes: Sequence[RowChange], _: object) -> Sequence[RowChange]:
+    return changes
 
 
 def _loaded(piece: Piece) -> list[RowChange]:
