@@ -14,26 +14,33 @@ import contextlib
 import dataclasses
 import datetime
 import shutil
-import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import growth_report, loads, measure, processes, report, store
 from benchmarks.bulk import Customers
 from benchmarks.loads import GRID, Cell, Load
 from benchmarks.result import Result
-from benchmarks.run import say
+from benchmarks.run import first_line, interruptible, left_over, say, uninterrupted
 from benchmarks.targets.base import connect
 from benchmarks.targets.grid import Grid
 
+FOLDER = "tggrow-"
 PORT_BASE = 21600
-GRIDS = ((2, 4), (2, 2), (2, 8), (2, 16), (1, 4), (3, 6), (1, 16), (3, 15))  # (K, data instances)
+GRIDS = (  # (K, data instances); what matters most comes first, for the time may not be enough
+    *((2, 4), (2, 2), (2, 8), (2, 16), (1, 4), (3, 6), (1, 16), (3, 15)),
+    *((1, 2), (3, 3), (1, 8), (3, 9)),
+)
+READ_KS = (1, 2)  # a third copy changes nothing for a read
 MEMORY_AT = (2, 4)
 CONNECTIONS = 500
 PER_INSTANCE = 4  # clients
 IDLE_S, SETTLE_S = 5.0, 2.0
+LONGEST_S, MEMORY_S = 90.0, 240.0  # that one measurement may take in all
+NO_INSTANCES = 8  # a grid takes as long as so many instances besides those it has
 OPERATIONS: tuple[tuple[str, Load], ...] = (
     ("local read", loads.READ_LEAD),
     ("remote read", loads.READ_OTHER),
@@ -54,31 +61,55 @@ def main() -> int:
     )
     files = [arguments.json] if arguments.json else []
     files += [] if arguments.no_page else [store.GROWTH]
-    interrupted = False
-    signal.signal(signal.SIGTERM, _interrupt)
+    growth.notices += left_over(FOLDER)
+    seen_s: dict[int, float] = {}
     for k, data in arguments.grids:
-        if time.monotonic() - began_s > arguments.minutes * 60:
+        if time.monotonic() - began_s + expected_s(data, seen_s) > arguments.minutes * 60:
             growth.notices.append(f"no time was left for {data} data instances with K={k}")
             continue
-        folder = Path(tempfile.mkdtemp(prefix="tggrow-"))
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                _one_grid(growth, stack, folder, k, data, arguments)
-        except Exception as error:  # the other grids are measured all the same
-            growth.notices.append(f"failed: {data} data instances, K={k}: {str(error)[:300]}")
-            say(growth.notices[-1])
-        except KeyboardInterrupt:
-            growth.notices.append("interrupted: what was measured until then")
-            interrupted = True
+        grid_began_s = time.monotonic()
+        whole = _measured(growth, k, data, arguments)
+        seen_s[data] = max(seen_s.get(data, 0.0), time.monotonic() - grid_began_s)
         for file in files:
             store.write(file, growth)
-        if interrupted:
+        if not whole:
             break
     print("\n".join(growth_report.section(growth)))
     if not arguments.no_page:
         report.write()
     return 1 if any(text.startswith("failed") for text in growth.notices) else 0
+
+
+def _measured(growth: store.Growth, k: int, data: int, arguments: argparse.Namespace) -> bool:
+    """One grid, made and destroyed; False if all is to end."""
+    interruptible()
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            _one_grid(growth, stack, folder, k, data, arguments)
+        except Exception as error:  # the other grids are measured all the same
+            note(growth, f"failed: {data} data instances, K={k}: {first_line(error)}")
+        except KeyboardInterrupt:
+            note(growth, "interrupted: what was measured until then")
+            return False
+        finally:
+            uninterrupted()
+    return True
+
+
+def note(growth: store.Growth, text: str) -> None:
+    """Something the page has to say."""
+    say(text)
+    growth.notices.append(text)
+
+
+def expected_s(data: int, seen_s: Mapping[int, float]) -> float:
+    """How long a grid of so many data instances may take, from what others took by their number."""
+    return max(
+        (took_s * (NO_INSTANCES + data) / (NO_INSTANCES + n) for n, took_s in seen_s.items()),
+        default=0.0,
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,7 +118,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--grids", type=grids, default=GRIDS, help=f"KxDATA, default {shown}")
     parser.add_argument("--seconds", type=int, default=5, help="of each load")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=30, help="no grid is begun after that")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="no grid is begun that would not end by then"
+    )
     parser.add_argument("--rows", type=int, default=500_000, help="of which memory is measured")
     parser.add_argument("--no-page", action="store_true", help="leave RESULTS.md as it is")
     parser.add_argument("--json", type=Path, help="write all single results there too")
@@ -123,29 +156,43 @@ def _one_grid(
     say(f"without clients {cores:.2f} cores")
     points = {}
     for operation, load in OPERATIONS:
-        if possible(load, k, data):
+        if possible(load, k, data) and worth(load, k):
             points[load] = store.Point(
                 operation=operation, k=k, data=data, runs=[], idle_us=cores * 1e6 / data
             )
     growth.points += points.values()
     for number in range(arguments.repetitions):
-        for load, point in points.items():
+        for load, point in list(points.items()):
             cell = Cell(load, PER_INSTANCE * data, GRID)
-            if not number:
-                measure.measure(grid, cell, 1)  # plans, caches
-            result = without_idle(measure.measure(grid, cell, arguments.seconds), cores)
+            try:
+                with processes.limited(LONGEST_S, point.operation):
+                    if not number:
+                        measure.measure(grid, cell, 1)  # plans, caches
+                    result = without_idle(measure.measure(grid, cell, arguments.seconds), cores)
+            except Exception as error:  # the other loads are measured all the same
+                why = f"{data} data instances, K={k}: {first_line(error)}"
+                note(growth, f"failed: {point.operation}, {why}")
+                del points[load]
+                continue
             point.runs.append(result)
             say(f"{point.operation}: {result.cpu_us:.0f} µs each, {result.tps:,.0f}/s")
     if (k, data) == MEMORY_AT:
-        growth.memory.update(_memory(grid, folder, arguments.rows))
+        with processes.limited(MEMORY_S, "memory"):
+            growth.memory.update(_memory(grid, folder, arguments.rows))
 
 
 def possible(load: Load, k: int, data: int) -> bool:
-    """Whether so many instances can do it: one replica set knows no other one."""
+    """Whether so many instances can do it: one replica set knows no other one, and an instance of
+    the same set answers a read itself (reads at a copy)."""
     sets = data // k
-    if load.where == loads.CROSS:
+    if load == loads.READ_OTHER or load.where == loads.CROSS:
         return sets > 1
     return load.where != loads.OTHER or data > 1
+
+
+def worth(load: Load, k: int) -> bool:
+    """Whether its cost can depend on K."""
+    return k in READ_KS or load not in (loads.READ_LEAD, loads.READ_OTHER)
 
 
 def _memory(grid: Grid, folder: Path, rows: int) -> dict[str, float]:
@@ -185,10 +232,6 @@ def _used(daemons: list[int]) -> int:
 
 def _files(grid: Grid) -> int:
     return sum(f.stat().st_blocks * 512 for f in grid.plan.folder.rglob("*") if f.is_file())
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -47,8 +47,7 @@ def main() -> int:
     if processes.which("pgbench") is None or processes.which("psql") is None:
         print("pgbench and psql are needed: deploy/setup.sh --bench", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGINT, _interrupt)  # a background job of a shell would ignore it
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruptible()
     cells = [cell for cell in _cells(arguments.quick) if _wanted(cell, arguments)]
     minutes = arguments.minutes or (4.8 if arguments.quick else 34.0)
     repetitions = arguments.repetitions or (2 if arguments.quick else 3)
@@ -62,8 +61,8 @@ def main() -> int:
     bench = Bench(
         run, minutes * 60 - RESERVE_S, [*files, *([] if arguments.no_page else [store.BENCH])]
     )
-    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        bench.note(f"{left} is of another run; was it killed? its servers may take processor time")
+    for text in left_over(FOLDER):
+        bench.note(text)
     folder = Path(tempfile.mkdtemp(prefix=FOLDER))
     folder.chmod(0o755)  # PostgreSQL and MariaDB run as other users
     with contextlib.ExitStack() as stack:
@@ -75,7 +74,7 @@ def main() -> int:
         except KeyboardInterrupt:
             bench.note("interrupted: what was measured until then")
         finally:
-            _uninterrupted()
+            uninterrupted()
     bench.keep()
     return _end(bench, arguments.no_page)
 
@@ -170,7 +169,7 @@ class Bench:
             except Exception as error:
                 if target.name == GRID:
                     raise
-                self.note(f"skipped: {target.name} did not start: {_first_line(error)}")
+                self.note(f"skipped: {target.name} did not start: {first_line(error)}")
                 continue
             self._targets[target.name] = target
         for name, target in self._targets.items():
@@ -222,7 +221,7 @@ class Bench:
         except Exception as error:  # half an hour is not thrown away for one row
             self._failed[cell] += 1
             self.failures += 1
-            self.note(f"failed: {_name(cell)} at {cell.target}: {_first_line(error)}")
+            self.note(f"failed: {_name(cell)} at {cell.target}: {first_line(error)}")
             return
         self._pace.saw(cell, self._seconds, time.monotonic() - began_s)
         self._results.setdefault(cell, []).append(result)
@@ -297,7 +296,8 @@ def _name(cell: Cell) -> str:
     return f"{cell.load.title}, {cell.clients} clients{forced}"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a page says of it."""
     return " ".join(str(error).split())[:300]
 
 
@@ -305,7 +305,21 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _uninterrupted() -> None:
+def interruptible() -> None:
+    """Ctrl-C and SIGTERM end what is being measured."""
+    signal.signal(signal.SIGINT, _interrupt)  # a background job of a shell would ignore it
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def left_over(folder: str) -> list[str]:
+    """What a run that was killed has left, its folders' names beginning so."""
+    return [
+        f"{path} is of another run; was it killed? its servers may take processor time"
+        for path in sorted(Path(tempfile.gettempdir()).glob(f"{folder}*"))
+    ]
+
+
+def uninterrupted() -> None:
     """From here on all is stopped and written; a second Ctrl-C would leave servers behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

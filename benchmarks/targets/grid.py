@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import psycopg
@@ -29,6 +31,13 @@ SCRIPT = (
 )
 STARTS = 3
 BASE_STEP, BASES = 100, 20
+
+
+class Place(NamedTuple):
+    """An element."""
+
+    element: int
+    replica_set: int
 
 
 class Grid:
@@ -106,17 +115,18 @@ class Grid:
         doors = self._addresses()
         if where == loads.ANY:
             return doors
-        elements, leads = self._look_where(doors, self._logins[forced])
+        here, branches = self._look_where(doors, self._logins[forced])
         if where in (loads.CROSS, loads.SAME):
+            leads = {branch: place.element for branch, place in branches.items()}
             first, second = two_branches(leads, same=where == loads.SAME)
             variables = (("first", first), ("second", second))
             return [Door(door.host, door.port, variables) for door in doors]
-        found = []
-        for door, element in zip(doors, elements, strict=True):
-            branches = [b for b, e in leads.items() if (e == element) == (where == loads.LEAD)]
-            if branches:
-                found.append(Door(door.host, door.port, (("branch", branches[0]),)))
-        return found
+        chosen = [branch_for(where, place, branches) for place in here]
+        return [
+            Door(door.host, door.port, (("branch", branch),))
+            for door, branch in zip(doors, chosen, strict=True)
+            if branch is not None
+        ]
 
     def _addresses(self) -> list[Door]:
         return [Door(host, self.plan.cs_port) for host in self.plan.external_addresses()]
@@ -145,17 +155,19 @@ class Grid:
             base.run_script(connection, "tengrid.sql")
             base.load_rows(connection)
 
-    def _look_where(self, doors: list[Door], login: Login) -> tuple[list[int], dict[int, int]]:
-        """Which element each door belongs to, and which element leads each branch."""
-        elements = []
+    def _look_where(self, doors: list[Door], login: Login) -> tuple[list[Place], dict[int, Place]]:
+        """Where each door is, and where each branch is led."""
+        here = []
         for door in doors:
             with connect(door, login) as connection:
-                row = connection.execute("SELECT elementid# FROM dual").fetchone()
+                row = connection.execute("SELECT elementid#, replicasetid# FROM dual").fetchone()
                 assert row is not None
-                elements.append(int(row[0]))
+                here.append(Place(*map(int, row)))
         with connect(doors[0], login) as connection:
-            rows = connection.execute("SELECT branch, elementid# FROM bank WHERE id = 1").fetchall()
-        return elements, {int(branch): int(element) for branch, element in rows}
+            rows = connection.execute(
+                "SELECT branch, elementid#, replicasetid# FROM bank WHERE id = 1"
+            ).fetchall()
+        return here, {int(row[0]): Place(*map(int, row[1:])) for row in rows}
 
     def _admin(self, *words: str) -> None:
         processes.run([str(self.plan.management_home() / "bin" / "ttGridAdmin"), *words], self._log)
@@ -165,6 +177,17 @@ class Grid:
         plan = msgspec.json.encode(self.plan, enc_hook=str).decode()
         command = [sys.executable, "-c", SCRIPT, action, plan]
         processes.run(command, self._log, folder=ROOT)
+
+
+def branch_for(where: str, here: Place, branches: Mapping[int, Place]) -> int | None:
+    """One that is led here, or one that is not: if there is one, of another replica set, for a copy
+    of its own answers reads itself. None if there is none."""
+    if where == loads.LEAD:
+        return next((b for b, at in branches.items() if at == here), None)
+    others = [b for b, at in branches.items() if at != here]
+    return next((b for b in others if branches[b].replica_set != here.replica_set), None) or next(
+        iter(others), None
+    )
 
 
 def two_branches(leads: dict[int, int], *, same: bool) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from benchmarks.result import (
     quantiles_of_histogram,
 )
 from benchmarks.targets.base import Door
-from benchmarks.targets.grid import two_branches
+from benchmarks.targets.grid import Place, branch_for, two_branches
 
 PGBENCH = """number of transactions actually processed: 1000
 number of failed transactions: {failed} (0.000%)
@@ -232,12 +232,35 @@ def test_idle_cpu_is_taken_off_each_operation() -> None:
         (loads.TRANSFER, 2, 2, False),
         (loads.TRANSFER, 2, 4, True),
         (loads.READ_OTHER, 1, 1, False),
-        (loads.READ_OTHER, 2, 2, True),
+        (loads.READ_OTHER, 2, 2, False),
+        (loads.READ_OTHER, 2, 4, True),
+        (loads.UPDATE_OTHER, 2, 2, True),
         (loads.READ_LEAD, 1, 1, True),
     ],
 )
 def test_loads_need_enough_instances(load: Load, k: int, data: int, can: bool) -> None:
     assert growth.possible(load, k, data) is can
+
+
+def test_a_third_copy_is_measured_where_it_counts() -> None:
+    assert [growth.worth(load, 3) for load in (loads.READ_LEAD, loads.UPDATE_LEAD)] == [False, True]
+    assert growth.worth(loads.READ_OTHER, 1)
+
+
+def test_a_grid_takes_as_long_as_others_did_by_their_size() -> None:
+    assert growth.expected_s(16, {}) == 0
+    assert growth.expected_s(16, {4: 120.0}) == 240.0
+    assert growth.expected_s(4, {4: 120.0, 16: 300.0}) == 150.0
+
+
+def test_a_client_elsewhere_asks_another_replica_set_if_there_is_one() -> None:
+    here, copy, there = Place(1, 1), Place(2, 1), Place(3, 2)
+    branches = {1: here, 2: there}
+    assert branch_for(loads.LEAD, here, branches) == 1
+    assert branch_for(loads.LEAD, copy, branches) is None
+    assert [branch_for(loads.OTHER, at, branches) for at in (here, copy, there)] == [2, 2, 1]
+    assert branch_for(loads.OTHER, copy, {1: here}) == 1
+    assert branch_for(loads.OTHER, here, {1: here}) is None
 
 
 def test_sizes_of_grids_are_read() -> None:
