@@ -10,6 +10,14 @@ from benchmarks.store import Growth, Point
 LIMITS_AT = (2, 4)  # K, data instances
 NETWORK_BYTES_S, DISK_BYTES_S = 1.25e9, 5e8  # assumed of a host
 INFINITE = float("inf")
+EXAMPLE = (16, 8)  # hosts, cores of each; a data instance on every core
+BUSY = {  # share of all cores at work when those of the leads are full (docs/performance.md)
+    "local read": 1 / 2,
+    "remote read": 2 / 3,
+    "update, client at the lead": 0.8,
+    "update, client elsewhere": 0.8,
+    "two-set transaction": 0.8,
+}
 
 
 def section(growth: Growth) -> list[str]:
@@ -94,6 +102,37 @@ def limits(result: Result) -> dict[str, float]:
         "a disk": (DISK_BYTES_S, result.disk_bytes),
     }
     return {name: has / needs if needs else INFINITE for name, (has, needs) in each.items()}
+
+
+def extrapolated(growth: Growth) -> list[str]:
+    """What hosts would do, from the grid of LIMITS_AT; empty without it. Of docs/performance.md."""
+    hosts, each = EXAMPLE
+    cores = hosts * each
+    shown = [p for p in growth.points if (p.k, p.data) == LIMITS_AT and p.runs]
+    if not shown:
+        return []
+    lines = [
+        f"Costs from `make bench-growth` of {growth.began:%Y-%m-%d}, K={LIMITS_AT[0]}, "
+        f"{LIMITS_AT[1]} data instances ({growth.machine[-1]}):",
+        "",
+        f"| operation | *c*, CPU µs | cores at work | a second, {hosts} hosts of {each} cores "
+        "| first used up |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for point in shown:
+        middle = median(point.runs)
+        busy, most = BUSY[point.operation], limits(middle)
+        rate = _rounded(busy * cores * most["a core"])
+        first = min(most, key=lambda name: most[name])
+        lines.append(
+            f"| {point.operation} | {middle.cpu_us:,.0f} | {busy:.0%} | {rate:,.0f} | {first} |"
+        )
+    return lines
+
+
+def _rounded(value: float) -> float:
+    """To two digits: an extrapolation has no more."""
+    return float(f"{value:.2g}")
 
 
 def _amount(bytes_: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +22,9 @@ from daemons import compiled
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 NOTES = Path(__file__).with_name("NOTES.md")
+GUIDE = PAGE.parents[1] / "docs" / "performance.md"
+BLOCK = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
+FIGURE = re.compile(r"\{(ratio|cpu) (\d+)\}")
 SECTIONS = (
     ("Nothing forced to disk", False),
     ("Every commit forced to disk", True),
@@ -41,6 +45,9 @@ def write() -> None:
     pictures = plotting.write(run.medians() if run else {}, growth)
     notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
     PAGE.write_text(page(run, growth, pictures, notes), encoding="utf-8")
+    if growth is not None:
+        text = GUIDE.read_text(encoding="utf-8")
+        GUIDE.write_text(guide(text, growth), encoding="utf-8")
 
 
 def page(
@@ -60,8 +67,31 @@ def page(
     if growth is not None:
         lines += [*growth_report.section(growth), ""]
     if notes:
-        lines += [notes.rstrip(), ""]
+        lines += [with_figures(notes, {} if run is None else run.medians()).rstrip(), ""]
     return "\n".join(lines)
+
+
+def guide(text: str, growth: store.Growth) -> str:
+    """docs/performance.md with the figures of this run, if it has them."""
+    lines = growth_report.extrapolated(growth)
+    if not lines:
+        return text
+    return BLOCK.sub(lambda _: "\n".join(["", *lines, "", ""]), text)
+
+
+def with_figures(notes: str, medians: Mapping[Cell, Result]) -> str:
+    """{ratio 3}: of the third goal; {cpu 3}: CPU µs of all servers per operation, ours and the
+    peer's."""
+
+    def figure(found: re.Match[str]) -> str:
+        verdict = goals.judge(GOALS[int(found[2]) - 1], medians)
+        if verdict.ratio is None:
+            return "" if found[1] == "cpu" else goals.UNKNOWN
+        if found[1] == "ratio":
+            return f"{verdict.ratio:.2f} ×, {verdict.word}"
+        return " / ".join(f"{medians[cell].cpu_us:,.0f}" for cell in verdict.goal.cells())
+
+    return FIGURE.sub(figure, notes)
 
 
 def goal_table(medians: Mapping[Cell, Result], rows: int) -> list[str]:

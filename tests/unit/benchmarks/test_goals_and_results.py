@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -281,6 +282,31 @@ def test_what_is_used_up_first() -> None:
     assert most == {"a core": 20_000, "a port": 1_000_000, "a disk": float("inf")}
     text = "\n".join(growth_report.section(_growth()))
     assert "| local read | 12 | 0 | 0 | 83,333 |  |  | a core |" in text
+
+
+def test_every_goal_has_its_reason_with_the_figures_of_the_run() -> None:
+    notes = report.NOTES.read_text(encoding="utf-8")
+    numbers = [str(number) for number in range(1, len(goals.GOALS) + 1)]
+    assert re.findall(r"\{ratio (\d+)\}", notes) == numbers
+    assert re.findall(r"\{cpu (\d+)\}", notes) == numbers
+    goal = goals.GOALS[0]
+    medians = {c: result(100, cpu_us=us) for c, us in zip(goal.cells(), (50, 25), strict=True)}
+    assert report.with_figures("{ratio 1}, {cpu 1}", medians) == "1.00 ×, MISSED, 50 / 25"
+    assert report.with_figures("{ratio 1}, {cpu 1}", {}) == "not measured, "
+
+
+def test_the_guide_has_the_figures_of_the_last_run() -> None:
+    text = report.GUIDE.read_text(encoding="utf-8")
+    written = report.guide(text, _growth())
+    assert "| local read | 12 | 50% | 5,300,000 | a core |" in written
+    assert report.guide(written, _growth()) == written
+    assert report.BLOCK.sub("", written) == report.BLOCK.sub("", text) != text
+    none = store.Growth(began=_growth().began, machine=["commit 1"], clients=4)
+    assert report.guide(text, none) == text
+
+
+def test_every_operation_is_extrapolated() -> None:
+    assert set(growth_report.BUSY) == {name for name, _ in growth.OPERATIONS}
 
 
 def test_a_goal_names_the_rows_that_were_there() -> None:
