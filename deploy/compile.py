@@ -1,4 +1,6 @@
-"""Compiles the hot modules with mypyc: python -m deploy.compile (make compiled). Takes a minute.
+"""Compiles the hot modules with mypyc: python -m deploy.compile (make compiled).
+
+It takes about a minute of processor time, on all processors; it prints how far it is.
 
 Needs a C compiler, Python's headers and mypy. What is compiled, where it goes and when it is used:
 daemons/compiled.py. A build that is there already is not made again; old ones are removed.
@@ -19,20 +21,6 @@ from pathlib import Path
 from daemons import compiled
 
 KEPT = 3  # builds: branches that are worked on in turn
-_BUILD = """
-import sys
-from mypyc.build import mypycify
-from setuptools import setup
-work, *files = sys.argv[1:]
-sys.argv = ["setup.py", "-q", "build_ext", "-b", work + "/lib", "-t", work + "/objects"]
-flags = ["--cache-dir", work + "/cache", *files]
-setup(
-    name="tengrid-compiled",
-    packages=[],
-    py_modules=[],
-    ext_modules=mypycify(flags, opt_level="2", debug_level="0", target_dir=work + "/c"),
-)
-"""
 
 
 def main() -> int:
@@ -70,16 +58,16 @@ def _missing() -> str:
 
 def _build(name: str, home: Path) -> int:
     began = time.monotonic()
-    print(f"compiling {len(compiled.MODULES)} modules (about a minute) ...", flush=True)
+    print(
+        f"compiling {len(compiled.MODULES)} modules (about a minute of processor time) ...",
+        flush=True,
+    )
     files = [f"{module.replace('.', '/')}.py" for module in compiled.MODULES]
     with tempfile.TemporaryDirectory(dir=home, prefix="work-") as work:
-        command = [sys.executable, "-c", _BUILD, work, *files]
-        environment = {**os.environ, "CFLAGS": "-w"}
-        done = subprocess.run(
-            command, cwd=compiled.ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-m", "deploy.mypyc_build", work, *files]
+        environment = {**os.environ, "CFLAGS": "-w", "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(command, cwd=compiled.ROOT, env=environment, check=False)
         if done.returncode:
-            print(done.stdout[-4000:] + done.stderr[-4000:], file=sys.stderr)
             print("compiling failed; the sources are used", file=sys.stderr)
             return 1
         if compiled.fingerprint() != name:

@@ -70,6 +70,13 @@ def _within_limit() -> Iterator[None]:
 
 if os.environ.get(compiled.VARIABLE) == "on":  # else tests run the sources, daemons what is built
     compiled.install()
+    from tests.support import compiled_form
+    from tests.support.compiled_form import (  # noqa: F401
+        pytest_runtest_call,
+        pytest_runtest_setup,
+    )
+
+    compiled_form.skip_what_replaces_functions()
 
 
 def pytest_report_header() -> str:

@@ -437,7 +437,7 @@ class Leadership:
             return
         last = self.batch.span[2]
         missing = {c.element for c in self.copies.values() if c.counted and c.acked < last}
-        for element in self.situation.agreement.needed | self.readers.elements:
+        for element in self.situation.agreement.needed.union(self.readers.elements):
             copy = self.copies.get(element)
             if copy is None or copy.acked < last:
                 missing.add(element)

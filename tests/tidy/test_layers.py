@@ -169,7 +169,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rich": ("mgmt.cli.watch_screen",),
     "asyncpg": ("deploy",),
     "threading": ("data.storage", "membership.zookeeper"),
-    "concurrent": ("data.storage", "membership.zookeeper"),
+    "concurrent": ("data.storage", "deploy.mypyc_build", "membership.zookeeper"),
     "multiprocessing": (),
     "pickle": ("data.exec.compile_process", "data.exec.compiling"),  # parent and child
 }

@@ -42,6 +42,8 @@ def test_classes_are_compiled_with_their_bases_and_heirs() -> None:
     for node, _ in inside.values():
         bases = _bases(node)
         assert "Protocol" in bases or not node.keywords, f"{node.name} has keywords"
+        made_anew = [d for d in node.decorator_list if "slots" in ast.unparse(d)]
+        assert not made_anew, f"{node.name}: a dataclass with slots is another class"
         assert "Protocol" in bases or set(bases) <= HARMLESS | set(inside), f"{node.name}: {bases}"
     names = [name for name, (node, _) in inside.items() if "Protocol" not in _bases(node)]
     derives = re.compile(rf"^class \w+\((?:[^)]*[\s,.])?({'|'.join(names)})[,)\[]", re.M)
