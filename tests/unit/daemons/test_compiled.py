@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,48 @@ def _names_a_union(node: ast.AST) -> bool:
 )
 def test_a_name_for_a_union_is_seen(text: str, is_wrong: bool) -> None:
     assert _names_a_union(ast.parse(text).body[0]) is is_wrong
+
+
+def _raises_after_waiting(handler: ast.ExceptHandler) -> bool:
+    """A `raise` without an exception follows an await or yield in the same handler."""
+    nodes = list(_own_nodes(handler))
+    waits = [n.lineno for n in nodes if isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom))]
+    bare = [n.lineno for n in nodes if isinstance(n, ast.Raise) and n.exc is None]
+    return bool(waits) and bool(bare) and min(waits) < max(bare)
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """What is in it, but for functions in it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield child
+            yield from _own_nodes(child)
+
+
+def test_no_handler_raises_again_what_it_caught_after_waiting() -> None:
+    """mypyc asks the thread what is being handled: another exception by then, or none (a crash)."""
+    wrong = []
+    for module in compiled.MODULES:
+        tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+        handlers = [n for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler)]
+        wrong += [f"{module}:{n.lineno}" for n in handlers if _raises_after_waiting(n)]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("handler", "is_wrong"),
+    [
+        ("await undo()\n        raise", True),
+        ("raise", False),
+        ("await undo()\n        raise error", False),
+    ],
+)
+def test_a_handler_that_waits_and_raises_again_is_seen(handler: str, is_wrong: bool) -> None:
+    text = (
+        f"async def f():\n    try:\n        pass\n    except OSError as error:\n        {handler}\n"
+    )
+    handlers = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ExceptHandler)]
+    assert [_raises_after_waiting(n) for n in handlers] == [is_wrong]
 
 
 @pytest.fixture
