@@ -107,26 +107,31 @@ def limits(result: Result) -> dict[str, float]:
 def extrapolated(growth: Growth) -> list[str]:
     """What hosts would do, from the grid of LIMITS_AT; empty without it. Of docs/performance.md."""
     hosts, each = EXAMPLE
-    cores = hosts * each
     shown = [p for p in growth.points if (p.k, p.data) == LIMITS_AT and p.runs]
     if not shown:
         return []
     lines = [
         f"Costs from `make bench-growth` of {growth.began:%Y-%m-%d}, K={LIMITS_AT[0]}, "
-        f"{LIMITS_AT[1]} data instances ({growth.machine[-1]}):",
+        f"{LIMITS_AT[1]} data instances ({growth.machine[-1]}). Operations a second of {hosts} "
+        f"hosts of {each} cores, one port of {NETWORK_BYTES_S * 8 / 1e9:g} Gbit/s and one disk of "
+        f"{DISK_BYTES_S / 1e6:g} MB/s each:",
         "",
-        f"| operation | *c*, CPU µs | cores at work | a second, {hosts} hosts of {each} cores "
+        "| operation | *c*, CPU µs | cores at work | the cores do | the ports | the disks "
         "| first used up |",
-        "|---|---:|---:|---:|---|",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
     for point in shown:
         middle = median(point.runs)
         busy, most = BUSY[point.operation], limits(middle)
-        rate = _rounded(busy * cores * most["a core"])
-        first = min(most, key=lambda name: most[name])
-        lines.append(
-            f"| {point.operation} | {middle.cpu_us:,.0f} | {busy:.0%} | {rate:,.0f} | {first} |"
-        )
+        rates = {
+            "cores": most["a core"] * busy * hosts * each,
+            "ports": most["a port"] * hosts,
+            "disks": most["a disk"] * hosts,
+        }
+        first = min(rates, key=lambda name: rates[name])
+        cells = " | ".join(f"{_rounded(r):,.0f}" if r < INFINITE else "" for r in rates.values())
+        name = f"{point.operation} | {middle.cpu_us:,.0f}"
+        lines.append(f"| {name} | {busy:.0%} | {cells} | {first} |")
     return lines
 
 

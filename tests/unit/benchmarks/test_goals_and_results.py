@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import figures, goals, growth, growth_report, loads, measure, report, store
@@ -298,11 +299,18 @@ def test_every_goal_has_its_reason_with_the_figures_of_the_run() -> None:
 def test_the_guide_has_the_figures_of_the_last_run() -> None:
     text = report.GUIDE.read_text(encoding="utf-8")
     written = report.guide(text, _growth())
-    assert "| local read | 12 | 50% | 5,300,000 | a core |" in written
+    assert "| local read | 12 | 50% | 5,300,000 |  |  | cores |" in written
     assert report.guide(written, _growth()) == written
     assert report.BLOCK.sub("", written) == report.BLOCK.sub("", text) != text
     none = store.Growth(began=_growth().began, machine=["commit 1"], clients=4)
     assert report.guide(text, none) == text
+
+
+def test_hosts_share_their_disks_between_their_cores() -> None:
+    writes = replace(result(100, cpu_us=100), disk_bytes=10_000.0)
+    point = store.Point(operation="two-set transaction", k=2, data=4, runs=[writes])
+    lines = growth_report.extrapolated(msgspec.structs.replace(_growth(), points=[point]))
+    assert lines[-1] == "| two-set transaction | 100 | 80% | 1,000,000 |  | 800,000 | disks |"
 
 
 def test_every_operation_is_extrapolated() -> None:
