@@ -22,6 +22,7 @@ from tests.drill.clients import Client, Connection, Recorder, is_allowed
 from tests.drill.history import Operation, Verdict, of
 from tests.drill.quiet import Gate
 from tests.drill.registers import use_one
+from tests.support import bank_tables
 from tests.support.copies import ElementRows
 
 ACCOUNTS = 24
@@ -40,22 +41,10 @@ LEVELS = (READ_COMMITTED, "REPEATABLE READ", SERIALIZABLE)
 READ_ATOMICITY_PROMISED = True
 
 TABLES = (
-    "CREATE TABLE bank (id TT_INTEGER NOT NULL PRIMARY KEY, balance TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE receipts (id TT_BIGINT NOT NULL PRIMARY KEY, giver TT_INTEGER NOT NULL,"
-    " taker TT_INTEGER NOT NULL, amount TT_BIGINT NOT NULL) DISTRIBUTE BY HASH",
+    *bank_tables.MONEY,
     "CREATE TABLE pockets (vault TT_INTEGER NOT NULL, pocket TT_INTEGER NOT NULL,"
     " balance TT_BIGINT NOT NULL, PRIMARY KEY (vault, pocket)) DISTRIBUTE BY HASH (vault)",
-    "CREATE TABLE registers (id TT_INTEGER NOT NULL PRIMARY KEY, v TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE lists (id TT_INTEGER NOT NULL PRIMARY KEY, items VARCHAR2(60000) NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE claims (id TT_BIGINT NOT NULL PRIMARY KEY, name VARCHAR2(40) NOT NULL UNIQUE)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE thrones (name VARCHAR2(40) NOT NULL PRIMARY KEY, owner TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE counters (id TT_INTEGER NOT NULL PRIMARY KEY, n TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
+    *bank_tables.OBJECTS,
     *transactions.TABLES,
 )
 TABLE_NAMES = tuple(sql.split()[2] for sql in TABLES)

@@ -19,26 +19,12 @@ from tests.drill.registers import use_one
 from tests.sim.grid import SimGrid, Site
 from tests.sim.loop import SimLoop
 from tests.sim.sql import ConnectionLostError, SqlConnection, SqlError
+from tests.support import bank_tables
 
 ACCOUNTS, OPENING = 6, 1000
 KEYS = 3  # of registers, lists and counters
 EMPTY_LIST = "-"
-TABLES = (
-    "CREATE TABLE bank (id TT_INTEGER NOT NULL PRIMARY KEY, balance TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE receipts (id TT_BIGINT NOT NULL PRIMARY KEY, giver TT_INTEGER NOT NULL,"
-    " taker TT_INTEGER NOT NULL, amount TT_BIGINT NOT NULL) DISTRIBUTE BY HASH",
-    "CREATE TABLE registers (id TT_INTEGER NOT NULL PRIMARY KEY, v TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE lists (id TT_INTEGER NOT NULL PRIMARY KEY, items VARCHAR2(60000) NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE claims (id TT_BIGINT NOT NULL PRIMARY KEY, name VARCHAR2(40) NOT NULL UNIQUE)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE thrones (name VARCHAR2(40) NOT NULL PRIMARY KEY, owner TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-    "CREATE TABLE counters (id TT_INTEGER NOT NULL PRIMARY KEY, n TT_BIGINT NOT NULL)"
-    " DISTRIBUTE BY HASH",
-)
+TABLES = (*bank_tables.MONEY, *bank_tables.OBJECTS)
 # What a client may hear: rolled back, lock not available, not serving, too many, unknown outcome.
 ALLOWED = ("40", "55P03", "57", "08", "53300", "23505")
 ANSWER_S = 90.0  # longer than every wait that an instance promises to end

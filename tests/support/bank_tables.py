@@ -1,0 +1,22 @@
+"""Tables whose histories are judged, in the simulation and in drills of real processes."""
+
+from __future__ import annotations
+
+MONEY = (
+    "CREATE TABLE bank (id TT_INTEGER NOT NULL PRIMARY KEY, balance TT_BIGINT NOT NULL)"
+    " DISTRIBUTE BY HASH",
+    "CREATE TABLE receipts (id TT_BIGINT NOT NULL PRIMARY KEY, giver TT_INTEGER NOT NULL,"
+    " taker TT_INTEGER NOT NULL, amount TT_BIGINT NOT NULL) DISTRIBUTE BY HASH",
+)
+OBJECTS = (
+    "CREATE TABLE registers (id TT_INTEGER NOT NULL PRIMARY KEY, v TT_BIGINT NOT NULL)"
+    " DISTRIBUTE BY HASH",
+    "CREATE TABLE lists (id TT_INTEGER NOT NULL PRIMARY KEY, items VARCHAR2(60000) NOT NULL)"
+    " DISTRIBUTE BY HASH",
+    "CREATE TABLE claims (id TT_BIGINT NOT NULL PRIMARY KEY, name VARCHAR2(40) NOT NULL UNIQUE)"
+    " DISTRIBUTE BY HASH",
+    "CREATE TABLE thrones (name VARCHAR2(40) NOT NULL PRIMARY KEY, owner TT_BIGINT NOT NULL)"
+    " DISTRIBUTE BY HASH",
+    "CREATE TABLE counters (id TT_INTEGER NOT NULL PRIMARY KEY, n TT_BIGINT NOT NULL)"
+    " DISTRIBUTE BY HASH",
+)
