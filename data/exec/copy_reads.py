@@ -1,7 +1,8 @@
 """Plain reads by key at a copy that has its lead's leave: no message to the lead.
 
-Whether the copy may answer is replication's word (data/replication/reading.py): its log ends at
-the lead's commit point. What it owns it reads off the table `_own`, which agrees with the rows.
+Whether the copy may answer is replication's word (data/replication/reading.py): no entry beyond
+the lead's commit point changes the bucket. What it owns it reads off the table `_own`, which agrees
+with the rows.
 Whatever is not as usual goes to the lead: None.
 """
 
@@ -13,7 +14,6 @@ from data.storage.element import Element
 from data.txn.ownership import OWN_TABLE, VERSION_ROW, Ownership
 from protocol import trace
 from protocol.errors import GridError
-from protocol.ids import LogPosition
 from protocol.sqltypes import StorageRow, StorageValue
 
 _VERSION = f"SELECT owner FROM {OWN_TABLE} WHERE bucket = {VERSION_ROW}"
@@ -23,8 +23,8 @@ _TABLE = f"SELECT bucket, owner FROM {OWN_TABLE}"
 class Leave(Protocol):
     """What a read asks of replication (data/replication/member.py)."""
 
-    def copy_ok(self) -> bool:
-        """True while this element may answer reads as a copy, at this instant."""
+    def copy_ok(self, bucket: int) -> bool:
+        """True while this element may answer reads of a bucket as a copy, at this instant."""
         ...
 
 
@@ -37,7 +37,8 @@ class CopyReads:
         self._element = element
         self._leave = leave
         self._ownership = Ownership()
-        self._own_at = LogPosition(-1, 0)  # where the log ended when `_ownership` was compared
+        self._own_at = 0  # version of what is in no bucket when `_ownership` was compared
+        self._own_term = -1  # ... and the term in which the log ended
 
     def read(
         self, sql: str, params: tuple[StorageValue, ...], schema: int, version: int, bucket: int
@@ -45,36 +46,36 @@ class CopyReads:
         """The rows, or None: the lead has to answer."""
         element = self._element
         if (
-            not self._leave.copy_ok()
+            not self._leave.copy_ok(bucket)
             or schema != element.schema_version
             or element.later is not None  # a COMMIT that is decided is not all in the tables yet
         ):
             return None
         try:
-            if element.committed_tail != self._own_at:
+            if element.touched.version != self._own_at:
                 self._compare()
             if version != self._ownership.version:
                 self._ownership.check(version, bucket)
             rows = element.read_short(sql, params)
         except GridError:
             return None
-        if rows is None or not self._leave.copy_ok():  # the clock is read after the rows
+        if rows is None or not self._leave.copy_ok(bucket):  # the clock is read after the rows
             return None
         self.answered += 1
         return rows
 
     def _compare(self) -> None:
-        """The log is longer than it was: load the ownership again if it has another version.
+        """What is in no bucket has changed: load the ownership again if it has another version.
 
         A version is used again after entries were taken back; that takes a new term.
         """
         if trace.listener is not None:
             trace.step("data/exec/copy_reads.py")
         element = self._element
-        tail = element.committed_tail
+        at, term = element.touched.version, element.committed_tail.term
         found = element.read(_VERSION)
         version = int(found[0][0] or 0) if found else 0
-        if version != self._ownership.version or tail.term != self._own_at.term:
+        if version != self._ownership.version or term != self._own_term:
             rows = element.read(_TABLE)
             self._ownership.load(((int(b or 0), int(o or 0)) for b, o in rows), self.rs)
-        self._own_at = tail
+        self._own_at, self._own_term = at, term

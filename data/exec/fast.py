@@ -55,7 +55,7 @@ from protocol.messages.sql import (
 )
 from protocol.messages.txn import RollBack
 from protocol.pgwire.values import RowEncoder
-from protocol.sqltypes import StorageValue
+from protocol.sqltypes import StorageRow, StorageValue
 
 if TYPE_CHECKING:
     from data.exec.session import Session
@@ -74,9 +74,10 @@ def read(
     prepared: PreparedStatement,
     values: Values,
     encoder: RowEncoder,
+    max_rows: int,
     sink: ResultSink,
 ) -> Execution | None:
-    """A SELECT by distribution key."""
+    """A SELECT by distribution key. `max_rows`: then it is suspended; 0: no limit."""
     if trace.listener is not None:
         trace.step("data/exec/fast.py")
     space = session.space
@@ -90,7 +91,7 @@ def read(
     router = space.router
     rs = router.buckets[bucket]
     if session.txn is not None and rs in session.txn.participants:
-        return Running(session, prepared, values, encoder, 0, sink).start()
+        return Running(session, prepared, values, encoder, max_rows, sink).start()
     fragment = plan.gathers[0].fragment
     params = tuple([values[i] for i in fragment.plain or ()])
     if router.leads.get(rs) == router.instance:
@@ -103,7 +104,9 @@ def read(
                 bucket,
             )
         except (*FALL_BACK, LongReadError):
-            return Running(session, prepared, values, encoder, 0, sink).start()
+            return Running(session, prepared, values, encoder, max_rows, sink).start()
+        if max_rows and len(rows) >= max_rows:
+            return _limited(session, prepared, values, encoder, max_rows, sink, rows)
         count = len(rows)
         if count:
             sink.rows(encoder(rows), count)
@@ -118,6 +121,8 @@ def read(
             bucket,
         )
         if at_copy is not None:
+            if max_rows and len(at_copy) >= max_rows:
+                return _limited(session, prepared, values, encoder, max_rows, sink, at_copy)
             count = len(at_copy)
             if count:
                 sink.rows(encoder(at_copy), count)
@@ -133,10 +138,27 @@ def read(
         encoders.key_of(encoder.types, encoder.formats),
         bucket=bucket,
     )
-    waiting = _Waiting(session, prepared, values, encoder, sink)
+    waiting = _Waiting(session, prepared, values, encoder, max_rows, sink)
     waiting.holder = router.leads.get(rs, "")
     router.send(rs, message, waiting.rows_came, READ_TIMEOUT_S)
     return waiting
+
+
+def _limited(
+    session: Session,
+    prepared: PreparedStatement,
+    values: Values,
+    encoder: RowEncoder,
+    max_rows: int,
+    sink: ResultSink,
+    rows: list[StorageRow],
+) -> Execution:
+    """As many rows as were asked for, or more: drivers that want one row ask for one."""
+    if len(rows) > max_rows:
+        return Running(session, prepared, values, encoder, max_rows, sink).start()
+    sink.rows(encoder(rows), max_rows)
+    sink.suspended()
+    return _Suspended(sink, max_rows)
 
 
 def write(
@@ -167,7 +189,7 @@ def write(
         session.lock_wait_ms,
         bucket=bucket,
     )
-    waiting = _Waiting(session, prepared, values, None, sink)
+    waiting = _Waiting(session, prepared, values, None, 0, sink)
     waiting.sent = (rs, txn)
     session.outcome_is_open = True
     space.router.send(rs, message, waiting.written, READ_TIMEOUT_S + session.lock_wait_ms / 1000)
@@ -222,12 +244,33 @@ def _insert_steps(session: Session, plan: InsertPlan, values: Values) -> FastSte
     return space.router.buckets[bucket], (InsertRows(table.id, [tuple(row)]),), bucket
 
 
+class _Suspended:
+    """A read that has given all its rows, and was to stop there: an Execution."""
+
+    __slots__ = ("_count", "_sink")
+
+    def __init__(self, sink: ResultSink, count: int) -> None:
+        self._sink = sink
+        self._count = count
+
+    def resume(self, max_rows: int) -> None:
+        """There is nothing more."""
+        self._sink.done(f"SELECT {self._count}")
+
+    def cancel(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class _Waiting:
     """An answer under way; an Execution of the session port."""
 
     __slots__ = (
         "_behind",
         "_encoder",
+        "_max_rows",
         "_prepared",
         "_session",
         "_sink",
@@ -243,12 +286,14 @@ class _Waiting:
         prepared: PreparedStatement,
         values: Values,
         encoder: RowEncoder | None,
+        max_rows: int,
         sink: ResultSink,
     ) -> None:
         self._session = session
         self._prepared = prepared
         self._values = values
         self._encoder = encoder
+        self._max_rows = max_rows
         self._sink = sink
         self._behind: Running | None = None
         self.finished = False
@@ -269,9 +314,16 @@ class _Waiting:
                 router.tell_instance(self.holder, CloseCursor(reply.cursor))
                 self._fall_back(None)
                 return
-            if reply.count:
-                self._sink.rows(reply.data, reply.count)
             count = reply.count
+            limit = self._max_rows
+            if limit and count > limit:
+                self._fall_back(None)
+                return
+            if count:
+                self._sink.rows(reply.data, count)
+            if limit and count == limit:
+                self._sink.suspended()
+                return
             self._sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
         elif isinstance(error, (*FALL_BACK, *LOST)):
             self._fall_back(None)
@@ -300,14 +352,20 @@ class _Waiting:
 
     def _fall_back(self, unsettled: tuple[int, TxnId] | None) -> None:
         prepared = self._prepared
-        running = Running(self._session, prepared, self._values, self._encoder, 0, self._sink)
+        running = Running(
+            self._session, prepared, self._values, self._encoder, self._max_rows, self._sink
+        )
         running.unsettled = unsettled
         self._behind = running.start()
         self.finished = True
 
     # -- Execution ---------------------------------------------------------------------------------
     def resume(self, max_rows: int) -> None:
-        """Never suspended."""
+        """All rows have been given, unless there were more than fit."""
+        if self._behind is not None:
+            self._behind.resume(max_rows)
+        else:
+            self._sink.done(f"SELECT {self._max_rows}")
 
     def cancel(self) -> None:
         """A read can be given up; a write that is on its way is waited for."""

@@ -329,10 +329,10 @@ class Session:
         if path and self.space.is_open:
             self.space.router.check_serving()
             if path == "read":
-                plain = not max_rows and encoder is not None and self.failed is None
+                plain = encoder is not None and self.failed is None
                 if plain and not self._locks_reads and not self._reads_snapshot:
                     assert encoder is not None
-                    return fast.read(self, prepared, values, encoder, sink)
+                    return fast.read(self, prepared, values, encoder, max_rows, sink)
             elif self.explicit or self.implicit:
                 if self.failed is None and prepared.fast_in_txn and not self.read_only:
                     return fast_txn.write(self, prepared, values, sink)

@@ -65,8 +65,8 @@ class Lease(Protocol):
         """True while this element leads and its lease holds at this instant."""
         ...
 
-    def copy_ok(self) -> bool:
-        """True while it may answer reads as a copy, at this instant."""
+    def copy_ok(self, bucket: int) -> bool:
+        """True while it may answer reads of a bucket as a copy, at this instant."""
         ...
 
 

@@ -273,13 +273,18 @@ class ReplicaSetMember:
             self._copy_until_s = self.machine.reading.until_s()
             self._renew_s = self._copy_until_s - RENEW_SHARE * self._settings.session_timeout_s
 
-    def copy_ok(self) -> bool:
-        """It is a copy, has exactly what is committed, and may answer reads at this instant."""
+    def copy_ok(self, bucket: int) -> bool:
+        """It is a copy and may answer reads of this bucket at this instant."""
         now_s = self._now()
         machine = self.machine
-        if now_s >= self._renew_s and machine and (asks := machine.reading.wanted(now_s)):
+        if machine is None:
+            return False
+        ok = now_s < self._copy_until_s and self.element.touched.is_quiet(
+            bucket, machine.lead_commit_lsn
+        )
+        if (now_s >= self._renew_s or not ok) and (asks := machine.reading.wanted(now_s)):
             self._run(asks, hot=True)
-        return now_s < self._copy_until_s
+        return ok
 
     def status(self) -> MemberStatus:
         """What dbStatus shows."""

@@ -1,7 +1,7 @@
 """Reads at a copy: who may answer them, until when, and who has to wait for that. Pure.
 
 A copy asks its lead for leave (AskRead) when somebody wants to read here. With it, it may answer
-while its log ends exactly at the commit point that it was told: then it shows what the lead shows.
+what no entry beyond the commit point that it was told changes: there it shows what the lead shows.
 Leave counts from when the copy *asked*, on its own clock; the lead counts longer, from when it
 answered, and until then puts nothing into effect without this copy, whatever ZooKeeper holds. A
 new lead does not serve while a copy that is not in sync may hold leave of an earlier one.
@@ -85,11 +85,14 @@ class Reading:
 
     # -- the copy ---------------------------------------------------------------------------------
     def until_s(self) -> float:
-        """What the log holds now may be shown until then, unless an event comes before."""
+        """The copy may answer until then, unless an event comes before.
+
+        But nothing that an entry beyond `lead_commit_lsn` changes (data/storage/touched.py).
+        """
         machine = self._machine
         s = machine.situation
         if (
-            s.shape.tail.lsn != machine.lead_commit_lsn
+            s.shape.tail.lsn < machine.lead_commit_lsn
             or self._until_s == NEVER
             or self._term != machine.term
             or not self._follows()

@@ -43,6 +43,7 @@ from data.storage.sqlite import (
     stop,
     writer_thread,
 )
+from data.storage.touched import Touched
 from data.storage.writer import DISK_ROOM_BYTES, BatchWriter, RunResult
 from protocol import trace
 from protocol.errors import (
@@ -254,6 +255,7 @@ class Element(BatchWriter):
         if not self._full:
             self._writer.pragma("synchronous", "normal")
         self._log.load()
+        self.touched = Touched(self._log.tail_lsn)
         self._log.replica_set = self.identity.replica_set
         self.catalog = self._batch_catalog = self._start_catalog = schema.load(execute)
         self._committed = self.tail

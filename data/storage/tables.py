@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from data.catalog.element_ddl import quoted
+from data.catalog.element_ddl import BUCKET, quoted
 from data.storage.changes import Inserted, RowChange
 from protocol.errors import CorruptElementError
 from protocol.sqltypes import StorageRow
@@ -28,6 +28,7 @@ class TableTexts:
     __slots__ = (
         "_updates",
         "_where",
+        "bucket",
         "columns",
         "delete",
         "insert",
@@ -45,6 +46,7 @@ class TableTexts:
             raise CorruptElementError(f"a row change names table {name}, which is not there")
         self.name = name
         self.columns: tuple[str, ...] = tuple(row[1] for row in info)
+        self.bucket = len(info) - 1 if self.columns[-1] == BUCKET else -1  # position; -1: in none
         self.kinds: tuple[tuple[str, str], ...] = tuple((row[1], row[2]) for row in info)
         keyed = sorted((row[5], row[0]) for row in info if row[5])
         self.key: tuple[int, ...] = tuple(position for _, position in keyed)

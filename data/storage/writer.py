@@ -32,6 +32,7 @@ from data.storage.log import Log, Mark
 from data.storage.spool import Spool
 from data.storage.sqlite import PAGE_BYTES, Params, width_of
 from data.storage.tables import PartlyAppliedError, Tables, apply_all, apply_bulk
+from data.storage.touched import Touched
 from protocol import trace
 from protocol.errors import (
     CancelledError,
@@ -106,6 +107,7 @@ class BatchWriter(LaterEffects):
         self._prepared_mb = 0  # taken off the limit: prepared transactions will need the room
         self._log = Log(connection, self._cursor)
         self._tables = Tables(connection)
+        self.touched = Touched(0)  # set anew when the log is known
         self._captured: list[RowChange] = []
         self._done: list[_Step] = []
         self._savepoints: list[_Savepoint] = []
@@ -534,6 +536,7 @@ class BatchWriter(LaterEffects):
         bounded = entry.kind in (EntryKind.PREPARE, EntryKind.PART)
         if bounded and self._reserve_open:
             self._close_reserve()
+        self.touched.everything(entry.lsn)
         self._append(entry, bounded, participants)
 
     def check_entry(self, entry: LogEntry) -> None:
@@ -596,6 +599,8 @@ class BatchWriter(LaterEffects):
             participants = own.participants
             prepared = state is not None and state.prepare_lsn > 0
             payload = self._log.prepare_of(state) if prepared and state is not None else own
+            if own.later or payload.ddl or payload.parts:
+                self.touched.everything(entry.lsn)
             if own.later:
                 self._append(entry, False, participants)
                 self._commit_later(entry, payload)
@@ -615,8 +620,10 @@ class BatchWriter(LaterEffects):
                 if number:
                     yield None
                     self._need_batch()
+                self.touched.rows(self._tables, changes, entry.lsn)
                 self.apply_changes(changes)
         elif entry.kind == EntryKind.APPLIED:
+            self.touched.everything(entry.lsn)
             for _ in self._applied(entry):
                 yield None
                 self._need_batch()
@@ -639,6 +646,7 @@ class BatchWriter(LaterEffects):
         log = self._log
         state = log.txns.get(entry.txn) if entry.txn is not None else None
         decided = state is not None and state.decided_lsn == entry.lsn
+        self.touched.everything(entry.lsn)
         try:
             log.take_back(entry)
             self._done.append(lambda: log.take_back(entry))

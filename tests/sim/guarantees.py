@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.database import Database
+from data.storage import changes as row_changes
 from data.storage.element import Element
-from data.storage.entry import EntryKind, decode_epoch, decode_payload
+from data.storage.entry import EntryKind, LogEntry, decode_epoch, decode_payload
 from protocol.ids import TxnId
 from protocol.limits import BUCKET_COUNT
 from protocol.topology import DistributionMap
@@ -29,7 +30,7 @@ class Guarantees:
     def look(self) -> None:
         """G1: what a lead committed is on all copies in sync. G4: one lead, and it has it all.
 
-        G3: a copy that may answer reads shows what the lead shows, or the last lead showed.
+        G3: what a copy may answer reads of is as the lead shows it, or the last lead showed it.
         """
         self.turns += 1
         grid = self._grid
@@ -73,11 +74,23 @@ class Guarantees:
 
     def _reader(self, site: Site, database: Database) -> None:
         self.readers += 1
-        rs, tail = database.writer.rs, database.element.committed_tail
-        if (tail.term, tail.lsn) != self._newest.get(rs, (tail.term, tail.lsn)):
-            self._grid.problem(
-                f"G3: {site.name} may be read and ends at {tail}, its lead at {self._newest[rs]}"
-            )
+        rs, element = database.writer.rs, database.element
+        tail = element.committed_tail
+        newest = self._newest.get(rs, (tail.term, tail.lsn))
+        if (tail.term, tail.lsn) == newest:
+            return
+        if tail.lsn < newest[1]:
+            self._grid.problem(f"G3: {site.name} may be read at {tail}, its lead is at {newest}")
+            return
+        machine = database.member.machine
+        assert machine is not None
+        for entry in element.entries(newest[1], 1 << 24):
+            for bucket in _buckets(element, entry):
+                if element.touched.is_quiet(bucket, machine.lead_commit_lsn):
+                    self._grid.problem(
+                        f"G3: bucket {bucket} may be read at {site.name}; entry {entry.lsn} changes"
+                        f" it, and its lead is at {newest}"
+                    )
 
     def _has_everything(
         self, rs: int, site: Site, database: Database, newest: tuple[int, int]
@@ -202,6 +215,23 @@ class Guarantees:
             ]
         self.epochs = len(epochs)
         return found
+
+
+def _buckets(element: Element, entry: LogEntry) -> set[int]:
+    """In which a COMMIT changes rows by its own changes or those of its PREPARE."""
+    if entry.kind != EntryKind.COMMIT:
+        return set()
+    payload = decode_payload(entry.payload)
+    state = element._log.txns.get(entry.txn) if entry.txn is not None else None
+    if state is not None and state.prepare_lsn:
+        payload = element._log.prepare_of(state)
+    changes = row_changes.decode(payload.changes)
+    return {
+        int(str(row[-1]))
+        for table, *rows in changes
+        for row in rows
+        if row is not None and element.column_names(table)[-1] == "_BUCKET"
+    }
 
 
 @dataclass

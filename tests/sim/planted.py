@@ -16,6 +16,7 @@ import pytest
 from data.replication.leadership import Leadership
 from data.replication.member import ReplicaSetMember
 from data.storage.element import Element
+from data.storage.touched import Touched
 from data.txn import lead as lead_module
 from data.txn.lead import LeadWriter
 from protocol.messages.txn import Outcome
@@ -72,12 +73,18 @@ def trusts_lost_files(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Element, "_load", trusting)
 
 
+def ignores_what_is_pending(patch: pytest.MonkeyPatch) -> None:
+    """A copy answers reads of rows that its lead has not committed yet."""
+    patch.setattr(Touched, "is_quiet", lambda *_: True)
+
+
 PLANTS: tuple[Plant, ...] = (
     commits_before_its_copies,
     ignores_its_lease,
     forgets_locks,
     decides_without_a_record,
     trusts_lost_files,
+    ignores_what_is_pending,
 )
 
 

@@ -10,97 +10,18 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from data.replication import actions as act
-from data.replication.log_shape import LogShape
 from data.replication.replica_set import ReplicaSet
+from data.storage.touched import Touched
 from membership.port import LEASE_SHARE, ClusterView, InstanceInfo, SetState
-from protocol.ids import InstanceName, LogPosition
+from protocol.ids import InstanceName
+from tests.sim.replication_nodes import KEYS, Entry, Node
 
 DB, RS = "sim", 1
 T = 2.0  # session timeout
-KEYS = 5
-
-
-@dataclass(frozen=True)
-class Entry:
-    term: int
-    lsn: int
-    key: int
-    before: int  # image before: an undo must find the image after
-    value: int
-
-
-@dataclass
-class Store:
-    """What an element has on disk."""
-
-    log: list[Entry] = field(default_factory=list)
-    start: LogPosition = LogPosition(0, 0)  # noqa: RUF009
-    cut: int = 0  # entries of `log` that are cut: log[:cut] is unreadable
-    rows: list[int] = field(default_factory=lambda: [0] * KEYS)
-    damaged: bool = True
-    flushed: int = 0
-    forced: bool = False
-
-    def shape(self) -> LogShape:
-        return LogShape(self.start, [(e.term, e.lsn, e.lsn) for e in self.log[self.cut :]])
-
-    def tail(self) -> LogPosition:
-        return LogPosition(self.log[-1].term, self.log[-1].lsn) if self.log else LogPosition(0, 0)
-
-    def apply(self, entry: Entry) -> None:
-        assert entry.lsn == len(self.log) + 1, "a gap in the log"
-        assert self.rows[entry.key] == entry.before, "image before not found"
-        self.log.append(entry)
-        self.rows[entry.key] = entry.value
-        if self.forced:
-            self.flushed = len(self.log)
-
-    def undo_to(self, lsn: int) -> None:
-        assert lsn >= self.cut, "cut entries cannot be undone"
-        while len(self.log) > lsn:
-            entry = self.log.pop()
-            assert self.rows[entry.key] == entry.value, "image after not found"
-            self.rows[entry.key] = entry.before
-        self.flushed = min(self.flushed, lsn)
-
-    def cut_to(self, lsn: int) -> None:
-        if self.cut < lsn <= len(self.log):
-            self.cut = lsn
-            self.start = LogPosition(self.log[lsn - 1].term, lsn)
-
-
-@dataclass
-class Node:
-    """One instance with its element."""
-
-    element: int
-    store: Store = field(default_factory=Store)
-    life: int = 0
-    up: bool = False
-    paused: bool = False
-    waiting: list[Callable[[], None]] = field(default_factory=list)
-    machine: ReplicaSet | None = None
-    batch: list[Entry] | None = None
-    session: int = 0
-    has_session: bool = False
-    contact_s: float = 0.0
-    zk_cut: bool = False
-    slow_view: bool = False
-    view_due: bool = False
-    heard_s: dict[str, float] = field(default_factory=dict)  # instance -> answered last
-
-    @property
-    def name(self) -> str:
-        return f"host{self.element}"
-
-    @property
-    def incarnation(self) -> str:
-        return f"{self.name}#{self.life}"
 
 
 class Violation(AssertionError):
@@ -134,7 +55,7 @@ class World:
         self.next_value = 1
         self.max_pause_s = 0.0
         self.stats = {"acked": 0, "takeovers": 0, "handovers": 0, "undone": 0, "snapshots": 0}
-        self.stats["ahead"] = self.stats["read at copies"] = 0
+        self.stats["ahead"] = self.stats["read at copies"] = self.stats["read beyond"] = 0
         self.trace: list[str] = []
         for number in self.witnesses:
             name = f"host{number}"
@@ -179,6 +100,7 @@ class World:
         node.up, node.paused, node.waiting = True, False, []
         node.session, node.has_session, node.batch = 0, False, None
         node.view_due = False
+        node.touched = Touched(node.store.tail().lsn)
         node.machine = ReplicaSet(
             DB, RS, node.element, node.incarnation, T, node.store.shape(), node.store.damaged,
             self.now,
@@ -427,6 +349,7 @@ class World:
                         return
                     for entry in body:
                         if entry.lsn > after:
+                            node.touched.bucket(entry.key, entry.lsn)
                             self.put(node, entry)
                 case act.CheckHeld(body, upto):
                     for entry in body:
@@ -436,6 +359,7 @@ class World:
                             )
                 case act.Undo(after):
                     self.stats["undone"] += len(node.store.log) - after
+                    node.touched.everything(len(node.store.log))
                     node.store.undo_to(after)
                 case act.ReadLog(to, after):
                     self.read_log(node, to, after)
@@ -503,6 +427,7 @@ class World:
                 store = node.store
                 store.log, store.start, store.cut, store.rows = taken
                 store.damaged, store.flushed = True, 0
+                node.touched.everything(store.tail().lsn)
             changed = node.machine.log_changed(node.store.shape(), node.store.damaged, self.now)
             self.perform(node, changed)
 
@@ -569,6 +494,7 @@ class World:
             return
         batch, node.batch = node.batch, None
         for entry in batch:
+            node.touched.everything(entry.lsn)
             self.put(node, entry)
         self.acknowledge(node, batch)
 
@@ -586,17 +512,18 @@ class World:
             else:
                 self.promise(node)  # and with it what the take-over made the truth
 
-    def promise(self, node: Node, how: str = "lead") -> None:
-        """This element may be read: what it holds is promised, and it must hold all that is.
+    def promise(self, node: Node, how: str = "lead", upto: int | None = None) -> None:
+        """This element may be read: what it shows is promised, and it must hold all that is.
 
         So reads are linearizable: none shows less than an earlier one, or than was acknowledged.
+        upto: the newest entry whose effect is shown, None: the newest of all.
         """
         log = node.store.log
         if len(log) < len(self.acked):
             self.require(False, f"{how}: {node.name} lacks acknowledged entries")
         if self.acked and log[len(self.acked) - 1] != self.acked[-1]:
             self.require(False, f"{how}: another entry acknowledged")
-        self.acked.extend(log[len(self.acked) :])
+        self.acked.extend(log[len(self.acked) : upto])
 
     def put(self, node: Node, entry: Entry) -> None:
         before = node.store.tail()
@@ -714,8 +641,7 @@ class World:
                 continue
             if machine.leadership is None:
                 if self.now < machine.reading.until_s():
-                    self.stats["read at copies"] += 1
-                    self.promise(node, "read at a copy")
+                    self.promise(node, "read at a copy", self.shown(node, machine.lead_commit_lsn))
                 continue
             lead = machine.leadership
             if (
@@ -736,6 +662,18 @@ class World:
             if not store.damaged and (len(log) < last.lsn or log[last.lsn - 1] != last):
                 text = f"element {element} is in sync but lacks {last}, ends at {store.tail()}"
                 self.require(False, text)
+
+    def shown(self, node: Node, commit_lsn: int) -> int:
+        """The newest entry that a reader of any key may see at a copy that may answer."""
+        newest = commit_lsn
+        keys = [key for key in range(KEYS) if node.touched.is_quiet(key, commit_lsn)]
+        self.stats["read at copies"] += len(keys)
+        if keys and len(node.store.log) > commit_lsn:
+            self.stats["read beyond"] += len(keys)
+        for entry in node.store.log[commit_lsn:]:
+            if entry.key in keys:
+                newest = entry.lsn
+        return newest
 
     def heal(self, down: frozenset[int]) -> None:
         """All faults end; nodes outside `down` run."""

@@ -49,6 +49,7 @@ def test_a_seed_replays_exactly() -> None:
         ("forgets_locks", 6),
         ("decides_without_a_record", 7),
         ("trusts_lost_files", 7),
+        ("ignores_what_is_pending", 2),
     ],
 )
 def test_a_planted_fault_is_found(fault: str, likely: int) -> None:

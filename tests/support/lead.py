@@ -59,7 +59,7 @@ class Copies:
     def lead_ok(self) -> bool:
         return self.ok
 
-    def copy_ok(self) -> bool:
+    def copy_ok(self, bucket: int) -> bool:
         return False
 
     def replicate(

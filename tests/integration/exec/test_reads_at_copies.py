@@ -41,9 +41,8 @@ def reads(grid: MemoryGrid, at: int) -> CopyReads:
 
 
 async def value(client: asyncpg.Connection, number: int) -> object:
-    """Of one row; `fetchval` asks for one row at most, which is no plain read."""
-    (row,) = await client.fetch(READ, number)
-    return row[0]
+    """Of one row, by Execute with a limit of one."""
+    return await client.fetchval(READ, number)
 
 
 async def read_until_answered_here(grid: MemoryGrid, client: asyncpg.Connection, at: int) -> None:
@@ -103,7 +102,7 @@ async def test_a_schema_change_and_a_taken_over_lead_are_noticed(grid: MemoryGri
     await grid.stop_node(grid.nodes[lead])
     assert [await value(client, n) for n in range(40)] == list(range(40))
     assert database(grid, at).member.role == "lead"
-    assert not database(grid, at).member.copy_ok()
+    assert not database(grid, at).member.copy_ok(0)
     await client.close()
 
 

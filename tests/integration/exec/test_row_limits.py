@@ -1,0 +1,70 @@
+"""Execute with a limit of rows on the fast path: at the lead, and from another instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from data.exec.running import Running
+from tests.support.memory_grid import MemoryGrid
+
+READ = "SELECT v FROM r WHERE id = $1 ORDER BY v"
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[asyncpg.Connection]:
+    """Some of the rows are led where it is connected, others elsewhere."""
+    grid = MemoryGrid(tmp_path, k=1, sets=2)
+    await grid.start()
+    connection = await grid.connect()
+    await connection.execute("CREATE TABLE r (id TT_INTEGER, v TT_INTEGER) DISTRIBUTE BY HASH (id)")
+    rows = [(n, 10 * n + v) for n in range(8) for v in range(3)]
+    await connection.executemany("INSERT INTO r VALUES ($1, $2)", rows)
+    yield connection
+    await connection.close()
+    await grid.stop()
+
+
+async def test_one_row_is_asked_for(
+    client: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.execute("DELETE FROM r WHERE v - 10 * id > 0")
+    assert await client.fetchval(READ, 0) == 0  # compiled
+    begun: list[Running] = []
+    start = Running.start
+    monkeypatch.setattr(Running, "start", lambda self, *body: begun.append(self) or start(self))
+    assert [await client.fetchval(READ, n) for n in range(8)] == [10 * n for n in range(8)]
+    assert await client.fetchval(READ, 99) is None
+    assert [len(await client.fetch(READ, n)) for n in range(8)] == [1] * 8
+    assert not begun, "no task of its own for any of them"
+
+
+async def test_there_are_more_rows_than_were_asked_for(client: asyncpg.Connection) -> None:
+    assert [await client.fetchval(READ, n) for n in range(8)] == [10 * n for n in range(8)]
+    assert [len(await client.fetch(READ, n)) for n in range(8)] == [3] * 8
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4])
+async def test_rows_come_in_pieces(client: asyncpg.Connection, at_once: int) -> None:
+    async with asyncio.timeout(20), client.transaction():
+        for number in range(8):
+            cursor = client.cursor(READ, number, prefetch=at_once)
+            values = [row["v"] async for row in cursor]
+            assert values == [10 * number + v for v in range(3)]
+            assert await client.fetchval("SELECT 1 FROM dual") == 1
+
+
+async def test_a_cursor_of_sql(client: asyncpg.Connection) -> None:
+    async with client.transaction():
+        for number in range(8):
+            await client.execute(f"DECLARE c CURSOR FOR {READ.replace('$1', str(number))}")
+            assert [row["v"] for row in await client.fetch("FETCH 3 FROM c")] == [
+                10 * number + v for v in range(3)
+            ]
+            assert await client.fetch("FETCH 3 FROM c") == []
+            assert await client.fetch("FETCH 3 FROM c") == []
+            await client.execute("CLOSE c")
