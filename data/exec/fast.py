@@ -105,13 +105,7 @@ def read(
             )
         except (*FALL_BACK, LongReadError):
             return Running(session, prepared, values, encoder, max_rows, sink).start()
-        if max_rows and len(rows) >= max_rows:
-            return _limited(session, prepared, values, encoder, max_rows, sink, rows)
-        count = len(rows)
-        if count:
-            sink.rows(encoder(rows), count)
-        sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
-        return None
+        return _answered(session, prepared, values, encoder, max_rows, sink, rows)
     if rs == space.copy_reads.rs:
         at_copy = space.copy_reads.read(
             fragment.sql,
@@ -121,13 +115,7 @@ def read(
             bucket,
         )
         if at_copy is not None:
-            if max_rows and len(at_copy) >= max_rows:
-                return _limited(session, prepared, values, encoder, max_rows, sink, at_copy)
-            count = len(at_copy)
-            if count:
-                sink.rows(encoder(at_copy), count)
-            sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
-            return None
+            return _answered(session, prepared, values, encoder, max_rows, sink, at_copy)
     message = ReadRows(
         space.name,
         rs,
@@ -144,7 +132,7 @@ def read(
     return waiting
 
 
-def _limited(
+def _answered(
     session: Session,
     prepared: PreparedStatement,
     values: Values,
@@ -152,13 +140,18 @@ def _limited(
     max_rows: int,
     sink: ResultSink,
     rows: list[StorageRow],
-) -> Execution:
-    """As many rows as were asked for, or more: drivers that want one row ask for one."""
-    if len(rows) > max_rows:
+) -> Execution | None:
+    """With rows of this instance. Drivers that want one row ask for one at most."""
+    count = len(rows)
+    if max_rows and count > max_rows:
         return Running(session, prepared, values, encoder, max_rows, sink).start()
-    sink.rows(encoder(rows), max_rows)
-    sink.suspended()
-    return _Suspended(sink, max_rows)
+    if count:
+        sink.rows(encoder(rows), count)
+    if max_rows and count == max_rows:
+        sink.suspended()
+        return _Suspended(sink, count)
+    sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+    return None
 
 
 def write(
