@@ -9,7 +9,7 @@ to retry and to settle lost answers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from data.distribution.route import Const
 from data.exec import encoders
@@ -24,7 +24,6 @@ from data.sql.plan_types import (
     InsertPlan,
     NextVal,
     ParamValue,
-    QueryPlan,
     SpecialValue,
     UpdatePlan,
 )
@@ -63,10 +62,10 @@ if TYPE_CHECKING:
 Values = tuple[StorageValue, ...]
 FastSteps = tuple[int, tuple[Step, ...], int]  # replica set (0: no row can match), steps, bucket
 
-READ_TIMEOUT_S = 10.0
+READ_TIMEOUT_S: Final = 10.0
 FALL_BACK = (NotLeadError, NotServingError, PeerUnreachableError, StaleMapError, StaleSchemaError)
 LOST = (PeerLostError, DeadlineError, OutcomeUnknownError)
-_TAGS = tuple(f"SELECT {n}" for n in range(100))
+_TAGS: Final = tuple(f"SELECT {n}" for n in range(100))
 
 
 def read(
@@ -77,38 +76,44 @@ def read(
     max_rows: int,
     sink: ResultSink,
 ) -> Execution | None:
-    """A SELECT by distribution key. `max_rows`: then it is suspended; 0: no limit."""
+    """A SELECT by distribution key. `max_rows`: then it is suspended; 0: no limit.
+
+    Rows of this instance are under its leases, which are no longer than membership's word; what
+    does not come from there asks whether that lasts (`check_serving`).
+    """
     if trace.listener is not None:
         trace.step("data/exec/fast.py")
     space = session.space
-    plan = prepared.compiled.plan
-    assert isinstance(plan, QueryPlan)
     assert prepared.bucket is not None
     bucket = prepared.bucket(values)
+    router = space.router
     if bucket < 0:
+        router.check_serving()
         sink.done("SELECT 0")
         return None
-    router = space.router
     rs = router.buckets[bucket]
     if session.txn is not None and rs in session.txn.participants:
+        router.check_serving()
         return Running(session, prepared, values, encoder, max_rows, sink).start()
-    fragment = plan.gathers[0].fragment
-    params = tuple([values[i] for i in fragment.plain or ()])
+    sql, indexes, params = prepared.read_sql, prepared.read_indexes, values
+    if indexes is not None:
+        params = tuple([values[i] for i in indexes])
     if router.leads.get(rs) == router.instance:
         try:
             rows = space.shard.read_local(
-                fragment.sql,
+                sql,
                 params,
                 prepared.compiled.schema_version,
                 router.versions.get(rs, 0),
                 bucket,
             )
         except (*FALL_BACK, LongReadError):
+            router.check_serving()
             return Running(session, prepared, values, encoder, max_rows, sink).start()
         return _answered(session, prepared, values, encoder, max_rows, sink, rows)
     if rs == space.copy_reads.rs:
         at_copy = space.copy_reads.read(
-            fragment.sql,
+            sql,
             params,
             prepared.compiled.schema_version,
             router.versions.get(rs, 0),
@@ -116,12 +121,13 @@ def read(
         )
         if at_copy is not None:
             return _answered(session, prepared, values, encoder, max_rows, sink, at_copy)
+    router.check_serving()
     message = ReadRows(
         space.name,
         rs,
         prepared.compiled.schema_version,
         router.versions.get(rs, 0),
-        fragment.sql,
+        sql,
         params,
         encoders.key_of(encoder.types, encoder.formats),
         bucket=bucket,

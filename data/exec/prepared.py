@@ -18,6 +18,7 @@ from data.sql.plan_types import (
     CopyPlan,
     DeletePlan,
     ExplainPlan,
+    Gather,
     InsertPlan,
     MergePlan,
     NextVal,
@@ -58,6 +59,8 @@ class PreparedStatement:
         "fast_in_txn",
         "literals",
         "param_types",
+        "read_indexes",
+        "read_sql",
         "schema",
         "sql",
         "stats",
@@ -90,6 +93,8 @@ class PreparedStatement:
         self.fast_in_txn = False  # inside a transaction too
         self.fast = ""  # "read" | "write" | "insert": one replica set, nothing elsewhere
         self.bucket: BucketOfValues | None = None
+        self.read_sql = ""  # of a fast read: SQLite's text
+        self.read_indexes: tuple[int, ...] | None = None  # its parameters; None: all, in order
 
     def with_literals(self, literals: tuple[StorageValue, ...]) -> PreparedStatement:
         """The same plan for a text whose literals were taken out: no parameters from outside."""
@@ -109,6 +114,8 @@ class PreparedStatement:
         bound.user = self.user
         bound.literals = literals
         bound.param_types = ()
+        bound.read_indexes = self.read_indexes
+        bound.read_sql = self.read_sql
         return bound
 
 
@@ -274,10 +281,7 @@ def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None
     if isinstance(plan, QueryPlan):
         plain = plan.final is None and plan.locking is None
         if plain and not plan.firsts and not plan.made:
-            gather = plan.gathers[0]
-            if gather.fragment.plain is not None:
-                statement.bucket = _bucket(gather.route)
-                statement.fast = "read" if statement.bucket else ""
+            _fast_read(statement, plan.gathers[0])
     elif isinstance(plan, UpdatePlan | DeletePlan):
         if plan.rows_query is None and plan.returning is None and plan.fragment is not None:
             assigned = plan.assigned if isinstance(plan, UpdatePlan) else None
@@ -287,6 +291,17 @@ def _choose_fast_path(space: Coordination, statement: PreparedStatement) -> None
                 statement.fast = "write" if statement.bucket else ""
     elif isinstance(plan, InsertPlan):
         _fast_insert(space, statement, plan)
+
+
+def _fast_read(statement: PreparedStatement, gather: Gather) -> None:
+    indexes = gather.fragment.plain
+    if indexes is None:
+        return
+    statement.bucket = _bucket(gather.route)
+    statement.fast = "read" if statement.bucket else ""
+    statement.read_sql = gather.fragment.sql
+    if indexes != tuple(range(len(statement.compiled.param_types))):
+        statement.read_indexes = indexes
 
 
 def wants_table_lock(hints: dict[str, str]) -> bool:

@@ -327,16 +327,17 @@ class Session:
         self.meter.begin(prepared.stats, prepared)
         path = prepared.fast
         if path and self.space.is_open:
-            self.space.router.check_serving()
             if path == "read":
                 plain = encoder is not None and self.failed is None
                 if plain and not self._locks_reads and not self._reads_snapshot:
                     assert encoder is not None
                     return fast.read(self, prepared, values, encoder, max_rows, sink)
             elif self.explicit or self.implicit:
+                self.space.router.check_serving()
                 if self.failed is None and prepared.fast_in_txn and not self.read_only:
                     return fast_txn.write(self, prepared, values, sink)
             elif not self.wants_epoch and not self.read_only:
+                self.space.router.check_serving()
                 return fast.write(self, prepared, values, sink)
         return self._general(prepared, values, encoder, max_rows, sink)
 

@@ -99,12 +99,11 @@ class Statement:
                 f"bind message supplies {len(params)} parameters, "
                 f"but the prepared statement requires {len(decoders)}"
             )
-        return tuple(
-            [
-                None if param is None else decode(param)
-                for decode, param in zip(decoders, params, strict=True)
-            ]
-        )
+        values: list[StorageValue] = []
+        for at in range(len(params)):  # zip() is a call of an object where this is machine code
+            param = params[at]
+            values.append(None if param is None else decoders[at](param))
+        return tuple(values)
 
     def _make_decoders(self, formats: bytes) -> tuple[Decoder, ...]:
         types = self.prepared.param_types

@@ -29,12 +29,13 @@ from data.storage.own import OwnView
 from data.storage.settings import ElementIdentity, StorageSettings
 from data.storage.spool import Spool
 from data.storage.sqlite import (
-    SHORT_STEPS,
+    NEVER,
     Checkpoints,
     Params,
     ReaderPool,
     ReadSnapshot,
     Scan,
+    StepLimit,
     WalKeeper,
     connect,
     finds_one_row,
@@ -163,7 +164,6 @@ class Element(BatchWriter):
         self._long_work: Future[Any] | None = None
         self._writer_thread: ThreadPoolExecutor | None = None
         self._long = False  # run_long is on: the writer's connection is not ours
-        self._give_up = False  # the running short read ends when it has taken long
         self.closed = False
         self._open_files(check=settings.check_on_open)
 
@@ -194,7 +194,7 @@ class Element(BatchWriter):
             connection.close(True)
             raise
         self._read = self._reader.cursor().execute
-        self._reader.set_progress_handler(lambda: self._give_up, SHORT_STEPS)
+        self._short = StepLimit(self._reader)
         self._reader_views: Mapping[str, str] = {}
         self._pinned = False
         self._keeper = WalKeeper(file, connection, self.settings)
@@ -512,7 +512,7 @@ class Element(BatchWriter):
             return None
         if self._views:
             sql = before.unhinted(sql)
-        self._give_up = True
+        self._short.asked = 0
         try:
             if not self._pinned:
                 self._read("BEGIN")
@@ -523,7 +523,7 @@ class Element(BatchWriter):
         except apsw.Error as error:
             raise grid_error(error) from error
         finally:
-            self._give_up = False
+            self._short.asked = NEVER
 
     def read_in_batch(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query that sees the open batch."""

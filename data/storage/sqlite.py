@@ -51,7 +51,8 @@ _COSTLY = (
     "group_concat",
     "recursive",
 )
-SHORT_STEPS = 50_000  # of SQLite's machine: a few milliseconds
+SHORT_STEPS = 25_000  # of SQLite's machine; twice as many are a few milliseconds
+NEVER = -(1 << 62)
 INTERRUPT_AGAIN_S = 0.02
 VALUE_BYTES_MAX = 2 * ROW_BYTES_MAX  # also of a row as SQLite keeps it
 LIKE_PATTERN_BYTES_MAX = 8192
@@ -65,6 +66,24 @@ CUT_SQL = "SELECT value FROM _meta WHERE key = 'cut'"
 # -- connections -----------------------------------------------------------------------------------
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+class StepLimit:
+    """Ends a read that takes long: for each set `asked` to 0 before it and to NEVER behind it.
+
+    SQLite counts the steps of all runs of a statement together, so the first time it asks says
+    nothing about this run: it meets one of some thousand reads by key.
+    """
+
+    __slots__ = ("asked",)
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.asked = NEVER
+        connection.set_progress_handler(self._asks, SHORT_STEPS)
+
+    def _asks(self) -> bool:
+        self.asked += 1
+        return self.asked > 1
 
 
 @lru_cache(maxsize=4096)

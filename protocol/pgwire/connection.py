@@ -456,13 +456,14 @@ class Connection:
             at = end + 2
             params: list[bytes | None] = []
             for _ in range(data[end] << 8 | data[end + 1]):
-                (length,) = _INT(data, at)
+                high = data[at]  # by single bytes: machine code where it is compiled
+                length = high << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
                 at += 4
-                if length >= 0:
+                if high < 128:
                     end = at + length
                     params.append(data[at:end])
                     at = end
-                elif length == -1:
+                elif length == 0xFFFFFFFF:
                     params.append(None)
                 else:
                     raise PeerProtocolError("invalid parameter length in Bind message")

@@ -65,6 +65,12 @@ async def test_a_short_read_is_given_up_when_it_is_long(element: Element) -> Non
     assert element.read(large) == [(300_000,)]  # who does not say that it is short gets the answer
 
 
+async def test_a_short_read_is_not_given_up_for_those_before_it(element: Element) -> None:
+    """SQLite counts the steps of all runs of a text together."""
+    one = 'SELECT ID FROM "TERRY.CUSTOMERS" WHERE ID = 7'
+    assert all(element.read_short(one) == [(7,)] for _ in range(10_000))
+
+
 async def test_a_scan_gives_few_rows_at_a_time_when_they_are_wide(element: Element) -> None:
     wide = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) "
     scan = await element.scan(wide + "SELECT i, printf('%.*c', 100000, 'x') FROM n")
