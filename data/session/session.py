@@ -18,6 +18,7 @@ from data.session.names import Names
 from data.session.script import NOTHING, STATEMENTS_PER_TURN, Script
 from data.session.statements import (
     ALL_TEXT,
+    RUN,
     Mode,
     Portal,
     PortalState,
@@ -37,7 +38,8 @@ from protocol.errors import (
 )
 from protocol.limits import KIB
 from protocol.pgwire import messages
-from protocol.pgwire.connection import Connection, Phase
+from protocol.pgwire.connection import CLOSED, Connection, Phase
+from protocol.pgwire.messages import BIND_COMPLETE, READY, command_complete
 from protocol.pgwire.scram import Verifier
 from protocol.pgwire.values import RowEncoder, type_of_oid
 from protocol.sqltypes import SqlType, StorageValue
@@ -46,9 +48,6 @@ FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has ga
 INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
 
 _REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
-_COMPLETE = messages.command_complete
-_READY = messages.READY
-_BIND_COMPLETE = messages.BIND_COMPLETE
 
 
 class Session:
@@ -99,7 +98,7 @@ class Session:
         if self._out and not self.waiting:  # BindComplete goes with the answer
             self._unsent = 0
             self._link.write(connection.take_output())
-        if connection.is_blocked or connection.phase is Phase.CLOSED or self._leaves:
+        if connection.is_blocked or connection.phase is CLOSED or self._leaves:
             self._end_turn()
         else:
             self._watch_idle()
@@ -120,10 +119,10 @@ class Session:
         if self._leaves and self.is_idle and connection.phase is Phase.READY:
             connection.fatal(self._leaves)
         self.ending.check()
-        if self._out and (not self.waiting or connection.phase is Phase.CLOSED):
+        if self._out and (not self.waiting or connection.phase is CLOSED):
             self._unsent = 0
             self._link.write(connection.take_output())
-        if connection.phase is Phase.CLOSED:
+        if connection.phase is CLOSED:
             self._link.close()
             self.lost()
         elif connection.is_blocked and connection.buffered > INPUT_BYTES_HIGH:
@@ -216,7 +215,7 @@ class Session:
         self._out.extend(messages.parameter_status(*item) for item in shown.items())
         self._out.append(messages.backend_key_data(self.pid, self.secret))
         self._out.extend(self.login.warnings(self._sql))
-        self._out.append(_READY[self._sql.transaction_status])
+        self._out.append(READY[self._sql.transaction_status])
 
     def cancel_request(self, pid: int, secret: int) -> None:
         """See Handler."""
@@ -241,14 +240,14 @@ class Session:
         describe: bool,
     ) -> None:
         """See Handler. The hot path."""
-        self._mode = Mode.RUN
+        self._mode = RUN
         self._portal = None
         try:
             if b"" in self._portals:
                 self.names.drop_portal(b"")
             values = statement.values(formats, params)
             layout = statement.layout(result_formats)
-            self._out.append(layout.bound if describe else _BIND_COMPLETE)
+            self._out.append(layout.bound if describe else BIND_COMPLETE)
             self._running = True
             execution = self._sql.execute(statement.prepared, values, layout.encoder, 0, self)
             if self._running:
@@ -259,7 +258,7 @@ class Session:
         if self._implicit or self._failed or self._portals:
             self.sync()
         else:
-            self._out.append(_READY[self._sql.transaction_status])
+            self._out.append(READY[self._sql.transaction_status])
 
     def parse(self, name: bytes, sql: str, oids: tuple[int, ...]) -> None:
         """See Handler."""
@@ -323,7 +322,7 @@ class Session:
         self.names.add_portal(
             portal, Portal(statement, values, statement.layout(result_formats)), size
         )
-        self._out.append(_BIND_COMPLETE)
+        self._out.append(BIND_COMPLETE)
 
     def describe(self, kind: int, name: bytes) -> None:
         """See Handler."""
@@ -341,7 +340,7 @@ class Session:
         if found.state is PortalState.FINISHED:
             if found.layout.encoder is None:
                 raise TransactionStateError("portal cannot be run again")
-            self._out.append(_COMPLETE("SELECT 0"))
+            self._out.append(command_complete("SELECT 0"))
             return
         if found.state is PortalState.NEW and not alone:
             self._begin_implicit()
@@ -407,7 +406,7 @@ class Session:
         if self._portals and status == b"I":
             self.names.close_portals(held_too=False)
         self._failed = False
-        self._out.append(_READY[status])
+        self._out.append(READY[status])
 
     def failed(self, error: GridError, in_query: bool) -> None:
         """See Handler."""
@@ -552,7 +551,7 @@ class Session:
         if self._fetch_tag:
             tag, self._fetch_tag = f"{self._fetch_tag} {self._row_count}", ""
         if tag:
-            self._out.append(_COMPLETE(tag))
+            self._out.append(command_complete(tag))
         if self._portal is not None:
             self._portal.close()
         if self.waiting:
@@ -566,7 +565,7 @@ class Session:
         assert portal is not None, "only a portal has a row limit"
         portal.state = PortalState.SUSPENDED
         if self._fetch_tag:
-            self._out.append(_COMPLETE(f"{self._fetch_tag} {self._row_count}"))
+            self._out.append(command_complete(f"{self._fetch_tag} {self._row_count}"))
             self._fetch_tag = ""
         else:
             self._out.append(messages.PORTAL_SUSPENDED)
@@ -640,7 +639,7 @@ class Session:
         try:
             if self._mode is Mode.QUERY:
                 self._continue_query()
-            elif self._mode is Mode.RUN:
+            elif self._mode is RUN:
                 self.sync()
             elif self._mode is Mode.ENDING:
                 self._ready()
@@ -755,7 +754,7 @@ class Session:
 
     def command_done(self, tag: str) -> None:
         """A session command that returns nothing is finished."""
-        self._out.append(_COMPLETE(tag))
+        self._out.append(command_complete(tag))
 
     def keep_statement(self, name: str, sql: str) -> None:
         """PREPARE."""
@@ -789,7 +788,7 @@ class Session:
     def fetch(self, portal: Portal, count: int, encoder: RowEncoder | None, tag: str) -> None:
         """FETCH (tag "FETCH") or MOVE (no encoder): `count` rows on, 0 for all that are left."""
         if portal.state is PortalState.FINISHED:
-            self._out.append(_COMPLETE(f"{tag} 0"))
+            self._out.append(command_complete(f"{tag} 0"))
             return
         if portal.state is PortalState.NEW and encoder is not None:
             portal.layout = portal.layout._replace(encoder=encoder)

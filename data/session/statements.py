@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from data.session.engine import Execution, Prepared
 from protocol.errors import PeerProtocolError
@@ -31,6 +31,9 @@ class Mode(IntEnum):
     RUN = 1  # Bind to Sync in one: ReadyForQuery
     QUERY = 2  # a simple query: the next statement of it
     ENDING = 3  # the end of an implicit transaction: ReadyForQuery
+
+
+RUN: Final = Mode.RUN
 
 
 class Layout(NamedTuple):

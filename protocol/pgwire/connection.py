@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from protocol import trace
 from protocol.errors import (
@@ -30,16 +30,22 @@ from protocol.pgwire.scram import MECHANISM, ScramServer, Verifier
 STARTUP_BYTES_MAX = 10_000  # as PostgreSQL
 AUTH_MESSAGE_BYTES_MAX = 64 * KIB
 
-_HEAD = struct.Struct("!Bi").unpack_from
-_INT = struct.Struct("!i").unpack_from
+# What is Final is no look-up in a dictionary where this is machine code.
+_HEAD: Final = struct.Struct("!Bi").unpack_from
+_INT: Final = struct.Struct("!i").unpack_from
 
-_BIND, _SYNC, _TERMINATE, _QUERY = b"BSXQ"
+_BIND: Final = 0x42  # B
+_SYNC: Final = 0x53  # S
+_TERMINATE: Final = 0x58  # X
+_QUERY: Final = 0x51  # Q
 _PASSWORD, _FLUSH = b"pH"
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"dcf"
-_SYNC_BYTES = b"S\0\0\0\x04"
-_TAIL = b"E\0\0\0\x09\0\0\0\0\0" + _SYNC_BYTES  # Execute of the unnamed portal, all rows; Sync
-_DESCRIBE_TAIL = b"D\0\0\0\x06P\0" + _TAIL
-_TAIL_BYTES, _DESCRIBE_TAIL_BYTES = len(_TAIL), len(_DESCRIBE_TAIL)
+_SYNC_BYTES: Final = b"S\0\0\0\x04"
+# Execute of the unnamed portal, all rows; Sync
+_TAIL: Final = b"E\0\0\0\x09\0\0\0\0\0" + _SYNC_BYTES
+_DESCRIBE_TAIL: Final = b"D\0\0\0\x06P\0" + _TAIL
+_TAIL_BYTES: Final = len(_TAIL)
+_DESCRIBE_TAIL_BYTES: Final = len(_DESCRIBE_TAIL)
 
 
 class Phase(IntEnum):
@@ -51,6 +57,11 @@ class Phase(IntEnum):
     SASL_FINAL = 3
     READY = 4
     CLOSED = 5
+
+
+_TLS: Final = Phase.TLS
+_READY: Final = Phase.READY
+CLOSED: Final = Phase.CLOSED
 
 
 class LoginGate(Protocol):
@@ -194,7 +205,7 @@ class Connection:
     # -- for the owner ----------------------------------------------------------------------------
     def receive(self, chunk: bytes) -> None:
         """Take received bytes; raises nothing."""
-        if self._held is not None or self.phase is Phase.TLS:
+        if self._held is not None or self.phase is _TLS:
             self._rest += chunk
             return
         if self._rest:
@@ -243,7 +254,7 @@ class Connection:
 
     def tls_started(self) -> None:
         """The TLS handshake is done."""
-        assert self.phase is Phase.TLS
+        assert self.phase is _TLS
         self.phase = Phase.STARTUP
         self._offers_tls = self.requires_tls = False
         self._wanted = 0
@@ -251,13 +262,13 @@ class Connection:
 
     def fatal(self, error: GridError) -> None:
         """Tell the client and end the connection."""
-        if self.phase is not Phase.CLOSED:
+        if self.phase is not CLOSED:
             self.out.append(messages.error_response(error, "FATAL"))
             self.close()
 
     def close(self) -> None:
         """End the connection silently."""
-        self.phase = Phase.CLOSED
+        self.phase = CLOSED
         self._rest.clear()
         self._held = None
 
@@ -267,9 +278,9 @@ class Connection:
             trace.step("protocol/pgwire/connection.py")
         self._processing = True
         try:
-            if self.phase < Phase.READY:
+            if self.phase < _READY:
                 at = self._greet(data, at)
-            if self.phase is Phase.READY:
+            if self.phase is _READY:
                 at = self._serve(data, at)
         except GridError as error:
             self.fatal(error)
@@ -277,7 +288,7 @@ class Connection:
             self.fatal(self._handler.fault(error))
         finally:
             self._processing = False
-        if self.phase is Phase.CLOSED:
+        if self.phase is CLOSED:
             return
         if self.busy or self.stalled:
             self._held, self._held_at = data, at
@@ -291,7 +302,8 @@ class Connection:
             if end - at < 5:
                 self._wanted = 5
                 break
-            kind, length = _HEAD(data, at)
+            kind = data[at]
+            length = data[at + 1] << 24 | data[at + 2] << 16 | data[at + 3] << 8 | data[at + 4]
             stop = at + 1 + length
             if stop > end or length < 4:
                 self._check_length(length, WIRE_MESSAGE_BYTES_MAX)
@@ -312,7 +324,7 @@ class Connection:
             except GridError as error:
                 self._failed(kind, error)
                 at = stop
-            if self.phase is Phase.CLOSED:
+            if self.phase is CLOSED:
                 break
         return at
 
@@ -333,14 +345,14 @@ class Connection:
         self.skipping = kind not in (_QUERY, _SYNC)
 
     def _check_length(self, length: int, limit: int) -> None:
-        if length < 4:
+        if length < 4 or length >> 31:
             raise PeerProtocolError("invalid message length")
         if length > limit:
             raise TooLargeError(f"message of {length} bytes, limit {limit}")
 
     # -- before READY -----------------------------------------------------------------------------
     def _greet(self, data: bytes, at: int) -> int:
-        while self.phase < Phase.READY and self.phase is not Phase.TLS:
+        while self.phase < _READY and self.phase is not _TLS:
             if self.phase is Phase.STARTUP:
                 if len(data) - at < 4:
                     self._wanted = 4
@@ -381,7 +393,7 @@ class Connection:
                     raise PeerProtocolError("received unencrypted data after SSL request")
                 else:
                     self.out.append(messages.SSL_YES)
-                    self.phase = Phase.TLS
+                    self.phase = _TLS
             case messages.GssEncRequest():
                 self.out.append(messages.SSL_NO)
             case messages.CancelRequest(pid, secret):
@@ -439,7 +451,7 @@ class Connection:
         self.out.append(messages.AUTH_OK)
         self._scram = None
         self._handler.authenticated()
-        self.phase = Phase.READY
+        self.phase = _READY
 
     # -- messages ---------------------------------------------------------------------------------
     def _bind(self, data: bytes, at: int, stop: int) -> int:

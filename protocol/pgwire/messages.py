@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.errors import GridError
 from protocol.pgwire.values import ResultColumn, oid, size, typmod
@@ -22,7 +22,7 @@ CANCEL_REQUEST = 80877102
 AUTH_OK = b"R\0\0\0\x08\0\0\0\0"
 AUTH_SASL = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 PARSE_COMPLETE = b"1\0\0\0\x04"
-BIND_COMPLETE = b"2\0\0\0\x04"
+BIND_COMPLETE: Final = b"2\0\0\0\x04"
 CLOSE_COMPLETE = b"3\0\0\0\x04"
 NO_DATA = b"n\0\0\0\x04"
 PORTAL_SUSPENDED = b"s\0\0\0\x04"
@@ -30,7 +30,7 @@ EMPTY_QUERY = b"I\0\0\0\x04"
 COPY_DONE = b"c\0\0\0\x04"
 SSL_YES = b"S"
 SSL_NO = b"N"
-READY = {status: b"Z\0\0\0\x05" + status for status in (b"I", b"T", b"E")}
+READY: Final = {status: b"Z\0\0\0\x05" + status for status in (b"I", b"T", b"E")}
 
 _INT = struct.Struct("!i").pack
 _COLUMN = struct.Struct("!ihihih")
