@@ -27,7 +27,7 @@ from protocol.errors import (
     TransientError,
     WorkspaceLostError,
 )
-from protocol.messages.sql import Keyed, Match, Ran, RunSql, RunStatement, Step, StillRuns
+from protocol.messages.sql import Keyed, Look, Match, Ran, RunSql, RunStatement, Step, StillRuns
 from protocol.sqltypes import StorageValue
 
 if TYPE_CHECKING:
@@ -89,11 +89,16 @@ def _by_key(
     values: Values,
     statement: tuple[Step, ...],
 ) -> tuple[Step, ...] | None:
-    """The steps, with what the lead needs to slice it if it is large; None: Running."""
+    """The steps, with what lets the lead slice or foresee it; None: Running."""
     plan = prepared.compiled.plan
     step = statement[0]
-    if not isinstance(plan, UpdatePlan | DeletePlan) or not plan.keyed or type(step) is not RunSql:
+    if not isinstance(plan, UpdatePlan | DeletePlan) or type(step) is not RunSql:
         return statement
+    if not plan.keyed:
+        if not isinstance(plan, UpdatePlan) or not plan.look:
+            return statement
+        look = Look(plan.look, plan.assigned)
+        return (RunSql(step.table_id, step.sql, step.params, look=look),)
     space = session.space
     table = space.catalog.table_by_id(plan.table_id)
     if not may_go_by_key(space.facts, table):

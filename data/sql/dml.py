@@ -19,7 +19,15 @@ from data.sql.derived import derived_source
 from data.sql.drawn import Drawn, draws, same_numbers
 from data.sql.found_values import keyed_by_found
 from data.sql.identity import refuse_given
-from data.sql.in_place import asks_of, key_values, keyed, one_place, rows_are_apart, where_text
+from data.sql.in_place import (
+    asks_of,
+    key_values,
+    keyed,
+    look,
+    one_place,
+    rows_are_apart,
+    where_text,
+)
 from data.sql.ir import (
     Call,
     ColumnExpr,
@@ -446,6 +454,7 @@ class Dml:
             reasons=tuple(self.planner.reasons),
             keyed=by_key,
             found=found,
+            look="" if key is None else look(fragment, table, source, select, assigned, exprs),
         )
 
     def _block(self, table: Table, alias: str, extra: Any) -> tuple[Scope, Select, Source]:

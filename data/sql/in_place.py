@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data.catalog.element_ddl import key_columns, quoted
+from data.catalog.element_ddl import full_row_columns, key_columns, quoted, table_name
 from data.catalog.objects import Table
 from data.sql.convert import int_scale
 from data.sql.ir import Call, ColumnExpr, Expr, Select, Source, SubqueryExpr, all_sources, walk
@@ -71,6 +71,25 @@ def keyed(fragment: Fragment, table: Table, source: Source, select: Select) -> s
         for number, column in enumerate(key_columns(table), len(fragment.params) + 1)
     )
     return f"{fragment.sql}{' AND ' if select.where else ' WHERE '}{tests}"
+
+
+def look(
+    fragment: Fragment,
+    table: Table,
+    source: Source,
+    select: Select,
+    assigned: Sequence[int],
+    exprs: Sequence[Expr],
+) -> str:
+    """`UpdatePlan.look` of an UPDATE by key."""
+    if table.checks or not rows_are_apart(table, select, assigned):
+        return ""
+    printer = Printer()  # meets the parameters in the order in which the UPDATE did
+    news = [printer.expr(e) for e in exprs]
+    olds = [f"{source.alias}.{quoted(name)}" for name in full_row_columns(table)]
+    text = f"SELECT {', '.join(olds + news)} FROM {quoted(table_name(table))} AS {source.alias}"
+    text += where_text(printer, select)
+    return text if printer.fragment(text).params == fragment.params else ""
 
 
 def key_values(table: Table, source: Source, select: Select) -> tuple[RouteValue, ...] | None:

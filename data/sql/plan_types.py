@@ -282,6 +282,8 @@ class UpdatePlan:
     not be changed one after the other, or are few. `found`: with subqueries, the query that gives
     what follows the parameters instead of `match` (data/sql/found_values.py). `made`: if not (),
     the new values are made of the query's rows (numbers of sequences).
+    `look`: a SELECT with the parameters of `fragment` that tells what it would do to the row of
+    this key: full row, then the values of `assigned`. "" if nobody can tell without doing it.
     """
 
     table_id: int
@@ -299,6 +301,7 @@ class UpdatePlan:
     keyed: str = ""
     made: tuple[ValueSource, ...] = ()
     found: Fragment | None = None
+    look: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, encode_epoch
 from data.txn.epochs import EpochClock
@@ -71,6 +72,7 @@ class BatchQueue:
         self._queue: deque[tuple[Work, Reply]] = deque()  # what came while a batch was on its way
         self._between: deque[tuple[Work, Reply]] = deque()  # what runs only while no batch gathers
         self._batch: list[tuple[LogEntry | None, Finish]] = []
+        self._unlocked: list[RowChange] = []  # of statements in `_batch` that hold no locks
         self._next_lsn = 0
         self._in_flight = False
         self._draining = False  # what waited for a batch is being worked off: newcomers queue up
@@ -109,6 +111,7 @@ class BatchQueue:
         self._between.clear()
         self._queue.clear()
         self._resident = None
+        self._unlocked = []
         self._in_flight = False
         if slices is not None:
             queue.append((lambda: None, self._slices_reply))  # nothing of it was sent
@@ -431,6 +434,8 @@ class BatchQueue:
 
     def _finish_batch(self, error: GridError | None) -> None:
         batch, self._batch = self._batch, []
+        if self._unlocked:
+            self._unlocked = []
         if self._element.in_batch and self._resident is None:
             self._element.rollback()  # nothing was written, or everything is committed
         self._work_off([finish for _, finish in batch], error)

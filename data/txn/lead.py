@@ -21,6 +21,7 @@ from data.txn import luggage
 from data.txn.bulk_locks import KeyBlock
 from data.txn.deciding import Deciding
 from data.txn.facts import FactsCache, is_row_of, whole_tables
+from data.txn.foresight import UNLOCKED_MAX, foresee, met_by
 from data.txn.locks import Conflict, LockTable, Mode, Resource
 from data.txn.move_steps import MustWaitError, StepsResult
 from data.txn.parts import PART_CHANGES, is_large, payload_of
@@ -167,7 +168,7 @@ class LeadWriter(Deciding):
             reply.fail(self.disk_full())
         elif message.commit and message.number == 1:
             self._submit(lambda: self._run_autocommit(message, reply), reply)
-        else:
+        elif not self._foreseen(message, reply):
             self._submit_between(lambda: self._run_in_txn(message, reply), reply)
 
     def _run_autocommit(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
@@ -219,6 +220,7 @@ class LeadWriter(Deciding):
         answer = Ran(self.term, tuple(result.counts), result.rows)
         if guard:
             element.release("statement")
+        self._unlocked += result.changes
         self._add(entry, lambda error: reply.reply(answer) if error is None else reply.fail(error))
         self._autocommit_over(message.txn, until_s)
 
@@ -264,6 +266,69 @@ class LeadWriter(Deciding):
             except BaseException:
                 element.rollback()  # the batch is lost; nothing of it was sent
                 raise
+
+    def _foreseen(self, message: RunStatement, reply: Reply) -> bool:
+        """Answer an UPDATE without running it (data/txn/foresight.py). False: it has to be run."""
+        step = message.steps[0]
+        if (
+            type(step) is not sql.RunSql
+            or step.look is None
+            or not self._nothing_special(message)
+            or len(self._unlocked) > UNLOCKED_MAX
+        ):
+            return False
+        workspace = self._workspaces.get(message.txn)
+        if workspace is None:
+            if message.number != 1 or message.term:
+                return False
+            workspace = Workspace(message.txn, self.term, boottime_s())
+        elif not self._takes_foreseen(workspace, message):
+            return False
+        runner = self._runner(message.schema)
+        facts = runner.facts_of(step.table_id)
+        changes = foresee(self._element, facts, step)
+        if changes is None or (not changes and workspace.rows):
+            return False
+        if changes and self._unlocked and met_by(self._unlocked, facts, changes[0]):
+            return False
+        wanted = runner.row_locks(changes)
+        if self.locks.first_conflict(message.txn, wanted) is not None:
+            return False
+        assert self._replicator is not None
+        if self._touched_before(workspace, wanted, None) or not self._replicator.lead_ok():
+            return False
+        if trace.listener is not None:
+            trace.step("data/txn/foresight.py")
+        self._workspaces[message.txn] = workspace
+        workspace.used_s = boottime_s()
+        self._keep(workspace, StepsResult(counts=[len(changes)], changes=changes), wanted)
+        reply.reply(workspace.last_answer)
+        return True
+
+    def _nothing_special(self, message: RunStatement) -> bool:
+        """The statement is all there is, nothing waits for its turn, nothing long is on."""
+        return (
+            self.leading
+            and not (message.commit or message.snapshot or message.back_ms)
+            and not (self._between or self._sliced)
+            and self._slices is None
+            and self._later is None
+            and len(message.steps) == 1
+            and message.schema == self._element.schema_version
+            and message.map_version == self.ownership.version
+        )
+
+    def _takes_foreseen(self, workspace: Workspace, message: RunStatement) -> bool:
+        """The statement is its next one, and its changes are all in memory, and only there."""
+        return (
+            self._resident is not workspace
+            and not workspace.prepared
+            and message.term in (0, workspace.term)
+            and message.number == workspace.statements + 1
+            and workspace.failed is None
+            and not (workspace.whole or workspace.adds or is_large(workspace))
+            and not self.waits.is_waiting(workspace.txn)
+        )
 
     def _run_in_txn(self, message: RunStatement, reply: Reply, until_s: float = 0.0) -> None:
         self.ownership.check(message.map_version, message.bucket)

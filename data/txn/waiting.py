@@ -104,6 +104,10 @@ class LockWaits:
         if self.on_wait is not None and txn in self._waits:
             self.on_wait()
 
+    def is_waiting(self, txn: TxnId) -> bool:
+        """A statement of it waits for a lock."""
+        return txn in self._waits
+
     def give_up(self, txn: TxnId, error: GridError) -> None:
         """End the wait of a transaction's statement, if it waits."""
         waiting = self._waits.get(txn)

@@ -125,6 +125,17 @@ class Keyed(msgspec.Struct, frozen=True, array_like=True):
     asks: bool = False
 
 
+class Look(msgspec.Struct, frozen=True, array_like=True):
+    """How to tell what an UPDATE of one row by its key would do, without doing it.
+
+    `sql` is a SELECT with the parameters of the UPDATE: its row is the full row, then the new
+    values of the columns `assigned` (positions in the table, without a hidden row key).
+    """
+
+    sql: str
+    assigned: tuple[int, ...]
+
+
 class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     """An UPDATE or DELETE (or INSERT) in SQLite text on table `table_id`."""
 
@@ -135,6 +146,7 @@ class RunSql(msgspec.Struct, frozen=True, array_like=True, tag="q"):
     moving: bool = False  # the deleted rows come back elsewhere: nothing cascades
     match: Match | None = None  # with RunStatement.snapshot: the rows have to be as there
     keyed: Keyed | None = None  # it may be done in slices
+    look: Look | None = None  # in a transaction its lead may look instead of doing it at once
 
 
 class RunKeyed(msgspec.Struct, frozen=True, array_like=True, tag="e"):
