@@ -269,7 +269,7 @@ class LeadWriter(Deciding):
 
     def _foreseen(self, message: RunStatement, reply: Reply) -> bool:
         """Answer an UPDATE without running it (data/txn/foresight.py). False: it has to be run."""
-        step = message.steps[0]
+        step = message.steps[0] if len(message.steps) == 1 else None
         if (
             type(step) is not sql.RunSql
             or step.look is None
@@ -306,14 +306,13 @@ class LeadWriter(Deciding):
         return True
 
     def _nothing_special(self, message: RunStatement) -> bool:
-        """The statement is all there is, nothing waits for its turn, nothing long is on."""
+        """A statement like most, nothing waits for its turn, nothing long is on."""
         return (
             self.leading
             and not (message.commit or message.snapshot or message.back_ms)
             and not (self._between or self._sliced)
             and self._slices is None
             and self._later is None
-            and len(message.steps) == 1
             and message.schema == self._element.schema_version
             and message.map_version == self.ownership.version
         )
