@@ -194,7 +194,8 @@ def _about(run: store.Run) -> list[str]:
 def machine() -> list[str]:
     """Interpreter, kernel, processors, commit: what the figures depend on."""
     flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    built = "optimised build" if "--enable-optimizations" in flags else "build without PGO"
+    known = "--enable-optimizations" in flags  # Debian optimises its build without saying so
+    built = "optimised build" if known else "flags silent on PGO"
     commit = _output("git", "rev-parse", "--short", "HEAD")
     changed = " with changes" if _output("git", "status", "--porcelain", "-uno") else ""
     busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
