@@ -19,6 +19,7 @@ from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, encode_epoch
 from data.txn.epochs import EpochClock
+from data.txn.gathering import Gathering
 from data.txn.ports import Nobody, Replicator, Reply, workspace_lost
 from data.txn.workspace import Workspace
 from protocol import trace
@@ -81,6 +82,7 @@ class BatchQueue:
         self._slices_reply: Reply = Nobody()  # who waits for it
         self._in_slice = False  # a turn of it runs now
         self._flush_scheduled = False
+        self._gathering = Gathering()
         self._generation = 0  # grows when leadership ends: late callbacks are recognised by it
         self._loop = asyncio.get_running_loop()
 
@@ -384,6 +386,9 @@ class BatchQueue:
         self._flush_scheduled = False
         if self._in_flight or self._slices is not None or not self.leading:
             return
+        if not self._between and self._gathering.must_wait(len(self._batch)):
+            self._schedule_flush()
+            return
         entries = [entry for entry, _ in self._batch if entry is not None]
         assert self._replicator is not None
         if not entries:  # statements that changed nothing: reads, so the lease must hold
@@ -436,6 +441,7 @@ class BatchQueue:
         batch, self._batch = self._batch, []
         if self._unlocked:
             self._unlocked = []
+        self._gathering.batch_ended(len(batch), len(self._queue))
         if self._element.in_batch and self._resident is None:
             self._element.rollback()  # nothing was written, or everything is committed
         self._work_off([finish for _, finish in batch], error)
