@@ -1,9 +1,9 @@
 """What a lead's SQLite transaction holds now: a batch that gathers or travels, or one transaction.
 
-What commits gathers in a *batch*; at the end of the loop turn the batch goes to the copies, and
-nothing else is written until they have it (stop and wait: see docs/decisions/0002). The *resident*
-transaction is the one whose changes are in the SQLite transaction right now, uncommitted; there is
-none while a batch gathers or travels.
+What commits gathers in a *batch*; at the end of the loop turn, or a few turns later (gathering.py),
+the batch goes to the copies, and nothing else is written until they have it (stop and wait: see
+docs/decisions/0002). The *resident* transaction is the one whose changes are in the SQLite
+transaction right now, uncommitted; there is none while a batch gathers or travels.
 """
 
 from __future__ import annotations
