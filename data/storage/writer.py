@@ -719,10 +719,17 @@ class BatchWriter(LaterEffects):
         The log has room of its own beside, but what it does not use is not theirs.
         """
         self._reserve_open = False
+        pages = self._pages_allowed()
+        self._execute(f"PRAGMA max_page_count = {max(1, pages)}").fetchall()
+
+    def _pages_allowed(self) -> int:
         log_pages = min(LOG_PAGES_MIN + self._log.bytes * 5 // 4 // PAGE_BYTES, self._log_pages_max)
         pages = self._perm_pages + log_pages - self._prepared_mb * (2 * MIB // PAGE_BYTES)
-        pages += self._before_pages
-        self._execute(f"PRAGMA max_page_count = {max(1, pages)}").fetchall()
+        return pages + self._before_pages
+
+    def spare_bytes(self) -> int:
+        """What is left of PermSize for users' statements; below 0: nothing."""
+        return (self._pages_allowed() - self._used_pages()) * PAGE_BYTES
 
     def _reserve_for_prepared(self) -> None:
         prepared_mb = self._log.prepared_bytes() // MIB

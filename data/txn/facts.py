@@ -147,15 +147,16 @@ class TableFacts:
 
     def keys_of_new(self, rows: Sequence[StorageRow]) -> KeyBlock:
         """What `resources` gives for new rows, all of it exclusive. Of a plain table."""
-        found: list[Resource] = []
-        table_id = self.table.id
+        found: list[tuple[int, list[Sequence[StorageValue]]]] = []
         for unique in self.unique_keys:
-            columns = [[row[i] for row in rows] for i in unique.positions]
-            keys = list(zip(*columns, strict=True))
+            columns: list[Sequence[StorageValue]] = [
+                [row[i] for row in rows] for i in unique.positions
+            ]
             if any(None in column for column in columns):
-                keys = [key for key in keys if None not in key]
-            found += [(table_id, unique.index_id, key) for key in keys]
-        return KeyBlock(found)
+                keys = [key for key in zip(*columns, strict=True) if None not in key]
+                columns = list(zip(*keys, strict=True))
+            found.append((unique.index_id, columns))
+        return KeyBlock(self.table.id, found)
 
     def key_of(self, row: StorageRow) -> tuple[StorageValue, ...]:
         """The row's primary key (or hidden row key)."""

@@ -148,7 +148,7 @@ class LeadWriter(Deciding):
         if version != self._steps_version:
             self._steps = self._new_runner()
             self._steps_version = version
-        self._steps.snapshot, self._steps.apart = None, False
+        self._steps.snapshot, self._steps.apart, self._steps.waiting = None, False, -1
         return self._steps
 
     def _new_runner(self) -> StepRunner:
@@ -262,6 +262,7 @@ class LeadWriter(Deciding):
         elif result is not None and (result.changes or result.block is not None):
             try:
                 block = result.block
+                assert block is None or block.placed
                 element.undo_changes(result.changes if block is None else block.rows)
             except BaseException:
                 element.rollback()  # the batch is lost; nothing of it was sent
@@ -382,6 +383,7 @@ class LeadWriter(Deciding):
         try:
             runner.snapshot = self._snapshot_of(message.snapshot, workspace)
             runner.apart = not complete
+            runner.waiting = sum(w.unplaced_bytes for w in self._workspaces.values())
             self._element.savepoint("statement")
             self._running = message.txn
             try:
@@ -523,6 +525,9 @@ class LeadWriter(Deciding):
         workspace.changes += result.changes
         if result.block is not None:
             workspace.add_block(len(result.block.rows), result.block.encoded)
+            if not result.block.placed:
+                workspace.complete = False
+                workspace.unplaced_bytes += len(result.block.encoded)
         workspace.adds = workspace.adds or result.adds
         workspace.statements += 1
         workspace.last_answer = Ran(

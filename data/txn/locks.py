@@ -235,7 +235,7 @@ class LockTable:
     # -- the keys of very many new rows at once ----------------------------------------------------
     def block_conflict(self, txn: TxnId, block: KeyBlock) -> Conflict | None:
         """`first_conflict` of wanting all of them exclusively."""
-        free = self._holders.keys().isdisjoint(block.resources)
+        free = not block.is_among(self._holders.keys())
         others = [locks for other, locks in self._bulk.items() if other != txn]
         if free and not any(locks.meets(block) for locks in others):
             return None
@@ -246,14 +246,14 @@ class LockTable:
         bulk = self._bulk.get(txn)
         if bulk is not None and bulk.meets(block):
             return True
-        if self._held.get(txn, {}).keys().isdisjoint(block.resources):
+        if not block.is_among(self._held.get(txn, {}).keys()):
             return False
         return any(self.touched(txn, resource, Mode.EXCLUSIVE) for resource in block.resources)
 
     def take_block(self, txn: TxnId, block: KeyBlock) -> None:
         """Take all of them exclusively, as `take_some` does; `take` follows."""
         held = self._held.setdefault(txn, {})
-        if held.keys().isdisjoint(block.resources):
+        if not block.is_among(held.keys()):
             bulk = self._bulk.get(txn)
             if bulk is None:
                 bulk = self._bulk[txn] = BulkLocks()

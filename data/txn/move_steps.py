@@ -38,6 +38,7 @@ class Block(NamedTuple):
     rows: Inserted
     table_id: int
     keys: KeyBlock
+    placed: bool  # they are in the SQLite transaction
 
 
 @dataclass

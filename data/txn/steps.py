@@ -19,6 +19,8 @@ from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element, HeldSnapshot
+from data.txn.block_check import BlockCheck
+from data.txn.bulk_locks import KeyBlock
 from data.txn.facts import (
     DDL_RESOURCE,
     ChildLink,
@@ -95,6 +97,8 @@ class StepRunner(MoveSteps):
         self._facts = facts
         self.snapshot: HeldSnapshot | None = None  # of the transaction whose statement runs
         self.apart = False  # what the transaction did before is not in place
+        self.waiting = -1  # bytes of blocks that wait for their COMMIT; -1: none may
+        self._checks: dict[int, BlockCheck] = {}
         self._mover = mover
         self._gate = mover.gate if mover is not None else Gate()
         self._conflict_of = conflict_of  # with others than the transaction whose statement runs
@@ -228,17 +232,30 @@ class StepRunner(MoveSteps):
             raise InternalError(f"rows of {facts.name} cannot come as a block")
         if facts.bucket >= 0:
             self._check_owned(inserted.rows)
-        try:
-            self._element.insert_block(inserted)
-        except UniqueViolationError:
-            self._wait_for_keys(facts, inserted.rows)
-            raise
-        result.counts.append(len(inserted))
         keys = facts.keys_of_new(inserted.rows)
-        result.block = Block(step.rows, inserted, step.table_id, keys)
+        placed = not self._may_wait(facts, inserted.rows, keys, len(step.rows))
+        if placed:
+            try:
+                self._element.insert_block(inserted)
+            except UniqueViolationError:
+                self._wait_for_keys(facts, inserted.rows)
+                raise
+        result.counts.append(len(inserted))
+        result.block = Block(step.rows, inserted, step.table_id, keys, placed)
         result.locks.append(((step.table_id,), Mode.INTENTION))
         if self._gate:
             result.locks += self._gate.of_changes(inserted, self._facts)
+
+    def _may_wait(
+        self, facts: TableFacts, rows: Sequence[StorageRow], keys: KeyBlock, encoded: int
+    ) -> bool:
+        """The COMMIT can insert the rows, and until then nobody has to have them."""
+        if self.waiting < 0:
+            return False
+        check = self._checks.get(facts.table.id)
+        if check is None:
+            check = self._checks[facts.table.id] = BlockCheck(facts)
+        return check.surely_fits(self._element, rows, keys, encoded, self.waiting)
 
     def _wait_for_keys(self, facts: TableFacts, rows: Sequence[StorageRow]) -> None:
         """A key exists: perhaps it is about to go, with a transaction that is not committed."""

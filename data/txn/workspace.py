@@ -69,6 +69,7 @@ class Workspace:
     participants: tuple[int, ...] = ()
     ddl: bytes = b""
     complete: bool = True  # while resident: all changes are in the SQLite transaction
+    unplaced_bytes: int = 0  # of blocks that were never in the SQLite transaction
     in_log: bool = False  # there are PARTs of it, perhaps none that still counts
     shrinking: bool = False  # `changes` has grown long and moves to the log
     failed: GridError | None = None  # it could not: the transaction can only roll back
