@@ -25,7 +25,7 @@ from protocol.messages.sql import InsertBlock, Ran, Step
 from protocol.sqltypes import StorageRow
 
 ROWS_MIN = 500  # fewer stay in the memory of the lead; see data/txn/parts.py
-BLOCK_ROWS = 1000  # a few milliseconds of work at the lead, after which others get their turn
+BLOCK_ROWS = 1000  # about; some milliseconds of work, after which others get their turn
 BLOCK_BYTES = 2 * MIB
 
 
@@ -75,7 +75,8 @@ async def _insert_at(
 
 def blocks(name: str, rows: Sequence[StorageRow]) -> Iterator[bytes]:
     """Rows in encoded pieces that fit well into a message; a very long row has one of its own."""
-    left = [rows[at : at + BLOCK_ROWS] for at in range(0, len(rows), BLOCK_ROWS)]
+    size = -(-len(rows) // max(1, round(len(rows) / BLOCK_ROWS)))  # no small one at the end
+    left = [rows[at : at + size] for at in range(0, len(rows), size)]
     left.reverse()
     while left:
         some = left.pop()

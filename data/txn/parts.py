@@ -29,11 +29,14 @@ from data.txn.workspace import Part, Piece, Workspace
 from protocol import trace
 from protocol.errors import CorruptElementError, DiskFullError, GridError, WorkspaceLostError
 from protocol.ids import TxnId
+from protocol.limits import MIB
 
 log = structlog.get_logger()
 
 PART_CHANGES = 2000  # in memory, per transaction; more go to the log
-PARTS_AT_ONCE = 4  # pieces in one batch
+PARTS_AT_ONCE = 8  # pieces in one batch, of so many bytes, or one of more
+BATCH_BYTES_MAX = MIB
+HELD_BYTES_MAX = MIB // 2  # of blocks that wait for more, per transaction; many are cheaper at once
 ROOM_FACTOR = 4  # bytes on the disk per byte of changes, at most, when they are put into effect
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -50,6 +53,8 @@ class PartWriter(BatchQueue):
         if len(workspace.changes) >= PART_CHANGES:
             size = row_changes.PIECE
             workspace.line_up(len(workspace.changes) // size * size)
+        elif 0 < workspace.held_bytes < HELD_BYTES_MAX:
+            return
         self._shrink_queue(workspace)
 
     def _shrink_queue(self, workspace: Workspace) -> None:
@@ -72,6 +77,7 @@ class PartWriter(BatchQueue):
             self._now_small(workspace)
             return
         workspace.in_log = True
+        size = 0
         for piece in list(itertools.islice(workspace.queue, PARTS_AT_ONCE)):
             try:
                 payload = _encode(TxnPayload(piece.load()))
@@ -81,6 +87,9 @@ class PartWriter(BatchQueue):
                 break
             part = Part(entry.lsn, piece.length)
             self._add(entry, partial(self._part_written, workspace, part))
+            size += len(payload)
+            if size >= BATCH_BYTES_MAX:
+                break
         self._add(None, lambda error: self._shrink_on(workspace))
 
     def _part_written(self, workspace: Workspace, part: Part, error: GridError | None) -> None:

@@ -70,6 +70,7 @@ class Workspace:
     ddl: bytes = b""
     complete: bool = True  # while resident: all changes are in the SQLite transaction
     unplaced_bytes: int = 0  # of blocks that were never in the SQLite transaction
+    held_bytes: int = 0  # of blocks in the queue that wait for more; 0: there is something else
     in_log: bool = False  # there are PARTs of it, perhaps none that still counts
     shrinking: bool = False  # `changes` has grown long and moves to the log
     failed: GridError | None = None  # it could not: the transaction can only roll back
@@ -103,12 +104,15 @@ class Workspace:
 
     def add_pieces(self, pieces: Iterable[Piece]) -> None:
         """Append changes that are encoded already."""
+        self.held_bytes = 0
         self.line_up(len(self.changes))
         self.queue.extend(pieces)
 
     def add_block(self, length: int, encoded: bytes) -> None:
         """Append changes that stay as they came."""
+        held = self.held_bytes if self.queue else 0
         self.add_pieces([Piece(length, partial(_same, encoded))])
+        self.held_bytes = held + len(encoded)
 
     def line_up(self, count: int) -> None:
         """The oldest `count` changes in memory become pieces."""

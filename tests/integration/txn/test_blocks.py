@@ -9,6 +9,7 @@ import pytest
 from data.storage import changes as row_changes
 from data.storage.changes import encode_inserts
 from data.storage.entry import EntryKind, decode_payload
+from data.txn import parts
 from protocol.errors import (
     InternalError,
     LockTimeoutError,
@@ -44,15 +45,37 @@ async def test_blocks_are_committed_and_reach_the_log_as_they_came(lead: Lead) -
     await at_rest(lead)
     workspace = lead.writer._workspaces[txn(1)]
     assert not workspace.changes
-    assert len(workspace.parts) == 3
+    assert len(workspace.queue) == 3  # few bytes wait for more, or for the COMMIT
     assert lead.rows() == []
-    parts = [e for b in lead.copies.batches for e in b if e.kind == EntryKind.PART]
-    sent = [decode_payload(entry.payload).changes for entry in parts]
-    assert sent == [block(*some(number * SIZE)).rows for number in range(1, 4)]
     await lead.commit(txn(1), 3)
+    written = [e for b in lead.copies.batches for e in b if e.kind == EntryKind.PART]
+    sent = [decode_payload(entry.payload).changes for entry in written]
+    assert sent == [block(*some(number * SIZE)).rows for number in range(1, 4)]
     assert lead.rows() == [(n, n) for n in range(SIZE, 4 * SIZE)]
     assert lead.element.changes_of(txn(1)) == 3 * SIZE
     assert not lead.writer.locks
+
+
+async def test_many_blocks_leave_memory_before_the_commit(
+    lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = len(block(*some(SIZE)).rows)
+    monkeypatch.setattr(parts, "HELD_BYTES_MAX", 3 * each)
+    for number in range(1, 10):
+        await lead.run(txn(1), number, block(*some(number * SIZE)))
+        await at_rest(lead)
+        workspace = lead.writer._workspaces[txn(1)]
+        assert len(workspace.queue) == number % 3
+        assert len(workspace.parts) == number // 3 * 3
+    monkeypatch.setattr(parts, "BATCH_BYTES_MAX", 2 * each)
+    monkeypatch.setattr(parts, "HELD_BYTES_MAX", 5 * each)
+    before = len(lead.copies.batches)
+    for number in range(10, 15):
+        await lead.run(txn(1), number, block(*some(number * SIZE)))
+    await at_rest(lead)
+    assert [len(batch) for batch in lead.copies.batches[before:]] == [2, 2, 1]
+    await lead.commit(txn(1), 14)
+    assert lead.rows() == [(n, n) for n in range(SIZE, 15 * SIZE)]
 
 
 async def test_redo_and_undo_of_the_log_as_a_copy_does_them(lead: Lead) -> None:
