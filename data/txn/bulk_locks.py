@@ -17,6 +17,7 @@ from collections.abc import Hashable, Iterator, Sequence, Set
 from typing import Any
 
 BUCKETS = 1 << 16
+RANGES_WHOLE_MAX = 4  # of more ranges that a block overlaps with, not every key is looked at
 
 _Columns = Sequence[Sequence[Any]]  # of the keys of one index
 
@@ -118,6 +119,16 @@ class _Ranges:
         self._lows.insert(at, keys.low)
         self._ranges.insert(at, keys)
 
+    def meets(self, keys: KeyRange) -> bool:
+        """One of its fingerprints is in one of them."""
+        after = bisect_right(self._lows, keys.high)
+        first = max(0, bisect_right(self._lows, keys.low) - 1)
+        near = self._ranges[first:after]
+        if len(near) > RANGES_WHOLE_MAX:
+            return any(map(self.has, keys.marks))
+        marks = set(keys.marks)
+        return not all(marks.isdisjoint(some.marks) for some in near)
+
     def has(self, mark: int) -> bool:
         """One of them has this fingerprint."""
         before = bisect_right(self._lows, mark)
@@ -176,7 +187,7 @@ class BulkLocks:
         """One of those is in here, or seems so."""
         for keys in block.ranges:
             known = self._ranges.get(keys.index)
-            if known is not None and not known.is_apart(keys) and any(map(known.has, keys.marks)):
+            if known is not None and not known.is_apart(keys) and known.meets(keys):
                 return True
         buckets = self._buckets
         if buckets is None:

@@ -146,3 +146,14 @@ def test_keys_that_come_twice_are_noticed() -> None:
     assert block_of([*TEXTS, TEXTS[17]]).has_twice
     assert not KeyBlock(7, [(1, [])]).has_twice
     assert len(KeyBlock(7, [(1, [[]])])) == 0
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 50])
+def test_a_wide_block_meets_one_key_of_many_blocks(blocks: int) -> None:
+    locks, size = BulkLocks(), 5000 // blocks
+    for at in range(0, 5000, size):
+        locks.add_all(block_of(ONE_INTEGER[at : at + size : 2]))
+    assert not locks.meets(block_of(ONE_INTEGER[1::2]))
+    for at in (0, 2500, 4998):
+        assert locks.meets(block_of([*ONE_INTEGER[1::2], ONE_INTEGER[at]]))
+        assert locks.meets(block_of(ONE_INTEGER[at : at + 1]))
