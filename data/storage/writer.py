@@ -298,6 +298,13 @@ class BatchWriter(LaterEffects):
         finally:
             cursor.close()
 
+    def finds_between(self, sql: str, least: Any, greatest: Any) -> bool:
+        """Does a look into an index (?1 to ?2) find anything, in the open batch? Microseconds."""
+        try:
+            return self._execute(sql, (least, greatest)).fetchone() is not None
+        except apsw.Error as error:
+            raise grid_error(error) from error
+
     def put_rows(self, table: str, rows: Sequence[StorageRow]) -> None:
         """Have these full rows under their keys, whatever is there. For what is not to last."""
         self._need_batch()

@@ -10,11 +10,10 @@ What others do to those keys meanwhile, the locks decide, as for rows that were 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from data.catalog.element_ddl import collation, key_positions, quoted, storage_class
 from data.catalog.objects import Column, Distribution
-from data.storage.sqlite import Params
 from data.txn.bulk_locks import KeyBlock
 from data.txn.facts import TableFacts
 from protocol.limits import MIB
@@ -27,8 +26,8 @@ ROOM_FACTOR = 4  # bytes in the file per byte of a block, at most: with indexes,
 class Reading(Protocol):
     """What it needs of the element."""
 
-    def read_in_batch(self, sql: str, params: Params = ()) -> list[StorageRow]:
-        """See Element."""
+    def finds_between(self, sql: str, least: Any, greatest: Any) -> bool:
+        """See BatchWriter."""
         ...
 
     def spare_bytes(self) -> int:
@@ -62,7 +61,7 @@ class BlockCheck:
             return False
         for index_id, least, greatest in keys.spans():
             text = self._near.get(index_id)
-            if text is None or element.read_in_batch(text, (least, greatest)):
+            if text is None or element.finds_between(text, least, greatest):
                 return False
         return ROOM_FACTOR * (encoded + waiting) < element.spare_bytes()
 
