@@ -328,7 +328,8 @@ class Session:
         path = prepared.fast
         if path and self.space.is_open:
             if path == "read":
-                plain = encoder is not None and self.failed is None
+                # a block's collector has no types: its rows travel unencoded
+                plain = encoder is not None and bool(encoder.types) and self.failed is None
                 if plain and not self._locks_reads and not self._reads_snapshot:
                     assert encoder is not None
                     return fast.read(self, prepared, values, encoder, max_rows, sink)
