@@ -1,7 +1,7 @@
 """A program in a terminal (pty) of its own: what a person types, and what stands on the screen.
 
-Nothing sleeps: `until` waits for what must come. Control sequences are left out of what is
-compared, and kept in `raw`.
+`until` waits for what must come. Control sequences are left out of what is compared, and kept in
+`raw`.
 """
 
 from __future__ import annotations
@@ -89,6 +89,20 @@ class TerminalSession:
     def type(self, text: str) -> None:
         """Keys."""
         os.write(self._master, text.encode())
+
+    async def interrupt_input(self) -> None:
+        """Ctrl-C at a prompt, when the program waits for keys.
+
+        CPython's readline hears a signal that comes between prompt and wait only with the next key.
+        """
+        async with asyncio.timeout(WAIT_S):
+            while not self._sleeps():
+                await asyncio.sleep(0.002)  # nobody tells that a process waits
+        self.type(CTRL_C)
+
+    def _sleeps(self) -> bool:
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     async def until(self, pattern: str) -> re.Match[str]:
         """Wait for it, behind what was awaited before."""

@@ -109,7 +109,7 @@ async def test_ctrl_c_ends_a_statement_a_script_or_a_line(
         await person.until(PROMPT)
         person.type(f"SELECT 1{ENTER}")
         await person.until(MORE)
-        person.type(CTRL_C)  # what was typed is forgotten
+        await person.interrupt_input()  # what was typed is forgotten
         await person.until(PROMPT)
         person.type(f"timing 1;{ENTER}")
         await person.until(PROMPT)
