@@ -132,13 +132,13 @@ class Grid:
         return [Door(host, self.plan.cs_port) for host in self.plan.external_addresses()]
 
     def make_database(self, forced: bool) -> None:
-        """One more, with the rows of the client loads."""
+        """One more, with the rows of the client loads. With K=1 commits are always forced."""
         name = NAMES[forced]
         file = self.plan.folder.parent / f"{name}.dbdef"
         file.write_text(
             f"DataStore={self.plan.folder}/databases/!!INSTANCE_NAME!!/{name}\n"
             f"DatabaseCharacterSet=AL32UTF8\nPermSize={PERM_MB}\nTempSize=128\n"
-            f"Durability={int(forced)}\n"
+            f"Durability={int(forced or self.plan.k == 1)}\n"
         )
         self._admin("dbdefCreate", str(file))
         self._admin("modelApply")
