@@ -26,9 +26,10 @@ def section(growth: Growth) -> list[str]:
         "## How cost grows",
         "",
         f"Written by `python -m benchmarks.growth` on {growth.began:%Y-%m-%d %H:%M} UTC, "
-        f"{growth.clients} clients per data instance, nothing forced (with K=1 every "
-        "commit). CPU microseconds of all processes of the grid per operation, medians; in brackets operations per second on this "
-        "machine, which all instances share. What they use without any client is taken off.",
+        f"{growth.clients} clients per data instance, nothing forced (with K=1 every commit). CPU "
+        "microseconds of all processes of the grid per operation, medians; in brackets operations "
+        "per second on this machine, which all instances share. What they use without any client "
+        "is taken off.",
         "",
         *[f"- {line}" for line in (*growth.machine, *growth.notices)],
         "",
