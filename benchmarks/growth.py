@@ -89,7 +89,8 @@ def _measured(growth: store.Growth, k: int, data: int, arguments: argparse.Names
         try:
             _one_grid(growth, stack, folder, k, data, arguments)
         except Exception as error:  # the other grids are measured all the same
-            note(growth, f"failed: {data} data instances, K={k}: {first_line(error)}")
+            text = first_line(error).replace(f"{folder}/", "")
+            note(growth, f"failed: {data} data instances, K={k}: {text}")
         except KeyboardInterrupt:
             note(growth, "interrupted: what was measured until then")
             return False

@@ -314,7 +314,7 @@ def interruptible() -> None:
 def left_over(folder: str) -> list[str]:
     """What a run that was killed has left, its folders' names beginning so."""
     return [
-        f"{path} is of another run; was it killed? its servers may take processor time"
+        f"{path.name} (temporary files) is of another run; its servers may take processor time"
         for path in sorted(Path(tempfile.gettempdir()).glob(f"{folder}*"))
     ]
 
