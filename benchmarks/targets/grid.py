@@ -185,9 +185,8 @@ def branch_for(where: str, here: Place, branches: Mapping[int, Place]) -> int | 
     if where == loads.LEAD:
         return next((b for b, at in branches.items() if at == here), None)
     others = [b for b, at in branches.items() if at != here]
-    return next((b for b in others if branches[b].replica_set != here.replica_set), None) or next(
-        iter(others), None
-    )
+    far = [b for b in others if branches[b].replica_set != here.replica_set]
+    return next(iter(far or others), None)
 
 
 def two_branches(leads: dict[int, int], *, same: bool) -> tuple[int, int]:
