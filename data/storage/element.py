@@ -255,6 +255,10 @@ class Element(BatchWriter):
         if not self._full:
             self._writer.pragma("synchronous", "normal")
         self._log.load()
+        if self._writer.pragma("user_version") < files.FORMAT:
+            with self._writer:
+                self._log.store_again()
+                self._writer.pragma("user_version", files.FORMAT)
         self.touched = Touched(self._log.tail_lsn)
         self._log.replica_set = self.identity.replica_set
         self.catalog = self._batch_catalog = self._start_catalog = schema.load(execute)
@@ -696,13 +700,6 @@ class Element(BatchWriter):
             return gone, gone
         committed = state.committed and 0 < state.decided_lsn <= lsn
         return 0 < state.prepare_lsn <= lsn, committed
-
-    def forget_decision(self, txn: TxnId) -> None:
-        """Drop a recorded decision on this copy; in the open batch, or by itself.
-
-        To drop it on all copies, log a FORGET entry.
-        """
-        self._alone(lambda: self._log.forget(txn))
 
     def epochs(self) -> list[tuple[int, LogPosition]]:
         """(epoch number, position) of the EPOCH entries kept, oldest first; committed ones."""

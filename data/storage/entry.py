@@ -70,7 +70,7 @@ class PreparedTxn(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A recorded decision on a transaction; kept until `forget_decision`, whatever log is cut."""
+    """A recorded decision on a transaction; kept until a FORGET, whatever log is cut."""
 
     txn: TxnId
     committed: bool

@@ -1,7 +1,9 @@
 """The `_log` table and what it says about transactions: append, take back, look up, cut.
 
 All of it works on the writer's connection inside its open SQLite transaction, except the functions
-that are given a connection. What is kept in memory is made again from the tables after a rollback.
+that are given a connection. What entries say of transactions is kept in memory, and made again from
+the log when an element is opened; what they said when they are cut goes to `_txn`
+(data/storage/stored_txns.py).
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
-import msgspec
 
 from data.storage import changes as row_changes
-from data.storage import past
+from data.storage import past, stored_txns
 from data.storage.changes import RowChange
 from data.storage.entry import (
     Decision,
@@ -31,6 +32,7 @@ from data.storage.entry import (
     encode_later,
     encode_txn,
 )
+from data.storage.stored_txns import TxnState
 from protocol import trace
 from protocol.errors import CorruptElementError, LogGapError
 from protocol.ids import LogPosition, TxnId
@@ -39,10 +41,7 @@ SCHEMA = (
     "CREATE TABLE _log(lsn INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL, "
     "txn BLOB, payload BLOB NOT NULL, commit_point INTEGER NOT NULL)",
     "CREATE INDEX _log_epoch ON _log(lsn) WHERE kind = 5",
-    # transactions over several replica sets: prepared here, or decided and still asked about
-    "CREATE TABLE _txn(txn BLOB PRIMARY KEY, prepare_lsn INTEGER NOT NULL, "
-    "decided_lsn INTEGER NOT NULL, committed INTEGER NOT NULL, participants BLOB NOT NULL, "
-    "forgotten_lsn INTEGER NOT NULL, first_part_lsn INTEGER NOT NULL) WITHOUT ROWID",
+    stored_txns.SCHEMA,
     *past.SCHEMA,
 )
 ROW_OVERHEAD_BYTES = 40  # of a log row, beside its payload
@@ -50,20 +49,11 @@ RECENT_MAX = 50_000  # transactions whose LSN is known without a scan of the log
 
 _COLUMNS = "term, lsn, kind, txn, payload"
 _INSERT = "INSERT INTO _log(lsn, term, kind, txn, payload, commit_point) VALUES (?, ?, ?, ?, ?, ?)"
+_PROMISES = (  # transactions that have PREPAREs and PARTs up to an LSN
+    "SELECT DISTINCT txn FROM _log WHERE lsn <= ? "
+    f"AND kind IN ({int(EntryKind.PREPARE)}, {int(EntryKind.PART)})"
+)
 _COMMIT = int(EntryKind.COMMIT)
-_encode_ints = msgspec.msgpack.Encoder().encode
-_decode_ints = msgspec.msgpack.Decoder(tuple[int, ...]).decode
-
-
-class TxnState(NamedTuple):
-    """A row of `_txn`. LSN 0: did not happen (yet)."""
-
-    prepare_lsn: int
-    decided_lsn: int
-    committed: bool
-    participants: tuple[int, ...]
-    forgotten_lsn: int
-    first_part_lsn: int = 0  # of its PART entries
 
 
 # a transaction, its state before a change, and the size of its PREPARE's payload then
@@ -161,6 +151,7 @@ class Log:
         # (LSN of the decision or of its FORGET, transaction), oldest first; what became stale since
         # is skipped. It keeps cutting the log from looking at every transaction of `txns`.
         self._ends: deque[tuple[int, TxnId]] = deque()
+        self._stored: set[TxnId] = set()  # what has a row in `_txn`; as stale as `_ends`
         self._ends_stale = True
         # LSNs; stale after a rollback, so they are checked. Ordered: a dict's oldest key is slow to
         # find once thousands before it are gone
@@ -194,14 +185,21 @@ class Log:
         self.load_txns()
 
     def load_txns(self) -> None:
-        """Read `_txn` again."""
-        rows = self._execute("SELECT * FROM _txn").fetchall()
-        self.txns = {
-            decode_txn(row[0]): TxnState(
-                row[1], row[2], bool(row[3]), _decode_ints(row[4]), row[5], row[6]
-            )
-            for row in rows
-        }
+        """What cut entries have said of transactions, and then the others. Reads the log once."""
+        self.txns = stored_txns.load(self._execute, self.cut.lsn)
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM _log WHERE txn IS NOT NULL OR kind = ? ORDER BY lsn",
+            (int(EntryKind.FORGET),),
+        )
+        for row in rows:
+            entry = entry_of(row)
+            state = self.txns.get(entry.txn) if entry.txn is not None else None
+            participants: tuple[int, ...] = ()
+            if entry.kind == _COMMIT:
+                participants = decode_payload(entry.payload).participants
+            if entry.kind != _COMMIT or state is not None or participants:
+                self._note(entry, state, participants)
+        self._undo.clear()
         self._ends_stale = True
         self._find_unforgotten()
         self.open_parts = {
@@ -214,6 +212,11 @@ class Log:
             for txn, state in self.txns.items()
             if state.prepare_lsn and not state.decided_lsn
         }
+
+    def store_again(self) -> None:
+        """Have in `_txn` what has to be there; in files of format 1 it held all transactions."""
+        names = stored_txns.names(self._execute)
+        stored_txns.put(self._executemany, names, self.txns, self.cut.lsn)
 
     @property
     def replica_set(self) -> int:
@@ -273,10 +276,10 @@ class Log:
 
     def restore(self, mark: Mark) -> None:
         """Memory as it was at the mark; the tables have been rolled back to it."""
-        self.tail_term, self.tail_lsn, self.bytes, self.cut, length, self.later = mark
         undo = self._undo
-        if len(undo) > length:
+        if len(undo) > mark.undo or self.cut != mark.cut:
             self._ends_stale = True
+        self.tail_term, self.tail_lsn, self.bytes, self.cut, length, self.later = mark
         while len(undo) > length:
             txn, state, prepare_bytes = undo.pop()
             self._hold(txn, state)
@@ -382,18 +385,6 @@ class Log:
         self._change(txn, state)
         if state.decided_lsn or state.forgotten_lsn:
             self._ends.append((max(state.decided_lsn, state.forgotten_lsn), txn))
-        self._execute(
-            "INSERT OR REPLACE INTO _txn VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                encode_txn(txn),
-                state.prepare_lsn,
-                state.decided_lsn,
-                int(state.committed),
-                _encode_ints(state.participants),
-                state.forgotten_lsn,
-                state.first_part_lsn,
-            ),
-        )
 
     def put_later(self, later: Later | None) -> None:
         """How far a COMMIT is that takes effect later; None: there is none."""
@@ -403,10 +394,6 @@ class Log:
             text = "INSERT OR REPLACE INTO _meta VALUES ('later', ?)"
             self._execute(text, (encode_later(later),))
         self.later = later
-
-    def _remove(self, txn: TxnId) -> None:
-        self._change(txn, None)
-        self._execute("DELETE FROM _txn WHERE txn = ?", (encode_txn(txn),))
 
     def take_back(self, entry: LogEntry) -> None:
         """Remove the tail entry and what `append` noted. Raises LogGapError, apsw.Error."""
@@ -432,7 +419,7 @@ class Log:
                 self._put(txn, state._replace(prepare_lsn=0, participants=()))
                 self._prepare_bytes.pop(txn, None)
             elif entry.lsn in (state.decided_lsn, state.prepare_lsn, state.first_part_lsn):
-                self._remove(txn)
+                self._change(txn, None)
                 self._prepare_bytes.pop(txn, None)
         self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
         self.bytes -= len(entry.payload) + ROW_OVERHEAD_BYTES
@@ -486,12 +473,6 @@ class Log:
         known = ((txn, self.txns[txn]) for txn in self._unforgotten)
         found = [Decision(txn, s.committed, s.decided_lsn, s.participants) for txn, s in known]
         return sorted(found, key=lambda decision: decision.lsn)
-
-    def forget(self, txn: TxnId) -> None:
-        """Drop a decision on this copy only."""
-        state = self.txns.get(txn)
-        if state is not None and state.decided_lsn:
-            self._put(txn, state._replace(forgotten_lsn=max(1, self.tail_lsn)))
 
     def outcome(self, connection: apsw.Connection, txn: TxnId) -> str | None:
         """ "committed", "aborted", "prepared", None: nothing known, so it never had a COMMIT here;
@@ -553,21 +534,39 @@ class Log:
             raise CorruptElementError(f"the log has a hole between {self.cut.lsn} and {last}")
         (term,) = self._execute("SELECT term FROM _log WHERE lsn = ?", (last,)).fetchone()
         past.remember(self._execute, self._executemany, last)
+        promised = self._execute(_PROMISES, (last,)).fetchall()
         self._execute("DELETE FROM _log WHERE lsn <= ?", (last,))
         self._execute("INSERT OR REPLACE INTO _meta VALUES ('cut', ?)", (f"{term} {last}",))
         self.bytes -= payload_bytes
         self.cut = LogPosition(term, last)
-        ends = self._ends
-        while ends and ends[0][0] <= last:
-            txn = ends.popleft()[1]
-            state = self.txns.get(txn)
-            if state is not None and self._is_over(state, last):
-                self._remove(txn)
+        self._forget_ended(last, {decode_txn(txn) for (txn,) in promised})
         return last, last < below - 1
 
+    def _forget_ended(self, last: int, promised: set[TxnId]) -> None:
+        """Entries up to `last` were cut, PREPAREs and PARTs of `promised` among them."""
+        touched, ends, known = promised, self._ends, self.txns
+        while ends and ends[0][0] <= last:
+            touched.add(ends.popleft()[1])
+        for txn in touched:
+            state = known.get(txn)
+            if state is not None and self._is_over(state, last):
+                self._change(txn, None)
+        stored = self._stored
+        changed = [txn for txn in touched if txn in known or txn in stored]
+        if changed:
+            stored_txns.put(self._executemany, changed, known, last)
+            stored.difference_update(changed)
+            stored.update(txn for txn in changed if txn in known)
+
     def _sort_ends(self) -> None:
-        ends = [(max(s.decided_lsn, s.forgotten_lsn), txn) for txn, s in self.txns.items()]
-        self._ends = deque(sorted(end for end in ends if end[0]))
+        ends = [
+            (lsn, txn)
+            for txn, state in self.txns.items()
+            for lsn in (state.decided_lsn, state.forgotten_lsn)
+            if lsn
+        ]
+        self._ends = deque(sorted(ends))
+        self._stored = stored_txns.names(self._execute)
         self._ends_stale = False
 
     def _lowest_needed(self, below: int, undo_after: int) -> int:
@@ -590,8 +589,8 @@ class Log:
         """Nobody can ask about the transaction any more, and no undo can need its row."""
         if not 0 < state.decided_lsn <= last:
             return False
-        if state.forgotten_lsn:
-            return state.forgotten_lsn <= last
+        if state.forgotten_lsn:  # what it says stays true, even if that entry should be undone
+            return True
         if not state.committed or self._replica_set == 0:
             return False
         return not state.participants or state.participants[0] != self._replica_set

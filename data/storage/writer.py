@@ -556,13 +556,11 @@ class BatchWriter(LaterEffects):
             self._log.append(entry, state, participants)
         except apsw.FullError as error:
             if bounded:
-                self._prepare_refused(entry, error)
+                self._failed(error)  # no room to promise
             if not self._writer.in_transaction:
                 self._make_again()
             self._open_reserve()
             try:
-                self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
-                self._log.load_txns()  # perhaps noted in memory, not on disk
                 self._log.append(entry, state, participants)
             except apsw.Error as second:
                 raise grid_error(second) from second
@@ -571,14 +569,6 @@ class BatchWriter(LaterEffects):
         self._done.append(entry)
         if state is not None or entry.kind == EntryKind.PREPARE:
             self._reserve_for_prepared()
-
-    def _prepare_refused(self, entry: LogEntry, error: apsw.FullError) -> NoReturn:
-        """No room to promise: nothing of the PREPARE stays."""
-        if self._writer.in_transaction:
-            self._open_reserve()
-            self._execute("DELETE FROM _log WHERE lsn = ?", (entry.lsn,))
-            self._log.load_txns()
-        self._failed(error)
 
     def apply_entry(self, entry: LogEntry) -> None:
         """Append an entry and put it into effect (data, catalog, ownership).

@@ -260,7 +260,7 @@ def _is_torn(parts: dict[int, _Part], marks: dict[int, int]) -> bool:
 def _tables(element: Element) -> list[str]:
     """Without what depends on where the log was cut, and what has a comparison of its own."""
     rows = element.read("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    local = ("_meta", "_log", "_past", "_dropped.", "sqlite_")
+    local = ("_meta", "_log", "_txn", "_past", "_dropped.", "sqlite_")
     return [str(name) for (name,) in rows if not str(name).startswith(local)]
 
 
@@ -276,7 +276,7 @@ def _compare(lead: Database, copy: Database) -> list[str]:
         lacks, has = sorted(set(tables) - set(others)), sorted(set(others) - set(tables))
         return [*found, f"has other tables: lacks {lacks}, has {has}"]
     for table in tables:
-        if table in ("_txn", "_catalog_undo") and one.log_start != other.log_start:
+        if table == "_catalog_undo" and one.log_start != other.log_start:
             continue  # what they keep depends on where each log was cut
         rows = [sorted(e.read(f'SELECT * FROM "{table}"'), key=repr) for e in (one, other)]
         if rows[0] != rows[1]:
@@ -284,6 +284,9 @@ def _compare(lead: Database, copy: Database) -> list[str]:
             missing = sorted(set(mine) - set(map(repr, rows[1])))[:3]
             extra = sorted(set(theirs) - set(map(repr, rows[0])))[:3]
             found.append(f"table {table} differs: lacks {missing}, has {extra}")
+    for name, what in (("prepared", Element.prepared), ("decisions", Element.decisions)):
+        if what(one) != what(other):
+            found.append(f"{name} differ: {what(one)} and {what(other)}")
     after = max(one.log_start.lsn, other.log_start.lsn)
     logs = [e.entries(after, 1 << 24) for e in (one, other)]
     for mine, theirs in zip(*logs, strict=False):

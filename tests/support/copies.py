@@ -40,7 +40,10 @@ class ElementRows:
                 (-1 if log_records is None else log_records,),
             )
             self.log: dict[int, Row] = {row[0]: row for row in rows}
-            undecided = "SELECT txn FROM _txn WHERE prepare_lsn > 0 AND decided_lsn = 0"
+            undecided = (  # the log keeps what is undecided
+                "SELECT txn FROM _log WHERE kind = 2 "
+                "EXCEPT SELECT txn FROM _log WHERE kind IN (1, 3)"
+            )
             self.prepared = [txn for (txn,) in connection.execute(undecided)]
             identity = connection.execute("SELECT value FROM _meta WHERE key = 'identity'")
             self.identity: dict[str, Any] = msgspec.msgpack.decode(identity.fetchone()[0])

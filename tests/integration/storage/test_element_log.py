@@ -290,7 +290,8 @@ def test_participants_that_are_not_the_anchor_drop_decisions_with_the_log(elemen
     element.cut_log(10**9)
     assert (list(element._log.txns), element.outcome(txn(7))) == ([txn(8)], "committed")
     assert element.outcome(txn(8)) == "aborted", "it refuses a late PREPARE"
-    element.forget_decision(txn(8))
+    forget = LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, encode_txns((txn(8),)))
+    apply(element, forget)
     assert element.decisions() == []
 
 
