@@ -1,7 +1,7 @@
 """Very many new rows of one table: placed at once, and sent to the leads in encoded blocks.
 
-A block is encoded here, in the form in which the log keeps row changes. The lead decodes it once
-to insert its rows, and hands the same bytes to its log and to the copies (data/txn). That is for
+A block is encoded here, column by column, in the form in which the log keeps it. The lead looks at
+some columns, and hands the same bytes to its log and to the copies (data/txn). That is for
 tables from whose rows nothing follows elsewhere: no foreign keys, global indexes or materialized
 views, and not DUPLICATE. All others, ON CONFLICT, and few rows, take the way of InsertRows.
 """
@@ -9,7 +9,9 @@ views, and not DUPLICATE. All others, ON CONFLICT, and few rows, take the way of
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from data.catalog.element_ddl import full_row_columns, table_name
@@ -22,7 +24,9 @@ from data.txn.facts import TableFacts
 from protocol.errors import NotNullError
 from protocol.limits import MIB
 from protocol.messages.sql import InsertBlock, Ran, Step
-from protocol.sqltypes import StorageRow
+from protocol.sqltypes import StorageRow, StorageValue
+
+Values = Sequence[StorageValue]
 
 ROWS_MIN = 500  # fewer stay in the memory of the lead; see data/txn/parts.py
 BLOCK_ROWS = 1000  # about; some milliseconds of work, after which others get their turn
@@ -44,8 +48,8 @@ def goes_in_blocks(facts: TableFacts, count: int) -> bool:
 
 async def insert_in_blocks(
     writer: BlockWriter, rule: PlacementRule, table: Table, made: Sequence[StorageRow]
-) -> list[StorageRow]:
-    """Insert rows (without bucket) that `goes_in_blocks` allows; gives the full rows.
+) -> list[int]:
+    """Insert rows (without bucket) that `goes_in_blocks` allows; gives their buckets.
 
     Raises what Writer.insert_rows raises.
     """
@@ -53,37 +57,38 @@ async def insert_in_blocks(
     buckets = rule.of_all(made)
     if min(buckets) < 0:
         raise null_key(table, rule.positions)
-    full = [(*row, bucket) for row, bucket in zip(made, buckets, strict=True)]
-    owners = writer.places.buckets
-    by_set: dict[int, list[StorageRow]] = {}
-    for rs, row in zip([owners[bucket] for bucket in buckets], full, strict=True):
-        if rs in by_set:
-            by_set[rs].append(row)
-        else:
-            by_set[rs] = [row]
-    await gather({rs: _insert_at(writer, rs, table, some) for rs, some in sorted(by_set.items())})
-    return full
+    columns = [*zip(*made, strict=True), buckets]
+    sets = list(map(writer.places.buckets.__getitem__, buckets))
+    counts = sorted(Counter(sets).items())
+    if len(counts) > 1:
+        in_order = itemgetter(*sorted(range(len(sets)), key=sets.__getitem__))
+        columns = list(map(in_order, columns))
+    work, at = {}, 0
+    for rs, count in counts:
+        work[rs] = _insert_at(writer, rs, table, [c[at : at + count] for c in columns])
+        at += count
+    await gather(work)
+    return buckets
 
 
-async def _insert_at(
-    writer: BlockWriter, rs: int, table: Table, rows: Sequence[StorageRow]
-) -> None:
-    for block in blocks(table_name(table), rows):
+async def _insert_at(writer: BlockWriter, rs: int, table: Table, columns: Sequence[Values]) -> None:
+    for block in blocks(table_name(table), columns):
         await writer.run(rs, InsertBlock(table.id, block))
         await asyncio.sleep(0)  # answers of this process come at once: others get their turn
 
 
-def blocks(name: str, rows: Sequence[StorageRow]) -> Iterator[bytes]:
+def blocks(name: str, columns: Sequence[Values]) -> Iterator[bytes]:
     """Rows in encoded pieces that fit well into a message; a very long row has one of its own."""
-    size = -(-len(rows) // max(1, round(len(rows) / BLOCK_ROWS)))  # no small one at the end
-    left = [rows[at : at + size] for at in range(0, len(rows), size)]
+    count = len(columns[0])
+    size = -(-count // max(1, round(count / BLOCK_ROWS)))  # no small one at the end
+    left = [(at, min(at + size, count)) for at in range(0, count, size)]
     left.reverse()
     while left:
-        some = left.pop()
-        block = encode_inserts(name, some)
-        if len(block) > BLOCK_BYTES and len(some) > 1:
-            half = len(some) // 2
-            left += [some[half:], some[:half]]
+        begin, end = left.pop()
+        block = encode_inserts(name, [column[begin:end] for column in columns])
+        if len(block) > BLOCK_BYTES and end - begin > 1:
+            half = (begin + end) // 2
+            left += [(half, end), (begin, half)]
         else:
             yield block
 

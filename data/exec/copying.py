@@ -207,7 +207,7 @@ class CopyingIn:
             writer = Writer(space, txn, QueryRunner(space, self._specials, txn), maker)
             try:
                 made = await maker.make_all(self._plan.row, (), rows)
-                inserted, _ = await writer.insert_rows(table, made)
+                inserted, _ = await writer.insert_rows(table, made, want_rows=False)
                 return inserted
             except (StaleSchemaError, StaleMapError):
                 if boottime_s() > deadline_s:

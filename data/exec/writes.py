@@ -164,15 +164,23 @@ class Writer:
             if table.temporary:
                 raise NotSupportedError("ON CONFLICT DO UPDATE of a temporary table")
             return await Upserts(self, table, plan, values).run(made)
-        count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
+        count, rows = await self.insert_rows(
+            table, made, on_conflict=plan.on_conflict, want_rows=plan.returning is not None
+        )
         return Written(count, self.returning(plan.returning, table, rows, values))
 
     async def insert_rows(
-        self, table: Table, made: Sequence[StorageRow], *, on_conflict: OnConflict | None = None
+        self,
+        table: Table,
+        made: Sequence[StorageRow],
+        *,
+        on_conflict: OnConflict | None = None,
+        want_rows: bool = True,
     ) -> tuple[int, list[StorageRow]]:
         """Place and insert rows (without bucket); the number inserted, and those full rows.
 
-        on_conflict (DO NOTHING): rows whose key exists are left out.
+        on_conflict (DO NOTHING): rows whose key exists are left out. want_rows False: the rows may
+        be missing in the answer.
         """
         if table.temporary:
             return await self._insert_temporary(table, made, on_conflict is not None)
@@ -183,8 +191,10 @@ class Writer:
             if any(index.is_global and index.unique for index in table.indexes):
                 return await self._insert_new(table, made, target)
         if not ignore and goes_in_blocks(self._space.facts.by_id(table.id), len(made)):
-            rows = await insert_in_blocks(self, self._space.placement.rule(table), table, made)
-            return len(rows), rows
+            rule = self._space.placement.rule(table)
+            buckets = await insert_in_blocks(self, rule, table, made)
+            full = zip(made, buckets, strict=True) if want_rows else ()
+            return len(made), [(*row, bucket) for row, bucket in full]
         placed = await self.place(table, made)
         inserted: Counter[StorageRow] = Counter()
         count = 0

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 
 import msgspec
 
-from protocol.sqltypes import StorageRow
+from protocol.sqltypes import StorageRow, StorageValue
 
 _Images = tuple[int, tuple[Any, ...] | None, tuple[Any, ...] | None]  # number of the table's name
 _encode = msgspec.msgpack.Encoder().encode
@@ -22,9 +22,13 @@ _decode_pieces = msgspec.msgpack.Decoder(list[bytes]).decode
 PIECE = 1000  # changes: a few milliseconds of work
 WHOLE_MAX = 4 * PIECE  # more than this are encoded in pieces
 _SLICED = b"\xc1"  # before the pieces; no msgpack value begins so
-_INSERTS = b"\x93"  # how an array of three begins: (table, number of rows, rows)
-_decode_inserts = msgspec.msgpack.Decoder(tuple[str, int, list[tuple[Any, ...]]]).decode
-_decode_number = msgspec.msgpack.Decoder(tuple[str, int, msgspec.Raw]).decode
+_INSERTS = b"\x94\x01"  # how (1, table, number of rows, columns) begins
+_INSERTS_BY_ROWS = b"\x93"  # how (table, number of rows, rows) begins: the older form
+_NULL = b"\xc0"  # msgpack's; also a byte of some numbers and lengths
+_decode_inserts = msgspec.msgpack.Decoder(tuple[int, str, int, list[msgspec.Raw]]).decode
+_decode_column = msgspec.msgpack.Decoder(list[Any]).decode
+_decode_number = msgspec.msgpack.Decoder(tuple[int, str, int, msgspec.Raw]).decode
+_decode_by_rows = msgspec.msgpack.Decoder(tuple[str, int, list[tuple[Any, ...]]]).decode
 
 
 class RowChange(NamedTuple):
@@ -36,24 +40,59 @@ class RowChange(NamedTuple):
 
 
 class Inserted(Sequence[RowChange]):
-    """New rows of one table: a list of changes that keeps only the rows."""
+    """New rows of one table, kept by columns, each of which is decoded when it is asked for."""
 
-    __slots__ = ("rows", "table")
+    __slots__ = ("_columns", "_count", "_raw", "_rows", "table")
 
-    def __init__(self, table: str, rows: Sequence[StorageRow]) -> None:
+    def __init__(self, table: str, count: int, raw: Sequence[msgspec.Raw]) -> None:
+        """raw: the columns of so many rows, encoded."""
         self.table = table
-        self.rows = rows
+        self._count = count
+        self._raw = raw
+        self._columns: list[list[Any] | None] = [None] * len(raw)
+        self._rows: list[StorageRow] | None = None
+
+    def column(self, at: int) -> list[Any]:
+        """The values of one column (-1: of the last one)."""
+        found = self._columns[at]
+        if found is None:
+            found = self._columns[at] = _decode_column(self._raw[at])
+        return found
+
+    def has_null(self, at: int) -> bool:
+        """One of the values of a column is NULL."""
+        return _NULL in bytes(self._raw[at]) and None in self.column(at)
+
+    def flat(self) -> list[Any]:
+        """All values, row after row."""
+        width = len(self._raw)
+        values: list[Any] = [None] * (self._count * width)
+        for at in range(width):
+            values[at::width] = self.column(at)
+        return values
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return len(self._raw)
+
+    @property
+    def rows(self) -> list[StorageRow]:
+        """The rows."""
+        if self._rows is None:
+            self._rows = list(zip(*map(self.column, range(self.width)), strict=True))
+        return self._rows
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._count
 
     @overload
     def __getitem__(self, at: int) -> RowChange: ...
     @overload
-    def __getitem__(self, at: slice) -> Inserted: ...
-    def __getitem__(self, at: int | slice) -> RowChange | Inserted:
+    def __getitem__(self, at: slice) -> list[RowChange]: ...
+    def __getitem__(self, at: int | slice) -> RowChange | list[RowChange]:
         if isinstance(at, slice):
-            return Inserted(self.table, self.rows[at])
+            return [RowChange(self.table, None, row) for row in self.rows[at]]
         return RowChange(self.table, None, self.rows[at])
 
     def __iter__(self) -> Iterator[RowChange]:
@@ -61,15 +100,15 @@ class Inserted(Sequence[RowChange]):
             yield RowChange(self.table, None, row)
 
 
-def encode_inserts(table: str, rows: Sequence[StorageRow]) -> bytes:
+def encode_inserts(table: str, columns: Sequence[Sequence[StorageValue]]) -> bytes:
     """New rows of a table as bytes, a piece of changes; they need not be encoded again."""
-    return _encode((table, len(rows), rows))
+    return _encode((1, table, len(columns[0]), columns))
 
 
 def decode_inserts(data: bytes) -> Inserted:
     """What `encode_inserts` made. Raises msgspec.DecodeError on other bytes."""
-    table, _, rows = _decode_inserts(data)
-    return Inserted(table, rows)
+    _, table, count, raw = _decode_inserts(data)
+    return Inserted(table, count, raw)
 
 
 def encode(changes: Sequence[RowChange]) -> bytes:
@@ -124,16 +163,21 @@ def count(data: bytes) -> int:
     """How many changes there are in bytes from `encode`; much cheaper than `decode`."""
     if data[:1] == _SLICED:
         return sum(map(count, _decode_pieces(memoryview(data)[1:])))
-    if data[:1] == _INSERTS:
-        return _decode_number(data)[1]
+    if data[:2] == _INSERTS:
+        return _decode_number(data)[2]
+    if data[:1] == _INSERTS_BY_ROWS:
+        return _decode_by_rows(data)[1]
     return len(_decode_raw(data)[1]) if data else 0
 
 
 def _decode_piece(data: bytes) -> Sequence[RowChange]:
     if not data:
         return []
-    if data[:1] == _INSERTS:
+    if data[:2] == _INSERTS:
         return decode_inserts(data)
+    if data[:1] == _INSERTS_BY_ROWS:
+        table, _, rows = _decode_by_rows(data)
+        return [RowChange(table, None, row) for row in rows]
     names, images = _decode(data)
     return [RowChange(names[number], old, new) for number, old, new in images]
 

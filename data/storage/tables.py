@@ -16,6 +16,8 @@ from protocol.errors import CorruptElementError
 from protocol.sqltypes import StorageRow
 
 UPDATE_TEXTS_MAX = 256  # per table, one for each set of columns changed together
+ROWS_AT_ONCE = 50  # inserted by one statement; more are not cheaper
+VALUES_AT_ONCE = 2000  # apsw keeps no statement whose text is longer than 16 KiB
 
 
 class TableTexts:
@@ -32,10 +34,12 @@ class TableTexts:
         "columns",
         "delete",
         "insert",
+        "insert_many",
         "key",
         "kinds",
         "name",
         "rowid",
+        "rows_at_once",
     )
 
     def __init__(self, connection: apsw.Connection, name: str) -> None:
@@ -55,6 +59,10 @@ class TableTexts:
         self.rowid: int = single[0] if single is not None and single[2].upper() == "INTEGER" else -1
         marks = ", ".join("?" * len(info))
         self.insert = f"INSERT INTO {quoted(name)} VALUES ({marks})"
+        self.rows_at_once = max(1, min(ROWS_AT_ONCE, VALUES_AT_ONCE // len(info)))
+        # OR FAIL: no journal of the statement; whoever applies very many undoes them all
+        many = ", ".join([f"({marks})"] * self.rows_at_once)
+        self.insert_many = f"INSERT OR FAIL INTO {quoted(name)} VALUES {many}"
         self._where = " AND ".join(
             f"{quoted(column)} = ?{at + 1}" if at in self.key else f"+{quoted(column)} IS ?{at + 1}"
             for at, column in enumerate(self.columns)
@@ -143,10 +151,30 @@ def apply_bulk(
     Raises CorruptElementError if an image before is not there, apsw.Error; a part is done then.
     """
     if isinstance(changes, Inserted):
-        texts = tables[changes.table]
-        _run_many(connection, cursor, texts.insert, texts, changes.rows)
+        _apply_inserted(connection, cursor, tables[changes.table], changes)
         return
     _apply_mixed(connection, cursor, tables, changes)
+
+
+def _apply_inserted(
+    connection: apsw.Connection, cursor: Any, texts: TableTexts, block: Inserted
+) -> None:
+    """Many rows by one statement: half of the time of an insert goes to what SQLite and apsw do
+    once per statement."""
+    width = block.width
+    if width != len(texts.columns):
+        raise CorruptElementError(f"table {texts.name}: new rows have {width} columns")
+    values = block.flat()
+    size = texts.rows_at_once * width
+    whole = len(values) // size * size
+    before = connection.total_changes()
+    for at in range(0, whole, size):
+        cursor.execute(texts.insert_many, values[at : at + size])
+    rest = [values[at : at + width] for at in range(whole, len(values), width)]
+    if rest:
+        cursor.executemany(texts.insert, rest)
+    if connection.total_changes() - before != len(block):
+        raise CorruptElementError(f"table {texts.name}: not all new rows were inserted")
 
 
 def _apply_mixed(

@@ -9,15 +9,15 @@ What others do to those keys meanwhile, the locks decide, as for rows that were 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 from data.catalog.element_ddl import collation, key_positions, quoted, storage_class
 from data.catalog.objects import Column, Distribution
+from data.storage.changes import Inserted
 from data.txn.bulk_locks import KeyBlock
 from data.txn.facts import TableFacts
 from protocol.limits import MIB
-from protocol.sqltypes import StorageRow
 
 BLOCK_BYTES_MAX = 2 * MIB  # larger ones may hold a row that SQLite refuses
 ROOM_FACTOR = 4  # bytes in the file per byte of a block, at most: with indexes, and half full pages
@@ -45,7 +45,7 @@ class BlockCheck:
     def surely_fits(
         self,
         element: Reading,
-        rows: Sequence[StorageRow],
+        rows: Inserted,
         keys: KeyBlock,
         encoded: int,
         waiting: int,
@@ -56,8 +56,7 @@ class BlockCheck:
         """
         if self._wanted is None or encoded > BLOCK_BYTES_MAX or not rows or keys.has_twice:
             return False
-        columns = list(zip(*rows, strict=True))
-        if any(None in columns[at] for at in self._wanted):
+        if any(map(rows.has_null, self._wanted)):
             return False
         for index_id, least, greatest in keys.spans():
             text = self._near.get(index_id)

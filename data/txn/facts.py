@@ -20,7 +20,7 @@ from data.catalog.element_ddl import (
 )
 from data.catalog.materialized import ViewLink, view_link
 from data.catalog.objects import Distribution, ForeignKey, Index, Table
-from data.storage.changes import RowChange
+from data.storage.changes import Inserted, RowChange
 from data.txn.bulk_locks import KeyBlock
 from data.txn.locks import Mode, Resource
 from protocol.sqltypes import StorageRow, StorageValue
@@ -145,14 +145,12 @@ class TableFacts:
             or self.table.distribution is Distribution.DUPLICATE
         )
 
-    def keys_of_new(self, rows: Sequence[StorageRow]) -> KeyBlock:
+    def keys_of_new(self, rows: Inserted) -> KeyBlock:
         """What `resources` gives for new rows, all of it exclusive. Of a plain table."""
         found: list[tuple[int, list[Sequence[StorageValue]]]] = []
         for unique in self.unique_keys:
-            columns: list[Sequence[StorageValue]] = [
-                [row[i] for row in rows] for i in unique.positions
-            ]
-            if any(None in column for column in columns):
+            columns: list[Sequence[StorageValue]] = [rows.column(at) for at in unique.positions]
+            if any(map(rows.has_null, unique.positions)):
                 keys = [key for key in zip(*columns, strict=True) if None not in key]
                 columns = list(zip(*keys, strict=True))
             found.append((unique.index_id, columns))

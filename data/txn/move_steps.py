@@ -100,8 +100,11 @@ class MoveSteps:
 
     def _check_owned(self, rows: Iterable[StorageRow]) -> None:
         """Rows that come here belong here. Raises StaleMapError."""
+        self._check_buckets([int(row[-1] or 0) for row in rows])
+
+    def _check_buckets(self, buckets: list[int]) -> None:
         if self._mover is not None:
-            self._mover.ownership.check_rows([int(row[-1] or 0) for row in rows])
+            self._mover.ownership.check_rows(buckets)
 
     def _take_buckets(self, step: TakeBuckets, result: StepsResult) -> None:
         if self._mover is None:

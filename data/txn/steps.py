@@ -17,7 +17,7 @@ from data.catalog.element_ddl import quoted
 from data.catalog.materialized import ViewLink
 from data.catalog.objects import Distribution
 from data.storage import changes as row_changes
-from data.storage.changes import RowChange
+from data.storage.changes import Inserted, RowChange
 from data.storage.element import Element, HeldSnapshot
 from data.txn.block_check import BlockCheck
 from data.txn.bulk_locks import KeyBlock
@@ -231,9 +231,9 @@ class StepRunner(MoveSteps):
         if not facts.is_plain or inserted.table != facts.name or result.changes or result.block:
             raise InternalError(f"rows of {facts.name} cannot come as a block")
         if facts.bucket >= 0:
-            self._check_owned(inserted.rows)
-        keys = facts.keys_of_new(inserted.rows)
-        placed = not self._may_wait(facts, inserted.rows, keys, len(step.rows))
+            self._check_buckets(inserted.column(facts.bucket))
+        keys = facts.keys_of_new(inserted)
+        placed = not self._may_wait(facts, inserted, keys, len(step.rows))
         if placed:
             try:
                 self._element.insert_block(inserted)
@@ -246,9 +246,7 @@ class StepRunner(MoveSteps):
         if self._gate:
             result.locks += self._gate.of_changes(inserted, self._facts)
 
-    def _may_wait(
-        self, facts: TableFacts, rows: Sequence[StorageRow], keys: KeyBlock, encoded: int
-    ) -> bool:
+    def _may_wait(self, facts: TableFacts, rows: Inserted, keys: KeyBlock, encoded: int) -> bool:
         """The COMMIT can insert the rows, and until then nobody has to have them."""
         if self.waiting < 0:
             return False

@@ -25,6 +25,7 @@ ColumnDecoder = Callable[[list[str]], list[StorageValue]]
 ROWS_MIN = 4  # fewer lines are decoded one by one: columns would not pay
 LINES_AT_ONCE = 4096  # bounds what lies about between text and rows
 DAYS_KEPT = 20_000  # about 3 MB
+MOMENTS_KEPT = 20_000  # about 3 MB
 
 _INTEGERS = re.compile(r"(?:-?[0-9]{1,19}\n)*+")
 _FLOATS = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?\n)*+")
@@ -43,6 +44,7 @@ _MINUTES[""] = 0
 _SECONDS = {f":{second:02d}": second * dt.US_PER_SECOND for second in range(60)}
 _SECONDS[""] = 0
 _days: dict[str, int] = {}  # "YYYY-MM-DD" → microseconds since 1970, as they come
+_moments_met: dict[str, int] = {}  # the same of moments in whole seconds
 
 
 class Columns:
@@ -227,6 +229,19 @@ def _dates(texts: list[str]) -> list[StorageValue]:
 
 
 def _whole_seconds(texts: list[str]) -> list[StorageValue]:
+    """Moments: each that comes again, as days do, is decoded once."""
+    known = _moments_met
+    distinct = set(texts)
+    new = list(distinct.difference(known))
+    if new:
+        if len(known) > MOMENTS_KEPT:
+            known.clear()
+            new = list(distinct)
+        known.update(zip(new, _each_whole_second(new), strict=True))
+    return list(map(known.__getitem__, texts))
+
+
+def _each_whole_second(texts: list[str]) -> list[int]:
     days, minutes, seconds = _days, _MINUTES, _SECONDS
     _know_days({text[:10] for text in texts})
     return [days[text[:10]] + minutes[text[10:16]] + seconds[text[16:]] for text in texts]

@@ -74,9 +74,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     encode = encode_inserts
 
-    def counted(table: str, rows: Any) -> bytes:
-        counts.append(len(rows))
-        return encode(table, rows)
+    def counted(table: str, columns: Any) -> bytes:
+        counts.append(len(columns[0]))
+        return encode(table, columns)
 
     monkeypatch.setattr(bulk_rows, "encode_inserts", counted)
     return counts
@@ -226,7 +226,7 @@ async def test_insert_of_many_values_and_of_a_query(
 async def test_long_rows_make_small_blocks(sent: list[int]) -> None:
     rows = [(n, "x" * 300_000) for n in range(20)]
     rows.append((20, "y" * (bulk_rows.BLOCK_BYTES + 1)))
-    made = list(bulk_rows.blocks("T", rows))
+    made = list(bulk_rows.blocks("T", list(zip(*rows, strict=True))))
     assert max(map(len, made[:-1])) <= bulk_rows.BLOCK_BYTES
     assert len(made[-1]) > bulk_rows.BLOCK_BYTES
     assert [row for block in made for row in decode_inserts(block).rows] == rows

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from data.catalog.objects import Check, Column, Distribution, Index, Table
-from data.storage.changes import Inserted, encode_inserts
+from data.storage.changes import Inserted, decode_inserts
 from data.txn.block_check import BLOCK_BYTES_MAX, BlockCheck
 from data.txn.facts import FactsCache
 from protocol.errors import GridError, OutOfPermSizeError, UniqueViolationError
 from protocol.messages.sql import InsertBlock, SelectRows
 from protocol.sqltypes import Kind, SqlType
 from tests.support.lead import NUMBER10, Lead, T, txn
+from tests.support.new_rows import encoded
 
 TEXT = SqlType(Kind.VARCHAR, 0, 0, 20)
 NUMBER = SqlType(Kind.NUMBER)
@@ -75,6 +76,10 @@ def rows_of(of: Table, some: random.Random, count: int) -> list[tuple[Any, ...]]
     return rows
 
 
+def inserted(name: str, rows: list[tuple[Any, ...]]) -> Inserted:
+    return decode_inserts(encoded(name, rows))
+
+
 @pytest.mark.parametrize("of", TABLES, ids=lambda of: of.name)
 async def test_what_surely_fits_can_be_inserted(lead: Lead, of: Table) -> None:
     await lead.define(of)
@@ -88,10 +93,11 @@ async def test_what_surely_fits_can_be_inserted(lead: Lead, of: Table) -> None:
             with suppress(GridError):
                 element.insert_new_rows(name, [row])
         rows = rows_of(of, some, some.choice([1, 3, 10]))
-        fits = check.surely_fits(element, rows, facts.keys_of_new(rows), 500, 0)
+        new = inserted(name, rows)
+        fits = check.surely_fits(element, new, facts.keys_of_new(new), 500, 0)
         sure += fits
         try:
-            element.insert_block(Inserted(name, rows))
+            element.insert_block(new)
         except GridError:
             assert not fits
             refused += 1
@@ -104,7 +110,7 @@ async def test_many_bytes_and_little_room_are_not_sure(lead: Lead) -> None:
     element = lead.element
     facts = FactsCache(element.catalog).by_id(T)
     check = BlockCheck(facts)
-    rows = [(5, 5, 0)]
+    rows = inserted("U.T", [(5, 5, 0)])
     keys = facts.keys_of_new(rows)
     element.begin()
     assert check.surely_fits(element, rows, keys, BLOCK_BYTES_MAX, 0)
@@ -122,7 +128,7 @@ async def test_rows_that_wait_count_against_the_room_there_is(
     """As if all room were taken: then blocks are inserted as they come, and hear of it."""
 
     def block(first: int) -> InsertBlock:
-        return InsertBlock(T, encode_inserts("U.T", [(n, n, 0) for n in range(first, first + 600)]))
+        return InsertBlock(T, encoded("U.T", [(n, n, 0) for n in range(first, first + 600)]))
 
     await lead.run(txn(1), 1, block(0))
     kept = lead.writer._workspaces[txn(1)]
@@ -150,7 +156,7 @@ async def test_rows_that_wait_count_against_the_room_there_is(
 
 async def test_a_key_twice_in_a_block_and_in_two(lead: Lead) -> None:
     def block(*keys: int) -> InsertBlock:
-        return InsertBlock(T, encode_inserts("U.T", [(n, n, 0) for n in keys]))
+        return InsertBlock(T, encoded("U.T", [(n, n, 0) for n in keys]))
 
     with pytest.raises(UniqueViolationError):
         await lead.run(txn(1), 1, block(*range(600), 17))

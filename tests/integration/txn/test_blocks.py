@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from data.storage import changes as row_changes
-from data.storage.changes import encode_inserts
 from data.storage.entry import EntryKind, decode_payload
 from data.txn import parts
 from protocol.errors import (
@@ -21,12 +20,13 @@ from protocol.messages.sql import InsertBlock, RunSql, SelectRows
 from protocol.messages.txn import RollBack, UndoStatement
 from tests.support.elements import contents
 from tests.support.lead import DB, Lead, T, insert, txn, update
+from tests.support.new_rows import encoded
 
 SIZE = 600
 
 
 def block(*rows: tuple[int | None, int], name: str = "U.T") -> InsertBlock:
-    return InsertBlock(T, encode_inserts(name, [(*row, 0) for row in rows]))
+    return InsertBlock(T, encoded(name, [(*row, 0) for row in rows]))
 
 
 def some(first: int) -> list[tuple[int, int]]:
@@ -239,7 +239,7 @@ async def test_no_block_sees_half_of_a_large_commit(lead: Lead) -> None:
 
 def test_pieces_and_blocks_are_counted_and_read_alike() -> None:
     rows = [(n, str(n), None, 1.5, b"x") for n in range(1500)]
-    one = encode_inserts("T", rows)
+    one = encoded("T", rows)
     plain = row_changes.encode([row_changes.RowChange("T", None, row) for row in rows])
     assert row_changes.decode(one) == row_changes.decode(plain)
     both = row_changes.joined([one, plain])

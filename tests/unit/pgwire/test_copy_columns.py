@@ -174,7 +174,7 @@ def test_plain_lines_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_more_lines_than_are_cut_at_once_and_more_days_than_are_kept() -> None:
     copy = CopyFormat((BIGINT, SqlType(Kind.DATE)), ("A", "B"))
     lines = [
-        f"{n}\t{1000 + n // 300}-{n % 12 + 1:02d}-{n % 28 + 1:02d} 01:02:03\n"
+        f"{n}\t{1000 + n // 300}-{n % 12 + 1:02d}-{n % 28 + 1:02d} 01:02:{n % 60:02d}\n"
         for n in range(2 * DAYS_KEPT)
     ]
     same(copy, "".join(lines).encode())

@@ -117,6 +117,30 @@ def test_the_stored_form_of_entries_does_not_change() -> None:
     ]
 
 
+def test_the_stored_form_of_new_rows() -> None:
+    """Golden bytes, as above."""
+    rows = [RowChange("T", None, (1, "a")), RowChange("T", None, (2, None))]
+    data = row_changes.encode_inserts("T", [[1, 2], ["a", None]])
+    assert data.hex() == "9401a1540292920102" + "92a161c0"
+    older = bytes.fromhex("93a15402929201a1619202c0")  # before they were kept by columns
+    for stored in (data, older):
+        assert row_changes.decode(stored) == rows
+        assert row_changes.count(stored) == 2
+
+
+def test_new_rows_by_columns() -> None:
+    columns = [[192, 2], ["a", None], [0.5, 2.5], [b"\xc0", "\u00c0"], [7, 8]]
+    new = row_changes.decode_inserts(row_changes.encode_inserts("T", columns))
+    assert (len(new), new.width) == (2, 5)
+    assert new.column(1) == columns[1]
+    assert new.column(-1) == columns[4]
+    assert [new.has_null(at) for at in range(5)] == [False, True, False, False, False]
+    assert new.rows == list(zip(*columns, strict=True))
+    assert new.flat() == [*new.rows[0], *new.rows[1]]
+    assert new[1] == RowChange("T", None, new.rows[1])
+    assert new[1:] == [new[1]]
+
+
 def test_many_changes_are_kept_in_pieces() -> None:
     many = [RowChange("A" if n % 3 else "B", None, (n, "x")) for n in range(9_500)]
     data = row_changes.encode(many)
