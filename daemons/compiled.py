@@ -23,6 +23,7 @@ from types import ModuleType
 
 # What a statement meets between the client's socket and SQLite. Rules: docs/decisions/0116.
 MODULES = (
+    "data.distribution.hashing",
     "data.exec.coordination",
     "data.exec.copy_reads",
     "data.exec.fast",
@@ -31,15 +32,18 @@ MODULES = (
     "data.exec.router",
     "data.exec.session",
     "data.exec.shard",
+    "data.session.ending",
     "data.session.names",
     "data.session.script",
     "data.session.session",
     "data.session.statements",
     "data.session.timers",
+    "protocol.clock",
     "protocol.metrics",
     "protocol.pgwire.codec",
     "protocol.pgwire.connection",
     "protocol.pgwire.messages",
+    "protocol.pgwire.plain_rows",
     "protocol.rpc.client",
     "protocol.rpc.connection",
     "protocol.rpc.frame",

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from data.distribution.hashing import bucket_of, bucket_of_int, bucket_of_two_ints
+from data.distribution.hashing import (
+    BucketOfInteger,
+    BucketOfTwoIntegers,
+    bucket_of,
+    bucket_of_int,
+)
 from data.distribution.keys import is_plain_integer, key_bytes
 from protocol.sqltypes import SqlType, StorageValue
 
@@ -183,29 +188,11 @@ def _key_function(
     plain = all(type(part.source) is Param and is_plain_integer(part.type) for part in key)
     indexes = tuple(part.source.index for part in key if type(part.source) is Param)
     if plain and len(key) == 1:
-        return _bucket_of_integer(indexes[0])
+        return BucketOfInteger(indexes[0])
     if plain and len(key) == 2:
-        return _bucket_of_two_integers(*indexes)
+        return BucketOfTwoIntegers(*indexes)
     return lambda values: key_bucket(key, values, _no_special)
 
 
 def _no_special(special: Special) -> StorageValue:
     raise AssertionError(f"{special} in a key of parameters and constants")
-
-
-def _bucket_of_integer(index: int) -> Callable[[tuple[StorageValue, ...]], int]:
-    def bucket(values: tuple[StorageValue, ...]) -> int:
-        value = values[index]
-        return -1 if value is None else bucket_of_int(value)  # type: ignore[arg-type]
-
-    return bucket
-
-
-def _bucket_of_two_integers(first: int, second: int) -> Callable[[tuple[StorageValue, ...]], int]:
-    def bucket(values: tuple[StorageValue, ...]) -> int:
-        one, two = values[first], values[second]
-        if one is None or two is None:
-            return -1
-        return bucket_of_two_ints(one, two)  # type: ignore[arg-type]
-
-    return bucket

@@ -472,7 +472,7 @@ def _row_bytes(row: StorageRow) -> int:
 
 def _encode(encoding: bytes, rows: list[StorageRow]) -> bytes:
     if encoding:
-        return bytes(encoders.by_key(encoding)(rows))
+        return encoders.by_key(encoding)(rows)
     return encoders.encode_storage_rows(rows)
 
 

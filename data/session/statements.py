@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 from data.session.engine import Execution, Prepared
 from protocol.errors import PeerProtocolError
 from protocol.pgwire import codec, messages
+from protocol.pgwire.plain_rows import plain_number
 from protocol.pgwire.values import (
     Decoder,
     ResultColumn,
     RowEncoder,
     decoder,
     oid,
+    plain_digits,
     row_encoder,
     spread_formats,
 )
@@ -69,6 +71,16 @@ def text_layout(columns: tuple[ResultColumn, ...]) -> Layout:
     return layout
 
 
+class _Decoding:
+    """How parameters in certain formats are decoded."""
+
+    __slots__ = ("decoders", "digits")
+
+    def __init__(self, decoders: tuple[Decoder, ...], digits: list[int]) -> None:
+        self.decoders = decoders
+        self.digits = digits  # see plain_digits
+
+
 class Statement:
     """A prepared statement of the session with everything that was worked out for it."""
 
@@ -79,7 +91,7 @@ class Statement:
         self.oids = oids  # as declared by the client, 0 or missing: not declared
         self.sql = sql
         self.is_plain = prepared.tag_kind not in ("COPY_IN", "COPY_OUT", "EMPTY", "SESSION")
-        self._decoders: dict[bytes, tuple[Decoder, ...]] = {}
+        self._decoders: dict[bytes, _Decoding] = {}
         self._layouts: dict[bytes, Layout] = {}
 
     def layout(self, formats: bytes) -> Layout:
@@ -94,9 +106,10 @@ class Statement:
 
     def values(self, formats: bytes, params: list[bytes | None]) -> tuple[StorageValue, ...]:
         """The parameters as storage values. Raises GridError of class 08P01 or 22."""
-        decoders = self._decoders.get(formats)
-        if decoders is None:
-            decoders = self._make_decoders(formats)
+        decoding = self._decoders.get(formats)
+        if decoding is None:
+            decoding = self._make_decoding(formats)
+        decoders, digits = decoding.decoders, decoding.digits
         if len(decoders) != len(params):
             raise PeerProtocolError(
                 f"bind message supplies {len(params)} parameters, "
@@ -105,14 +118,20 @@ class Statement:
         values: list[StorageValue] = []
         for at in range(len(params)):  # zip() is a call of an object where this is machine code
             param = params[at]
-            values.append(None if param is None else decoders[at](param))
+            if param is None:
+                values.append(None)
+                continue
+            number = plain_number(param, digits[at])
+            values.append(number if number >= 0 else decoders[at](param))
         return tuple(values)
 
-    def _make_decoders(self, formats: bytes) -> tuple[Decoder, ...]:
+    def _make_decoding(self, formats: bytes) -> _Decoding:
         types = self.prepared.param_types
         codes = spread_formats(codec.formats_of(formats), len(types))
         oids = self.oids + (0,) * (len(types) - len(self.oids))
-        made = tuple(map(decoder, types, codes, oids))
+        made = _Decoding(
+            tuple(map(decoder, types, codes, oids)), list(map(plain_digits, types, codes))
+        )
         if len(self._decoders) >= _STATEMENT_FORMATS_MAX:
             self._decoders.clear()
         self._decoders[formats] = made

@@ -44,6 +44,7 @@ _SYNC_BYTES: Final = b"S\0\0\0\x04"
 # Execute of the unnamed portal, all rows; Sync
 _TAIL: Final = b"E\0\0\0\x09\0\0\0\0\0" + _SYNC_BYTES
 _DESCRIBE_TAIL: Final = b"D\0\0\0\x06P\0" + _TAIL
+_SHORT_NAME: Final = 24  # bytes
 _TAIL_BYTES: Final = len(_TAIL)
 _DESCRIBE_TAIL_BYTES: Final = len(_DESCRIBE_TAIL)
 
@@ -457,10 +458,10 @@ class Connection:
     def _bind(self, data: bytes, at: int, stop: int) -> int:
         """Bind, with what follows if it is the usual; return where to go on."""
         try:
-            end = data.index(b"\0", at, stop)
+            end = _end_of_name(data, at, stop)
             portal = data[at:end]
             at = end + 1
-            end = data.index(b"\0", at, stop)
+            end = _end_of_name(data, at, stop)
             name = data[at:end]
             at = end + 1
             end = at + 2 + 2 * (data[at] << 8 | data[at + 1])
@@ -536,3 +537,11 @@ class Connection:
             self.close()
         elif kind not in (_FLUSH, _SYNC):
             self._handler.copy_failed(f"unexpected message type {kind} during COPY from stdin")
+
+
+def _end_of_name(data: bytes, at: int, stop: int) -> int:
+    """Where the zero byte behind a name is: as bytes.index, quicker for short ones."""
+    for end in range(at, min(at + _SHORT_NAME, stop)):
+        if not data[end]:
+            return end
+    return data.index(b"\0", at, stop)

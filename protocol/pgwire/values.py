@@ -24,7 +24,7 @@ from protocol.errors import (
     TooLargeError,
 )
 from protocol.limits import RESULT_COLUMNS_MAX
-from protocol.pgwire import array_values, numeric
+from protocol.pgwire import array_values, numeric, plain_rows
 from protocol.pgwire import datetimes as dt
 from protocol.pgwire.row_code import CellCode, compiled
 from protocol.pgwire.uuids import canonical_uuid
@@ -50,6 +50,8 @@ CellEncoder = Callable[[StorageValue], bytes]  # value, not None → bytes witho
 
 TEXT_FORMAT = 0
 BINARY_FORMAT = 1
+# Interpreted, a loop over columns takes longer than the functions that row_code makes.
+_PLAIN_ROWS_COMPILED = not str(plain_rows.__file__).endswith(".py")
 
 
 class ResultColumn(NamedTuple):
@@ -514,6 +516,17 @@ def decoder(type: SqlType, format: int, declared_oid: int = 0) -> Decoder:
     return _timestamp_decoder(type, format)
 
 
+def plain_digits(type: SqlType, format: int) -> int:
+    """Any number of so many digits, as text, is a value of `type`; 0: there is no such rule."""
+    if format:
+        return 0
+    if type.kind in _INTEGER_RANGES:
+        return len(str(_INTEGER_RANGES[type.kind][1])) - 1
+    if type.kind is Kind.NUMBER and type.is_scaled and not type.scale:
+        return min(type.precision, 18)
+    return 0
+
+
 # -- encoding results -----------------------------------------------------------------------------
 def _float_text(value: float | str) -> str:
     text = repr(float(value))
@@ -689,6 +702,17 @@ class RowEncoder(Protocol):
         ...
 
 
+def plain_widths(types: tuple[SqlType, ...], formats: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The widths of PlainRows for these columns; None: it does not know them."""
+    widths: list[int] = []
+    for type, format in zip(types, formats, strict=True):
+        is_padded = type.kind in PADDED_KINDS and type.length > 0
+        if format or not (is_padded or text_encoder(type) is str):
+            return None
+        widths.append((-type.length if type.byte_length else type.length) if is_padded else 0)
+    return tuple(widths)
+
+
 @lru_cache(maxsize=4096)
 def row_encoder(types: tuple[SqlType, ...], formats: tuple[int, ...] = ()) -> RowEncoder:
     """The encoder for these columns; formats as in Bind: none (all text), one for all, or one each.
@@ -698,6 +722,8 @@ def row_encoder(types: tuple[SqlType, ...], formats: tuple[int, ...] = ()) -> Ro
     if len(types) > RESULT_COLUMNS_MAX:
         raise TooLargeError(f"a result of {len(types)} columns, limit {RESULT_COLUMNS_MAX}")
     spread = spread_formats(formats, len(types))
+    if _PLAIN_ROWS_COMPILED and (widths := plain_widths(types, spread)) is not None:
+        return plain_rows.PlainRows(types, spread, widths)
     encode = compiled([_cell_code(*column) for column in zip(types, spread, strict=True)])
     made = cast(RowEncoder, encode)  # functions carry attributes: no call in between
     made.types, made.formats = types, spread
