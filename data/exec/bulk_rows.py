@@ -24,7 +24,8 @@ from data.txn.facts import TableFacts
 from protocol.errors import NotNullError
 from protocol.limits import MIB
 from protocol.messages.sql import InsertBlock, Ran, Step
-from protocol.sqltypes import StorageRow, StorageValue
+from protocol.pgwire.row_columns import RowColumns
+from protocol.sqltypes import StorageValue
 
 Values = Sequence[StorageValue]
 
@@ -47,7 +48,7 @@ def goes_in_blocks(facts: TableFacts, count: int) -> bool:
 
 
 async def insert_in_blocks(
-    writer: BlockWriter, rule: PlacementRule, table: Table, made: Sequence[StorageRow]
+    writer: BlockWriter, rule: PlacementRule, table: Table, made: RowColumns
 ) -> list[int]:
     """Insert rows (without bucket) that `goes_in_blocks` allows; gives their buckets.
 
@@ -57,7 +58,7 @@ async def insert_in_blocks(
     buckets = rule.of_all(made)
     if min(buckets) < 0:
         raise null_key(table, rule.positions)
-    columns = [*zip(*made, strict=True), buckets]
+    columns: list[Values] = [*made.columns, buckets]
     sets = list(map(writer.places.buckets.__getitem__, buckets))
     counts = sorted(Counter(sets).items())
     if len(counts) > 1:

@@ -13,7 +13,8 @@ from typing import Any
 from data.catalog.objects import Column
 from data.sql.convert import converter
 from protocol.errors import GridError
-from protocol.sqltypes import BYTES_KINDS, TEXT_KINDS, Kind, SqlType, StorageRow
+from protocol.pgwire.row_columns import RowColumns
+from protocol.sqltypes import BYTES_KINDS, TEXT_KINDS, Kind, SqlType
 
 Values = Sequence[Any]
 UTF8_BYTES_MAX = 4  # of a character
@@ -31,18 +32,14 @@ class CopyFit:
             if (convert := converter(column.type, column.type)) is not None
         ]
 
-    def fitted(self, rows: list[StorageRow]) -> list[StorageRow]:
-        """The rows that follow. Raises StringTooLongError; its detail names line and column."""
+    def fit(self, rows: RowColumns) -> None:
+        """Fit the rows that follow. Raises StringTooLongError; its detail names line and column."""
         before = self._line
         self._line += len(rows)
-        if not rows or not self._checks:
-            return rows
-        columns: list[Values] = list(zip(*rows, strict=True))
-        changed = False
+        columns = rows.columns
         for at, name, plain, convert in self._checks:
             if plain(columns[at]):
                 continue
-            changed = True
             made: list[Any] = []
             try:
                 for value in columns[at]:
@@ -51,7 +48,6 @@ class CopyFit:
                 error.detail = f"COPY, line {before + len(made) + 1}, column {name}"
                 raise
             columns[at] = made
-        return list(zip(*columns, strict=True)) if changed else rows
 
 
 def _plain(type: SqlType) -> Callable[[Values], bool]:
@@ -63,11 +59,14 @@ def _plain(type: SqlType) -> Callable[[Values], bool]:
         return lambda values: not length or _longest(values) <= length
 
     def plain(values: Values) -> bool:
-        if "" in values:
+        if all(values):  # most columns have neither NULL nor ''
+            longest = max(map(len, values), default=0)
+        elif "" in values:
             return False
+        else:
+            longest = _longest(values)
         if not length:
             return True
-        longest = _longest(values)
         if longest > length:
             return False
         if not type.byte_length or longest * UTF8_BYTES_MAX <= length:

@@ -29,6 +29,7 @@ from protocol.errors import (
     StaleSchemaError,
 )
 from protocol.limits import MIB
+from protocol.pgwire.row_columns import RowColumns
 from protocol.sqltypes import StorageRow
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class CopyingIn:
         self._decoder = prepared.copy.row_decoder()
         table = session.space.catalog.table_by_id(plan.table_id)
         self._fit = CopyFit([table.columns[at] for at in plan.columns])
-        self._rows: list[StorageRow] = []
+        self._rows = RowColumns.of_rows((), len(plan.columns))
         self._bytes = 0  # that they came in
         self._on_ready: Callable[[], None] | None = None
         self._wake = asyncio.Event()
@@ -89,7 +90,7 @@ class CopyingIn:
         if self._ended or self._error is not None:
             return
         try:
-            self._rows += self._fit.fitted(self._decoder.feed(chunk))
+            self._keep(self._decoder.feed(chunk))
         except GridError as error:
             self._stop(error)
             return
@@ -97,12 +98,18 @@ class CopyingIn:
         if len(self._rows) >= ROWS_PER_BATCH or (self._rows and self._bytes >= BYTES_PER_BATCH):
             self._wake.set()
 
+    def _keep(self, rows: list[StorageRow] | RowColumns) -> None:
+        if not isinstance(rows, RowColumns):
+            rows = RowColumns.of_rows(rows, len(self._plan.columns))
+        self._fit.fit(rows)
+        self._rows.add(rows)
+
     def finish(self) -> None:
         """That was all."""
         if self._ended or self._error is not None:
             return
         try:
-            self._rows += self._fit.fitted(self._decoder.finish())
+            self._keep(self._decoder.finish())
         except GridError as error:
             self._stop(error)
             return
@@ -173,7 +180,7 @@ class CopyingIn:
             if not self._finished and (few or not self._rows):
                 self._wake.clear()
                 await self._wake.wait()
-            rows, self._rows = self._rows[:ROWS_PER_BATCH], self._rows[ROWS_PER_BATCH:]
+            rows = self._rows.take(ROWS_PER_BATCH)
             self._bytes = self._bytes * len(self._rows) // max(1, len(rows) + len(self._rows))
             ready, self._on_ready = self._on_ready, None
             if ready is not None:
@@ -183,7 +190,7 @@ class CopyingIn:
             elif self._finished:
                 return count
 
-    async def _insert(self, txn: Transaction, rows: list[StorageRow]) -> int:
+    async def _insert(self, txn: Transaction, rows: RowColumns) -> int:
         """One batch. DDL on other tables, or a new map, may come between two of them."""
         space = self._session.space
         deadline_s = boottime_s() + FAILOVER_WAIT_S
@@ -206,9 +213,11 @@ class CopyingIn:
             )
             writer = Writer(space, txn, QueryRunner(space, self._specials, txn), maker)
             try:
-                made = await maker.make_all(self._plan.row, (), rows)
-                inserted, _ = await writer.insert_rows(table, made, want_rows=False)
-                return inserted
+                made = maker.at_once(self._plan.row, rows)
+                if made is not None:
+                    return await writer.copy_rows(table, made)
+                each = [await maker.make(self._plan.row, (), row) for row in rows]
+                return (await writer.insert_rows(table, each))[0]
             except (StaleSchemaError, StaleMapError):
                 if boottime_s() > deadline_s:
                     raise

@@ -18,6 +18,7 @@ from data.catalog.objects import Distribution, ForeignKey, Table
 from data.distribution.hashing import bucket_of, buckets_of_ints
 from data.distribution.keys import is_plain_integer, key_encoder
 from protocol.errors import InternalError
+from protocol.pgwire.row_columns import RowColumns
 from protocol.sqltypes import BIGINT, SqlType, StorageRow, StorageValue
 
 BucketOf = Callable[[Sequence[StorageValue]], int]
@@ -31,11 +32,10 @@ class HashRule:
     bucket: BucketOf
     integer: bool = False  # the key is one integer, and is the number itself
 
-    def of_all(self, rows: Sequence[StorageRow]) -> list[int]:
+    def of_all(self, rows: RowColumns) -> list[int]:
         """`of` many rows."""
         if self.integer:
-            at = self.positions[0]
-            values: list[Any] = [row[at] for row in rows]
+            values: list[Any] = rows.columns[self.positions[0]]
             if None not in values:
                 return buckets_of_ints(values)
         return [self.of(row) for row in rows]

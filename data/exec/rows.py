@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable
 
 from data.catalog.objects import Sequence as NumberSequence
 from data.catalog.objects import Table
@@ -24,6 +23,7 @@ from data.sql.plan_types import (
 from data.storage.scratch import Scratch
 from protocol.clock import wall_us
 from protocol.errors import InternalError
+from protocol.pgwire.row_columns import RowColumns
 from protocol.sqltypes import StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
@@ -58,7 +58,7 @@ class RowMaker:
         scratch: Scratch,
         row_keys: RowKeys,
     ) -> None:
-        self._table = table  # None: rows of no table
+        self._is_keyed = table is not None and table.row_key  # None: rows of no table
         self._specials = specials
         self._sequences = sequences
         self._sequence_of = sequence_of
@@ -69,8 +69,7 @@ class RowMaker:
         self, sources: tuple[ValueSource, ...], values: Values, source_row: StorageRow = ()
     ) -> StorageRow:
         """One full row without its bucket (and with a row key first, if the table has one)."""
-        keyed = self._table is not None and self._table.row_key
-        out: list[StorageValue] = [self._row_keys.next()] if keyed else []
+        out: list[StorageValue] = [self._row_keys.next()] if self._is_keyed else []
         drawn: dict[int, int] = {}
         for source in sources:
             kind = type(source)
@@ -88,32 +87,30 @@ class RowMaker:
                 out.append(await self._odd(source, values, drawn, source_row))
         return tuple(out)
 
-    def at_once(
-        self, sources: tuple[ValueSource, ...], rows: Sequence[StorageRow]
-    ) -> Sequence[StorageRow] | None:
+    def at_once(self, sources: tuple[ValueSource, ...], rows: RowColumns) -> RowColumns | None:
         """`make` of many source rows, if all is columns and constants; None: make one by one."""
-        keyed = self._table is not None and self._table.row_key
-        if not keyed and rows and len(rows[0]) == len(sources) and _is_copy(sources):
-            return rows
-        if not rows or not all(isinstance(source, SourceColumn | Const) for source in sources):
+        if not all(isinstance(source, SourceColumn | Const) for source in sources):
             return None
-        given = list(zip(*rows, strict=True))
-        columns: list[Iterable[StorageValue]] = []
-        if keyed:
+        columns: list[list[StorageValue]] = []
+        if self._is_keyed:
             columns.append([self._row_keys.next() for _ in rows])
         for source in sources:
             if isinstance(source, SourceColumn):
-                columns.append(given[source.position])
+                columns.append(rows.columns[source.position])
             else:
                 assert isinstance(source, Const)
-                columns.append(repeat(source.value, len(rows)))
-        return list(zip(*columns, strict=True))
+                columns.append([source.value] * len(rows))
+        return RowColumns(columns, len(rows))
 
     async def make_all(
         self, sources: tuple[ValueSource, ...], values: Values, rows: list[StorageRow]
     ) -> list[StorageRow]:
-        """Rows made of the rows of a query, or of COPY."""
-        made = self.at_once(sources, rows)
+        """Rows made of the rows of a query."""
+        if not rows:
+            return []
+        if not self._is_keyed and len(rows[0]) == len(sources) and _is_copy(sources):
+            return rows
+        made = self.at_once(sources, RowColumns.of_rows(rows, len(rows[0])))
         if made is not None:
             return list(made)
         return [await self.make(sources, values, row) for row in rows]

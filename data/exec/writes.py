@@ -80,6 +80,7 @@ from protocol.messages.sql import (
     SelectRows,
     Step,
 )
+from protocol.pgwire.row_columns import RowColumns
 from protocol.sqltypes import StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
@@ -164,9 +165,7 @@ class Writer:
             if table.temporary:
                 raise NotSupportedError("ON CONFLICT DO UPDATE of a temporary table")
             return await Upserts(self, table, plan, values).run(made)
-        count, rows = await self.insert_rows(
-            table, made, on_conflict=plan.on_conflict, want_rows=plan.returning is not None
-        )
+        count, rows = await self.insert_rows(table, made, on_conflict=plan.on_conflict)
         return Written(count, self.returning(plan.returning, table, rows, values))
 
     async def insert_rows(
@@ -175,12 +174,10 @@ class Writer:
         made: Sequence[StorageRow],
         *,
         on_conflict: OnConflict | None = None,
-        want_rows: bool = True,
     ) -> tuple[int, list[StorageRow]]:
         """Place and insert rows (without bucket); the number inserted, and those full rows.
 
-        on_conflict (DO NOTHING): rows whose key exists are left out. want_rows False: the rows may
-        be missing in the answer.
+        on_conflict (DO NOTHING): rows whose key exists are left out.
         """
         if table.temporary:
             return await self._insert_temporary(table, made, on_conflict is not None)
@@ -192,8 +189,9 @@ class Writer:
                 return await self._insert_new(table, made, target)
         if not ignore and goes_in_blocks(self._space.facts.by_id(table.id), len(made)):
             rule = self._space.placement.rule(table)
-            buckets = await insert_in_blocks(self, rule, table, made)
-            full = zip(made, buckets, strict=True) if want_rows else ()
+            by_columns = RowColumns.of_rows(made, len(made[0]))
+            buckets = await insert_in_blocks(self, rule, table, by_columns)
+            full = zip(made, buckets, strict=True)
             return len(made), [(*row, bucket) for row, bucket in full]
         placed = await self.place(table, made)
         inserted: Counter[StorageRow] = Counter()
@@ -205,6 +203,13 @@ class Writer:
                 inserted.update(map(tuple, ran.rows))
         rows = [full for _, full in placed]
         return count, rows if not ignore else _those_of(rows, inserted)
+
+    async def copy_rows(self, table: Table, made: RowColumns) -> int:
+        """`insert_rows` for who wants to know the number only."""
+        if table.temporary or not goes_in_blocks(self._space.facts.by_id(table.id), len(made)):
+            return (await self.insert_rows(table, list(made)))[0]
+        await insert_in_blocks(self, self._space.placement.rule(table), table, made)
+        return len(made)
 
     async def _insert_temporary(
         self, table: Table, made: Sequence[StorageRow], ignore: bool

@@ -1,4 +1,4 @@
-"""COPY text and csv, many lines at once and column by column. Pure: bytes in, rows or None out.
+"""COPY text and csv, many lines at once and column by column. Pure: bytes in, columns or None out.
 
 A chunk of whole lines is cut by a few calls that work at C's speed, and each column is decoded by
 one function made for its type. That is right only for data written in the plain way: no escapes
@@ -16,8 +16,9 @@ from functools import lru_cache
 
 from protocol.errors import GridError
 from protocol.pgwire import datetimes as dt
+from protocol.pgwire.row_columns import RowColumns
 from protocol.pgwire.values import decode_text, decoder
-from protocol.sqltypes import PADDED_KINDS, Kind, SqlType, StorageRow, StorageValue
+from protocol.sqltypes import PADDED_KINDS, Kind, SqlType, StorageValue
 
 # the texts of one column, none of them NULL → values; raises GridError
 ColumnDecoder = Callable[[list[str]], list[StorageValue]]
@@ -74,7 +75,7 @@ class Columns:
             return False
         return null == "\\N" or "\\" not in null
 
-    def rows(self, data: bytes) -> list[StorageRow] | None:
+    def rows(self, data: bytes) -> RowColumns | None:
         """The rows of whole lines, the last one without its line end; None: not all are plain."""
         try:
             text = data.decode()
@@ -92,17 +93,20 @@ class Columns:
             return None
         if lines <= LINES_AT_ONCE:
             return self._decoded(text, lines)
-        rows: list[StorageRow] = []
+        rows: RowColumns | None = None
         every = text.split("\n")
         for at in range(0, lines, LINES_AT_ONCE):
             some = every[at : at + LINES_AT_ONCE]
             more = self._decoded("\n".join(some), len(some))
             if more is None:
                 return None
-            rows += more
+            if rows is None:
+                rows = more
+            else:
+                rows.add(more)
         return rows
 
-    def _decoded(self, text: str, lines: int) -> list[StorageRow] | None:
+    def _decoded(self, text: str, lines: int) -> RowColumns | None:
         width = len(self._decoders)
         backslashes = text.count("\\")
         if backslashes and not self._text and "\\." in text:
@@ -133,7 +137,7 @@ class Columns:
             return None
         if self._text and backslashes != nulls * null.count("\\"):
             return None  # escapes
-        return list(zip(*columns, strict=True))
+        return RowColumns(columns, lines)
 
 
 @lru_cache(maxsize=512)

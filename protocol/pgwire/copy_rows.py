@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from protocol.errors import CopyDataError, GridError, TooLargeError
 from protocol.limits import ROW_BYTES_MAX
 from protocol.pgwire.copy_columns import Columns
+from protocol.pgwire.row_columns import RowColumns
 from protocol.pgwire.values import Decoder, binary_encoder, decoder, text_encoder
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
@@ -69,7 +70,7 @@ class CopyFormat(NamedTuple):
 class RowDecoder(Protocol):
     """Bytes in, rows out. Every method raises GridError; its detail names line and column."""
 
-    def feed(self, chunk: bytes) -> list[StorageRow]:
+    def feed(self, chunk: bytes) -> list[StorageRow] | RowColumns:
         """The rows that are complete with this chunk."""
         ...
 
@@ -98,7 +99,7 @@ class _LineDecoder:
             quote = copy.quote if copy.format == "csv" else ""
             self._columns = Columns(copy.types, delimiter, null, quote, copy.force_not_null)
 
-    def feed(self, chunk: bytes) -> list[StorageRow]:
+    def feed(self, chunk: bytes) -> list[StorageRow] | RowColumns:
         """See RowDecoder."""
         newline = chunk.rfind(b"\n")
         if newline < 0:
@@ -110,7 +111,7 @@ class _LineDecoder:
         self._keep(chunk[newline + 1 :])
         return rows
 
-    def _lines(self, whole: bytes) -> list[StorageRow]:
+    def _lines(self, whole: bytes) -> list[StorageRow] | RowColumns:
         """The rows of some whole lines: all at once if they are plain, else one by one."""
         rows = None
         if self._columns is not None and not (self._ended or self._skip_header):

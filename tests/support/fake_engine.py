@@ -172,7 +172,7 @@ class FakeCopyIn:
 
     def feed(self, chunk: bytes) -> None:
         try:
-            self._insert(self._decoder.feed(chunk))
+            self._insert(list(self._decoder.feed(chunk)))
         except GridError as error:
             self._undo(error)
 

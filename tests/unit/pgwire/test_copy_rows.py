@@ -53,7 +53,7 @@ def test_rows_come_back(copy: CopyFormat) -> None:
             data = [(a, b or None, c) for a, b, c in data]
         sent = bytes_of(copy, data)
         decoder = copy.row_decoder()
-        back = []
+        back: list[StorageRow] = []
         for at in range(0, len(sent), chunk):
             back += decoder.feed(sent[at : at + chunk])
         assert back + decoder.finish() == data
@@ -90,7 +90,7 @@ def test_csv_is_what_the_standard_library_reads(data: list[tuple[str, str]]) -> 
 def decode(copy: CopyFormat, data: bytes) -> list[StorageRow]:
     """All rows of whole data."""
     decoder = copy.row_decoder()
-    return decoder.feed(data) + decoder.finish()
+    return [*decoder.feed(data), *decoder.finish()]
 
 
 def test_text_details() -> None:

@@ -9,14 +9,19 @@ import pytest
 from data.catalog.objects import Column
 from data.exec.copy_fit import CopyFit
 from protocol.errors import GridError
+from protocol.pgwire.row_columns import RowColumns
 from protocol.sqltypes import BIGINT, Kind, SqlType
 
 
 def fit(type: SqlType, *values: Any) -> list[Any]:
     made = CopyFit([Column("A", BIGINT), Column("B", type)])
-    assert made.fitted([]) == []
-    assert made.fitted([(0, None)]) == [(0, None)]
-    return [row[1] for row in made.fitted([(n, value) for n, value in enumerate(values)])]
+    made.fit(RowColumns([[], []], 0))
+    first = RowColumns([[0], [None]], 1)
+    made.fit(first)
+    assert list(first) == [(0, None)]
+    rows = RowColumns([list(range(len(values))), list(values)], len(values))
+    made.fit(rows)
+    return rows.columns[1]
 
 
 VARCHAR = SqlType(Kind.VARCHAR, length=4)
@@ -55,7 +60,9 @@ def test_what_is_too_long_is_refused_with_its_line(type: SqlType, value: Any) ->
 
 
 def test_columns_without_lengths_cost_nothing() -> None:
-    rows: list[Any] = [(1, 2), (3, None)]
-    assert CopyFit([Column("A", BIGINT), Column("B", BIGINT)]).fitted(rows) is rows
-    texts: list[Any] = [(1, "ab"), (3, None)]
-    assert CopyFit([Column("A", BIGINT), Column("B", VARCHAR)]).fitted(texts) is texts
+    for type, values in ((BIGINT, [2, None]), (VARCHAR, ["ab", None]), (VARCHAR, ["ab", "cd"])):
+        column: list[Any] = list(values)
+        CopyFit([Column("B", type)]).fit(RowColumns([column], 2))
+        rows = RowColumns([column], 2)
+        CopyFit([Column("B", type)]).fit(rows)
+        assert rows.columns[0] is column
