@@ -539,17 +539,21 @@ class Log:
         self._execute("INSERT OR REPLACE INTO _meta VALUES ('cut', ?)", (f"{term} {last}",))
         self.bytes -= payload_bytes
         self.cut = LogPosition(term, last)
-        self._forget_ended(last, {decode_txn(txn) for (txn,) in promised})
+        final = max(last, undo_after or 0)
+        self._forget_ended(last, final, {decode_txn(txn) for (txn,) in promised})
         return last, last < below - 1
 
-    def _forget_ended(self, last: int, promised: set[TxnId]) -> None:
-        """Entries up to `last` were cut, PREPAREs and PARTs of `promised` among them."""
+    def _forget_ended(self, last: int, final: int, promised: set[TxnId]) -> None:
+        """Entries up to `last` were cut, PREPAREs and PARTs of `promised` among them.
+
+        No entry up to `final` will ever be undone.
+        """
         touched, ends, known = promised, self._ends, self.txns
         while ends and ends[0][0] <= last:
             touched.add(ends.popleft()[1])
         for txn in touched:
             state = known.get(txn)
-            if state is not None and self._is_over(state, last):
+            if state is not None and self._is_over(state, last, final):
                 self._change(txn, None)
         stored = self._stored
         changed = [txn for txn in touched if txn in known or txn in stored]
@@ -585,12 +589,15 @@ class Log:
                 below = min(below, state.first_part_lsn or state.prepare_lsn or below)
         return below
 
-    def _is_over(self, state: TxnState, last: int) -> bool:
-        """Nobody can ask about the transaction any more, and no undo can need its row."""
+    def _is_over(self, state: TxnState, last: int, final: int) -> bool:
+        """Nobody can ask about the transaction any more, and no undo can need its row.
+
+        last: the newest entry that was cut; final: the newest that will never be undone.
+        """
         if not 0 < state.decided_lsn <= last:
             return False
-        if state.forgotten_lsn:  # what it says stays true, even if that entry should be undone
-            return True
+        if state.forgotten_lsn:
+            return state.forgotten_lsn <= final
         if not state.committed or self._replica_set == 0:
             return False
         return not state.participants or state.participants[0] != self._replica_set

@@ -97,7 +97,7 @@ def test_only_what_somebody_may_ask_for_is_stored(tmp_path: Path) -> None:
     cut = element.tail.lsn + 1
     apply(element, forgetting(element, 2))
     assert element.read(ROWS) == []
-    element.cut_log(cut)
+    element.cut_log(cut, undo_after=element.tail.lsn)
     assert {d.txn for d in element.decisions()} == {txn(1), txn(4)} == set(element._log.txns)
     element = reopen(element)
     assert set(element._log.txns) == {txn(1), txn(4)}
@@ -126,9 +126,16 @@ def test_a_cut_that_is_rolled_back_stores_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_an_element_opened_again_knows_what_it_knew(tmp_path: Path, seed: int) -> None:
-    """Random entries, undone ones, rollbacks and cuts."""
+    """Random entries, undone ones, rollbacks and cuts; and what it has to look after is what a
+    copy looks after that never cuts its log.
+    """
     draw = random.Random(seed)
-    element = new_element(tmp_path / "e")
+    element, twin = new_element(tmp_path / "e"), new_element(tmp_path / "twin")
+
+    def both(entry: LogEntry) -> None:
+        apply(element, entry)
+        apply(twin, entry)
+
     newest, final, checked = 0, element.tail.lsn, 0
     for _ in range(150):
         states: dict[TxnId, TxnState] = element._log.txns
@@ -138,25 +145,27 @@ def test_an_element_opened_again_knows_what_it_knew(tmp_path: Path, seed: int) -
         match draw.randrange(9):
             case 0 | 1:
                 newest += 1
-                apply(element, prepare_entry(element, [], newest, participants=sets))
+                both(prepare_entry(element, [], newest, participants=sets))
             case 2 | 3 if prepared:
                 kind = draw.choice((EntryKind.COMMIT, EntryKind.COMMIT, EntryKind.ABORT))
                 number = draw.choice(prepared)
-                apply(element, decision(element, number, kind, states[txn(number)].participants))
+                both(decision(element, number, kind, states[txn(number)].participants))
             case 4:
                 newest += 1
                 kind = draw.choice((EntryKind.COMMIT, EntryKind.ABORT))
                 sets = (1, 2) if kind == EntryKind.COMMIT else ()
-                apply(element, decision(element, newest, kind, sets))
+                both(decision(element, newest, kind, sets))
             case 5 if decided:
-                apply(element, forgetting(element, *draw.sample(decided, (len(decided) + 1) // 2)))
+                both(forgetting(element, *draw.sample(decided, (len(decided) + 1) // 2)))
             case 6 if element.tail.lsn > final:
                 newest_entry = element.entry_at(element.tail.lsn)
                 assert newest_entry is not None
                 undo(element, newest_entry)
+                undo(twin, newest_entry)
             case 7:
                 row = customer(10_000 + element.tail.lsn)
-                write(element, "TERRY.CUSTOMERS", [row], number=1_000_000 + newest)
+                for one in (element, twin):
+                    write(one, "TERRY.CUSTOMERS", [row], number=1_000_000 + newest)
                 newest += 1
             case 8:
                 final = max(final, draw.randint(element.log_start.lsn, element.tail.lsn))
@@ -166,6 +175,8 @@ def test_an_element_opened_again_knows_what_it_knew(tmp_path: Path, seed: int) -
                     element.rollback()
                 else:
                     element.commit()
+        assert element.decisions() == twin.decisions()
+        assert element.prepared() == twin.prepared()
         if draw.random() < 0.3:
             before, checked = known(element), checked + 1
             element = reopen(element)
@@ -173,3 +184,4 @@ def test_an_element_opened_again_knows_what_it_knew(tmp_path: Path, seed: int) -
     assert checked > 20
     assert element.log_start.lsn > 10
     element.close(clean=True)
+    twin.close(clean=True)
