@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -11,6 +13,11 @@ _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def boottime_s() -> float:
     """Seconds since boot, suspended time included; never goes back. For leases and deadlines."""
     return time.clock_gettime(_BOOTTIME)
+
+
+def boottime_reader() -> Callable[[], float]:
+    """What `boottime_s` does, as a function in C."""
+    return partial(time.clock_gettime, _BOOTTIME)
 
 
 def wall_us() -> int:

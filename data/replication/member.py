@@ -7,7 +7,6 @@ is plain callbacks: no task, no future. Requests to ZooKeeper and snapshots are 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -30,7 +29,7 @@ from data.storage.element import Element
 from data.storage.entry import LogEntry
 from membership.port import ClusterView, Membership, SetState
 from protocol import trace
-from protocol.clock import Clock, SystemClock
+from protocol.clock import Clock, SystemClock, boottime_reader
 from protocol.errors import (
     CorruptElementError,
     DiskFullError,
@@ -81,7 +80,7 @@ class ReplicaSetMember:
         self._clock = clock
         self._now: Callable[[], float] = clock.now_s
         if isinstance(clock, SystemClock):  # the same clock without two Python frames
-            self._now = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+            self._now = boottime_reader()
         self._settings = settings
         self._listener = listener
         self._luggage = luggage
@@ -193,8 +192,8 @@ class ReplicaSetMember:
         led = machine.leadership is not None
         try:
             async with asyncio.timeout(self._settings.hand_over_timeout_s):
-                while machine.leadership is not None:
-                    if machine.leadership.best_successor() == 0:
+                while (lead := machine.leadership) is not None:
+                    if lead.best_successor() == 0:
                         return
                     self._changed.clear()
                     if machine.hand_over(self._now()):

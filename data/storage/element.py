@@ -431,9 +431,9 @@ class Element(BatchWriter):
         future = self.start_long(lambda: self.run(sql, params, want_rows))
         try:
             return await asyncio.shield(future)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             await stop(future, self._writer)
-            raise
+            raise cancelled  # mypyc forgets what a bare raise means once the handler has waited
 
     def start_long(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Do something with the batch on the writer's thread; nothing else may until it is done."""

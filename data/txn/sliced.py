@@ -30,8 +30,10 @@ from msgspec.structs import replace
 from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.held import HeldScan
+from data.storage.own import OwnView
 from data.storage.spool import PieceFile
 from data.storage.sqlite import Scan
+from data.txn.afterwards import and_then
 from data.txn.batches import Failing, Slices
 from data.txn.facts import is_row_of
 from data.txn.locks import Conflict, Lock, Mode
@@ -40,7 +42,7 @@ from data.txn.move_steps import StepsResult
 from data.txn.parts import PART_CHANGES, is_large
 from data.txn.ports import Reply, workspace_lost
 from data.txn.steps import StepRunner
-from data.txn.workspace import Workspace
+from data.txn.workspace import OwnChanges, Workspace
 from protocol.clock import boottime_s
 from protocol.errors import GridError, InternalError, RowChangedError, WorkspaceLostError
 from protocol.ids import TxnId
@@ -182,30 +184,31 @@ class SlicedStatements(LongStatements):
             run.view = self.view(message.back_ms + message.lock_wait_ms + ran_ms)
 
     async def _keep_keys(self, run: SlicedRun, scan: Scan | HeldScan) -> None:
-        try:
-            run.keys = PieceFile(self._element.path)
-            while not scan.ended:
-                rows = await scan.fetch(SLICE)
-                if rows:
-                    run.keys.put(_encode(rows), len(rows))
-        finally:
-            await scan.close()
+        await and_then(self._put_keys(run, scan), scan.close)
+
+    async def _put_keys(self, run: SlicedRun, scan: Scan | HeldScan) -> None:
+        run.keys = PieceFile(self._element.path)
+        while not scan.ended:
+            rows = await scan.fetch(SLICE)
+            if rows:
+                run.keys.put(_encode(rows), len(rows))
 
     async def _find_own(self, run: SlicedRun) -> None:
-        own, find = run.workspace.own_changes(), run.keyed.find
+        own = run.workspace.own_changes()
         view = await self._element.own_view(own.cuts)
-        try:
-            view.renew()
-            self._note_view(run)
-            await view.lay_pieces(own.pieces())
-            await self._keep_keys(run, view.scan(find.sql, find.params))
-            assert run.keys is not None
-            run.rows = PieceFile(self._element.path)
-            for number in range(len(run.keys)):
-                rows = await view.own_rows(run.table, _decode(run.keys.piece(number)))
-                run.rows.put(_encode(rows), len(rows))
-        finally:
-            await view.close()
+        await and_then(self._find_in(run, view, own), view.close)
+
+    async def _find_in(self, run: SlicedRun, view: OwnView, own: OwnChanges) -> None:
+        find = run.keyed.find
+        view.renew()
+        self._note_view(run)
+        await view.lay_pieces(own.pieces())
+        await self._keep_keys(run, view.scan(find.sql, find.params))
+        assert run.keys is not None
+        run.rows = PieceFile(self._element.path)
+        for number in range(len(run.keys)):
+            rows = await view.own_rows(run.table, _decode(run.keys.piece(number)))
+            run.rows.put(_encode(rows), len(rows))
 
     def _has_found(self, txn: TxnId) -> bool:
         return txn in self._sliced

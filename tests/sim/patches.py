@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 from zlib import crc32
@@ -20,7 +19,6 @@ import data.replication.ahead
 import data.replication.catch_up
 import data.replication.copier
 import data.replication.later
-import data.replication.member
 import data.storage.changes
 import data.storage.element
 import data.storage.files
@@ -32,7 +30,6 @@ import data.txn.luggage
 import data.txn.manager
 import data.txn.parts
 import data.txn.settling
-import protocol.clock
 from data.storage.sqlite import WalKeeper
 from protocol.rpc.connection import Connection
 from tests.sim.loop import Scheduler, SimExecutor, finish_now
@@ -50,21 +47,16 @@ def memory_folder() -> str | None:
     return "/dev/shm" if room.f_bavail * room.f_frsize > MEMORY_ROOM_BYTES else None
 
 
+_clock_gettime = time.clock_gettime
+
+
 def _virtual_s(_which: int = 0) -> float:
     scheduler = Scheduler.current
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if scheduler is None else scheduler.now
+    return _clock_gettime(time.CLOCK_BOOTTIME) if scheduler is None else scheduler.now
 
 
 def _wall_ns() -> int:
     return int((WALL_S + _virtual_s()) * 1e9)
-
-
-_TIME = SimpleNamespace(
-    clock_gettime=_virtual_s,
-    CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
-    CLOCK_MONOTONIC=time.CLOCK_MONOTONIC,
-    time_ns=_wall_ns,
-)
 
 
 Limit = tuple[Any, str, int]
@@ -142,8 +134,8 @@ def patched(
     set_ = mock.patch.object
     with ExitStack() as stack:
         for patch in (
-            set_(protocol.clock, "time", _TIME),
-            set_(data.replication.member, "time", _TIME),
+            set_(time, "clock_gettime", _virtual_s),  # machine code has the module in hand
+            set_(time, "time_ns", _wall_ns),
             set_(data.storage.sqlite, "ThreadPoolExecutor", SimExecutor),
             set_(data.storage.element, "wait", finish_now),
             set_(data.storage.files, "boot_id", boot_id),

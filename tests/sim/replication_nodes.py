@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from data.replication.log_shape import LogShape
 from data.replication.replica_set import ReplicaSet
@@ -20,6 +22,19 @@ class Entry:
     key: int
     before: int  # image before: an undo must find the image after
     value: int
+
+
+_decode = msgspec.msgpack.Decoder(list[Entry]).decode
+
+
+def body_of(entries: Sequence[Entry]) -> bytes:
+    """What machines carry; what is in it is nothing to them."""
+    return msgspec.msgpack.encode(entries) if entries else b""
+
+
+def entries_of(body: bytes) -> list[Entry]:
+    """What is in a body."""
+    return _decode(body) if body else []
 
 
 @dataclass

@@ -18,7 +18,7 @@ from data.replication.replica_set import ReplicaSet
 from data.storage.touched import Touched
 from membership.port import LEASE_SHARE, ClusterView, InstanceInfo, SetState
 from protocol.ids import InstanceName
-from tests.sim.replication_nodes import KEYS, Entry, Node
+from tests.sim.replication_nodes import KEYS, Entry, Node, body_of, entries_of
 
 DB, RS = "sim", 1
 T = 2.0  # session timeout
@@ -347,12 +347,12 @@ class World:
                         )
                         self.perform(node, changed)
                         return
-                    for entry in body:
+                    for entry in entries_of(body):
                         if entry.lsn > after:
                             node.touched.bucket(entry.key, entry.lsn)
                             self.put(node, entry)
                 case act.CheckHeld(body, upto):
-                    for entry in body:
+                    for entry in entries_of(body):
                         if node.store.cut < entry.lsn <= upto:
                             self.require(
                                 node.store.log[entry.lsn - 1] == entry, "other content held"
@@ -405,7 +405,7 @@ class World:
             spans = shape.spans_between(after, chunk[-1].lsn) if chunk else ()
             self.perform(
                 node,
-                node.machine.log_read(to, after, spans, chunk, self.now),  # type: ignore[arg-type]
+                node.machine.log_read(to, after, spans, body_of(chunk), self.now),
             )
 
         self.later(0.001, lambda: self.on(node, life, do))
@@ -454,7 +454,7 @@ class World:
             rows[key] = self.next_value
             self.next_value += 1
         span = (machine.term, first, node.batch[-1].lsn)
-        body: Any = tuple(node.batch)
+        body = body_of(node.batch)
         ahead = self.rng.random() < 0.2
         self.perform(node, machine.batch_appended(span, body, self.now, ahead=ahead))
         if ahead:

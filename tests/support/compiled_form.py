@@ -15,6 +15,9 @@ import pytest
 from daemons import compiled
 
 _REASON = "it replaces a function that is compiled"
+CUT_SHORT = pytest.StashKey[
+    bool
+]()  # of a test that was skipped when it had begun: it cleans nothing
 _READ_ONLY = re.compile(r"object attribute '\w+' is read-only")
 _set_attribute = pytest.MonkeyPatch.setattr
 
@@ -26,7 +29,8 @@ def skip_what_replaces_functions() -> None:
 
 def _watched(patch: pytest.MonkeyPatch, target: Any, name: Any, *rest: Any, **kwargs: Any) -> None:
     holder, attribute = _resolve(target, name)
-    if _is_compiled(holder) and callable(getattr(holder, attribute, None)):
+    is_class = isinstance(holder, type)  # its properties too
+    if _is_compiled(holder) and (is_class or callable(getattr(holder, attribute, None))):
         pytest.skip(_REASON)
     _set_attribute(patch, target, name, *rest, **kwargs)
 
@@ -46,18 +50,20 @@ def _is_compiled(holder: Any) -> bool:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_setup() -> Any:
+def pytest_runtest_setup(item: pytest.Item) -> Any:
     """Of fixtures."""
-    _skip((yield))
+    _skip(item, (yield))
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call() -> Any:
+def pytest_runtest_call(item: pytest.Item) -> Any:
     """Of tests."""
-    _skip((yield))
+    _skip(item, (yield))
 
 
-def _skip(outcome: Any) -> None:
+def _skip(item: pytest.Item, outcome: Any) -> None:
     error = outcome.exception
     if isinstance(error, AttributeError) and _READ_ONLY.search(str(error)):
-        outcome.force_exception(pytest.skip.Exception(_REASON))
+        error = pytest.skip.Exception(_REASON)
+        outcome.force_exception(error)
+    item.stash[CUT_SHORT] = isinstance(error, pytest.skip.Exception)

@@ -99,30 +99,113 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             yield from _own_nodes(child)
 
 
-def test_no_handler_raises_again_what_it_caught_after_waiting() -> None:
+def _finishes_waiting(node: ast.Try) -> bool:
+    """Its `finally` has an await or yield."""
+    return any(
+        isinstance(n, (ast.Await, ast.Yield, ast.YieldFrom)) for s in node.finalbody for n in _in(s)
+    )
+
+
+def _in(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    yield from _own_nodes(node)
+
+
+def _leaves_waiting(node: ast.AsyncWith) -> bool:
+    """What it leaves may wait. asyncio.timeout does not."""
+    return any(
+        not ast.unparse(item.context_expr).startswith("asyncio.timeout(") for item in node.items
+    )
+
+
+def _forgets_what_it_raises(node: ast.AST) -> bool:
+    return (
+        (isinstance(node, ast.ExceptHandler) and _raises_after_waiting(node))
+        or (isinstance(node, ast.Try) and _finishes_waiting(node))
+        or (isinstance(node, ast.AsyncWith) and _leaves_waiting(node))
+    )
+
+
+def test_nothing_raises_again_what_it_caught_after_waiting() -> None:
     """mypyc asks the thread what is being handled: another exception by then, or none (a crash)."""
     wrong = []
     for module in compiled.MODULES:
         tree = ast.parse(_file(module).read_text(encoding="utf-8"))
-        handlers = [n for n in ast.walk(tree) if isinstance(n, ast.ExceptHandler)]
-        wrong += [f"{module}:{n.lineno}" for n in handlers if _raises_after_waiting(n)]
+        wrong += [f"{module}:{n.lineno}" for n in ast.walk(tree) if _forgets_what_it_raises(n)]  # type: ignore[attr-defined]
     assert not wrong
 
 
 @pytest.mark.parametrize(
-    ("handler", "is_wrong"),
+    ("body", "is_wrong"),
     [
-        ("await undo()\n        raise", True),
-        ("raise", False),
-        ("await undo()\n        raise error", False),
+        ("try: f()\n    except OSError:\n        await undo()\n        raise", True),
+        ("try: f()\n    except OSError: raise", False),
+        (
+            "try: f()\n    except OSError as error:\n        await undo()\n        raise error",
+            False,
+        ),
+        ("try: f()\n    finally: await undo()", True),
+        ("try: await f()\n    finally: undo()", False),
+        ("async with lock: f()", True),
+        ("async with asyncio.timeout(1): await f()", False),
     ],
 )
-def test_a_handler_that_waits_and_raises_again_is_seen(handler: str, is_wrong: bool) -> None:
-    text = (
-        f"async def f():\n    try:\n        pass\n    except OSError as error:\n        {handler}\n"
-    )
-    handlers = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ExceptHandler)]
-    assert [_raises_after_waiting(n) for n in handlers] == [is_wrong]
+def test_what_waits_and_raises_again_is_seen(body: str, is_wrong: bool) -> None:
+    tree = ast.parse(f"async def f():\n    {body}\n")
+    assert any(_forgets_what_it_raises(n) for n in ast.walk(tree)) is is_wrong
+
+
+def _compared_with_none(node: ast.AST) -> set[str]:
+    """The attributes ("machine.leadership") that it compares with None."""
+    return {
+        ast.unparse(n.left)
+        for n in _in(node)
+        if isinstance(n, ast.Compare)
+        and isinstance(n.left, ast.Attribute)
+        and isinstance(n.comparators[0], ast.Constant)
+        and n.comparators[0].value is None
+    }
+
+
+def _asks_again(node: ast.AST) -> set[str]:
+    """Attributes that are not None by its test, and are asked in its body whether they are."""
+    if not isinstance(node, (ast.If, ast.While)):
+        return set()
+    is_not = {
+        name
+        for name in _compared_with_none(node.test)
+        if f"{name} is not None" in ast.unparse(node.test) and " or " not in ast.unparse(node.test)
+    }
+    again: set[str] = set().union(*(_compared_with_none(s) for s in node.body))
+    stored = {ast.unparse(n) for s in node.body for n in _in(s) if _is_stored(n)}
+    return (is_not & again) - stored
+
+
+def _is_stored(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+
+
+def test_nothing_is_asked_for_none_that_is_taken_for_something() -> None:
+    """The type checker thinks that a call between leaves it; mypyc then raises TypeError."""
+    wrong = []
+    for module in compiled.MODULES:
+        tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            wrong += [f"{module}:{getattr(node, 'lineno', 0)} {a}" for a in _asks_again(node)]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("body", "is_wrong"),
+    [
+        ("while m.lead is not None:\n    m.give()\n    if m.lead is not None: wait()", True),
+        ("if m.lead is not None:\n    m.lead = f()\n    if m.lead is None: wait()", False),
+        ("if m.lead is None:\n    m.take()\n    if m.lead is None: wait()", False),
+        ("if m.lead is not None: m.lead.give()", False),
+    ],
+)
+def test_an_attribute_asked_again_is_seen(body: str, is_wrong: bool) -> None:
+    assert bool(_asks_again(ast.parse(body).body[0])) is is_wrong
 
 
 @pytest.fixture
