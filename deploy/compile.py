@@ -1,6 +1,6 @@
 """Compiles the hot modules with mypyc: python -m deploy.compile (make compiled).
 
-It takes about a minute of processor time, on all processors; it prints how far it is.
+It takes about 100 s of processor time, on all processors; it prints how far it is.
 
 Needs a C compiler, Python's headers and mypy. What is compiled, where it goes and when it is used:
 daemons/compiled.py. A build that is there already is not made again; old ones are removed.
@@ -59,7 +59,7 @@ def _missing() -> str:
 def _build(name: str, home: Path) -> int:
     began = time.monotonic()
     print(
-        f"compiling {len(compiled.MODULES)} modules (about a minute of processor time) ...",
+        f"compiling {len(compiled.MODULES)} modules (about 100 s of processor time) ...",
         flush=True,
     )
     files = [f"{module.replace('.', '/')}.py" for module in compiled.MODULES]
