@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"  # read, never imported twice
+ROOT = Path(__file__).parents[2]
+CONFTEST = ROOT / "tests" / "conftest.py"  # read, never imported twice
 HEAD = "import asyncio, socket, subprocess, pytest\nKEPT = []\n"
 LEAKS = {
     "asyncio tasks": "async def test_x():\n    KEPT.append(asyncio.create_task(asyncio.sleep(99)))",
@@ -43,7 +44,7 @@ def run(folder: Path, text: str) -> tuple[int, str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)},
         timeout=30,
         check=False,
     )
