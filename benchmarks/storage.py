@@ -15,6 +15,7 @@ from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element
 from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_payload
+from data.storage.past import PAST_MAX
 from data.storage.settings import ElementIdentity, StorageSettings
 from protocol.ids import TxnId
 from protocol.sqltypes import BIGINT, VARCHAR
@@ -84,6 +85,7 @@ def main() -> None:
         element = _make(Path(folder))
         _statements(element)
         _commits(element)
+        _cuts(element)
         element.close(clean=False)
 
 
@@ -158,6 +160,27 @@ def _commits(element: Element) -> None:
         count = 960 if not forced else 320
         _report(f"batch of 1: update, entry, commit, {name}", batches(1), count)
         _report(f"each in a batch of 32, {name}", batches(32), count)
+
+
+def _cuts(element: Element) -> None:
+    """A log of one-row updates is cut, while those cut long before leave `_past`."""
+    rng = random.Random(3)
+    count = 2000  # as CUT_ENTRIES of data/replication/member.py
+    rounds = 4
+
+    def log(entries: int) -> None:
+        element.begin()
+        for _ in range(entries):
+            element.append(_entry(element, element.run(UPDATE, (rng.randrange(ROWS), 5)).changes))
+        element.commit()
+
+    def cut(entries: int) -> None:
+        element.cut_log(element.log_start.lsn + entries + 1, entries)
+
+    log(PAST_MAX + (rounds + 1) * count)
+    while element.tail.lsn - element.log_start.lsn > (rounds + 1) * count:
+        cut(count)
+    _report("cut_log: each one-row update", cut, count, rounds)
 
 
 if __name__ == "__main__":
