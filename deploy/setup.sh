@@ -155,8 +155,9 @@ install_peers() {
 missing_drivers() {
     ls /usr/share/java/postgresql*.jar >/dev/null 2>&1 || echo libpostgresql-jdbc-java
     command -v javac >/dev/null || echo default-jdk-headless
-    command -v odbcinst >/dev/null && odbcinst -q -d 2>/dev/null | grep -q PostgreSQL ||
-        echo odbc-postgresql odbcinst
+    # unixodbc (isql, odbcinst, libodbc): pyodbc has no driver manager of its own since 5.5
+    command -v isql >/dev/null && odbcinst -q -d 2>/dev/null | grep -q PostgreSQL ||
+        echo odbc-postgresql unixodbc
     command -v node >/dev/null || echo nodejs node-pg
     command -v chromium >/dev/null && command -v chromedriver >/dev/null ||
         echo chromium chromium-driver

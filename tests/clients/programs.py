@@ -43,7 +43,10 @@ def _module(name: str) -> Callable[[], str]:
 def _odbc() -> str:
     if missing := _module("pyodbc")():
         return missing
-    import pyodbc
+    try:
+        import pyodbc
+    except ImportError as error:
+        return f"pyodbc finds no driver manager (unixodbc): {error}"
 
     found = "PostgreSQL Unicode" in pyodbc.drivers()
     return "" if found else "PostgreSQL's ODBC driver (odbc-postgresql) is not on this machine"
