@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -164,10 +165,11 @@ def which(name: str) -> str | None:
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """Servers that refuse to run as root run as their own user then."""
+    """Servers that refuse to run as root run as their own user then, who cannot read our home."""
     if os.getuid() != 0:
         return list(command)
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+    change = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*change, "env", f"HOME={pwd.getpwnam(user).pw_dir}", *command]
 
 
 def wait_until(what: str, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

@@ -185,7 +185,11 @@ class Citus(_Cluster):
         """Three servers; the tables are distributed by the first column of their keys."""
         servers = self._servers
         servers.make_folder()
-        settings = {"shared_preload_libraries": "citus"}
+        # in clear between the servers, as the others are
+        settings = {
+            "shared_preload_libraries": "citus",
+            "citus.node_conninfo": "sslmode=disable",
+        }
         ports = [
             servers.serve(servers.initialise(name), settings)
             for name in ("coordinator", "worker1", "worker2")
