@@ -46,6 +46,7 @@ MODULES = (
     "data.replication.replica_set",
     "data.replication.situation",
     "data.replication.yielding",
+    "data.session.client",
     "data.session.ending",
     "data.session.names",
     "data.session.script",
@@ -92,6 +93,7 @@ MODULES = (
     "protocol.rpc.frame",
     "protocol.rpc.server",
     "protocol.rpc.ticker",
+    "protocol.trace",
 )
 PACKAGES = ("data", "membership", "protocol")  # all that the modules are compiled against
 VARIABLE = "TENGRID_COMPILED"

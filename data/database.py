@@ -157,7 +157,7 @@ class Database:
 
     async def start(self) -> None:
         """Take the map as membership shows it now, and keep house."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/database.py")
         self._settling.is_gone = self._is_gone
         self._housekeeper = asyncio.create_task(self._keep_house(), name="housekeeping")

@@ -183,7 +183,7 @@ class DataInstance:
 
     async def load(self, spec: ElementSpec) -> None:
         """Open the files and join the replica set."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/instance.py")
         key = spec.database.lower()
         if key in self._databases:

@@ -6,20 +6,23 @@ Names, kinds and meanings of what is exported are in protocol/metric_names.py. N
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-SLOTS = 64
-_FIRST_NS = 15_625  # TimesTen's first bound of ttSQLExecutionTimeHistogram; slot 12 ends here
-_FIRST_SLOT = 12
-_SQUARE = _FIRST_NS * _FIRST_NS >> _FIRST_SLOT
-NEVER_NS = 1 << 62  # longer than any statement
+SLOTS: Final = 64
+_FIRST_NS: Final = (
+    15_625  # TimesTen's first bound of ttSQLExecutionTimeHistogram; slot 12 ends here
+)
+_FIRST_SLOT: Final = 12
+_SQUARE: Final = _FIRST_NS * _FIRST_NS >> _FIRST_SLOT
+NEVER_NS: Final = 1 << 62  # longer than any statement
 
 # Slot i holds times from BOUNDS_NS[i - 1] to below BOUNDS_NS[i]; each is √2 of the one before.
-BOUNDS_NS: tuple[int, ...] = tuple(
+BOUNDS_NS: Final[tuple[int, ...]] = tuple(
     round(_FIRST_NS * 2 ** ((slot - _FIRST_SLOT) / 2)) for slot in range(SLOTS - 1)
 )
-_LAST_NS = BOUNDS_NS[-1]
-TIMESTEN_LIMITS_NS = BOUNDS_NS[12:61:6]  # eight times the one before: 15.625 µs to 262 s
-TIMESTEN_NO_LIMIT_S = 9.999999999e125
+_LAST_NS: Final = BOUNDS_NS[-1]
+TIMESTEN_LIMITS_NS: Final = BOUNDS_NS[12:61:6]  # eight times the one before: 15.625 µs to 262 s
+TIMESTEN_NO_LIMIT_S: Final = 9.999999999e125
 
 
 def slot_of(ns: int) -> int:
@@ -105,12 +108,12 @@ class StatementStats:
         self.total_ns = self.longest_ns = self.rows = self.errors = 0
 
 
-KINDS = (
+KINDS: Final = (
     *("select", "insert", "update", "delete", "merge", "block", "copy"),
     *("ddl", "commit", "rollback", "other"),
 )
-WRITES = frozenset(("insert", "update", "delete", "merge"))
-_KIND_OF_TAG = {
+WRITES: Final = frozenset(("insert", "update", "delete", "merge"))
+_KIND_OF_TAG: Final = {
     "SELECT": "select",
     "INSERT": "insert",
     "UPDATE": "update",
@@ -123,7 +126,7 @@ _KIND_OF_TAG = {
     "COPY_IN": "copy",
     "COPY_OUT": "copy",
 }
-_DDL_WORDS = frozenset(("CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "TRUNCATE", "COMMENT"))
+_DDL_WORDS: Final = frozenset(("CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "TRUNCATE", "COMMENT"))
 
 
 def kind_of(tag: str) -> str:

@@ -78,7 +78,7 @@ DONE: dict[Verb, frozenset[State]] = {  # states in which the verb's work is don
 
 def begins(state: State, verb: Verb) -> bool:
     """True: the verb is to be performed; False: its work is done. Raises ElementStateError."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/admin/element_state.py")
     if state in STARTS[verb]:
         return True

@@ -18,7 +18,7 @@ def register(rpc: RpcNode, keeper: ElementKeeper, fence: ManagementFence) -> Non
         return admin.ElementDone(await keeper.create(message.spec))
 
     async def load(message: admin.LoadElement, request: Request) -> admin.ElementDone:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/admin/handlers.py", message)
         state = await keeper.perform(
             message.database, message.database_id, Verb.LOAD, message.attributes

@@ -188,7 +188,7 @@ class ElementKeeper:
         return await asyncio.shield(work)
 
     async def _perform(self, kept: _Kept, verb: Verb) -> State:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/admin/keeper.py")
         async with kept.lock:
             if not element_state.begins(kept.state, verb):

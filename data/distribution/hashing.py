@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from xxhash import xxh64_intdigest
+from xxhash import xxh64_digest, xxh64_intdigest
 
 from protocol.limits import BUCKET_COUNT
 from protocol.sqltypes import StorageValue
+
+_DIGITS: Final = 32  # more than a BIGINT has
+_HEADS: Final = tuple([f"{digits + 1}:n" for digits in range(_DIGITS)])  # before so many
+_MASK: Final = BUCKET_COUNT - 1  # the last two bytes of a hash say the bucket
+_hash: Final = xxh64_digest  # 8 bytes, the highest first: no number larger than a machine word
+assert BUCKET_COUNT & _MASK == 0
+assert BUCKET_COUNT <= 1 << 16
 
 
 def bucket_of(key: bytes) -> int:
@@ -28,7 +36,10 @@ def buckets_of_ints(values: Iterable[int]) -> list[int]:
 def bucket_of_two_ints(first: int, second: int) -> int:
     """The bucket of a key of two integers, as `bucket_of(key_bytes((first, second), ...))`."""
     one, two = str(first + 0), str(second + 0)  # a bool is a number too
-    return xxh64_intdigest(f"{len(one) + 1}:n{one}{len(two) + 1}:n{two}".encode()) % BUCKET_COUNT
+    if len(one) >= _DIGITS or len(two) >= _DIGITS:
+        return bucket_of(f"{len(one) + 1}:n{one}{len(two) + 1}:n{two}".encode())
+    hashed = _hash(f"{_HEADS[len(one)]}{one}{_HEADS[len(two)]}{two}".encode())
+    return (hashed[6] << 8 | hashed[7]) & _MASK
 
 
 class BucketOfInteger:

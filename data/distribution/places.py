@@ -6,7 +6,6 @@ the replica set it goes to (`version_of`), by which a lead knows whether they st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from protocol.topology import DistributionMap
@@ -19,7 +18,7 @@ class Places:
     version: int = 0  # of the map
     buckets: tuple[int, ...] = ()
     replica_sets: tuple[int, ...] = ()
-    versions: Mapping[int, int] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
 
     def version_of(self, rs: int) -> int:
         """The ownership version of a replica set; requests to it carry it."""

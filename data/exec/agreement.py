@@ -47,7 +47,7 @@ class Agreement:
         """
         verdict = point.verdict()
         while verdict.ask:
-            if trace.listener is not None:
+            if trace.steps.listener is not None:
                 trace.step("data/exec/agreement.py")
             await self._ask(point, verdict.ask)
             verdict = point.verdict()

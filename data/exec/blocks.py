@@ -125,6 +125,11 @@ class _Sink:
         self.gathered += data
         self._fetched += count
 
+    def answer(self, data: Any, count: int, tag: str) -> None:
+        """All its rows, and it succeeded."""
+        self.rows(data, count)
+        self.done(tag)
+
     def done(self, tag: str) -> None:
         """It succeeded."""
         self._meter.done(tag)

@@ -145,7 +145,7 @@ class Coordination:
         self, sql: str, param_types: tuple[SqlType | None, ...], schema: str, user: str
     ) -> PreparedStatement:
         """A statement ready to run, from the cache if it was seen before. Raises GridError."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/coordination.py")
         key = cache_key(sql, param_types, schema, user)
         found = self._statements.get(key)

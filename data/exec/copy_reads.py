@@ -8,7 +8,7 @@ Whatever is not as usual goes to the lead: None.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from data.storage.element import Element
 from data.txn.ownership import OWN_TABLE, VERSION_ROW, Ownership
@@ -16,8 +16,8 @@ from protocol import trace
 from protocol.errors import GridError
 from protocol.sqltypes import StorageRow, StorageValue
 
-_VERSION = f"SELECT owner FROM {OWN_TABLE} WHERE bucket = {VERSION_ROW}"
-_TABLE = f"SELECT bucket, owner FROM {OWN_TABLE}"
+_VERSION: Final = f"SELECT owner FROM {OWN_TABLE} WHERE bucket = {VERSION_ROW}"
+_TABLE: Final = f"SELECT bucket, owner FROM {OWN_TABLE}"
 
 
 class Leave(Protocol):
@@ -69,7 +69,7 @@ class CopyReads:
 
         A version is used again after entries were taken back; that takes a new term.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/copy_reads.py")
         element = self._element
         at, term = element.touched.version, element.committed_tail.term

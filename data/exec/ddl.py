@@ -255,6 +255,10 @@ class Outcome:
     def rows(self, data: bytes | bytearray, count: int) -> None:
         """No rows are wanted."""
 
+    def answer(self, data: bytes | bytearray, count: int, tag: str) -> None:
+        """The end."""
+        self.done(tag)
+
     def done(self, tag: str) -> None:
         """The end."""
         self.tag = tag

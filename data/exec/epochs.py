@@ -136,7 +136,7 @@ class EpochKeeper:
 
     def log_epoch(self, message: LogEpoch, reply: Reply) -> None:
         """Log an epoch here and flush it on every in-sync copy."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/epochs.py", message)
         self.clock.saw(message.number)
 

@@ -63,9 +63,18 @@ Values = tuple[StorageValue, ...]
 FastSteps = tuple[int, tuple[Step, ...], int]  # replica set (0: no row can match), steps, bucket
 
 READ_TIMEOUT_S: Final = 10.0
-FALL_BACK = (NotLeadError, NotServingError, PeerUnreachableError, StaleMapError, StaleSchemaError)
-LOST = (PeerLostError, DeadlineError, OutcomeUnknownError)
+FALL_BACK: Final = (
+    NotLeadError,
+    NotServingError,
+    PeerUnreachableError,
+    StaleMapError,
+    StaleSchemaError,
+)
+LOST: Final = (PeerLostError, DeadlineError, OutcomeUnknownError)
 _TAGS: Final = tuple(f"SELECT {n}" for n in range(100))
+_READ_ROWS: Final = ReadRows
+_KEYS: Final[dict[RowEncoder, bytes]] = {}  # of encoders that are at work; they are shared
+_KEYS_MAX: Final = 4096
 
 
 def read(
@@ -81,7 +90,7 @@ def read(
     Rows of this instance are under its leases, which are no longer than membership's word; what
     does not come from there asks whether that lasts (`check_serving`).
     """
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/exec/fast.py")
     space = session.space
     assert prepared.bucket is not None
@@ -122,20 +131,31 @@ def read(
         if at_copy is not None:
             return _answered(session, prepared, values, encoder, max_rows, sink, at_copy)
     router.check_serving()
-    message = ReadRows(
+    message = _READ_ROWS(
         space.name,
         rs,
         prepared.compiled.schema_version,
         router.versions.get(rs, 0),
         sql,
         params,
-        encoders.key_of(encoder.types, encoder.formats),
+        _key_of(encoder),
         bucket=bucket,
     )
     waiting = _Waiting(session, prepared, values, encoder, max_rows, sink)
     waiting.holder = router.leads.get(rs, "")
     router.send(rs, message, waiting.rows_came, READ_TIMEOUT_S)
     return waiting
+
+
+def _key_of(encoder: RowEncoder) -> bytes:
+    """encoders.key_of, which hashes all types of the columns, remembered by the encoder."""
+    key = _KEYS.get(encoder)
+    if key is None:
+        key = encoders.key_of(encoder.types, encoder.formats)
+        if len(_KEYS) >= _KEYS_MAX:
+            _KEYS.clear()
+        _KEYS[encoder] = key
+    return key
 
 
 def _answered(
@@ -151,12 +171,15 @@ def _answered(
     count = len(rows)
     if max_rows and count > max_rows:
         return Running(session, prepared, values, encoder, max_rows, sink).start()
-    if count:
-        sink.rows(encoder(rows), count)
     if max_rows and count == max_rows:
+        sink.rows(encoder(rows), count)
         sink.suspended()
         return _Suspended(sink, count)
-    sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+    tag = _TAGS[count] if count < 100 else f"SELECT {count}"
+    if count:
+        sink.answer(encoder(rows), count, tag)
+    else:
+        sink.done(tag)
     return None
 
 
@@ -164,7 +187,7 @@ def write(
     session: Session, prepared: PreparedStatement, values: Values, sink: ResultSink
 ) -> Execution | None:
     """An autocommit write at one replica set."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/exec/fast.py")
     made = steps(session, prepared, values)
     if made is None:
@@ -301,7 +324,7 @@ class _Waiting:
 
     def rows_came(self, reply: Rows | None, error: GridError | None) -> None:
         """The answer to a read."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/fast.py")
         if self.finished:
             return
@@ -318,12 +341,15 @@ class _Waiting:
             if limit and count > limit:
                 self._fall_back(None)
                 return
-            if count:
-                self._sink.rows(reply.data, count)
             if limit and count == limit:
+                self._sink.rows(reply.data, count)
                 self._sink.suspended()
                 return
-            self._sink.done(_TAGS[count] if count < 100 else f"SELECT {count}")
+            tag = _TAGS[count] if count < 100 else f"SELECT {count}"
+            if count:
+                self._sink.answer(reply.data, count, tag)
+            else:
+                self._sink.done(tag)
         elif isinstance(error, (*FALL_BACK, *LOST)):
             self._fall_back(None)
         else:
@@ -331,7 +357,7 @@ class _Waiting:
 
     def written(self, reply: Ran | None, error: GridError | None) -> None:
         """The answer to a write."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/fast.py")
         if self.finished:
             return

@@ -76,7 +76,7 @@ def write(
         txn.lock_wait_ms,
         bucket=bucket,
     )
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/exec/fast_txn.py", message)
     waiting = _Statement(session, prepared, values, sink, txn, enlisted)
     space.router.send(rs, message, waiting.ran, READ_TIMEOUT_S + txn.lock_wait_ms / 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -67,7 +67,7 @@ def _ask_open(shard: Shard, message: txn.AskOpen, reply: Reply, _owner: str) -> 
     reply.reply(txn.StillOpen(tuple(t for t in message.txns if shard.open_here(t))))
 
 
-_BY_DATABASE: dict[type, Callable[[Shard, Any, Any, str], None]] = {
+_BY_DATABASE: Final[dict[type, Callable[[Shard, Any, Any, str], None]]] = {
     sql.ReadRows: _read,
     sql.RunStatement: _run,
     sql.OpenSnapshot: lambda s, m, r, owner: s.open_snapshot(m, r, owner),
@@ -139,7 +139,7 @@ class FragmentServer:
         return reply.cancel
 
     def _dispatch(self, message: Any, reply: Any, owner: str) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/fragments.py", message)
         shard = self._shards.get(message.db)
         if shard is None:

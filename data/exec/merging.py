@@ -56,7 +56,7 @@ class Merger:
 
     async def run(self) -> Written:
         """Do it. Raises CardinalityError if a row would be changed twice."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/merging.py")
         query, manager = self._plan.rows_query, self._space.manager
         mark = self._txn.mark()

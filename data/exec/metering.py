@@ -8,7 +8,7 @@ the end of the first piece.
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from protocol.errors import GridError
 
 log = structlog.get_logger(__name__)
-TEXT_CHARS_MAX = 2000  # of a slow statement in the log
+_clock_ns: Final = perf_counter_ns
+TEXT_CHARS_MAX: Final = 2000  # of a slow statement in the log
 
-_ROWS: dict[str, int] = {
+_ROWS: Final[dict[str, int]] = {
     f"{words}{count}": count
     for words in ("SELECT ", "INSERT 0 ", "UPDATE ", "DELETE ", "MERGE ", "COPY ")
     for count in range(100)
@@ -63,14 +64,14 @@ class Meter:
             session = self._session
             self._trace = f"{session.element}.{session.session_id}.{self._number}"
             trace_id.current.set(self._trace)
-        self._began_ns = perf_counter_ns()
+        self._began_ns = _clock_ns()
 
     def done(self, tag: str) -> None:
         """It ended well, or its first piece did. Nothing happens if none was begun."""
         stats = self._stats
         if stats is None:
             return
-        ns = perf_counter_ns() - self._began_ns
+        ns = _clock_ns() - self._began_ns
         self._stats = None
         slot = slot_of(ns)
         stats.slots[slot] += 1
@@ -103,7 +104,7 @@ class Meter:
             return
         self._stats = None
         stats.errors += 1
-        ns = perf_counter_ns() - self._began_ns
+        ns = _clock_ns() - self._began_ns
         if ns >= self._meters.slow_ns:
             self._slow(stats, ns, 0, error.code)
 

@@ -65,7 +65,7 @@ _AGAIN = (
 
 async def move_online(session: Session, move: OnlineMove, run: RunPlan) -> None:
     """Carry it out. `run`: runs DDL that a function plans. Raises GridError: nothing changed."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/exec/online.py")
     made: list[Table] = []
 

@@ -34,7 +34,7 @@ class Partial:
 
         Raises PeerUnreachableError if none of them can be asked.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/partial.py")
         wanted = list(sets)
         there = self.up(wanted)

@@ -136,7 +136,7 @@ def compile_statement(
     compiled: CompiledStatement | None = None,
 ) -> PreparedStatement:
     """Compile a text against the present catalog, if it is not yet. Raises GridError."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/exec/prepared.py")
     if user not in space.catalog.users:
         raise LoginRefusedError(f"user {user} was dropped", hint="Connect again.")

@@ -323,7 +323,7 @@ class Reader:
     # -- one gather --------------------------------------------------------------------------------
     async def stream(self, gather: Gather, values: Values, encoding: bytes) -> AsyncIterator[Rows]:
         """The batches of a gather from all its targets, asked at the same time, in any order."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/reads.py")
         opened = await self._open(gather, values, encoding)
         try:
@@ -526,7 +526,7 @@ class Reader:
 
     async def open_snapshots(self, sets: Sequence[int]) -> dict[int, Held]:
         """Snapshots of these replica sets that agree; the caller closes them."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/reads.py")
         router = self._space.router
         agreement = Agreement(self._space.name, router)

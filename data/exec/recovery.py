@@ -114,7 +114,7 @@ class Recovery:
 
     def go_back(self, message: m.GoBack, reply: Reply) -> None:
         """Undo everything after an epoch."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/recovery.py", message)
         lsn = self._lsn_of(message.epoch)
         if self._writer.leading or not self._element.needs_recovery:

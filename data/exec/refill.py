@@ -63,7 +63,7 @@ class Refiller:
 
     async def refill(self, refill: Refill) -> None:
         """The rows of a table, and its entries in global indexes."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/refill.py")
         sets = self._places.replica_sets
         for rs in sets[:1] if refill.once else sets:

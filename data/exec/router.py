@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from data.distribution.places import Places, places_of
 from data.exec.partial import DOWN_AFTER_S, Leadless, leadless
@@ -29,11 +29,11 @@ from protocol.topology import DistributionMap
 
 OnReply = Callable[[Any, GridError | None], None]
 
-RETRY_PAUSE_S = 0.02  # between two tries when no view change says that it is worth trying
+RETRY_PAUSE_S: Final = 0.02  # between two tries when no view change says that it is worth trying
 
 # The request had no effect, or repeating it has none: it may go to the next lead.
-NOTHING_DONE = (NotLeadError, PeerUnreachableError, NotServingError)
-MAYBE_DONE = (PeerLostError, DeadlineError)
+NOTHING_DONE: Final = (NotLeadError, PeerUnreachableError, NotServingError)
+MAYBE_DONE: Final = (PeerLostError, DeadlineError)
 
 
 class LocalServer(Protocol):
@@ -58,7 +58,7 @@ class Router:
         self.places = Places()
         self.buckets: tuple[int, ...] = ()  # these three are those of `places`
         self.replica_sets: tuple[int, ...] = ()
-        self.versions: Mapping[int, int] = {}
+        self.versions: dict[int, int] = {}
         self.all_sets: tuple[int, ...] = ()  # idle ones included
         self._instances: dict[int, str] = {}
         self.leads: dict[int, str] = {}  # replica set → instance of its lead element
@@ -160,7 +160,7 @@ class Router:
 
     def send(self, rs: int, message: Any, on_reply: OnReply, timeout_s: float) -> None:
         """Send to the lead of a replica set; `on_reply` is called exactly once."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/router.py", message)
         lead = self.leads.get(rs)
         if self._reach.stranded:

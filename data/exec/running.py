@@ -143,7 +143,7 @@ class Running:
 
     # -- the statement -----------------------------------------------------------------------------
     async def _main(self, body: Callable[[], object] | None) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/running.py")
         self._begun = True
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from data.exec import fast, fast_txn, optimizer_calls, settings
 from data.exec.blocks import run_block, run_cursor
@@ -56,7 +56,7 @@ from protocol.pgwire.values import RowEncoder
 from protocol.sqltypes import SqlType, StorageRow, StorageValue
 
 Values = tuple[StorageValue, ...]
-SPLIT_CHARS_MAX = 20_000  # a longer script is split on a thread
+SPLIT_CHARS_MAX: Final = 20_000  # a longer script is split on a thread
 
 REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "server_version": "15.8",
@@ -71,8 +71,11 @@ REPORTED = {  # ParameterStatus at start; what clients of PostgreSQL 15 look at
     "default_transaction_read_only": "off",
 }
 
-UNIT = "\0unit"  # the savepoint of statements sent together, in temporary tables
-_ROWS_PLANS = (QueryPlan, *CHANGES)
+UNIT: Final = "\0unit"  # the savepoint of statements sent together, in temporary tables
+_IDLE: Final = IDLE
+_FAILED: Final = FAILED
+_IN_TRANSACTION: Final = IN_TRANSACTION
+_ROWS_PLANS: Final = (QueryPlan, *CHANGES)
 
 
 class Session:
@@ -160,8 +163,8 @@ class Session:
     def transaction_status(self) -> bytes:
         """I, T or E."""
         if not self.explicit:
-            return IDLE
-        return FAILED if self.failed is not None else IN_TRANSACTION
+            return _IDLE
+        return _FAILED if self.failed is not None else _IN_TRANSACTION
 
     @property
     def in_transaction(self) -> bool:
@@ -314,7 +317,7 @@ class Session:
         sink: ResultSink,
     ) -> Execution | None:
         """Run a statement; None if it ended inside the call."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/session.py")
         assert isinstance(prepared, PreparedStatement)
         if prepared.literals is not None:

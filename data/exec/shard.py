@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -47,15 +47,18 @@ from protocol.sqltypes import StorageRow, StorageValue
 
 log = structlog.get_logger()
 
-FETCH_ROWS = 500  # rows fetched at a time from a reader thread
-PART_BYTES_MAX = 4 * MIB  # of rows in one message
-CURSORS_MAX = 4096
-SNAPSHOTS_MAX = 150  # of one element; fewer than it has connections, so that scans go on
-SNAPSHOT_AGE_MAX_S = 900.0
-SNAPSHOT_WAL_BYTES_MAX = 1024 * MIB
+_by_key: Final = encoders.by_key
+_ROWS: Final = Rows
+FETCH_ROWS: Final = 500  # rows fetched at a time from a reader thread
+PART_BYTES_MAX: Final = 4 * MIB  # of rows in one message
+CURSORS_MAX: Final = 4096
+SNAPSHOTS_MAX: Final = 150  # of one element; fewer than it has connections, so that scans go on
+SNAPSHOT_AGE_MAX_S: Final = 900.0
+SNAPSHOT_WAL_BYTES_MAX: Final = 1024 * MIB
 
 
-_CURSOR_NUMBERS = itertools.count(1)  # unique in the process, so that a number names its shard
+# Unique in the process, so that a number names its shard.
+_CURSOR_NUMBERS: Final = itertools.count(1)
 
 
 class Lease(Protocol):
@@ -195,7 +198,7 @@ class Shard:
 
     def read(self, message: ReadRows, reply: ReadReply, owner: str) -> None:
         """Answer one ReadRows; `owner` is the peer whose loss ends its cursors."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/shard.py", message)
         if message.snapshot:
             reply.on_cancel = self._spawn(self._read_held(message, reply, owner)).cancel
@@ -274,7 +277,7 @@ class Shard:
         if len(rows) <= FETCH_ROWS:
             data = _encode(message.encoding, rows)
             if len(data) <= PART_BYTES_MAX:
-                reply.reply(Rows(data, len(rows), 0, view))
+                reply.reply(_ROWS(data, len(rows), 0, view))
                 return
         # too much for one message: handed out like a scan
         self._spawn(self._first(_Cursor(_Gathered(rows), message.encoding, owner), reply, view))
@@ -349,7 +352,7 @@ class Shard:
     # -- snapshots ---------------------------------------------------------------------------------
     def open_snapshot(self, message: OpenSnapshot, reply: Reply, owner: str) -> None:
         """Hold the last committed state for a coordinator."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/shard.py", message)
         self.check(message.schema, message.map_version)
         if not self.writer.leading:
@@ -472,7 +475,7 @@ def _row_bytes(row: StorageRow) -> int:
 
 def _encode(encoding: bytes, rows: list[StorageRow]) -> bytes:
     if encoding:
-        return encoders.by_key(encoding)(rows)
+        return _by_key(encoding)(rows)
     return encoders.encode_storage_rows(rows)
 
 

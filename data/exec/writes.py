@@ -143,7 +143,7 @@ class Writer:
         return self._space.catalog.table_by_id(table_id)
 
     async def run(self, rs: int, *steps: Step, back_ms: int = 0, snapshot: int = 0) -> Ran:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/exec/writes.py")
         return await self.manager.run(
             self.txn, rs, steps, self._schema, back_ms=back_ms, snapshot=snapshot,

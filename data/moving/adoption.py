@@ -53,7 +53,7 @@ class Adoption:
 
     async def take_over(self, wanted: Mapping[int, Collection[int]]) -> TakenOver:
         """Let replica sets own these buckets. Raises GridError; nothing has happened then."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/moving/adoption.py")
         space = self._space
         places = self._check(wanted)

@@ -134,7 +134,7 @@ class Mover:
     # -- moving ------------------------------------------------------------------------------------
     async def move(self, message: MoveBuckets) -> Moved:
         """Move as many of the buckets as fit into the time. Raises GridError if nothing can."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/moving/mover.py", message)
         self._check_lead()
         space = self._space

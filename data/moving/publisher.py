@@ -125,7 +125,7 @@ class Publisher:
         `others`: ownership versions that other replica sets have reached. Returns the map version.
         Raises MembershipLostError, TransientError.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/moving/publisher.py")
         async with self._lock:
             version = await self._publish(others, claim)

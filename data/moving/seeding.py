@@ -54,7 +54,7 @@ class Seeding:
 
     async def seed(self, rs: int) -> Seeded:
         """Let `rs` take part. Raises GridError; nothing has happened then."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/moving/seeding.py")
         places = self._check(rs)
         if rs in places.replica_sets:
@@ -70,7 +70,7 @@ class Seeding:
 
     async def retire(self, rs: int) -> Retired:
         """Let `rs`, which owns nothing any more, take part no longer."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/moving/seeding.py")
         places = self._check(rs)
         if rs == self._writer.rs:

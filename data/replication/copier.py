@@ -55,7 +55,7 @@ def _term_at(element: Element, lsn: int) -> int:
 
 def store(element: Element, body: bytes, after: int, commit_lsn: int) -> None:
     """Apply and commit the entries of `body` beyond LSN `after`. Raises what Element raises."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/replication/copier.py")
     entries = decode_entries(body)
     if element.in_batch:  # left over from this element's own time as lead

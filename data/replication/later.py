@@ -54,7 +54,7 @@ class LaterApplier:
         if element.in_batch or element.busy:
             self._timer = loop.call_later(PAUSE_S, self._step)
             return
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/replication/later.py")
         try:
             self._some_units(later.lsn)

@@ -131,7 +131,7 @@ class ReplicaSetMember:
     # -- life -------------------------------------------------------------------------------------
     async def start(self, distribution: DistributionMap) -> None:
         """Take part. Without a place in the map the member is idle until `map_changed`."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/replication/member.py")
         self._undo_subscriptions.append(self._membership.subscribe(self._view_changed))
         self._undo_subscriptions.append(self._rpc.subscribe(self._link_changed))
@@ -319,7 +319,7 @@ class ReplicaSetMember:
         on_done(NotLeadError): this element does not lead; nothing was sent. on_done(other error):
         the term is over, the outcome is unknown. One batch at a time.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/replication/member.py")
         machine = self.machine
         if machine is None or not machine.leads:
@@ -383,7 +383,7 @@ class ReplicaSetMember:
     # -- events -----------------------------------------------------------------------------------
     def received(self, message: Any, request: Request) -> None:
         """A request of another member for the machine (called by the hub)."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/replication/member.py", message)
         machine = self.machine
         assert machine is not None
@@ -627,7 +627,7 @@ class ReplicaSetMember:
         self._run(machine.log_read(action.to, action.after, spans, body, self._now()))
 
     def _commit_batch(self, _action: act.CommitBatch) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/replication/member.py")
         assert self.machine is not None
         on_done, self._on_done = self._on_done, None

@@ -77,6 +77,15 @@ class _RelaySink:
         """See ResultSink."""
         return self._session.writable
 
+    def answer(self, data: bytes | bytearray, count: int, tag: str) -> None:
+        """See ResultSink."""
+        self.rows(data, count)
+        self.done(tag)
+
+    def done(self, tag: str) -> None:
+        """See ResultSink."""
+        self._session.done(tag)
+
 
 class CopyOutSink(_RelaySink):
     """The sink of COPY TO STDOUT: what stands before, around and after the rows."""

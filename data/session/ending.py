@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from protocol import trace
 from protocol.errors import GridError, OutcomeUnknownError
@@ -12,7 +12,7 @@ from protocol.errors import GridError, OutcomeUnknownError
 if TYPE_CHECKING:
     from data.session.session import Session
 
-OUTCOME_WAIT_S = 2.0  # a session that is ended waits so long for the answer to its commit
+OUTCOME_WAIT_S: Final = 2.0  # a session that is ended waits so long for the answer to its commit
 
 
 class Ending:
@@ -33,7 +33,7 @@ class Ending:
 
     def waits(self, error: GridError) -> bool:
         """True: the session will be ended with this error, or with OutcomeUnknownError, later."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/session/ending.py")
         if not self.is_open:
             return False

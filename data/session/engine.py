@@ -97,6 +97,10 @@ class ResultSink(Protocol):
         """Send rows: DataRow (or, for COPY_OUT, CopyData) messages as the encoder made them."""
         ...
 
+    def answer(self, data: bytes | bytearray, count: int, tag: str) -> None:
+        """All its rows at once, and the end: as rows() and done()."""
+        ...
+
     def done(self, tag: str) -> None:
         """The statement succeeded; `tag` is the whole command tag, e.g. "INSERT 0 1", "SELECT
         5"."""

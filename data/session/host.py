@@ -27,6 +27,7 @@ REPORTED = {  # ParameterStatus at the start, with the values before the engine 
     "integer_datetimes": "on",
     "standard_conforming_strings": "on",
 }
+REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
 
 
 class Link(Protocol):

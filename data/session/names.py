@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from data.session.statements import Portal, Statement
 from protocol.errors import (
     DuplicatePortalError,
@@ -12,10 +14,10 @@ from protocol.errors import (
 )
 from protocol.limits import MIB, WIRE_MESSAGE_BYTES_MAX
 
-STATEMENTS_MAX = 10_000
-CHARS_MAX = 16 * MIB
-PORTALS_MAX = 1000
-PORTAL_BYTES_MAX = 2 * WIRE_MESSAGE_BYTES_MAX
+STATEMENTS_MAX: Final = 10_000
+CHARS_MAX: Final = 16 * MIB
+PORTALS_MAX: Final = 1000
+PORTAL_BYTES_MAX: Final = 2 * WIRE_MESSAGE_BYTES_MAX
 
 
 class Names:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data.admin.fence import ManagementFence
-from data.session.frontend import Client, Frontend
+from data.session.client import Client
+from data.session.frontend import Frontend
 from protocol.errors import DisconnectedError
 from protocol.messages import sessions as m
 from protocol.rpc.node import RpcNode

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-STATEMENTS_PER_TURN = 100  # of a script, one after the other; then other clients have their turn
+from typing import Final
+
+STATEMENTS_PER_TURN: Final = (
+    100  # of a script, one after the other; then other clients have their turn
+)
 
 
 class Script:
@@ -32,4 +36,4 @@ class Script:
         self._parts.clear()
 
 
-NOTHING = Script("", [])
+NOTHING: Final = Script("", [])

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from data.session import commands, copy_stream
 from data.session.ending import Ending
 from data.session.engine import Execution, Prepared, SqlSession
-from data.session.host import REPORTED, Host, Link
+from data.session.host import REPORTED_BY_LOWER, Host, Link
 from data.session.login import Login
 from data.session.names import Names
 from data.session.script import NOTHING, STATEMENTS_PER_TURN, Script
@@ -36,18 +36,13 @@ from protocol.errors import (
     TransactionStateError,
     UnknownParameterError,
 )
-from protocol.limits import KIB
+from protocol.limits import CLIENT_FLUSH_BYTES, CLIENT_INPUT_BYTES_HIGH
 from protocol.pgwire import messages
 from protocol.pgwire.connection import CLOSED, Connection, Phase
 from protocol.pgwire.messages import BIND_COMPLETE, READY, command_complete
 from protocol.pgwire.scram import Verifier
 from protocol.pgwire.values import RowEncoder, type_of_oid
 from protocol.sqltypes import SqlType, StorageValue
-
-FLUSH_BYTES = 256 * KIB  # results are written at the latest when so much has gathered
-INPUT_BYTES_HIGH = 256 * KIB  # a client that pipelines more than this has to wait
-
-_REPORTED_BY_LOWER = {name.lower(): name for name in REPORTED}
 
 
 class Session:
@@ -90,7 +85,7 @@ class Session:
     # -- called by the frontend -------------------------------------------------------------------
     def received(self, data: bytes) -> None:
         """Bytes came from the client: handle them, write once."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/session/session.py")
         connection = self.connection
         self._timers.heard()
@@ -125,7 +120,7 @@ class Session:
         if connection.phase is CLOSED:
             self._link.close()
             self.lost()
-        elif connection.is_blocked and connection.buffered > INPUT_BYTES_HIGH:
+        elif connection.is_blocked and connection.buffered > CLIENT_INPUT_BYTES_HIGH:
             if not self._reading_paused:
                 self._reading_paused = True
                 self._link.pause_reading()
@@ -537,14 +532,21 @@ class Session:
             return
         self._out.append(data)
         self._unsent += len(data)
-        if self._unsent > FLUSH_BYTES:
+        if self._unsent > CLIENT_FLUSH_BYTES:
             self._flush()
         elif self.waiting:
             self._flush_soon()
 
+    def answer(self, data: bytes | bytearray, count: int, tag: str) -> None:
+        """See ResultSink. They are written with the end: no flush of their own is due."""
+        waiting, self.waiting = self.waiting, False
+        self.rows(data, count)
+        self.waiting = waiting
+        self.done(tag)
+
     def done(self, tag: str) -> None:
         """See ResultSink."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/session/session.py")
         self._sql.succeeded(tag)
         self._running = False
@@ -608,8 +610,7 @@ class Session:
 
     def parameter(self, name: str, value: str) -> None:
         """See ResultSink."""
-        reported = _REPORTED_BY_LOWER.get(name.lower())
-        if reported is not None:
+        if reported := REPORTED_BY_LOWER.get(name.lower()):
             self._out.append(messages.parameter_status(reported, value))
 
     # -- waiting ----------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from protocol.pgwire.values import (
 )
 from protocol.sqltypes import StorageValue
 
-ALL_TEXT = b"\0\0"  # Bind's list of result formats when it names none
-_LAYOUTS_MAX = 2000
-_STATEMENT_FORMATS_MAX = 16  # different format lists remembered per statement
+ALL_TEXT: Final = b"\0\0"  # Bind's list of result formats when it names none
+_LAYOUTS_MAX: Final = 2000
+_STATEMENT_FORMATS_MAX: Final = 16  # different format lists remembered per statement
 
 
 class Mode(IntEnum):

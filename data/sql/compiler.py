@@ -83,7 +83,7 @@ class Compiler:
         Raises SqlSyntaxError, UnknownTableError, UnknownColumnError, TypeMismatchError, … and
         NotSupportedError for what is refused by name.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/sql/compiler.py")
         if len(text) > STATEMENT_CHARS_MAX:
             raise TooLargeError(

@@ -110,7 +110,7 @@ class Element(BatchWriter):
         Raises ElementInUseError (another process has it), CorruptElementError (also if there is no
         file), FormatTooNewError.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         if not Element.exists(path):
             raise CorruptElementError(f"there is no element in {path}")
@@ -390,7 +390,7 @@ class Element(BatchWriter):
 
         Raises DiskFullError (the batch is rolled back).
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         if self._full_wanted is not self._full:
             self._switch_sync()
@@ -487,7 +487,7 @@ class Element(BatchWriter):
     # -- reading -----------------------------------------------------------------------------------
     def read(self, sql: str, params: Params = ()) -> list[StorageRow]:
         """A short query on the last committed state, inline."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         try:
             if not self._pinned:
@@ -510,7 +510,7 @@ class Element(BatchWriter):
 
     def read_short(self, sql: str, params: Params = ()) -> list[StorageRow] | None:
         """The same, given up after a few milliseconds: None then, and nothing has happened."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         if is_costly(sql):
             return None
@@ -541,7 +541,7 @@ class Element(BatchWriter):
 
         Waits for a free reader connection.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         return (await self._pool.snapshot()).scan(sql, params, owned=True)
 
@@ -551,7 +551,7 @@ class Element(BatchWriter):
 
     async def hold(self) -> HeldSnapshot:
         """The same for long: several queries at a time, changes of a transaction on top."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         return HeldSnapshot(await self._pool.snapshot())
 
@@ -562,7 +562,7 @@ class Element(BatchWriter):
 
     async def own_view(self, cuts: int) -> OwnView:
         """For the reads of one large transaction, which has gone back so often."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/element.py")
         return OwnView(await self._pool.snapshot(), cuts)
 

@@ -334,7 +334,7 @@ class Log:
 
         `participants`: of a COMMIT without a PREPARE here that decides for other replica sets.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/log.py")
         term, lsn, kind, txn, payload = entry.term, entry.lsn, entry.kind, entry.txn, entry.payload
         key = None if txn is None else encode_txn(txn)

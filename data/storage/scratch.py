@@ -99,7 +99,7 @@ class Scratch:
 
     async def insert(self, name: str, rows: Sequence[StorageRow]) -> None:
         """Add rows; several inserts may wait for one another."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/scratch.py")
         text = self._tables[name]
         self._rows += len(rows)
@@ -154,7 +154,7 @@ class Scratch:
 
     async def scan(self, sql: str, params: Params = ()) -> ScratchScan:
         """A query of any length; one at a time."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/scratch.py")
         return ScratchScan(self._connection, self._lock, sql, params)
 

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import apsw
 import apsw.sqlite_extra
@@ -52,7 +52,7 @@ _COSTLY = (
     "recursive",
 )
 SHORT_STEPS = 25_000  # of SQLite's machine; twice as many are a few milliseconds
-NEVER = -(1 << 62)
+NEVER: Final = -(1 << 62)
 INTERRUPT_AGAIN_S = 0.02
 VALUE_BYTES_MAX = 2 * ROW_BYTES_MAX  # also of a row as SQLite keeps it
 LIKE_PATTERN_BYTES_MAX = 8192

@@ -79,7 +79,7 @@ class TemporaryTables:
         self, tables: Iterable[Table], sql: str, params: Sequence[StorageValue]
     ) -> AsyncIterator[list[StorageRow]]:
         """A query over these tables, some rows at a time."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/temporary.py")
         try:
             for table in tables:
@@ -145,7 +145,7 @@ class TemporaryTables:
     @contextmanager
     def _statement(self, catalog: Catalog, table: Table) -> Iterator[None]:
         """Changes of one statement, in the session's transaction: all of them or none."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/temporary.py")
         self._ready(table)
         connection = self._open()

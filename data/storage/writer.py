@@ -241,7 +241,7 @@ class BatchWriter(LaterEffects):
         UniqueViolationError, NotNullError, CheckViolationError, OutOfPermSizeError, DiskFullError,
         CancelledError (after interrupt_writer), other GridErrors.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
         if self._reserve_open:
@@ -376,7 +376,7 @@ class BatchWriter(LaterEffects):
         self._done.append(partial(self._apply, block))
 
     def _insert(self, table: str, rows: Sequence[StorageRow]) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
         if self._reserve_open:
@@ -586,7 +586,7 @@ class BatchWriter(LaterEffects):
 
         thread: DDL, which may take seconds, runs there; its future comes in place of None.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/storage/writer.py")
         self._need_batch()
         state = self._log.check_next(entry)

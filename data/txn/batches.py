@@ -421,7 +421,7 @@ class BatchQueue:
         self._replicator.end_term()
 
     def _batch_done(self, error: GridError | None) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/batches.py")
         if error is None:
             try:

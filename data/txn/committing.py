@@ -57,7 +57,7 @@ class Committing:
             message = Prepare(
                 manager.db, rs, enlisted.term, txn.id, enlisted.statements, self._members
             )
-            if trace.listener is not None:
+            if trace.steps.listener is not None:
                 trace.step("data/txn/committing.py", message)
             manager.routes.send(rs, message, self._voted, FAILOVER_WAIT_S)
 
@@ -72,7 +72,7 @@ class Committing:
         message = CommitSingle(
             manager.db, rs, enlisted.term, txn.id, enlisted.statements, b"", participants
         )
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/committing.py", message)
         manager.routes.send(rs, message, answered, enlisted.commit_s)
 
@@ -103,7 +103,7 @@ class Committing:
         self._missing = len(members) - 1
         for rs in members[1:]:
             message = Decide(manager.db, rs, self._txn.id, True, members)
-            if trace.listener is not None:
+            if trace.steps.listener is not None:
                 trace.step("data/txn/committing.py", message)
             manager.routes.send(rs, message, partial(self._told, rs), DECISION_WAIT_S)
 

@@ -100,7 +100,7 @@ class DeadlockWatch:
                 self._timer = self._loop.call_later(PATIENCE_S / 4, self._look)
 
     async def _end_cycles(self) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/deadlock_watch.py")
         before = await self._collect()
         if not victims(before):

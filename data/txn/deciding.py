@@ -39,7 +39,7 @@ class Deciding(ReadSide):
 
     def prepare(self, message: Prepare, reply: Reply) -> None:
         """Write PREPARE; the locks stay until the decision."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/deciding.py", message)
 
         def work() -> None:
@@ -101,7 +101,7 @@ class Deciding(ReadSide):
 
     def decide(self, message: Decide, reply: Reply) -> None:
         """Write the decision; repeats are answered from the log."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/deciding.py", message)
 
         def work() -> None:
@@ -188,7 +188,7 @@ class Deciding(ReadSide):
 
     def ask_outcome(self, message: AskOutcome, reply: Reply) -> None:
         """What became of a transaction; writes ABORT first if nothing is known of it."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/deciding.py", message)
         self._stop_sliced(message.txn, "the outcome was asked for")
         self.waits.give_up(message.txn, WorkspaceLostError("the outcome was asked for"))

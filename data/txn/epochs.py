@@ -75,7 +75,7 @@ class EpochBook:
         return clock
 
     def _saw(self, message: SawEpoch, _request: Request) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/epochs.py", message)
         self.clock(message.db).saw(message.number)
 

@@ -94,7 +94,7 @@ class LaterCommits(PartWriter):
         self, workspace: Workspace, payload: TxnPayload, finish: Finish, again: Work, reply: Reply
     ) -> None:
         """Log a COMMIT; `finish` when it is in effect. `again`: what to do if another one is on."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/later.py")
         if self._later is not None:
             self._later.waiting.append((again, reply))

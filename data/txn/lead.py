@@ -162,7 +162,7 @@ class LeadWriter(Deciding):
     # -- statements --------------------------------------------------------------------------------
     def run(self, message: RunStatement, reply: Reply) -> None:
         """One statement; answers Ran or fails the reply."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/lead.py", message)
         if self.no_room and any(not isinstance(step, _READING) for step in message.steps):
             reply.fail(self.disk_full())
@@ -298,7 +298,7 @@ class LeadWriter(Deciding):
         assert self._replicator is not None
         if self._touched_before(workspace, wanted, None) or not self._replicator.lead_ok():
             return False
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/foresight.py")
         self._workspaces[message.txn] = workspace
         workspace.used_s = boottime_s()
@@ -626,7 +626,7 @@ class LeadWriter(Deciding):
 
     def commit_single(self, message: CommitSingle, reply: Reply) -> None:
         """Commit a transaction that nobody else takes part in, or that all others have prepared."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/lead.py", message)
 
         def work() -> None:

@@ -238,7 +238,7 @@ class TransactionManager:
                 back_ms,
                 snapshot,
             )
-            if trace.listener is not None:
+            if trace.steps.listener is not None:
                 trace.step("data/txn/manager.py", message)
             try:
                 ran: Ran | StillRuns = await routes.call(
@@ -497,7 +497,7 @@ class TransactionManager:
         """Commit what is at one replica set. `failed`: how a first try, made elsewhere, ended."""
         enlisted = txn.participants[rs]
         message = CommitSingle(self.db, rs, enlisted.term, txn.id, enlisted.statements, ddl)
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/manager.py", message)
         deadline_s = boottime_s() + FAILOVER_WAIT_S
         while True:
@@ -537,7 +537,7 @@ class TransactionManager:
     async def outcome(self, rs: int, txn: TxnId, wait_s: float = DECISION_WAIT_S) -> Outcome:
         """Ask the newest lead what became of a transaction. Raises OutcomeUnknownError."""
         message = AskOutcome(self.db, rs, txn)
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/manager.py", message)
         deadline_s = boottime_s() + wait_s
         while True:
@@ -638,7 +638,7 @@ class TransactionManager:
     ) -> Voted:
         enlisted = txn.participants[rs]
         message = Prepare(self.db, rs, enlisted.term, txn.id, enlisted.statements, members, ddl)
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/manager.py", message)
         routes = self.routes
         while True:  # a lead that has it answers again; one that lacks the workspace refuses
@@ -652,7 +652,7 @@ class TransactionManager:
                 await routes.wait_for_change(0.02)
 
     async def _decide_at_anchor(self, decision: Decide, wait_s: float) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/manager.py", decision)
         deadline_s = boottime_s() + wait_s
         while True:

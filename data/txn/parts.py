@@ -63,7 +63,7 @@ class PartWriter(BatchQueue):
             self._shrink_on(workspace)
 
     def _write_parts(self, workspace: Workspace) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/parts.py")
         if self._workspaces.get(workspace.txn) is not workspace or workspace.prepared:
             return

@@ -82,7 +82,7 @@ class Answers:
 
 def decide(sets: Sequence[SetFacts]) -> Nothing | Wait | Return:
     """What to do now."""
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("data/txn/recovery.py")
     lost = [s for s in sets if s.lost]
     if not lost:

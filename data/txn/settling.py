@@ -58,7 +58,7 @@ class Settling:
 
     async def sweep(self, names: Mapping[str, str]) -> None:
         """Forget what is over. `names`: incarnation -> instance, of those that live."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/settling.py")
         writer = self._writer
         if not writer.leading or writer.term != self._term:  # what an older lead kept starts anew

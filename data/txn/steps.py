@@ -105,7 +105,7 @@ class StepRunner(MoveSteps):
 
     def run(self, steps: Iterable[Step]) -> StepsResult:
         """Raises the GridError of the first step that fails; the caller undoes all of them."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("data/txn/steps.py")
         result = StepsResult()
         for step in steps:

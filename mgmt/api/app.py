@@ -96,7 +96,7 @@ class Api:
             return self._failure(http, error)
 
     async def _answer(self, http: web.Request) -> web.StreamResponse:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/api/app.py")
         path = http.match_info["path"]
         try:

@@ -57,7 +57,7 @@ class Client:
 
         PeerUnreachableError: no management instance answers at this instance's address.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/cli/client.py", request)
         settings = self.settings()
         if settings.kind != "mgmt":

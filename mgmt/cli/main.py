@@ -65,7 +65,7 @@ def run(words: list[str]) -> int:
 
 
 def _execute(command: Command, arguments: Arguments) -> int:
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("mgmt/cli/main.py")
     form = arguments.value("o", "verbose").lower()
     if form not in ("json", "verbose", "text"):
@@ -84,7 +84,7 @@ def _execute(command: Command, arguments: Arguments) -> int:
         show.end_line()
     if reply is None:
         return schema.EXIT_OK
-    if trace.listener is not None:
+    if trace.steps.listener is not None:
         trace.step("mgmt/cli/main.py", reply)
     code = command.exit_code(reply) if command.exit_code is not None else schema.EXIT_OK
     if form == "json":

@@ -36,7 +36,7 @@ class Follower:
 
     def follow(self, message: Follow) -> Followed:
         """Append changes. Raises NotActiveManagementError to a deposed active."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ha/follower.py", message)
         self._check(message.term)
         fits = self._store.last == (message.after_seq, message.after_term)

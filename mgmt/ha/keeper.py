@@ -385,7 +385,7 @@ class RoleKeeper:
 
     async def _claim(self, claim: Claim, wait_s: float = 0.0) -> None:
         """Become active if the claim is granted; else be what the view says, soon."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ha/keeper.py")
         self._follower.closed = "is becoming active"  # until it is known who is
         view = self._membership.view()

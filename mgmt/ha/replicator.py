@@ -202,7 +202,7 @@ class Replicator:
 
     async def _serve(self, partner: Partner) -> None:
         """Bring the partner up to date and keep it so; ends with an exception or when it left."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ha/replicator.py")
         answer = await self._ask(partner, Follow(self._term, *self._store.last, ()))
         copy = answer.copy

@@ -116,7 +116,7 @@ class Runner:
         self, kind: str, subject: str, steps: list[Step], progress: Progress = silent
     ) -> Running:
         """Journal and start an operation. Raises ModelError if one runs on the subject."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ops/runner.py")
         for other in self._running.values():
             if subject and other.record.subject == subject:
@@ -228,7 +228,7 @@ class Runner:
                 return await self._finish(running, running.record.state)
 
     async def _perform(self, running: Running, action: Perform) -> operation.Event:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ops/runner.py", action)
         step, number = action.step, running.record.id
         await running.tell("step", step.title)
@@ -258,7 +258,7 @@ class Runner:
         return operation.StepFailed(failure.to_wire())
 
     async def _finish(self, running: Running, state: State) -> Record:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/ops/runner.py", running.record)
         running.record = msgspec.structs.replace(running.record, ended_us=self._clock.wall_us())
         self._journal(running.record)

@@ -76,7 +76,7 @@ class AutoReplace:
     async def _replace(
         self, record: DatabaseRecord, dead: ElementRecord, spare: ElementRecord
     ) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/auto_replace.py")
         log.warning(
             "replacement.begins", database=record.name, dead=dead.instance, spare=spare.instance

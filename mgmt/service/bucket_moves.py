@@ -114,7 +114,7 @@ class BucketMoves:
     # -- new sets --------------------------------------------------------------------------------
     async def perform_enter(self, body: dict[str, Any], context: StepContext) -> str:
         """A new set's elements have their number and are all in sync with each other."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/bucket_moves.py")
         name, new = str(body["name"]), msgspec.convert(body["set"], NewSet)
         made = await self._reach.change_map(name, lambda m: changes.entered(m, new))

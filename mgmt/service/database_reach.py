@@ -80,7 +80,7 @@ class Reach:
 
         Raises OperationError naming every element that failed.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/database_reach.py")
         await self._management.secured()
         alive = self.alive()
@@ -126,7 +126,7 @@ class Reach:
     # -- membership ------------------------------------------------------------------------------
     async def set_intent(self, name: str, word: str) -> None:
         """Remember the intended state and make it known; whoever is away follows later."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/database_reach.py")
         record = msgspec.structs.replace(self.databases.get(name), intent=word)
         self.databases.put(record)

@@ -101,7 +101,7 @@ class DatabaseService:
 
     async def load(self, request: requests.DbLoad, progress: Progress) -> schema.Done:
         """dbLoad: also takes the database definition that is in force now."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/databases.py")
         record, elements = await self._look(request.name)
         self._refuse_destroyed(record)
@@ -327,14 +327,14 @@ class DatabaseService:
     # -- performers ------------------------------------------------------------------------------
     async def perform_intent(self, body: dict[str, Any], context: StepContext) -> str:
         """Make the intended state known."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/databases.py")
         await self.reach.set_intent(str(body["name"]), str(body["intent"]))
         return "OK"
 
     async def perform_command(self, body: dict[str, Any], context: StepContext) -> str:
         """Tell the elements (none named: all)."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/databases.py")
         record = self.reach.databases.get(str(body["name"]))
         elements = body["elements"] or [e.element for e in record.elements]

@@ -95,7 +95,7 @@ class Redistribution:
     # -- replacing --------------------------------------------------------------------------------
     async def perform_join(self, body: dict[str, Any], context: StepContext) -> str:
         """The replacements are copies of the replica sets of those that they replace."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/redistribution.py")
         name, pairs = str(body["name"]), _pairs(body)
         new = await self._reach.change_map(name, lambda m: changes.joined(m, pairs))

@@ -296,7 +296,7 @@ class UpgradeService:
     # -- steps of data instances -----------------------------------------------------------------
     async def restart_data(self, body: dict[str, Any], context: StepContext) -> str:
         """One data instance: when every replica set is whole; ends when they are so again."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("mgmt/service/upgrade.py", body)
         name = body["instance"]
         found = self._found(name)

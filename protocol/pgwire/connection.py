@@ -27,8 +27,8 @@ from protocol.limits import KIB, WIRE_MESSAGE_BYTES_MAX
 from protocol.pgwire import codec, messages
 from protocol.pgwire.scram import MECHANISM, ScramServer, Verifier
 
-STARTUP_BYTES_MAX = 10_000  # as PostgreSQL
-AUTH_MESSAGE_BYTES_MAX = 64 * KIB
+STARTUP_BYTES_MAX: Final = 10_000  # as PostgreSQL
+AUTH_MESSAGE_BYTES_MAX: Final = 64 * KIB
 
 # What is Final is no look-up in a dictionary where this is machine code.
 _HEAD: Final = struct.Struct("!Bi").unpack_from
@@ -234,7 +234,7 @@ class Connection:
 
     def take_output(self) -> bytes | bytearray:
         """What is to be written now."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("protocol/pgwire/connection.py")
         if len(self.out) == 1:
             return self.out.pop()
@@ -275,7 +275,7 @@ class Connection:
 
     # -- the loop ---------------------------------------------------------------------------------
     def _process(self, data: bytes, at: int) -> None:
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("protocol/pgwire/connection.py")
         self._processing = True
         try:

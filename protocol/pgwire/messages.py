@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from protocol.errors import GridError
 from protocol.pgwire.values import ResultColumn, oid, size, typmod
 
-PROTOCOL_3_0 = 3 << 16
-SSL_REQUEST = 80877103
-GSSENC_REQUEST = 80877104
-CANCEL_REQUEST = 80877102
+PROTOCOL_3_0: Final = 3 << 16
+SSL_REQUEST: Final = 80877103
+GSSENC_REQUEST: Final = 80877104
+CANCEL_REQUEST: Final = 80877102
 
-AUTH_OK = b"R\0\0\0\x08\0\0\0\0"
-AUTH_SASL = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
-PARSE_COMPLETE = b"1\0\0\0\x04"
+AUTH_OK: Final = b"R\0\0\0\x08\0\0\0\0"
+AUTH_SASL: Final = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
+PARSE_COMPLETE: Final = b"1\0\0\0\x04"
 BIND_COMPLETE: Final = b"2\0\0\0\x04"
-CLOSE_COMPLETE = b"3\0\0\0\x04"
-NO_DATA = b"n\0\0\0\x04"
-PORTAL_SUSPENDED = b"s\0\0\0\x04"
-EMPTY_QUERY = b"I\0\0\0\x04"
-COPY_DONE = b"c\0\0\0\x04"
-SSL_YES = b"S"
-SSL_NO = b"N"
+CLOSE_COMPLETE: Final = b"3\0\0\0\x04"
+NO_DATA: Final = b"n\0\0\0\x04"
+PORTAL_SUSPENDED: Final = b"s\0\0\0\x04"
+EMPTY_QUERY: Final = b"I\0\0\0\x04"
+COPY_DONE: Final = b"c\0\0\0\x04"
+SSL_YES: Final = b"S"
+SSL_NO: Final = b"N"
 READY: Final = {status: b"Z\0\0\0\x05" + status for status in (b"I", b"T", b"E")}
 
-_INT = struct.Struct("!i").pack
-_COLUMN = struct.Struct("!ihihih")
+_INT: Final = struct.Struct("!i").pack
+_COLUMN: Final = struct.Struct("!ihihih")
 
 
 # -- what a client sends before it is authenticated ----------------------------------------------
@@ -94,10 +93,19 @@ def negotiate_protocol_version(unknown_options: Sequence[str]) -> bytes:
     return message(b"v", struct.pack("!ii", PROTOCOL_3_0, len(unknown_options)) + names)
 
 
-@lru_cache(maxsize=4096)
+_COMPLETE: Final[dict[str, bytes]] = {}  # by tag
+_COMPLETE_MAX: Final = 4096
+
+
 def command_complete(tag: str) -> bytes:
     """CommandComplete."""
-    return message(b"C", tag.encode() + b"\0")
+    found = _COMPLETE.get(tag)
+    if found is None:
+        found = message(b"C", tag.encode() + b"\0")
+        if len(_COMPLETE) >= _COMPLETE_MAX:
+            _COMPLETE.clear()
+        _COMPLETE[tag] = found
+    return found
 
 
 def row_description(columns: Sequence[ResultColumn], formats: Sequence[int]) -> bytes:

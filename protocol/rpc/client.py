@@ -50,7 +50,7 @@ class RpcPeer:
         PeerLostError (outcome unknown), DeadlineError (outcome unknown), TooLargeError, or what the
         handler there failed with. Returns an id for `cancel`, 0 when it was not sent.
         """
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("protocol/rpc/client.py", message)
         connection = self.connection
         if connection is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import structlog
@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ReplyCallback = Callable[[Any, GridError | None], None]
-_ITEM_BYTES_MAX = limits.RPC_FRAME_BYTES_MAX - BATCH_HEADER_BYTES - 64
-_encode = envelope.encode
-_FOREVER_S = float("inf")
-_trace = trace_id.current.get
+_ITEM_BYTES_MAX: Final = limits.RPC_FRAME_BYTES_MAX - BATCH_HEADER_BYTES - 64
+_encode: Final = envelope.encode
+_FOREVER_S: Final = float("inf")
+_trace: Final = trace_id.current.get
+_REQUEST: Final = envelope.Request
+_REPLY: Final = envelope.Reply
 
 
 class Connection:
@@ -90,7 +92,7 @@ class Connection:
             return 0
         request_id = self.next_id
         timeout_ms = int(timeout_s * 1000) or 1
-        item = _encode(envelope.Request(request_id, timeout_ms, message, _trace()))
+        item = _encode(_REQUEST(request_id, timeout_ms, message, _trace()))
         if len(item) > _ITEM_BYTES_MAX:
             self._loop.call_soon(on_reply, None, _too_large(len(item), message))
             return 0
@@ -127,7 +129,7 @@ class Connection:
         """Reply to the peer's request, unless it is answered or over."""
         if request_id not in self._open:
             return
-        item = _encode(envelope.Reply(request_id, message))  # a TypeError leaves it unanswered
+        item = _encode(_REPLY(request_id, message))  # a TypeError leaves it unanswered
         del self._open[request_id]
         if len(item) > _ITEM_BYTES_MAX:
             error = _too_large(len(item), message)
@@ -219,25 +221,27 @@ class Connection:
         calls, now_s = self._calls, 0.0
         for item in items:
             kind = type(item)
-            if kind is envelope.Reply:
+            if kind is _REPLY:
                 call = calls.pop(item.id, None)
                 if call is not None:
                     try:
                         call[0](item.message, None)
                     except Exception:
                         log.exception("rpc.reply_callback_failed", peer=self.peer_name)
-            elif kind is envelope.Request:
+            elif kind is _REQUEST:
+                request_id: int = item.id
+                timeout_ms: int = item.timeout_ms
                 if not now_s:
                     now_s = boottime_s()
-                request = server.Request(self, item.id, now_s + item.timeout_ms / 1000)
+                request = server.Request(self, request_id, now_s + timeout_ms / 1000)
                 if len(self._open) < limits.RPC_IN_FLIGHT_MAX:
                     if item.trace:
                         self._take_traced(item, now_s)
                         continue
-                    self._open[item.id] = request
+                    self._open[request_id] = request
                     self._handlers.dispatch(item.message, request)
                 else:
-                    self._refuse(item.id)
+                    self._refuse(request_id)
             else:
                 self._take_rare(item)
 

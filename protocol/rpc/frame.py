@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from protocol.errors import PeerProtocolError
 from protocol.limits import RPC_FRAME_BYTES_MAX
 
-_LENGTH = struct.Struct(">I")
+_LENGTH: Final = struct.Struct(">I")
 # A body of the open connection is one msgpack array (array32: 0xdd, count) of envelopes.
-_BATCH_HEADER = struct.Struct(">IBI")
-_ARRAY32 = 0xDD
-BATCH_HEADER_BYTES = _BATCH_HEADER.size
+_BATCH_HEADER: Final = struct.Struct(">IBI")
+_ARRAY32: Final = 0xDD
+BATCH_HEADER_BYTES: Final = _BATCH_HEADER.size
 
 
 def frame(body: bytes) -> bytes:

@@ -77,7 +77,7 @@ class Request:
 
     def reply(self, message: Any) -> None:
         """Answer with a declared message."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("protocol/rpc/server.py", message)
         self._path.answer(self.id, message)
 
@@ -183,7 +183,7 @@ class HandlerTable:
 
     def dispatch(self, message: Any, request: Request) -> None:
         """Run the handler; whatever it raises becomes the answer. Never raises."""
-        if trace.listener is not None:
+        if trace.steps.listener is not None:
             trace.step("protocol/rpc/server.py", message)
         handler = self.by_type.get(type(message))
         try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from protocol.clock import boottime_s
 
-TICK_S = 0.025
-_STALL_S = 8 * TICK_S  # the process was stopped or the loop held: let waiting bytes in first
+TICK_S: Final = 0.025
+_STALL_S: Final = 8 * TICK_S  # the process was stopped or the loop held: let waiting bytes in first
 
 
 class Ticker:

@@ -53,6 +53,10 @@ class _Sink:
         assert len(found) == count
         self._rows += found
 
+    def answer(self, data: bytes | bytearray, count: int, tag: str) -> None:
+        self.rows(data, count)
+        self.done(tag)
+
     def done(self, tag: str) -> None:
         self._end(partial(_succeed, self._answer, (tag, self._rows)))
 

@@ -40,12 +40,12 @@ def listening(also: Callable[[str, object], None] | None = None) -> Iterator[lis
         if also is not None:
             also(file, subject)
 
-    assert trace.listener is None, "one test at a time"
-    trace.listener = listen
+    assert trace.steps.listener is None, "one test at a time"
+    trace.steps.listener = listen
     try:
         yield steps
     finally:
-        trace.listener = None
+        trace.steps.listener = None
 
 
 def files(steps: Iterable[Step]) -> list[str]:

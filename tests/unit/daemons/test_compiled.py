@@ -56,6 +56,39 @@ def test_classes_are_compiled_with_their_bases_and_heirs() -> None:
                 assert f"from {inside[heir[1]][1]} import" not in text, f"{path}: {heir[0]}"
 
 
+HOT = (  # what each read by key meets
+    *("data.distribution.hashing", "data.exec.copy_reads", "data.exec.fast", "data.exec.fragments"),
+    *("data.exec.metering", "data.exec.router", "data.exec.shard", "data.session.client"),
+    *("data.session.session", "data.session.statements", "protocol.clock", "protocol.metrics"),
+    *("protocol.pgwire.connection", "protocol.pgwire.messages", "protocol.pgwire.plain_rows"),
+    *("protocol.limits", "protocol.rpc.connection", "protocol.rpc.frame", "protocol.rpc.ticker"),
+)
+
+
+@pytest.mark.parametrize("module", HOT)
+def test_constants_of_hot_modules_are_final(module: str) -> None:
+    """Any other name of a module is looked up in a dictionary each time it is used."""
+    tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+    plain = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    used = {
+        name.id
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for statement in ast.walk(node)
+        if isinstance(statement, ast.FunctionDef)
+        for part in statement.body
+        for name in ast.walk(part)
+        if isinstance(name, ast.Name)
+    }
+    assert [name for name in plain & used if name.isupper() or name[0] == "_"] == []
+
+
 def test_no_function_names_a_union_of_types() -> None:
     """mypyc builds that, and the name is unbound when it runs."""
     wrong = []

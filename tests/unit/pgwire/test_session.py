@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.session.engine import ResultSink
 from protocol.errors import ShuttingDownError
 from protocol.limits import WIRE_MESSAGE_BYTES_MAX
 from protocol.pgwire.connection import STARTUP_BYTES_MAX
@@ -438,3 +440,28 @@ def test_any_startup_bytes_are_survived(data: bytes) -> None:
     client = Loopback(FakeEngine({"trusted": None}), start=False)
     client.session.received(data)
     assert client.host.faults == []
+
+
+def test_an_answer_that_comes_later_is_written_once(
+    client: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows come with its end: no callback of the loop is spent on writing them before."""
+    waiting: list[ResultSink] = []
+
+    def execute_later(*arguments: Any) -> None:
+        waiting.append(arguments[-1])
+
+    client.send(parse("s", SELECT) + SYNC)
+    monkeypatch.setattr(client.session._sql, "execute", execute_later)
+    row = b"D\0\0\0\x0b\0\1\0\0\0\0013"
+    for rows_first in (False, True):
+        assert client.send(bind("", "s", b"3") + execute("") + SYNC) == []
+        sink = waiting.pop()
+        if rows_first:
+            sink.rows(row, 1)
+            assert client.soon
+            sink.done("SELECT 1")
+        else:
+            sink.answer(row, 1, "SELECT 1")
+            assert not client.soon
+        assert kinds(client.taken()) == "2DCZ"
