@@ -354,15 +354,20 @@ class ReadSnapshot:
     async def on_thread(self, work: Callable[..., Any], *args: Any) -> Any:
         """Run work that uses the connection on a reader thread; errors as GridError.
 
-        When the caller is cancelled the work is interrupted, and waited for at `close`.
+        When the caller is cancelled the work is interrupted, and waited for: the connection is
+        free then.
         """
         loop = asyncio.get_running_loop()
         assert self._busy is None or self._busy.done(), "one fetch at a time"
-        self._busy = loop.run_in_executor(self._pool.threads, work, *args)
+        busy = self._busy = loop.run_in_executor(self._pool.threads, work, *args)
         try:
-            return await asyncio.shield(self._busy)
+            return await asyncio.shield(busy)
         except asyncio.CancelledError:
-            self.connection.interrupt()
+            try:
+                await self._stop()
+            finally:
+                if not busy.cancelled():
+                    busy.exception()  # nobody waits for it: asyncio would complain
             raise
         except apsw.Error as error:
             raise grid_error(error) from error
@@ -370,8 +375,6 @@ class ReadSnapshot:
     async def on_thread_quietly(self, work: Callable[[], Any]) -> None:
         """The same after whatever still runs was stopped, errors ignored: for cleaning up."""
         await self._stop()
-        if self._busy is not None and not self._busy.cancelled():
-            self._busy.exception()
         with suppress(GridError):
             await self.on_thread(work)
 

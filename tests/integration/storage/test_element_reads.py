@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,6 +175,36 @@ async def _read_and_close(snapshot: ReadSnapshot, sql: str) -> None:
         await snapshot.on_thread(lambda: snapshot.connection.execute(sql).fetchall())
     finally:
         await snapshot.close()
+
+
+async def test_a_held_state_whose_read_was_cancelled_can_be_read_again(element: Element) -> None:
+    """The turn of a read lasts until its thread is done, and its error is nobody's loss."""
+    loop, began = asyncio.get_running_loop(), asyncio.Event()
+    missed: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: missed.append(context))
+    go_on = threading.Event()
+
+    def block() -> int:
+        loop.call_soon_threadsafe(began.set)
+        return int(go_on.wait(20))
+
+    held = await element.hold()
+    held.connection.create_scalar_function("block", block, 0)
+    scan = held.scan(f"SELECT block() UNION ALL SELECT ({ENDLESS})")
+    running = asyncio.ensure_future(scan.fetch(2))
+    await began.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    assert held.is_busy, "the thread is at work yet"
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await scan.close()
+    assert held.read(ALL)[:1] == [(0,)]
+    await held.close()
+    del held, scan, running
+    gc.collect()
+    assert missed == []
 
 
 async def test_a_connection_that_cannot_roll_back_is_not_used_again(element: Element) -> None:
