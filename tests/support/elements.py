@@ -9,7 +9,7 @@ from data.catalog.objects import Check, Column, Distribution, Index, Table
 from data.storage import changes as row_changes
 from data.storage.changes import RowChange
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_payload
+from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_payload, encode_txns
 from data.storage.settings import ElementIdentity, StorageSettings
 from protocol.ids import TxnId
 from protocol.sqltypes import BIGINT, DOUBLE, NUMBER, VARCHAR, Kind, SqlType, StorageRow
@@ -102,10 +102,18 @@ def prepare_entry(
     return LogEntry(1, lsn, EntryKind.PREPARE, txn(number), encode_payload(payload))
 
 
-def decision_entry(element: Element, kind: EntryKind, number: int) -> LogEntry:
+def decision_entry(
+    element: Element, kind: EntryKind, number: int, participants: tuple[int, ...] = ()
+) -> LogEntry:
     """The COMMIT or ABORT of a transaction prepared elsewhere in the log."""
-    payload = encode_payload(TxnPayload())
+    payload = encode_payload(TxnPayload(participants=participants))
     return LogEntry(1, element.tail.lsn + 1, kind, txn(number), payload)
+
+
+def forget_entry(element: Element, *numbers: int) -> LogEntry:
+    """The FORGET of decided transactions."""
+    payload = encode_txns(tuple(txn(number) for number in numbers))
+    return LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, payload)
 
 
 def ddl_change(element: Element, *actions: ElementAction, tables: tuple[Table, ...]) -> bytes:
@@ -115,12 +123,32 @@ def ddl_change(element: Element, *actions: ElementAction, tables: tuple[Table, .
     ).encode()
 
 
+def reopen(element: Element) -> Element:
+    """The element as after the end of its process."""
+    element.close(clean=False)
+    return Element.open(element.path, element.settings)
+
+
+def apply(element: Element, *entries: LogEntry) -> None:
+    """As one batch."""
+    element.begin()
+    for entry in entries:
+        element.apply_entry(entry)
+    element.commit()
+
+
+def undo(element: Element, *entries: LogEntry) -> None:
+    """As one batch; the newest comes first."""
+    element.begin()
+    for entry in entries:
+        element.undo_entry(entry)
+    element.commit()
+
+
 def apply_ddl(element: Element, *actions: ElementAction, tables: tuple[Table, ...]) -> LogEntry:
     """Run a DDL statement as a batch of its own; returns its entry."""
     entry = commit_entry(element, [], ddl=ddl_change(element, *actions, tables=tables))
-    element.begin()
-    element.apply_entry(entry)
-    element.commit()
+    apply(element, entry)
     return entry
 
 

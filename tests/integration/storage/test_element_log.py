@@ -25,7 +25,6 @@ from data.storage.entry import (
     EntryKind,
     LogEntry,
     encode_epoch,
-    encode_txns,
 )
 from data.storage.settings import StorageSettings
 from protocol.errors import CorruptElementError, LogGapError, UniqueViolationError
@@ -33,15 +32,19 @@ from protocol.ids import LogPosition, TxnId
 from protocol.sqltypes import VARCHAR
 from tests.support.elements import (
     CUSTOMERS,
+    apply,
     apply_ddl,
     commit_entry,
     contents,
     customer,
     ddl_change,
     decision_entry,
+    forget_entry,
     new_element,
     prepare_entry,
+    reopen,
     txn,
+    undo,
     write,
 )
 
@@ -54,25 +57,6 @@ def element(tmp_path: Path) -> Iterator[Element]:
     element = new_element(tmp_path / "element")
     yield element
     element.close(clean=False)
-
-
-def reopen(element: Element) -> Element:
-    element.close(clean=False)
-    return Element.open(element.path, element.settings)
-
-
-def apply(element: Element, *entries: LogEntry) -> None:
-    element.begin()
-    for entry in entries:
-        element.apply_entry(entry)
-    element.commit()
-
-
-def undo(element: Element, *entries: LogEntry) -> None:
-    element.begin()
-    for entry in entries:
-        element.undo_entry(entry)
-    element.commit()
 
 
 def test_a_prepared_transaction_has_no_effect_until_its_commit(element: Element) -> None:
@@ -153,7 +137,7 @@ def test_undo_takes_back_every_kind_of_entry(element: Element) -> None:
         yield decision_entry(element, EntryKind.COMMIT, 70)
         yield decision_entry(element, EntryKind.ABORT, 71)
         yield decision_entry(element, EntryKind.ABORT, 72)
-        yield LogEntry(1, lsn(), EntryKind.FORGET, None, encode_txns((txn(71), txn(70))))
+        yield forget_entry(element, 71, 70)
         yield commit_entry(element, [], ddl=ddl_change(element, CreateTable(T), tables=(T,)))
         yield commit_entry(element, [RowChange("TERRY.T", None, (1, "x", 5))])
         yield commit_entry(
@@ -258,8 +242,7 @@ def test_cutting_keeps_what_prepared_transactions_need(element: Element) -> None
     element.cut_log(decision.lsn + 1)
     assert element.log_start.lsn == decision.lsn
     assert element.outcome(txn(7)) == "committed", "the anchor keeps its decision"
-    forget = LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, encode_txns((txn(7),)))
-    apply(element, forget)
+    apply(element, forget_entry(element, 7))
     assert element.decisions() == []
     element.cut_log(10**9)
     assert txn(7) not in element._log.txns
@@ -290,8 +273,7 @@ def test_participants_that_are_not_the_anchor_drop_decisions_with_the_log(elemen
     element.cut_log(10**9)
     assert (list(element._log.txns), element.outcome(txn(7))) == ([txn(8)], "committed")
     assert element.outcome(txn(8)) == "aborted", "it refuses a late PREPARE"
-    forget = LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, encode_txns((txn(8),)))
-    apply(element, forget)
+    apply(element, forget_entry(element, 8))
     assert element.decisions() == []
 
 
@@ -418,8 +400,7 @@ def test_a_rollback_restores_what_is_known_of_transactions(element: Element) -> 
     element.savepoint("statement")
     element.apply_entry(decision_entry(element, EntryKind.COMMIT, 1))
     element.apply_entry(decision_entry(element, EntryKind.ABORT, 3))
-    forget = encode_txns((txn(2), txn(1)))
-    element.apply_entry(LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, forget))
+    element.apply_entry(forget_entry(element, 2, 1))
     assert element.decisions() != before[2]
     element.rollback_to("statement")
     assert known() == middle

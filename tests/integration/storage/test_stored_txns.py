@@ -9,48 +9,30 @@ from pathlib import Path
 import pytest
 
 from data.storage.element import Element
-from data.storage.entry import EntryKind, LogEntry, TxnPayload, encode_payload, encode_txns
+from data.storage.entry import EntryKind, LogEntry
 from data.storage.files import FILE, FORMAT
 from data.storage.log import TxnState
 from data.storage.settings import StorageSettings
 from protocol.ids import TxnId
-from tests.support.elements import customer, new_element, prepare_entry, txn, write
+from tests.support.elements import (
+    apply,
+    customer,
+    decision_entry,
+    forget_entry,
+    new_element,
+    prepare_entry,
+    reopen,
+    txn,
+    undo,
+    write,
+)
 
 ROWS = "SELECT prepare_lsn, decided_lsn, committed, forgotten_lsn FROM _txn"
-
-
-def apply(element: Element, *entries: LogEntry) -> None:
-    element.begin()
-    for entry in entries:
-        element.apply_entry(entry)
-    element.commit()
-
-
-def undo(element: Element, *entries: LogEntry) -> None:
-    element.begin()
-    for entry in entries:
-        element.undo_entry(entry)
-    element.commit()
-
-
-def decision(element: Element, number: int, kind: EntryKind, sets: tuple[int, ...]) -> LogEntry:
-    payload = encode_payload(TxnPayload(participants=sets))
-    return LogEntry(1, element.tail.lsn + 1, kind, txn(number), payload)
-
-
-def forgetting(element: Element, *numbers: int) -> LogEntry:
-    payload = encode_txns(tuple(txn(number) for number in numbers))
-    return LogEntry(1, element.tail.lsn + 1, EntryKind.FORGET, None, payload)
 
 
 def known(element: Element) -> tuple[object, ...]:
     log = element._log
     return (dict(log.txns), dict(log._prepare_bytes), dict(log.open_parts), element.decisions())
-
-
-def reopen(element: Element) -> Element:
-    element.close(clean=False)
-    return Element.open(element.path, StorageSettings())
 
 
 def test_a_file_of_format_1_is_taken_over(tmp_path: Path) -> None:
@@ -60,9 +42,9 @@ def test_a_file_of_format_1_is_taken_over(tmp_path: Path) -> None:
     apply(element, prepare)
     other = prepare_entry(element, [], 6)
     apply(element, other)
-    abort = decision(element, 5, EntryKind.ABORT, ())
+    abort = decision_entry(element, EntryKind.ABORT, 5)
     apply(element, abort)
-    forget = forgetting(element, 5)
+    forget = forget_entry(element, 5)
     apply(element, forget)
     before = known(element)
     element.close(clean=True)
@@ -80,7 +62,7 @@ def test_a_file_of_format_1_is_taken_over(tmp_path: Path) -> None:
     assert known(element) == before
     undo(element, forget, abort, other)
     assert [p.txn for p in element.prepared()] == [txn(5)]
-    apply(element, decision(element, 5, EntryKind.ABORT, ()))
+    apply(element, decision_entry(element, EntryKind.ABORT, 5))
     element.cut_log(10**9)
     assert element.read(ROWS) == [(prepare.lsn, other.lsn, 0, 0)], "and no row of transaction 6"
     assert element.read("PRAGMA user_version") == [(FORMAT,)]
@@ -89,20 +71,20 @@ def test_a_file_of_format_1_is_taken_over(tmp_path: Path) -> None:
 
 def test_only_what_somebody_may_ask_for_is_stored(tmp_path: Path) -> None:
     element = new_element(tmp_path / "e")  # of replica set 1
-    apply(element, decision(element, 1, EntryKind.COMMIT, (1, 2)))  # the anchor is here
-    apply(element, decision(element, 2, EntryKind.COMMIT, (1, 2)))
+    apply(element, decision_entry(element, EntryKind.COMMIT, 1, (1, 2)))  # the anchor is here
+    apply(element, decision_entry(element, EntryKind.COMMIT, 2, (1, 2)))
     apply(element, prepare_entry(element, [], 3, participants=(2, 1)))
-    apply(element, decision(element, 3, EntryKind.COMMIT, (2, 1)))  # the anchor is elsewhere
-    apply(element, decision(element, 4, EntryKind.ABORT, ()))
+    apply(element, decision_entry(element, EntryKind.COMMIT, 3, (2, 1)))  # the anchor is elsewhere
+    apply(element, decision_entry(element, EntryKind.ABORT, 4))
     cut = element.tail.lsn + 1
-    apply(element, forgetting(element, 2))
+    apply(element, forget_entry(element, 2))
     assert element.read(ROWS) == []
     element.cut_log(cut, undo_after=element.tail.lsn)
     assert {d.txn for d in element.decisions()} == {txn(1), txn(4)} == set(element._log.txns)
     element = reopen(element)
     assert set(element._log.txns) == {txn(1), txn(4)}
     assert len(element.read(ROWS)) == 2
-    apply(element, forgetting(element, 1, 4))
+    apply(element, forget_entry(element, 1, 4))
     element.cut_log(10**9)
     assert (element.read(ROWS), known(element)) == ([], ({}, {}, {}, []))
     assert element.outcome(txn(1)) == "committed"
@@ -111,7 +93,7 @@ def test_only_what_somebody_may_ask_for_is_stored(tmp_path: Path) -> None:
 
 def test_a_cut_that_is_rolled_back_stores_nothing(tmp_path: Path) -> None:
     element = new_element(tmp_path / "e")
-    apply(element, decision(element, 1, EntryKind.ABORT, ()))
+    apply(element, decision_entry(element, EntryKind.ABORT, 1))
     before = known(element)
     element.begin()
     element.cut_log(10**9)
@@ -149,14 +131,14 @@ def test_an_element_opened_again_knows_what_it_knew(tmp_path: Path, seed: int) -
             case 2 | 3 if prepared:
                 kind = draw.choice((EntryKind.COMMIT, EntryKind.COMMIT, EntryKind.ABORT))
                 number = draw.choice(prepared)
-                both(decision(element, number, kind, states[txn(number)].participants))
+                both(decision_entry(element, kind, number, states[txn(number)].participants))
             case 4:
                 newest += 1
                 kind = draw.choice((EntryKind.COMMIT, EntryKind.ABORT))
                 sets = (1, 2) if kind == EntryKind.COMMIT else ()
-                both(decision(element, newest, kind, sets))
+                both(decision_entry(element, kind, newest, sets))
             case 5 if decided:
-                both(forgetting(element, *draw.sample(decided, (len(decided) + 1) // 2)))
+                both(forget_entry(element, *draw.sample(decided, (len(decided) + 1) // 2)))
             case 6:
                 for _ in range(min(draw.randint(1, 6), element.tail.lsn - final)):
                     newest_entry = element.entry_at(element.tail.lsn)
