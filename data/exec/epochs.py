@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 5.0  # a copy flushes and a lead logs within this, or the epoch is not done
 CREATE_S = 15.0  # so long somebody waits for an epoch of their own
+AGAIN_S = 0.05  # who could not have one tries again so much later, or when leads have changed
 LAST_S = 0.5  # so long an orderly stop waits for one
 CUT_SHARE = 0.8  # of the log's room: above it the log is cut beyond the newest epoch
 
@@ -85,11 +86,21 @@ class EpochKeeper:
         """Make an epoch that begins now; returns its number when it is done.
 
         Everything committed before is then on disk on every copy. Raises ReplicaSetDownError when
-        that cannot be had in time.
+        that cannot be had in time, or a replica set is down.
         """
+        deadline_s = boottime_s() + CREATE_S
+        while True:
+            try:
+                return await self._create(deadline_s)
+            except ReplicaSetDownError:  # perhaps a lead was just handed over
+                if self._router.down() or boottime_s() + AGAIN_S > deadline_s:
+                    raise
+            await self._router.wait_for_change(AGAIN_S)
+
+    async def _create(self, deadline_s: float) -> int:
         lowest = self._lowest()
         message = CreateEpoch(self._element.identity.database, lowest)
-        answer = await self._router.call_until(lowest, message, boottime_s() + CREATE_S)
+        answer = await self._router.call_until(lowest, message, deadline_s)
         assert isinstance(answer, EpochLogged)
         return answer.number
 
@@ -105,7 +116,7 @@ class EpochKeeper:
             return
         try:
             async with asyncio.timeout(LAST_S):
-                await self.create()
+                await self._create(boottime_s() + LAST_S)
         except (GridError, TimeoutError) as error:
             log.info("epoch.none_before_the_end", rs=self._writer.rs, error=str(error))
 

@@ -191,3 +191,21 @@ async def test_a_commit_can_ask_for_an_epoch(tmp_path: Path) -> None:
         await client.execute("SET CreateEpochAtCommit = 0")
         assert not await committed(everywhere)
         await client.close()
+
+
+async def test_an_epoch_is_made_while_leads_are_handed_over(tmp_path: Path) -> None:
+    """Who asks for one waits for the next leads: no replica set is down."""
+    async with running_grid(
+        tmp_path, attributes=(("PermSize", "64"), ("EpochInterval", "0"))
+    ) as grid:
+        await make_bank(grid)
+        done = 0
+        for _ in range(4):
+            lead = leads(grid)[2].member
+            giving = asyncio.create_task(lead._hand_over())
+            while not giving.done():
+                done, before = await databases(grid)[0].epochs.create(), done
+                assert done > before
+            await giving
+        assert done
+        await set_intent(grid, INTENT_CREATED)  # nobody hands over: that would take its time
