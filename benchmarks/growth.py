@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import growth_report, loads, measure, processes, report, store
@@ -155,6 +155,8 @@ def _one_grid(
     grid.start()
     cores = measure.idle_cores(grid, IDLE_S)
     say(f"without clients {cores:.2f} cores")
+    if (k, data) == MEMORY_AT:  # before the loads: what they free would serve the connections
+        _remember(growth, "memory of connections", lambda: _memory_of_clients(grid))
     points = {}
     for operation, load in OPERATIONS:
         if possible(load, k, data) and worth(load, k):
@@ -178,8 +180,8 @@ def _one_grid(
             point.runs.append(result)
             say(f"{point.operation}: {result.cpu_us:.0f} µs each, {result.tps:,.0f}/s")
     if (k, data) == MEMORY_AT:
-        with processes.limited(MEMORY_S, "memory"):
-            growth.memory.update(_memory(grid, folder, arguments.rows))
+        rows = arguments.rows
+        _remember(growth, "memory of rows", lambda: _memory_of_rows(grid, folder, rows))
 
 
 def possible(load: Load, k: int, data: int) -> bool:
@@ -196,34 +198,56 @@ def worth(load: Load, k: int) -> bool:
     return k in READ_KS or load not in (loads.READ_LEAD, loads.READ_OTHER)
 
 
-def _memory(grid: Grid, folder: Path, rows: int) -> dict[str, float]:
-    """Bytes, proportional set size of the data instances."""
-    say(f"memory, {rows:,} rows")
+def _remember(growth: store.Growth, what: str, measured: Callable[[], dict[str, float]]) -> None:
+    try:
+        with processes.limited(MEMORY_S, what):
+            growth.memory.update(measured())
+    except Exception as error:  # the loads are measured all the same
+        note(growth, f"failed: {what}: {first_line(error)}")
+
+
+def _memory_of_clients(grid: Grid) -> dict[str, float]:
+    """Bytes, proportional set size: of a data instance, and of each connection to one."""
+    say("memory, idle connections")
     door, login = grid.doors(loads.ANY, False)[0], grid.login(False)
     daemons = grid.daemons()
     time.sleep(SETTLE_S)
-    found = {"a data instance with one small database": _used(daemons) / len(daemons)}
-    before = _used(daemons[:1])
+    small, before = _used(daemons) / len(daemons), _used(daemons[:1])
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
             connection = stack.enter_context(contextlib.closing(connect(door, login)))
             connection.execute("SELECT balance FROM bank WHERE branch = 1 AND id = 1")
         time.sleep(SETTLE_S)
-        found["an idle connection that has run a statement"] = (
-            _used(daemons[:1]) - before
-        ) / CONNECTIONS
+        grown = each_more(before, _used(daemons[:1]), CONNECTIONS)
+    return {
+        "a data instance with one small database": small,
+        "an idle connection that has run a statement": grown,
+    }
+
+
+def each_more(before: float, after: float, count: float) -> float:
+    """What each of them added. Raises ValueError if nothing grew: it was not they that was seen."""
+    if after <= before:
+        raise ValueError(f"nothing grew: {before:,.0f} bytes before, {after:,.0f} after")
+    return (after - before) / count
+
+
+def _memory_of_rows(grid: Grid, folder: Path, rows: int) -> dict[str, float]:
+    """Bytes, in all data instances and on disk; and of one more element."""
+    say(f"memory, {rows:,} rows")
+    daemons, found = grid.daemons(), {}
+    time.sleep(SETTLE_S)
     before, files = _used(daemons), _files(grid)
     Customers(folder, rows).copy(grid)
     time.sleep(SETTLE_S)
     millions = rows * grid.plan.k / 1e6
-    found["a million customers in one copy, memory"] = (_used(daemons) - before) / millions
-    found["a million customers in one copy, files"] = (_files(grid) - files) / millions
+    found["a million customers in one copy, memory"] = each_more(before, _used(daemons), millions)
+    found["a million customers in one copy, files"] = each_more(files, _files(grid), millions)
     before = _used(daemons)
     grid.make_database(forced=True)
     time.sleep(SETTLE_S)
-    found["one more element (a database with the small tables)"] = (_used(daemons) - before) / len(
-        daemons
-    )
+    more = each_more(before, _used(daemons), len(daemons))
+    found["one more element (a database with the small tables)"] = more
     return found
 
 

@@ -228,6 +228,13 @@ def test_idle_cpu_is_taken_off_each_operation() -> None:
     assert growth.without_idle(replace(result(0), cpu_us=5), 1).cpu_us == 5
 
 
+def test_memory_that_did_not_grow_is_no_figure() -> None:
+    """As that of connections made after the loads, which found room that these had freed."""
+    assert growth.each_more(1000, 4000, 2) == 1500
+    with pytest.raises(ValueError, match="nothing grew: 4,000 bytes before, 4,000 after"):
+        growth.each_more(4000, 4000, 500)
+
+
 @pytest.mark.parametrize(
     ("load", "k", "data", "can"),
     [
