@@ -544,9 +544,11 @@ class Log:
         return last, last < below - 1
 
     def _forget_ended(self, last: int, final: int, promised: set[TxnId]) -> None:
-        """Entries up to `last` were cut, PREPAREs and PARTs of `promised` among them.
+        """Forget transactions that are over; have rows in `_txn` for others that were cut into.
 
-        No entry up to `final` will ever be undone.
+        Entries up to `last` were cut, PREPAREs and PARTs of `promised` among them. No entry up to
+        `final` will ever be undone. Only transactions with a cut entry are looked at: those of
+        `promised`, and those at the front of `_ends`, which have a decision or FORGET up to `last`.
         """
         touched, ends, known = promised, self._ends, self.txns
         while ends and ends[0][0] <= last:
