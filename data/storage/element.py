@@ -255,9 +255,12 @@ class Element(BatchWriter):
         if not self._full:
             self._writer.pragma("synchronous", "normal")
         self._log.load()
-        if self._writer.pragma("user_version") < files.FORMAT:
+        version = self._writer.pragma("user_version")
+        if version < files.FORMAT:
             with self._writer:
-                self._log.store_again()
+                if version < 2:
+                    self._log.store_again()
+                past.take_over(execute)
                 self._writer.pragma("user_version", files.FORMAT)
         self.touched = Touched(self._log.tail_lsn)
         self._log.replica_set = self.identity.replica_set
@@ -648,7 +651,7 @@ class Element(BatchWriter):
         connection = self._log_connection()
         entry = self._log.find(connection, txn)
         if entry is None:
-            counted = past.committed(connection.execute, txn)
+            counted = past.committed(connection.execute, txn, self._log.cut.lsn)
             return -1 if counted is None else counted
         if entry.kind not in (EntryKind.COMMIT, EntryKind.PREPARE):
             return 0

@@ -24,7 +24,7 @@ from protocol.errors import (
     GridError,
 )
 
-FORMAT = 2  # PRAGMA user_version; raised when older software could not read the file
+FORMAT = 3  # PRAGMA user_version; raised when older software could not read the file
 APPLICATION_ID = 0x54475244  # "TGRD", PRAGMA application_id
 FILE = "element.db"
 LOCK = "lock"

@@ -486,9 +486,10 @@ class Log:
         entry = self.find(connection, txn)
         if entry is not None:
             return "aborted" if entry.kind == EntryKind.ABORT else "committed"
-        if past.committed(connection.execute, txn) is not None:
+        if past.committed(connection.execute, txn, self.cut.lsn) is not None:
             return "committed"
-        return "forgotten" if past.may_be_forgotten(connection.execute, txn) else None
+        forgotten = past.may_be_forgotten(connection.execute, txn, self.cut.lsn)
+        return "forgotten" if forgotten else None
 
     def find(self, connection: apsw.Connection, txn: TxnId) -> LogEntry | None:
         """The newest entry of a transaction that is still kept and that the connection sees."""

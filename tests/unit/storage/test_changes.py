@@ -150,3 +150,13 @@ def test_many_changes_are_kept_in_pieces() -> None:
     assert [len(piece) for piece in pieces] == [1000] * 9 + [500]
     assert list(row_changes.decode_slices(row_changes.encode(many[:5]))) == [many[:5]]
     assert list(row_changes.decode_slices(b"")) == []
+
+
+def test_changes_are_counted_without_being_decoded() -> None:
+    one, two = RowChange("T", None, (1, "a")), RowChange("U", (1,), None)
+    for length in (0, 1, 7, 30, 31, 32, 33, 40, 255, 300):
+        named = RowChange("N" * length, (5, None), (5, b"\x91\x92"))
+        for number in (1, 2, 14, 15, 16, 17, 300):
+            for changes in ([named] * number, [one, *[named] * number], [named, two] * number):
+                assert row_changes.count(row_changes.encode(changes)) == len(changes)
+    assert row_changes.count(b"") == 0
