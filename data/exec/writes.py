@@ -483,14 +483,18 @@ class Writer:
             self.queries.note_lookups(None)
             back_ms = agreement.back_ms(point) if len(sets) > 1 or point.opened else 0
             sent_s = boottime_s()
-            answers = await gather({rs: self.run(rs, step, back_ms=back_ms) for rs in sets})
-            now_s = boottime_s()
-            for rs, ran in answers.items():
+            answers = await gather({rs: self._run_timed(rs, step, back_ms) for rs in sets})
+            for rs, (ran, came_s) in answers.items():
                 if ran.view is not None:
-                    point.add(rs, Opened(rs, ran.view, sent_s, now_s))
+                    point.add(rs, Opened(rs, ran.view, sent_s, came_s))
             if not await agreement.missing(point):
-                return answers
+                return {rs: ran for rs, (ran, _) in answers.items()}
             await manager.finish(manager.undo(self.txn, mark))
+
+    async def _run_timed(self, rs: int, step: Step, back_ms: int) -> tuple[Ran, float]:
+        """The answer and when it came: another replica set may take very much longer."""
+        ran = await self.run(rs, step, back_ms=back_ms)
+        return ran, boottime_s()
 
     def bind(self, plan: UpdatePlan | DeletePlan, values: Values) -> Values:
         """The fragment's parameters."""

@@ -52,6 +52,7 @@ from protocol.sqltypes import StorageRow
 log = structlog.get_logger()
 
 SLICE = 2000  # keys: some 20 ms on the writer's thread
+DRIFT_MS = 20_000  # further back than asked: over hours two clocks move apart (read_atomic.py)
 STILL_RUNS_S = 5.0  # then the coordinator hears that it still runs; well below its patience
 _WRITTEN = (Mode.INTENTION, Mode.UPDATE, Mode.EXCLUSIVE)  # locks on a table whose rows we changed
 
@@ -78,6 +79,7 @@ class SlicedRun:
     count: int = 0  # rows changed
     until_s: float = 0.0  # end of the wait for a lock that is on
     view: ReadView | None = None  # of the state in which its rows were found
+    viewed_s: float = 0.0  # when
     finding: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     error: GridError | None = None  # it is to stop
@@ -181,7 +183,8 @@ class SlicedStatements(LongStatements):
         message = run.message
         if message.back_ms:
             ran_ms = int((boottime_s() - run.workspace.used_s) * 1000)
-            run.view = self.view(message.back_ms + message.lock_wait_ms + ran_ms)
+            run.view = self.view(message.back_ms + message.lock_wait_ms + ran_ms + DRIFT_MS)
+            run.viewed_s = boottime_s()
 
     async def _keep_keys(self, run: SlicedRun, scan: Scan | HeldScan) -> None:
         await and_then(self._put_keys(run, scan), scan.close)
@@ -307,7 +310,9 @@ class SlicedStatements(LongStatements):
         self._keep(workspace, StepsResult(counts=[run.count]), [], run.before)
         assert workspace.last_answer is not None
         if run.view is not None:
-            workspace.last_answer = replace(workspace.last_answer, view=run.view)
+            since_ms = int((boottime_s() - run.viewed_s) * 1000)
+            view = replace(run.view, complete_ms=run.view.complete_ms + since_ms)
+            workspace.last_answer = replace(workspace.last_answer, view=view)
         reply = self._detach(run)
         if reply is not None:
             reply.reply(workspace.last_answer)

@@ -45,10 +45,10 @@ class ReadRows(msgspec.Struct, frozen=True, array_like=True, tag="sql.read"):
 class ReadView(msgspec.Struct, frozen=True, array_like=True):
     """What a lead says about the state that it read (data/txn/read_atomic.py).
 
-    `commits`: the transactions over several replica sets that became visible here in the last
-    `complete_ms` before the state was opened, all of them, and perhaps older ones: (id, replica
-    sets). `undecided`: those prepared and not visible: (id, replica sets, age of the PREPARE in ms,
-    -1: unknown).
+    `commits`: the transactions over several replica sets that became visible here until the state
+    was opened, all of the last `complete_ms` before the answer, and perhaps older ones: (id,
+    replica sets). `undecided`: those prepared and not visible: (id, replica sets, age of the
+    PREPARE in ms, -1: unknown).
     """
 
     complete_ms: int

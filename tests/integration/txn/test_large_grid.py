@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from data.exec.agreement import Agreement
 from data.storage.changes import RowChange
 from data.storage.element import Element
+from data.storage.held import HeldScan
+from data.storage.sqlite import Scan
+from data.txn.read_atomic import ReadPoint
+from data.txn.sliced import SlicedRun, SlicedStatements
 from tests.support.elements import contents
 from tests.support.large import grid_for, run, terms
 from tests.support.memory_grid import DATABASE, MemoryGrid
@@ -78,6 +83,41 @@ async def _until_equal(grid: MemoryGrid) -> None:
                 break
             await asyncio.sleep(0.01)  # stands for a change of the view
     copies_are_equal(grid)
+
+
+async def test_a_long_update_at_two_replica_sets_is_done_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than its leads are asked to list their commits: nothing has to be repeated.
+
+    One of them is slower: its answer comes long after the other's.
+    """
+    monkeypatch.setattr("data.storage.element.FEW_PAGES", 0)
+    monkeypatch.setattr("data.txn.sliced.SLICE", 100)
+    monkeypatch.setattr("data.txn.sliced.DRIFT_MS", 100)  # of a second or two
+    verdicts: list[set[Hashable]] = []
+    missing, keep_keys = Agreement.missing, SlicedStatements._keep_keys
+
+    async def seen(agreement: Agreement, point: ReadPoint) -> set[Hashable]:
+        assert len(point.opened) == 2
+        verdicts.append(await missing(agreement, point))
+        return verdicts[-1]
+
+    async def keep_slowly(lead: SlicedStatements, run: SlicedRun, scan: Scan | HeldScan) -> None:
+        await asyncio.sleep(lead.rs / 2)  # stands for very many rows
+        await keep_keys(lead, run, scan)
+
+    monkeypatch.setattr(Agreement, "missing", seen)
+    monkeypatch.setattr(SlicedStatements, "_keep_keys", keep_slowly)
+    async with grid_for(tmp_path, 4000, 2) as grid:
+        client = await grid.connect(0)
+        await client.copy_records_to_table("big", records=[(n, "x", n) for n in range(4000)])
+        await client.execute("SET lock_wait = 0")
+        assert await client.execute("UPDATE big SET n = n + 1") == "UPDATE 4000"
+        assert verdicts == [set()]
+        assert await client.fetchval("SELECT SUM(n) FROM big") == 4000 * 4001 // 2
+        await client.close()
+        copies_are_equal(grid)
 
 
 @pytest.mark.slow
