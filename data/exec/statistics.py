@@ -17,6 +17,7 @@ from data.catalog.element_ddl import quoted, table_name
 from data.catalog.objects import Column, ColumnStats, Distribution, Table, TableStats
 from data.exec.queries import QueryRunner
 from data.exec.reads import Target
+from data.exec.router import MAYBE_DONE, NOTHING_DONE
 from data.exec.values import Specials
 from data.sql.convert import text_of
 from data.txn.deadlines import FAILOVER_WAIT_S
@@ -80,12 +81,7 @@ async def _of_table(session: Session, table: Table, catalog: Catalog) -> TableSt
         name = quoted(column.name)
         parts += [f"count({name})", f"count(DISTINCT {name})", f"min({name})", f"max({name})"]
     sql = f"SELECT {', '.join(parts)} FROM {quoted(table_name(table))}"
-    runner = QueryRunner(session.space, Specials(session), None)
-    sets: Iterable[int] = runner.places.replica_sets
-    if table.distribution is Distribution.DUPLICATE:
-        sets = list(sets)[:1]
-    reads = [runner.read_rows(Target(rs), sql, ()) for rs in sets]
-    rows = [found[0] for found in await asyncio.gather(*reads)]
+    rows = await _of_leads(session, table, sql)
     known = catalog.stats.get(table.id)
     return TableStats(
         id=known.id if known is not None else 0,
@@ -101,6 +97,24 @@ async def _of_table(session: Session, table: Table, catalog: Catalog) -> TableSt
             for n, column in enumerate(columns)
         ),
     )
+
+
+async def _of_leads(session: Session, table: Table, sql: str) -> list[StorageRow]:
+    """The one row that each replica set says; where the lead changes, the next one is asked."""
+    space = session.space
+    deadline_s = boottime_s() + FAILOVER_WAIT_S
+    while True:
+        runner = QueryRunner(space, Specials(session), None)
+        sets: Iterable[int] = runner.places.replica_sets
+        if table.distribution is Distribution.DUPLICATE:
+            sets = list(sets)[:1]
+        reads = [runner.read_rows(Target(rs), sql, ()) for rs in sets]
+        try:
+            return [found[0] for found in await asyncio.gather(*reads)]
+        except (*NOTHING_DONE, *MAYBE_DONE, StaleMapError):
+            if boottime_s() > deadline_s:
+                raise
+        await space.router.wait_for_change(_RETRY_S)
 
 
 def column_stats(column: Column, sets: Sequence[StorageRow], decides: bool) -> ColumnStats:

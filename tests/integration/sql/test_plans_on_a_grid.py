@@ -13,7 +13,9 @@ import asyncpg
 import pytest
 
 from data.exec import coordination
-from tests.support.memory_grid import MemoryGrid, running_grid
+from protocol.messages.admin import INTENT_CREATED
+from tests.support.memory_grid import DATABASE, MemoryGrid, running_grid
+from tests.support.power import set_intent
 
 TABLES = """
 CREATE TABLE big (id TT_INTEGER NOT NULL PRIMARY KEY, part TT_INTEGER, txt VARCHAR2(2000))
@@ -206,3 +208,22 @@ async def test_gathered_rows_do_not_stay_in_memory(
     assert await client.fetchval(text) == 2 * ROWS - 50
     gathered = 2 * ROWS * 2000
     assert apsw.memory_high_water() - before < gathered / 2
+
+
+async def test_statistics_are_taken_while_leads_are_handed_over(tmp_path: Path) -> None:
+    """Reading at leads waits for the next one: no replica set is down."""
+    async with running_grid(tmp_path, "CREATE TABLE t (id TT_INTEGER PRIMARY KEY)") as grid:
+        client = await grid.connect()
+        await client.execute("INSERT INTO t VALUES (1)")
+        databases = [n.instance.database(DATABASE) for n in grid.nodes if n.instance is not None]
+        taken = 0
+        for _ in range(4):
+            lead = next(d for d in databases if d.writer.rs == 2 and d.writer.leading)
+            giving = asyncio.create_task(lead.member._hand_over())
+            while not giving.done():
+                assert await client.execute("CALL ttOptUpdateStats('t')") == "CALL"
+                taken += 1
+            await giving
+        assert taken
+        await client.close()
+        await set_intent(grid, INTENT_CREATED)  # nobody hands over: that would take its time
