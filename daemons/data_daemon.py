@@ -7,7 +7,7 @@ import gc
 
 import structlog
 
-from daemons import compiled
+from daemons import compiled, huge_pages
 from daemons.config import client_files, internal_tls
 from daemons.exporter import Exporter
 from daemons.runtime import ConfigError, Life
@@ -41,6 +41,7 @@ class DataDaemon:
         self._stopped = asyncio.Event()
         self._instance: DataInstance | None = None
         self._exporter: Exporter | None = None
+        self._huge_pages: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Return when it serves."""
@@ -78,6 +79,8 @@ class DataDaemon:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_YOUNG, GC_MIDDLE, GC_OLD)
+        if (memory := huge_pages.of_this_process()) is not None:
+            self._huge_pages = asyncio.create_task(memory.keep(), name="huge-pages")
 
     async def _scrape(self) -> bytes:
         from daemons import exposition  # only where somebody asks for it
@@ -92,6 +95,8 @@ class DataDaemon:
 
     async def drain(self) -> None:
         """Hand over, close, leave."""
+        if self._huge_pages is not None:
+            self._huge_pages.cancel()
         try:
             if self._exporter is not None:
                 await self._exporter.stop()
