@@ -19,23 +19,20 @@ import dataclasses
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
+from kazoo import exceptions
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import (
     AuthFailedError,
     BadVersionError,
-    ConnectionClosedError,
-    ConnectionLoss,
     KazooException,
     NoAuthError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
-    OperationTimeoutError,
-    SessionExpiredError,
-    SessionMovedError,
 )
 from kazoo.protocol.states import WatchedEvent
 from kazoo.retry import KazooRetry
@@ -58,6 +55,7 @@ from membership.port import (
     claim_if_free,
     not_active,
 )
+from membership.requests import Requests
 from membership.source_address import SourceHandler
 from membership.tls import ClientFiles
 from membership.views import Views
@@ -75,11 +73,11 @@ _ATTEMPTS_MAX = 20  # of one optimistic change; each lost race means that anothe
 
 _T = TypeVar("_T")
 _LINK_ERRORS = (
-    ConnectionLoss,
-    ConnectionClosedError,
-    OperationTimeoutError,
-    SessionExpiredError,
-    SessionMovedError,
+    exceptions.ConnectionLoss,
+    exceptions.ConnectionClosedError,
+    exceptions.OperationTimeoutError,
+    exceptions.SessionExpiredError,
+    exceptions.SessionMovedError,
 )
 
 
@@ -130,6 +128,7 @@ class ZooKeeperMembership(Views):
         self._view = ClusterView()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
+        self._requests = Requests()
         self._tasks: list[asyncio.Task[None]] = []
         self._linked = asyncio.Event()  # a connection with a live session
         self._registered = asyncio.Event()  # own node written in this session, first view read
@@ -480,7 +479,7 @@ class ZooKeeperMembership(Views):
                 return
             except KazooException as problem:
                 log.error("membership.failed", problem=repr(problem))
-                await asyncio.sleep(self._negotiated_s / HEARTBEATS_PER_TIMEOUT)
+                await asyncio.sleep(self._interval_s())
 
     async def _enter(self) -> None:
         """In a new session: make sure of the tree, register, read everything."""
@@ -500,7 +499,7 @@ class ZooKeeperMembership(Views):
     async def _keep_logins(self) -> None:
         """Say other logins, if the files have others now; the own node tells that it was done."""
         if self._client is not None:
-            await self._access.look(self._client, self._ask)
+            await self._access.look(self._client, self._ask_alone)
         if self.me is not None and self.me.login != self._access.stamp:
             self.me = dataclasses.replace(self.me, login=self._access.stamp)
 
@@ -553,7 +552,7 @@ class ZooKeeperMembership(Views):
 
     async def _heartbeat(self) -> None:
         """Write the own node once (an observer only waits), then pause until the next is due."""
-        interval_s = self._negotiated_s / HEARTBEATS_PER_TIMEOUT
+        interval_s = self._interval_s()
         await self._keep_logins()
         if self.me is None:
             await asyncio.sleep(interval_s)
@@ -573,6 +572,10 @@ class ZooKeeperMembership(Views):
             raise _LinkError from None
         self._lease_s = sent_s + LEASE_SHARE * self._negotiated_s
         await asyncio.sleep(max(0.0, sent_s + interval_s - boottime_s()))
+
+    def _interval_s(self) -> float:
+        """Between two heartbeats."""
+        return self._negotiated_s / HEARTBEATS_PER_TIMEOUT
 
     def _break_connection(self) -> None:
         log.warning("membership.server_silent")
@@ -599,7 +602,7 @@ class ZooKeeperMembership(Views):
             except KazooException as problem:
                 log.error("membership.read_failed", problem=repr(problem))
                 self._marked.set()
-                await asyncio.sleep(self._negotiated_s / HEARTBEATS_PER_TIMEOUT)
+                await asyncio.sleep(self._interval_s())
                 continue
             self._publish()
 
@@ -725,21 +728,29 @@ class ZooKeeperMembership(Views):
         """One request. Raises _LinkError, TimeoutError, or what kazoo says about the node."""
         if self._client is None:
             raise MembershipLostError("the membership session is closed")
-        return await self._answer(getattr(self._client, method)(*arguments, **keywords), timeout_s)
+        send = partial(getattr(self._client, method), *arguments, **keywords)
+        return await self._answer(send, timeout_s)
 
-    async def _answer(self, handle: Any, timeout_s: float | None) -> Any:
-        assert self._loop is not None
-        answered: asyncio.Future[Any] = self._loop.create_future()
-        handle.rawlink(lambda result: self._call_in_loop(_settle, answered, result))
+    async def _ask_alone(self, method: str, *arguments: Any) -> Any:
+        """A request while no other one is under way. Raises as `_ask`, but for TimeoutError."""
+        send = partial(getattr(self._client, method), *arguments)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await answered
+            return await self._answer(send, 2 * self._interval_s(), alone=True)
+        except TimeoutError:
+            self._break_connection()
+            raise _LinkError from None
+
+    async def _answer(
+        self, send: Callable[[], Any], timeout_s: float | None, *, alone: bool = False
+    ) -> Any:
+        try:
+            return await self._requests.answer(send, timeout_s, alone=alone)
         except _LINK_ERRORS as problem:
             raise _LinkError(repr(problem)) from None
 
     async def _commit(self, change: Any) -> None:
         """Commit a transaction; raises the error of the operation that made it fail."""
-        results = await self._answer(change.commit_async(), None)
+        results = await self._answer(change.commit_async, None)
         for result in results:
             if isinstance(result, KazooException) and type(result).__name__ not in (
                 "RolledBackError",
@@ -768,15 +779,6 @@ class ZooKeeperMembership(Views):
             async for below in self._below(f"{path}/{name}"):
                 yield below
         yield path
-
-
-def _settle(answered: asyncio.Future[Any], result: Any) -> None:
-    if answered.done():
-        return
-    if result.exception is not None:
-        answered.set_exception(result.exception)
-    else:
-        answered.set_result(result.value)
 
 
 def _incarnation(kind: type[InstanceInfo] | type[MgmtState], raw: bytes) -> str:

@@ -681,3 +681,43 @@ async def test_a_grid_gets_another_login_while_all_its_sessions_go_on(
     finally:
         for member in members:
             await member.stop()
+
+
+async def test_another_login_is_said_while_requests_are_under_way(
+    server: ZooKeeperProcess, tmp_path: Path
+) -> None:
+    """The server answers it before them; kazoo would end a session that mixed the two."""
+    await server.ready()
+    old = Login("tengrid", "first")
+    write_login(tmp_path, old)
+    login, me = LoginFile(tmp_path, SECRET), info("h1.i1")
+    member = ZooKeeperMembership(
+        server.hosts, f"grid{next(_numbers)}", login, me, session_timeout_s=3.0
+    )
+    await member.start()
+    changing, written = True, 0
+
+    async def write(rs: int) -> None:
+        nonlocal written
+        now = await member.create_set("db", rs, state())
+        while changing:
+            new = replace(now, term=now.term + 1)
+            assert await member.compare_and_set("db", rs, now, new) == new
+            now, written = new, written + 1
+
+    try:
+        lost: list[ClusterView] = []
+        member.subscribe(lambda view: None if view.connected else lost.append(view))
+        async with asyncio.timeout(40), asyncio.TaskGroup() as group:
+            for rs in range(1, 9):
+                group.create_task(write(rs))
+            for number in range(40):
+                new = Login(f"u{number}", "another")
+                write_login(tmp_path, new, old)
+                await member.report_death(f"nobody-{number}")  # looks at the login, as a heartbeat
+            changing = False
+        assert written > 100
+        assert login.stamp == Logins(new, old).stamp(SECRET)
+        assert not lost
+    finally:
+        await member.stop()
