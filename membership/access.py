@@ -34,6 +34,7 @@ class Access:
     def __init__(self, source: LoginFile | Logins) -> None:
         self._source = source
         self.now = source if isinstance(source, Logins) else source()
+        self._looking = asyncio.Lock()
 
     @property
     def stamp(self) -> str:
@@ -48,12 +49,16 @@ class Access:
         """Of nodes that are made now."""
         return [make_digest_acl(self.now.current.user, self.now.current.password, all=True)]
 
-    async def look(self, client: Any, ask: Ask) -> bool:
-        """Take other logins if there are. Whether there were."""
+    async def look(self, client: Any, ask_alone: Ask) -> bool:
+        """Take other logins if there are. Whether there were. Who looks meanwhile waits."""
         if isinstance(self._source, Logins):
             return False
+        async with self._looking:
+            return await self._look(self._source, client, ask_alone)
+
+    async def _look(self, source: LoginFile, client: Any, ask_alone: Ask) -> bool:
         try:
-            new = self._source()
+            new = source()
         except OSError as problem:
             log.warning("membership.login_not_read", problem=str(problem))
             return False
@@ -61,7 +66,7 @@ class Access:
             return False
         for login in new.all():
             if login not in self.now.all():
-                await ask("add_auth_async", "digest", login.line())
+                await ask_alone("add_auth_async", "digest", login.line())
         self.now = new
         client.auth_data = self.auth_data()  # of the next connection
         client.default_acl = self.acl()

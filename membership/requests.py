@@ -18,7 +18,8 @@ class Requests:
     """Those of one kazoo client, all of them, by one event loop."""
 
     def __init__(self) -> None:
-        self._under_way = 0  # kazoo has them, whether or not somebody still waits for the answer
+        # kazoo has them, whether or not somebody still waits for the answer
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._alone = False  # one goes, or wants to go, while no other is under way
         self._changed = asyncio.Event()
 
@@ -58,7 +59,7 @@ class Requests:
             if alone:
                 self._let_others_go()
             raise
-        self._under_way += 1
+        self._under_way.add(answered)
         handle.rawlink(lambda done: self._from_thread(answered, done, alone))
         return await answered
 
@@ -67,7 +68,9 @@ class Requests:
             answered.get_loop().call_soon_threadsafe(self._settle, answered, done, alone)
 
     def _settle(self, answered: asyncio.Future[Any], done: Any, alone: bool) -> None:
-        self._under_way -= 1
+        if answered not in self._under_way:
+            return  # kazoo says so twice when it is closed meanwhile
+        self._under_way.remove(answered)
         if alone:
             self._alone = False
         self._changed.set()

@@ -136,3 +136,18 @@ async def test_what_could_not_be_sent_is_not_under_way(alone: bool) -> None:
     assert await client.turns() == ["after"]
     client.sent["after"].end()
     await after
+
+
+async def test_an_answer_that_is_told_twice_counts_once() -> None:
+    client = Client()
+    one, other = client.ask("one"), client.ask("other")
+    await client.turns()
+    client.sent["one"].end(1)
+    client.sent["one"].end(1)
+    assert await one == 1
+    alone = client.ask("alone", alone=True)
+    assert await client.turns() == ["one", "other"]
+    client.sent["other"].end()
+    assert await client.turns() == ["one", "other", "alone"]
+    client.sent["alone"].end()
+    await asyncio.gather(other, alone)
