@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -28,12 +27,9 @@ VARIABLE = "TENGRID_HUGE_PAGES"
 ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 BLOCK_BYTES = 2 * 1024 * 1024  # of a huge page on x86-64, and on ARM with pages of 4 KiB
 PAGE_BYTES = 4096
-RESIDENT_MIN = (
-    7 / 8
-)  # of a block's pages; so a huge page costs at most 256 KiB that nobody asked for
+RESIDENT_MIN = 7 / 8  # of a block's pages: a huge page costs at most 256 KiB that nobody asked for
 AGAIN_S = 10.0  # what has grown in between
 _MADV_COLLAPSE = 25  # linux/mman.h
-_ADDRESS_MAX = 1 << 63
 
 Collapse = Callable[[int], bool]  # a block at this address; whether it is a huge page now
 
@@ -100,7 +96,7 @@ def of_this_process() -> HugePages | None:
 
 def allowed(enabled: str) -> bool:
     """What the kernel's file says: `always [madvise] never`, the words in brackets being chosen."""
-    return sys.platform == "linux" and "[" in enabled and "[never]" not in enabled
+    return "[" in enabled and "[never]" not in enabled
 
 
 def blocks(maps: Iterable[str]) -> Iterator[int]:
@@ -114,7 +110,5 @@ def blocks(maps: Iterable[str]) -> Iterator[int]:
         if rights != "rw-p" or device != "00:00" or file not in ("", "[heap]"):
             continue
         first, end = (int(word, 16) for word in span.split("-"))
-        if end < _ADDRESS_MAX:
-            yield from range(
-                -(-first // BLOCK_BYTES) * BLOCK_BYTES, end - BLOCK_BYTES + 1, BLOCK_BYTES
-            )
+        begin = -(-first // BLOCK_BYTES) * BLOCK_BYTES
+        yield from range(begin, end - BLOCK_BYTES + 1, BLOCK_BYTES)
