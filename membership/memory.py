@@ -67,6 +67,11 @@ class MemoryEnsemble:
         for member in self._named(name):
             member.cut_off()
 
+    def silence(self, name: str) -> None:
+        """Let no answer through to one member: the servers hear it, so its session goes on."""
+        for member in self._named(name):
+            member.hears_nothing()
+
     def heal(self, name: str) -> None:
         """Let the member through again: into its old session, or a new one if that expired."""
         for member in self._named(name):
@@ -107,6 +112,7 @@ class MemoryMembership(Views):
         self._session = 0
         self._has_session = False
         self._cut = False
+        self._deaf = False
         self._contact_s = 0.0  # when the servers were last reachable
         self._was_reachable = False
         self._expiry: asyncio.TimerHandle | None = None
@@ -248,9 +254,14 @@ class MemoryMembership(Views):
         self._cut = True
         self.reachability_changed()
 
+    def hears_nothing(self) -> None:
+        """The servers' answers no longer reach the member."""
+        self._deaf = True
+        self.reachability_changed()
+
     def let_through(self) -> None:
         """The member reaches the servers again."""
-        self._cut = False
+        self._cut = self._deaf = False
         self.reachability_changed()
 
     def session_expired(self) -> None:
@@ -297,7 +308,7 @@ class MemoryMembership(Views):
         return facts
 
     def _reachable_now(self) -> bool:
-        return self._ensemble.has_quorum and not self._cut
+        return self._ensemble.has_quorum and not self._cut and not self._deaf
 
     def _is_buried(self) -> bool:
         return self.me is not None and self.me.incarnation in self._ensemble.facts.dead

@@ -150,13 +150,16 @@ def _check_class_40(error: psycopg.Error, keys: list[int]) -> None:
 
 @pytest.mark.timeout(60)
 async def test_a_lead_that_hands_over_gives_the_transaction_along(grid: MemoryGrid) -> None:
-    """It lost membership, not its copy: savepoints and all go on at the new lead."""
+    """It lost membership, not its copy: savepoints and all go on at the new lead.
+
+    Its session lives on, so that the copy can only be given the lead, never take it.
+    """
     client, other = await _client(grid, 2), await _client(grid, 2)
     await client.execute("BEGIN")
     await client.execute("UPDATE t SET n = 1")
     await client.execute("SAVEPOINT s")
     await client.execute("UPDATE t SET n = 2")
-    grid.ensemble.cut(grid.nodes[0].name)
+    grid.ensemble.silence(grid.nodes[0].name)
     await _until(lambda: _role(grid, 1) == "lead")
     await client.execute("ROLLBACK TO SAVEPOINT s")
     assert await _numbers(client) == {1}
