@@ -186,22 +186,21 @@ class ReplicaSetMember:
         self._giver.close()
 
     async def _hand_over(self) -> None:
-        """Give the lead away and follow the new one; gives up after a while."""
+        """Give the lead away and follow the new one; gives up after a while, or without a taker."""
         machine = self.machine
         assert machine is not None
         led = machine.leadership is not None
         try:
             async with asyncio.timeout(self._settings.hand_over_timeout_s):
-                while (lead := machine.leadership) is not None:
-                    if lead.best_successor() == 0:
+                while True:
+                    lead = machine.leadership
+                    if lead is not None and lead.best_successor() == 0:
+                        return  # from the start, or who was to take it stopped too
+                    if lead is None and (not led or machine.joined_term != 0 or self._is_out):
                         return
                     self._changed.clear()
-                    if machine.hand_over(self._now()):
+                    if lead is not None and machine.hand_over(self._now()):
                         self._run(machine.flush(self._now()))
-                    if machine.leadership is not None:
-                        await self._changed.wait()
-                while led and machine.joined_term == 0 and not self._is_out:  # until it is a copy
-                    self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
             log.warning("replication.hand_over_timed_out", db=self.db, rs=self.rs)

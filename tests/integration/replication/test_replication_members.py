@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from data.replication.ports import ReplicationSettings
 from protocol.clock import boottime_s
@@ -295,6 +296,16 @@ async def test_after_a_stop_of_all_the_whole_set_comes_back(make: Make) -> None:
         await sites[number].start()
     await sites.until_whole()
     assert all_equal(sites)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+async def test_all_that_stop_at_once_do_not_wait_for_a_successor(make: Make, k: int) -> None:
+    """The copy that is to take the lead stops too: the old lead sees it and leaves the matter."""
+    sites = await make(k)
+    await sites.until_whole()
+    with capture_logs() as logged:
+        await asyncio.gather(*(sites[n].stop(hand_over=True) for n in range(1, k + 1)))
+    assert "replication.hand_over_timed_out" not in [line["event"] for line in logged]
 
 
 async def test_only_the_last_in_sync_copy_leads_after_all_were_down(make: Make) -> None:
