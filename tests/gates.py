@@ -1,8 +1,9 @@
 """What `make test` runs, in order: format, lint, types, then the tests from quick to slow.
 
 The cheap gates all run, so that one look shows everything that is wrong with the text; a slow
-gate that fails ends the run. The longest one runs beside the others, most of its time is waiting:
-what it says is shown when its turn comes. The last one, which looks at times, runs alone.
+gate that fails ends its lane. The gates run in three lanes, most of their time is waiting: what the
+lanes beside the first one say is shown when their turn comes. The last gate, which looks at times,
+runs alone.
 `--only NAME...` chooses gates, `--match WORDS` tests in them.
 """
 
@@ -36,25 +37,36 @@ class Gate:
     name: str
     command: tuple[str, ...]
     cheap: bool = False
-    tests: str = ""  # folder of its tests; a folder without tests is passed over
+    tests: tuple[str, ...] = ()  # folders of its tests; a gate without tests is passed over
+    without: tuple[str, ...] = ()  # folders in them that are another gate's
     limit_s: float = 300.0  # a hung gate is ended; pytest's own timeout can be caught by a task
-    beside: bool = False  # begins at once, while others run
+    lane: int = 0  # lane 0 is shown as it goes, the others run beside it
 
 
+MANAGEMENT = tuple(f"tests/integration/{n}" for n in ("backup", "daemons", "distribution", "mgmt"))
+ALONE = "faults"
 GATES = (
     Gate("format", ("ruff", "format", "--check", "."), cheap=True),
     Gate("lint", ("ruff", "check", "."), cheap=True),
     Gate("types", ("mypy",), cheap=True),
-    Gate("tidy", ("pytest",), cheap=True, tests="tests/tidy"),
-    Gate("unit", ("pytest",), cheap=True, tests="tests/unit"),
-    Gate("sim", ("pytest",), tests="tests/sim", limit_s=600),
-    Gate("contract", ("pytest",), tests="tests/contract"),
-    Gate("cluster", ("pytest",), tests="tests/cluster", limit_s=600),
-    Gate("clients", ("pytest",), tests="tests/clients", limit_s=600),
-    Gate("console", ("pytest",), tests="tests/console", limit_s=300),
-    Gate("sql", ("pytest",), tests="tests/sql", limit_s=600),
-    Gate("integration", ("pytest",), tests="tests/integration", limit_s=900, beside=True),
-    Gate("faults", ("pytest",), tests="tests/faults", limit_s=600),
+    Gate("tidy", ("pytest",), cheap=True, tests=("tests/tidy",)),
+    Gate("unit", ("pytest",), cheap=True, tests=("tests/unit",)),
+    Gate("sim", ("pytest",), tests=("tests/sim",), limit_s=600),
+    Gate("contract", ("pytest",), tests=("tests/contract",)),
+    Gate("sql", ("pytest",), tests=("tests/sql",), limit_s=600),
+    Gate("clients", ("pytest",), tests=("tests/clients",), limit_s=600),
+    Gate("console", ("pytest",), tests=("tests/console",)),
+    Gate("cluster", ("pytest",), tests=("tests/cluster",), limit_s=600, lane=1),
+    Gate("management", ("pytest",), tests=MANAGEMENT, limit_s=600, lane=1),
+    Gate(
+        "integration",
+        ("pytest",),
+        tests=("tests/integration",),
+        without=MANAGEMENT,
+        limit_s=900,
+        lane=2,
+    ),
+    Gate(ALONE, ("pytest",), tests=("tests/faults",), limit_s=600),
 )
 
 
@@ -62,27 +74,28 @@ def main() -> int:
     """Run the gates; the exit code is 0 if all passed."""
     arguments = _arguments()
     chosen = [gate for gate in GATES if not arguments.only or gate.name in arguments.only]
-    results: list[tuple[str, str, float]] = []
     began = time.monotonic()
-    failed = False
-    beside = [_Beside(g, arguments) for g in chosen if g.beside and len(chosen) > 1]
-    for gate in chosen:
-        if gate.tests and not any((ROOT / gate.tests).rglob("test_*.py")):
-            results.append((gate.name, "no tests", 0.0))
-            continue
-        running = next((b for b in beside if b.gate is gate), None)
-        if failed and not gate.cheap and running is None:
-            results.append((gate.name, "not run", 0.0))
-            continue
-        verdict, elapsed_s = running.end() if running else _run(gate, arguments)
-        failed = failed or verdict == "FAILED"
-        results.append((gate.name, verdict, elapsed_s))
+    together = [gate for gate in chosen if gate.name != ALONE]
+    lanes = [
+        _Lane([gate for gate in together if gate.lane == number], arguments, shown=position == 0)
+        for position, number in enumerate(sorted({gate.lane for gate in together}))
+    ]
+    for lane in lanes[1:]:
+        lane.start()
+    for lane in lanes[:1]:
+        lane.run()
+    for lane in lanes[1:]:
+        lane.show()
+    last = _Lane([gate for gate in chosen if gate.name == ALONE], arguments, shown=True)
+    last.failed = any(lane.failed for lane in lanes)
+    last.run()
     print("\n== gates " + "=" * 63)
     print(f"hot modules in daemons: {compiled.form()}")
-    for name, verdict, elapsed_s in results:
+    for name, verdict, elapsed_s in (result for lane in (*lanes, last) for result in lane.results):
         print(f"{name:<14}{verdict:<10}{elapsed_s:>8.1f} s")
-    print(f"{'all':<14}{'FAILED' if failed else 'passed':<10}{time.monotonic() - began:>8.1f} s")
-    return 1 if failed else 0
+    verdict = "FAILED" if last.failed else "passed"
+    print(f"{'all':<14}{verdict:<10}{time.monotonic() - began:>8.1f} s")
+    return 1 if last.failed else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -95,28 +108,52 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class _Beside:
-    """A gate that runs while others do; its output is kept until its turn."""
+class _Lane:
+    """Gates that run one after the other; not `shown`: what they say is kept until `show`."""
 
-    def __init__(self, gate: Gate, arguments: argparse.Namespace) -> None:
-        self.gate = gate
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        self._result = ("FAILED", 0.0)
-        self._thread = threading.Thread(target=self._run, args=(arguments,), daemon=True)
+    def __init__(self, gates: list[Gate], arguments: argparse.Namespace, *, shown: bool) -> None:
+        self.failed = False
+        self.results: list[tuple[str, str, float]] = []  # gate, verdict, seconds
+        self._gates = gates
+        self._arguments = arguments
+        self._outputs = {gate.name: None if shown else _kept() for gate in gates}
+        self._thread = threading.Thread(target=self.run, daemon=True)
+
+    def start(self) -> None:
+        """Run beside the caller."""
         self._thread.start()
 
-    def _run(self, arguments: argparse.Namespace) -> None:
-        self._result = _run(self.gate, arguments, self._output)
+    def run(self) -> None:
+        """All gates; after one that failed only the cheap ones."""
+        for gate in self._gates:
+            verdict, elapsed_s = "not run", 0.0
+            if not _has_tests(gate):
+                verdict = "no tests"
+            elif gate.cheap or not self.failed:
+                verdict, elapsed_s = _run(gate, self._arguments, self._outputs[gate.name])
+            self.failed = self.failed or verdict == "FAILED"
+            self.results.append((gate.name, verdict, elapsed_s))
 
-    def end(self) -> tuple[str, float]:
-        """Wait for it, show what it said."""
-        _heading(self.gate)
-        print("(it ran beside the others)", flush=True)
+    def show(self) -> None:
+        """Wait until it ended, then print what its gates said."""
         self._thread.join()
-        self._output.seek(0)
-        sys.stdout.write(self._output.read().decode(errors="replace"))
-        self._output.close()
-        return self._result
+        for gate in self._gates:
+            output = self._outputs[gate.name]
+            if output is not None:
+                _heading(gate)
+                print("(it ran beside the others)", flush=True)
+                output.seek(0)
+                sys.stdout.write(output.read().decode(errors="replace"))
+                output.close()
+
+
+def _kept() -> IO[bytes]:
+    return tempfile.TemporaryFile()
+
+
+def _has_tests(gate: Gate) -> bool:
+    found = (path for folder in gate.tests for path in (ROOT / folder).rglob("test_*.py"))
+    return not gate.tests or any(found)
 
 
 def _heading(gate: Gate) -> None:
@@ -130,7 +167,8 @@ def _run(
         _heading(gate)
     command = [sys.executable, "-m", *gate.command]
     if gate.tests:
-        command += [gate.tests, "--durations=3", "--durations-min=2"]
+        command += [*gate.tests, *(f"--ignore={folder}" for folder in gate.without)]
+        command += ["--durations=3", "--durations-min=2"]
         command += [] if arguments.full else ["-m", "not slow"]
         command += ["-k", arguments.match] if arguments.match else []
         command += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
