@@ -108,6 +108,8 @@ class Reach:
         rpc = self._management.rpc
         assert rpc is not None
         peer = await rpc.wait_connected(element.instance, CONNECT_TIMEOUT_S)
+        if verb == "load" and not element.created and not element.gone:
+            await self._one(record, "create", element)  # it was away when the others were made
         try:
             await peer.call(_message(record, verb, element), ANSWER_TIMEOUT_S)
         except UnknownDatabaseError:

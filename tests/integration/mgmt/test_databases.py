@@ -13,6 +13,7 @@ from mgmt.api import schema
 from mgmt.api import schema_databases as requests
 from mgmt.service import databases
 from protocol.errors import DeadlineError, GridError, ModelError, UnknownDatabaseError
+from protocol.messages.admin import ElementSpec
 from protocol.topology import DistributionMap
 from tests.support.data_nodes import DataNode, add_node, data_nodes, refused
 from tests.support.management import ManagedGrid, managed_grid, no_start
@@ -126,6 +127,23 @@ async def test_commands_return_at_once_and_waiting_ends_in_time(tmp_path: Path) 
         assert (shown.state, shown.last_change_start) == ("down", 0)
         await nodes[1].start()
         await until(lambda: nodes[1].states() == ["loaded"])  # created and loaded when it came
+        assert await words(grid) == "created,loaded,closed"
+
+
+async def test_an_instance_that_comes_between_two_steps_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its element is not made with the others, and then it is there to be told to load it."""
+    async with grid_of(tmp_path, 1, 2) as (grid, nodes):
+        await nodes[1].stop()
+        make = nodes[0].host.create
+
+        async def create_while_the_other_comes(spec: ElementSpec) -> None:
+            await nodes[1].start()
+            await make(spec)
+
+        monkeypatch.setattr(nodes[0].host, "create", create_while_the_other_comes)
+        await create(grid)
         assert await words(grid) == "created,loaded,closed"
 
 
