@@ -55,9 +55,9 @@ GATES = (
     Gate("contract", ("pytest",), tests=("tests/contract",)),
     Gate("sql", ("pytest",), tests=("tests/sql",), limit_s=600),
     Gate("clients", ("pytest",), tests=("tests/clients",), limit_s=600),
-    Gate("console", ("pytest",), tests=("tests/console",)),
     Gate("cluster", ("pytest",), tests=("tests/cluster",), limit_s=600, lane=1),
     Gate("management", ("pytest",), tests=MANAGEMENT, limit_s=600, lane=1),
+    Gate("console", ("pytest",), tests=("tests/console",), lane=1),
     Gate(
         "integration",
         ("pytest",),

@@ -45,7 +45,7 @@ def test_a_seed_replays_exactly() -> None:
     ("fault", "likely"),  # the seed that is tried first: it found the fault when this was written
     [
         ("commits_before_its_copies", 0),
-        ("ignores_its_lease", 13),
+        ("ignores_its_lease", 16),
         ("forgets_locks", 51),
         ("decides_without_a_record", 49),
         ("trusts_lost_files", 7),
