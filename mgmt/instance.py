@@ -48,6 +48,7 @@ log = structlog.get_logger(__name__)
 STORE_FILE = "grid/management.db"
 RETRY_S = 1.0
 START_TIMEOUT_S = 5.0  # then the API opens all the same and says what is missing
+ROLE_TIMEOUT_S = 5.0  # a request waits so long for the role to be known, then it is refused
 
 MakeMembership = Callable[[InstanceSettings], Membership]  # not started yet
 MakeRpc = Callable[[InstanceSettings], RpcNode]  # not listening yet
@@ -107,6 +108,7 @@ class ManagementInstance:
         self.api = Api(
             all_routes.routes(self.management, self, self.watcher),
             token=_token(settings),
+            role_known=self.role_known,
             check_active=self.check_active,
             secured=self.secured,
             events=EventStreams(self.watcher),
@@ -161,6 +163,11 @@ class ManagementInstance:
         if keeper is not None:
             return keeper.role
         return Role.STARTING if self.management.settings.grid else Role.NO_GRID
+
+    async def role_known(self) -> None:
+        """Wait while it is open who is active, at most a while: after a stall of the machine."""
+        if self.management.keeper is not None:
+            await self.management.keeper.known(ROLE_TIMEOUT_S)
 
     def check_active(self) -> None:
         """Raises NotActiveManagementError, naming the active one, unless this is it."""

@@ -53,6 +53,7 @@ class Api:
         routes: Iterable[Route],
         *,
         token: str,
+        role_known: Callable[[], Awaitable[None]],
         check_active: Callable[[], None],
         secured: Callable[[], Awaitable[None]],
         events: EventStreams,
@@ -66,6 +67,7 @@ class Api:
         self._document = b""  # made when it is first asked for
         self._secured = secured  # what is answered must not be lost with this instance
         self._token = token
+        self._role_known = role_known  # waits, at most a while
         self._check_active = check_active  # raises NotActiveManagementError
 
     def application(self) -> web.Application:
@@ -90,6 +92,7 @@ class Api:
     async def _stream_events(self, http: web.Request) -> web.StreamResponse:
         try:
             self._authenticate(http)
+            await self._role_known()
             self._check_active()
             return await self._events.answer(http)
         except GridError as error:
@@ -106,6 +109,7 @@ class Api:
                 raise UnknownObjectError(f"this management instance knows no request {path}")
             request = await _decode(http, route.request)
             if not route.anywhere:
+                await self._role_known()
                 self._check_active()
         except GridError as error:
             return self._failure(http, error)

@@ -145,9 +145,9 @@ class RoleKeeper:
         return True
 
     async def known(self, timeout_s: float) -> None:
-        """Wait until the role is found out, at most so long."""
+        """Wait until the role is found out, and holds if it is active; at most so long."""
         try:
-            await self._until(lambda: self._role is not Role.STARTING, timeout_s)
+            await self._until(self._knows_role, timeout_s)
         except TimeoutError:
             log.warning("management.role_unknown", waited_s=timeout_s)
 
@@ -342,6 +342,7 @@ class RoleKeeper:
                     await self._look()
             except GridError as error:
                 log.warning("management.role_unknown", problem=error.message)
+            self._changed.set()
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
@@ -464,6 +465,11 @@ class RoleKeeper:
 
     def _is_active(self) -> bool:
         return self._role is Role.ACTIVE
+
+    def _knows_role(self) -> bool:
+        if self._is_active():
+            return self._holds_role(self._membership.view())
+        return self._role is not Role.STARTING
 
     def _holds_role(self, view: ClusterView) -> bool:
         """Whether the role, once won, still holds: the session it is bound to, and its lease.

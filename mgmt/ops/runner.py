@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 KIND = "operation"  # of the store
 AGAIN_S = 0.5
 KEPT_MAX = 200  # ended operations remembered
+RESUMED_S = 5.0  # who waits for an interrupted operation waits so long for it to go on here
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
@@ -67,6 +69,7 @@ class Running:
         self.record = record
         self.ended: asyncio.Task[Record] | None = None
         self.watchers: list[Progress] = []
+        self.decided = asyncio.Event()  # not set: interrupted, and it may go on here
 
     async def tell(self, kind: str, text: str) -> None:
         """Pass progress on to everybody who watches."""
@@ -76,18 +79,24 @@ class Running:
     async def wait(self) -> Record:
         """Until it ended. A cancelled waiter does not cancel the operation.
 
-        Raises NotActiveManagementError when this instance ceased to be the active one: the journal
-        says "running", and whoever becomes active goes on.
+        Raises NotActiveManagementError when this instance ceased to be the active one and is not
+        again within RESUMED_S: the journal says "running", and whoever becomes active goes on.
         """
-        assert self.ended is not None
-        await asyncio.wait({self.ended})
-        if self.ended.cancelled():
-            raise NotActiveManagementError(
-                f"operation {self.record.id} ({self.record.kind}) was interrupted:"
-                " this management instance is not active any more",
-                hint="It goes on under the next active: ttGridAdmin operationList shows it.",
-            )
-        return self.ended.result()
+        while True:
+            ended = self.ended
+            assert ended is not None
+            await asyncio.wait({ended})
+            if not ended.cancelled():
+                return ended.result()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESUMED_S):
+                    await self.decided.wait()
+            if self.ended is ended:
+                raise NotActiveManagementError(
+                    f"operation {self.record.id} ({self.record.kind}) was interrupted:"
+                    " this management instance is not active any more",
+                    hint="It goes on under the next active: ttGridAdmin operationList shows it.",
+                )
 
 
 class Runner:
@@ -99,6 +108,7 @@ class Runner:
         self._performers: dict[str, Performer] = {}
         self._running: dict[int, Running] = {}
         self._ending: list[asyncio.Task[Record]] = []  # interrupted, perhaps not over yet
+        self._interrupted: dict[int, Running] = {}  # since this instance was active last
         self._on_failure: dict[str, Callable[[Record], None]] = {}
         self.secured: Callable[[], Awaitable[None]] = at_once  # see Management.secured
         self.watch: Callable[[Record], None] = lambda record: None  # told of each journaled change
@@ -154,7 +164,8 @@ class Runner:
         unfinished = [r for r in found if r.state is State.RUNNING and r.id not in self._running]
         for record in unfinished:
             log.info("operation.resumed", operation=record.id, command=record.kind, step=record.at)
-        return [self._launch(record, silent) for record in unfinished]
+        before, self._interrupted = self._interrupted, {}
+        return [self._again(before.get(r.id) or Running(r), r) for r in unfinished]
 
     def list(self) -> list[Record]:
         """All operations that are remembered, oldest first."""
@@ -180,11 +191,17 @@ class Runner:
 
     async def stop(self) -> None:
         """Interrupt everything; the journal lets the next start go on."""
-        await asyncio.gather(*self.interrupt(), return_exceptions=True)
+        tasks = self.interrupt()
+        for running in self._interrupted.values():
+            running.decided.set()  # not here, that is
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def interrupt(self) -> Sequence[asyncio.Task[Record]]:
         """Let everything end where it is, without a word in the journal; returns what ends."""
         tasks = [r.ended for r in self._running.values() if r.ended is not None]
+        for running in self._running.values():
+            running.decided.clear()
+        self._interrupted |= self._running
         self._running.clear()  # a task that finds itself gone here leaves the journal alone
         self._ending += tasks
         for task in tasks:
@@ -195,9 +212,21 @@ class Runner:
     def _launch(self, record: Record, progress: Progress) -> Running:
         running = Running(record)
         running.watchers.append(progress)
-        self._running[record.id] = running
-        running.ended = asyncio.create_task(self._drive(running), name=f"operation-{record.id}")
+        return self._begin(running, self._drive(running))
+
+    def _again(self, running: Running, record: Record) -> Running:
+        running.record = record
+        return self._begin(running, self._resumed(running))
+
+    def _begin(self, running: Running, work: Coroutine[Any, Any, Record]) -> Running:
+        self._running[running.record.id] = running
+        running.ended = asyncio.create_task(work, name=f"operation-{running.record.id}")
+        running.decided.set()
         return running
+
+    async def _resumed(self, running: Running) -> Record:
+        await running.tell("line", "This management instance is active again; the command goes on.")
+        return await self._drive(running)
 
     async def _drive(self, running: Running) -> Record:
         ending, self._ending = self._ending, []

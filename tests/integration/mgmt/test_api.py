@@ -65,7 +65,10 @@ async def test_the_model_outlives_the_process(tmp_path: Path) -> None:
         assert [h.name for h in reply.hosts] == ["host1", "host3"]
 
 
-async def test_without_a_quorum_nothing_is_changed(tmp_path: Path) -> None:
+async def test_without_a_quorum_nothing_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mgmt.instance.ROLE_TIMEOUT_S", 0.1)
     async with managed_grid(tmp_path) as grid:
         grid.ensemble.lose_quorum()
         assert grid.instance is not None
@@ -75,6 +78,26 @@ async def test_without_a_quorum_nothing_is_changed(tmp_path: Path) -> None:
         with pytest.raises(NotActiveManagementError):
             await grid.call(host("host3", 3))
         grid.ensemble.restore_quorum()
+
+
+async def test_a_request_waits_while_it_is_open_who_is_active(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a stall of the machine: the lease is over, and a moment later it is there again."""
+    async with managed_grid(tmp_path) as grid:
+        assert grid.instance is not None
+        membership, keeper = grid.instance.management.membership, grid.instance.management.keeper
+        assert membership is not None
+        assert keeper is not None
+        known = keeper.known
+
+        async def known_soon(timeout_s: float) -> None:
+            monkeypatch.undo()
+            await known(timeout_s)
+
+        monkeypatch.setattr(membership, "serving_until_s", lambda: 0.0)
+        monkeypatch.setattr(keeper, "known", known_soon)
+        await grid.call(host("host3", 3))
 
 
 async def test_a_stopped_active_stays_stopped_until_it_is_started(tmp_path: Path) -> None:

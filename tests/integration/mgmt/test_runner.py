@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from mgmt.model.store import Store
-from mgmt.ops.operation import State, Step
+from mgmt.ops.operation import Record, State, Step
 from mgmt.ops.runner import Runner, StepContext
 from protocol.clock import SystemClock
-from protocol.errors import InternalError, ModelError, OperationError
+from protocol.errors import InternalError, ModelError, NotActiveManagementError, OperationError
 
 
 class Work:
@@ -117,6 +117,58 @@ async def test_an_interrupted_operation_is_resumed_at_its_step(store: Store) -> 
     assert record.state is State.DONE
     assert again.done == ["b", "c"]
     assert runner_with(store, Work()).resume() == []
+
+
+async def interrupted(runner: Runner, work: Work, seen: list[str]) -> asyncio.Task[Record]:
+    """Somebody waits for an operation that was interrupted in its step b."""
+
+    async def show(kind: str, text: str) -> None:
+        seen.append(f"{kind} {text}")
+
+    work.holds_at = "b"
+    running = runner.start("test", "x", steps("a", "b", "c"), show)
+    waiting = asyncio.create_task(running.wait())
+    await work.begun.wait()
+    await asyncio.gather(*runner.interrupt(), return_exceptions=True)  # the role is lost
+    work.holds_at = ""
+    work.gate.set()
+    return waiting
+
+
+async def test_who_waits_sees_it_go_on_where_the_role_comes_back(store: Store) -> None:
+    work, seen = Work(), list[str]()
+    runner = runner_with(store, work)
+    for _ in range(2):  # the second time is as good as the first
+        waiting = await interrupted(runner, work, seen)
+        runner.resume()
+        assert (await waiting).state is State.DONE
+        assert work.done == ["a", "b", "c"]
+        assert " ".join(line.split()[0] for line in seen) == "step ok step line step ok step ok"
+        work.done.clear()
+        work.begun.clear()
+        seen.clear()
+
+
+async def test_who_waits_is_told_where_the_role_stays_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mgmt.ops.runner.RESUMED_S", 0.01)
+    work = Work()
+    waiting = await interrupted(runner_with(store, work), work, [])
+    with pytest.raises(NotActiveManagementError, match="operation 1"):
+        await waiting
+
+
+async def test_who_waits_is_told_at_once_when_the_daemon_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mgmt.ops.runner.RESUMED_S", 3600.0)
+    work = Work()
+    runner = runner_with(store, work)
+    waiting = await interrupted(runner, work, [])
+    await runner.stop()
+    with pytest.raises(NotActiveManagementError, match="operation 1"):
+        await waiting
 
 
 async def test_cancelling_interrupts_a_waiting_step(store: Store) -> None:
