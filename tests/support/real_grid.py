@@ -30,8 +30,9 @@ from membership.zookeeper import ZooKeeperMembership
 from mgmt.cli import daemon_control
 from protocol import instance_file
 from protocol.topology import DistributionMap
+from tests.support.zookeeper import BLOCK, locked_block
 
-FIRST_BASE, LAST_BASE, BASE_STEP = 12_000, 28_000, 100
+BASES = range(17_100, 20_000, BLOCK)  # below free_ports; mgmtPorts are 2,846 lower
 COMMAND_TIMEOUT_S = 120
 RUN_VARIABLE = "TENGRID_TEST_RUN"  # set by tests/conftest.py
 
@@ -39,8 +40,10 @@ RUN_VARIABLE = "TENGRID_TEST_RUN"  # set by tests/conftest.py
 class RealGrid:
     """One grid. Hosts are known by their numbers: host3 is 3."""
 
-    def __init__(self, plan: GridPlan, login: load.Login) -> None:
+    def __init__(self, plan: GridPlan, login: load.Login, ports: int | None = None) -> None:
+        """ports: descriptor that keeps them from other processes."""
         self.plan = plan
+        self._ports = ports
         self.login = login
         self._settings = instance_file.load(plan.management_home())
 
@@ -48,11 +51,11 @@ class RealGrid:
     @classmethod
     def make(cls, folder: Path, *, k: int = 2, data: int = 4, encryption: str = "off") -> RealGrid:
         """A grid with an open database, user and empty tables of the sample; about 15 s."""
-        plan = next(plan for plan in _plans(folder, k, data) if not taken_ports(plan))
+        plan, ports = _free_plan(folder, k, data)
         plan = msgspec.structs.replace(plan, encryption=encryption)
         with _not_counted():
             login = local_grid.make(plan)
-        return cls(plan, login)
+        return cls(plan, login, ports)
 
     def destroy(self) -> None:
         """Nothing is left."""
@@ -61,6 +64,9 @@ class RealGrid:
         inside = f"{self.plan.folder}/"
         left = [p for p in Path("/proc").glob("[0-9]*") if inside in _title(p)]
         assert not left, f"still running: {[_title(p) for p in left]}"
+        if self._ports is not None:
+            os.close(self._ports)
+            self._ports = None
 
     def stop_processes(self) -> None:
         """All of them, by force if need be; nothing is removed."""
@@ -393,9 +399,16 @@ def wait_for_summary(grid: RealGrid, wanted: str, timeout_s: float = 30) -> None
         assert time.monotonic() < deadline_s, f"dbStatus says {found} after {timeout_s} s"
 
 
-def _plans(folder: Path, k: int, data: int) -> Any:
-    for base in range(FIRST_BASE + os.getpid() % 50 * BASE_STEP, LAST_BASE, BASE_STEP):
-        yield GridPlan(folder=folder, k=k, data=data, port_base=base)
+def _free_plan(folder: Path, k: int, data: int) -> tuple[GridPlan, int]:
+    """With ports that nobody listens on; the descriptor keeps other processes that test away."""
+    for base in BASES:
+        if (ports := locked_block(base)) is None:
+            continue
+        plan = GridPlan(folder=folder, k=k, data=data, port_base=base)
+        if not taken_ports(plan):
+            return plan, ports
+        os.close(ports)
+    raise RuntimeError("other processes have all ports of grids")
 
 
 @contextlib.contextmanager

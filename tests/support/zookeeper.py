@@ -44,18 +44,24 @@ def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
 
 def _block() -> range:
     """Take a block that no living process has."""
-    BLOCKS.mkdir(exist_ok=True)
     firsts = list(range(PORTS.start, PORTS.stop, BLOCK))
     for first in random.sample(firsts, len(firsts)):
-        descriptor = os.open(BLOCKS / str(first), os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        _held.append(descriptor)
-        return range(first, first + BLOCK)
+        if (descriptor := locked_block(first)) is not None:
+            _held.append(descriptor)
+            return range(first, first + BLOCK)
     raise RuntimeError("other processes have all ports")
+
+
+def locked_block(first: int) -> int | None:
+    """A descriptor that keeps a block of ports from others until it is closed, or None."""
+    BLOCKS.mkdir(exist_ok=True)
+    descriptor = os.open(BLOCKS / str(first), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def certificates_of(folder: Path, config: MembershipServerConfig) -> ClientFiles:
