@@ -17,11 +17,12 @@ from data.catalog.catalog import SYS
 from data.catalog.pg_schema import SYS_RELATIONS
 from data.catalog.settings import RELEASE
 from data.catalog.sys_views import Drawn, dba_sequence_row, sequence_row, user_row
+from data.exec.router import MAYBE_DONE, NOTHING_DONE, RETRY_PAUSE_S
 from data.exec.sequences import number_of
 from data.exec.unit_views import UnitViews
 from data.sql.plan_types import QueryPlan
 from protocol.clock import wall_us
-from protocol.errors import GridError
+from protocol.errors import GridError, StaleMapError, StaleSchemaError
 from protocol.messages.views import AskViews, ViewsTold
 from protocol.metrics import histogram_rows, quantile_s
 from protocol.rpc.node import RpcNode
@@ -144,20 +145,28 @@ class InstanceViews:
 
     async def ask_sequences(self, session: Session) -> str:
         """What all elements have taken of the sequences; a warning, or ""."""
-        from data.exec.queries import QueryRunner  # here, because they import this
-        from data.exec.values import Specials
-
-        compiled = self._space.compiler.compile(_TAKEN, (), SYS, "")
-        assert isinstance(compiled.plan, QueryPlan)
-        runner = QueryRunner(self._space, Specials(session), None)
         self._taken = {}
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                rows = await runner.all_rows(compiled.plan, ())
+                rows = await self._all_taken(session)
         except (GridError, TimeoutError):
             return "how far sequences are is not known: the replica set that keeps them is away"
         self._taken = {int(number or 0): int(following or 0) for number, following in rows}
         return ""
+
+    async def _all_taken(self, session: Session) -> list[StorageRow]:
+        """Where the lead changes, the next one is asked."""
+        from data.exec.queries import QueryRunner  # here, because they import this
+        from data.exec.values import Specials
+
+        while True:
+            compiled = self._space.compiler.compile(_TAKEN, (), SYS, "")
+            assert isinstance(compiled.plan, QueryPlan)
+            runner = QueryRunner(self._space, Specials(session), None)
+            try:
+                return await runner.all_rows(compiled.plan, ())
+            except (*NOTHING_DONE, *MAYBE_DONE, StaleMapError, StaleSchemaError):
+                await self._space.router.wait_for_change(RETRY_PAUSE_S)
 
     def _sequence_rows(self, view: str) -> list[StorageRow]:
         made = []

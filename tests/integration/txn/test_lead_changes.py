@@ -169,3 +169,16 @@ async def test_a_lead_that_hands_over_gives_the_transaction_along(grid: MemoryGr
     grid.ensemble.heal(grid.nodes[0].name)
     await client.close()
     await other.close()
+
+
+async def test_a_lead_that_hands_over_does_not_hide_how_far_sequences_are(tmp_path: Path) -> None:
+    async with running_grid(tmp_path, k=2, sets=1, session_timeout_s=5.0) as grid:
+        client = await grid.connect(1)
+        await client.execute("CREATE SEQUENCE counted BATCH 10")
+        assert await client.fetchval("SELECT counted.NEXTVAL FROM dual") == 1
+        text = "SELECT last_number FROM user_sequences"
+        seen, stopping = set(), asyncio.create_task(grid.stop_node(grid.nodes[0]))
+        while not stopping.done():
+            seen.add(await client.fetchval(text))
+        await stopping
+        assert seen == {10}
