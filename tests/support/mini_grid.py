@@ -150,6 +150,8 @@ class MiniGrid:
             return number
         if special.name in ("scalar", "rows"):
             return self.known[special.name, special.argument]
+        if special.name == "element_map":
+            return ",".join(str(self.set_of(b) * 10 + 10) for b in range(BUCKET_COUNT))
         day = 86_400_000_000
         known: dict[str, Any] = {
             "sysdate": NOW_US - NOW_US % 1_000_000,
@@ -160,7 +162,6 @@ class MiniGrid:
             "element": 10,
             "replica_set": 1,
             "data_space": 1,
-            "element_map": ",".join(str(self.set_of(b) * 10 + 10) for b in range(BUCKET_COUNT)),
         }
         return known[special.name]
 
