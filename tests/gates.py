@@ -137,6 +137,9 @@ class _Lane:
     def show(self) -> None:
         """Wait until it ended, then print what its gates said."""
         self._thread.join()
+        lost = self._gates[len(self.results) :]  # an exception ended the thread
+        self.results += [(gate.name, "FAILED", 0.0) for gate in lost]
+        self.failed = self.failed or bool(lost)
         for gate in self._gates:
             output = self._outputs[gate.name]
             if output is not None:
