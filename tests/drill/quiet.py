@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from tests.drill.clients import connect
+from tests.drill.clients import ANSWER_S, Connection, connect
 from tests.drill.history import Verdict
 from tests.support.copies import equal_copies
 from tests.support.real_grid import RealGrid
@@ -18,7 +18,10 @@ from tests.support.real_grid import RealGrid
 IDLE_S = 40.0  # more than the longest wait of an operation
 EQUAL_S = 30.0
 LOG_RECORDS = 1000  # of each log that are compared between faults; all of them at the end
-FREE_S = 10.0  # that a lock of a client whose connection is gone may still be held
+# So long may a lock of a client whose connection is gone be held: what a coordinator that was cut
+# off could not roll back its lead finds when it asks, every 10 s.
+FREE_S = 12.0
+AGAIN_S = 0.1
 
 
 class Gate:
@@ -89,7 +92,7 @@ class Looker:
         """Nobody works: whoever wants a row gets it."""
         try:
             async with asyncio.timeout(FREE_S):
-                connection = await connect(self.grid, self.grid.addresses()[0])
+                connection = await self._connected()
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             self.locked.append(f"after {after}: no connection to a whole grid: {error!r}")
             return
@@ -99,12 +102,20 @@ class Looker:
         finally:
             connection.terminate()
 
+    async def _connected(self) -> Connection:
+        """The others may have healed the grid while this instance was still loading its element."""
+        while True:
+            try:
+                return await connect(self.grid, self.grid.addresses()[0])
+            except asyncpg.CannotConnectNowError:
+                await asyncio.sleep(AGAIN_S)  # nothing tells a client when it is loaded
+
     async def _lock_all(self, connection: object, table: str, after: str) -> None:
         assert isinstance(connection, asyncpg.Connection)
         try:
-            async with asyncio.timeout(FREE_S):
+            async with asyncio.timeout(FREE_S + ANSWER_S):
                 await connection.execute("BEGIN")
-                await connection.execute(f"SELECT * FROM {table} FOR UPDATE NOWAIT")
+                await connection.execute(f"SELECT * FROM {table} FOR UPDATE WAIT {FREE_S:.0f}")
                 await connection.execute("ROLLBACK")
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             self.locked.append(f"after {after}: the rows of {table} cannot be locked: {error!r}")
