@@ -23,6 +23,7 @@ from data.txn.isolation import Isolation
 from protocol import trace
 from protocol.clock import boottime_s, wall_us
 from protocol.errors import (
+    CutOffError,
     DeadlineError,
     GridError,
     InternalError,
@@ -60,6 +61,7 @@ from protocol.messages.txn import (
 log = structlog.get_logger()
 
 ROLL_BACK_WAIT_S = 1.0  # how long a roll back waits for replica sets that have no lead
+CUT_OFF_PAUSE_S = 0.1  # between two tries of an instance that is cut off
 ROWS_PER_S = 2000  # a commit of very many rows may take as long as this, and nobody is to blame
 
 
@@ -414,21 +416,29 @@ class TransactionManager:
     async def roll_back(self, txn: Transaction) -> None:
         """End a transaction without a trace. Never fails: leads drop what they hold of it.
 
-        Afterwards its locks are free, but for those of a replica set without a lead.
+        Afterwards its locks are free, but where there is no lead, or a cut hides it: soon after.
         """
         self.open.pop(txn.id, None)
-        told = [self._spawn(self._drop(rs, txn.id)) for rs in txn.participants]
+        deadline_s = boottime_s() + FAILOVER_WAIT_S
+        messages = [RollBack(self.db, rs, txn.id) for rs in txn.participants]
+        told = [self._spawn(self._drop(message, deadline_s)) for message in messages]
         txn.participants.clear()
         if told:
             await asyncio.wait(told, timeout=ROLL_BACK_WAIT_S)
 
-    async def _drop(self, rs: int, txn: TxnId) -> None:
+    async def _drop(self, message: RollBack, deadline_s: float) -> None:
         """Tell the lead, and the next one: a hand-over takes the workspace along."""
-        message = RollBack(self.db, rs, txn)
         try:
-            await self.routes.call_until(rs, message, boottime_s() + FAILOVER_WAIT_S)
+            await self.routes.call_until(message.rs, message, deadline_s)
+        except CutOffError:  # nobody waits for the next try
+            self._spawn(self._drop_when_healed(message, deadline_s))
         except GridError as error:  # its lead will ask about it (AskOpen)
-            log.info("txn.roll_back_not_heard", rs=rs, txn=txn, error=error.message)
+            log.info("txn.roll_back_not_heard", rs=message.rs, txn=message.txn, error=error.message)
+
+    async def _drop_when_healed(self, message: RollBack, deadline_s: float) -> None:
+        """The locks shall be free as soon as the links are back."""
+        await self.routes.wait_for_change(CUT_OFF_PAUSE_S)
+        await self._drop(message, deadline_s)
 
     # -- commit ------------------------------------------------------------------------------------
     async def commit(self, txn: Transaction, ddl: bytes = b"") -> None:

@@ -18,8 +18,8 @@ from tests.support.real_grid import RealGrid
 IDLE_S = 40.0  # more than the longest wait of an operation
 EQUAL_S = 30.0
 LOG_RECORDS = 1000  # of each log that are compared between faults; all of them at the end
-# So long may a lock of a client whose connection is gone be held: what a coordinator that was cut
-# off could not roll back its lead finds when it asks, every 10 s.
+# So long may a lock of a client whose connection is gone be held: what a coordinator did not roll
+# back its lead finds when it asks, once nothing was heard of the transaction for 5 s.
 FREE_S = 12.0
 AGAIN_S = 0.1
 

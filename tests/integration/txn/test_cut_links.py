@@ -116,6 +116,33 @@ async def test_a_lead_that_is_cut_off_is_replaced_by_its_copy(
     await check_sums(grid, 0, 3)
 
 
+async def test_locks_of_a_client_that_was_cut_off_are_free_when_the_links_are_back(
+    grid: MemoryGrid, links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its roll back arrives late; without it they would last until their lead asks."""
+    monkeypatch.setattr("data.database.UNUSED_S", 3600.0)
+    outside, inside = await grid.connect(2), await grid.connect(0)
+    await inside.execute("BEGIN")
+    await inside.fetch("SELECT * FROM t FOR UPDATE")
+    links.cut(between(grid.nodes[0].name, names(grid.nodes[1:])))
+    await until(lambda: not is_welcome(grid, 0))
+    with pytest.raises((asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError)):
+        async with asyncio.timeout(10):
+            while True:
+                await inside.fetch("SELECT COUNT(*) FROM t")
+    inside.terminate()
+    instance = grid.nodes[0].instance
+    assert instance is not None
+    manager = instance.database(DATABASE).space.manager
+    await until(lambda: not manager.open)
+    links.heal()
+    async with outside.transaction():
+        rows = await outside.fetch("SELECT id FROM t FOR UPDATE WAIT 9")
+    assert len(rows) == len(KEYS)
+    await outside.close()
+    await until(lambda: leads(grid, 0, 1))
+
+
 async def test_a_copy_that_is_cut_off_costs_a_pause_and_no_lead(
     grid: MemoryGrid, links: Links
 ) -> None:
