@@ -14,14 +14,24 @@ from dataclasses import dataclass, field
 from benchmarks.loads import CLIENT, COPY, SCAN, Cell
 
 LONGEST_S, SHORTEST_S = 10, 2
-GUESS_S = {COPY: 45.0, SCAN: 8.0}  # before one was seen
+GUESS_S = {COPY: 45.0, SCAN: 8.0}  # of a million rows, before one was seen
 GUESS_OVERHEAD_S = 0.7  # of a client load: connecting, reading the logs
+
+
+def budget_s(minutes: float, reserve_s: float, taken_s: float) -> float:
+    """For starting and measuring: what is left beside the reserve of an end, half in any case.
+
+    `taken_s` is what the command took before, on a new machine: setting up, compiling.
+    """
+    all_s = minutes * 60 - reserve_s
+    return max(all_s - taken_s, all_s / 2)
 
 
 @dataclass
 class Pace:
-    """What was seen so far."""
+    """What was seen so far. Bulk load and scan are of `rows` rows."""
 
+    rows: int = 1_000_000
     _overheads_s: list[float] = field(default_factory=list)
     _took_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -46,7 +56,8 @@ class Pace:
     def _cost_s(self, cell: Cell, seconds: int) -> float:
         if cell.load.kind == CLIENT:
             return seconds + self._overhead_s()
-        return self._took_s.get((cell.load.kind, cell.target), GUESS_S[cell.load.kind])
+        guess_s = GUESS_S[cell.load.kind] * self.rows / 1_000_000
+        return self._took_s.get((cell.load.kind, cell.target), guess_s)
 
     def _overhead_s(self) -> float:
         if not self._overheads_s:

@@ -33,7 +33,7 @@ PORT_BASE = 21600
 PEER_PORTS, PEER_PORTS_COUNT, PEER_PORTS_STEP = 21500, 26, -100
 FOLDER = "tgbench-"
 BEGAN_S = time.monotonic()
-RESERVE_S = 45.0  # to stop all, draw the plots and write the page
+RESERVE_S, RESERVE_QUICK_S = 45.0, 20.0  # to stop all, draw the plots and write the page
 WARM_S = 1  # before a cell's first run: plans, caches
 IDLE_S = 3.0
 TRIES = 2  # of a cell that fails
@@ -58,9 +58,10 @@ def main() -> int:
         customers=arguments.rows or (200_000 if arguments.quick else 1_000_000),
     )
     files = [arguments.json] if arguments.json else []
-    bench = Bench(
-        run, minutes * 60 - RESERVE_S, [*files, *([] if arguments.no_page else [store.BENCH])]
-    )
+    reserve_s = RESERVE_QUICK_S if arguments.quick else RESERVE_S
+    taken_s = max(0.0, time.time() - arguments.since) if arguments.since else 0.0
+    budget_s = pace.budget_s(minutes, reserve_s, taken_s)
+    bench = Bench(run, budget_s, [*files, *([] if arguments.no_page else [store.BENCH])])
     for text in left_over(FOLDER):
         bench.note(text)
     folder = Path(tempfile.mkdtemp(prefix=FOLDER))
@@ -93,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the goals only, 5 minutes")
     parser.add_argument("--minutes", type=float, help="for all; the default is 34, quick 4.8")
+    parser.add_argument("--since", type=float, help="they began then: seconds since the epoch")
     parser.add_argument("--repetitions", type=int, help="at most; the default is 3, quick 2")
     parser.add_argument("--only", default="", help="loads whose title has one of these,words")
     parser.add_argument("--targets", default="", help="targets whose name has one of these,words")
@@ -146,7 +148,7 @@ class Bench:
         self._targets: dict[str, Target] = {}
         self._results: dict[Cell, list[Result]] = {}
         self._failed: Counter[Cell] = Counter()
-        self._pace = pace.Pace()
+        self._pace = pace.Pace(run.customers)
         self._seconds = pace.SHORTEST_S
 
     # -- targets --------------------------------------------------------------------------------

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from benchmarks import loads
 from benchmarks.loads import GRID, PAIR, Cell
-from benchmarks.pace import GUESS_OVERHEAD_S, GUESS_S, LONGEST_S, SHORTEST_S, Pace
+from benchmarks.pace import (
+    GUESS_OVERHEAD_S,
+    GUESS_S,
+    LONGEST_S,
+    SHORTEST_S,
+    Pace,
+    budget_s,
+)
 
 READ = Cell(loads.READ, 16, GRID)
 BULK = Cell(loads.BULK, 4, GRID)
@@ -27,3 +34,13 @@ def test_what_was_seen_counts_more_than_a_guess() -> None:
     pace.saw(READ, 5, 6.0)
     pace.saw(READ, 5, 8.0)
     assert pace.rest_s([READ], 5) == 7.0
+
+
+def test_fewer_rows_are_guessed_to_be_loaded_sooner() -> None:
+    assert Pace(200_000).rest_s([BULK], 5) == GUESS_S["copy"] / 5
+
+
+def test_what_a_new_machine_took_to_set_up_is_not_there_for_measuring() -> None:
+    assert budget_s(5, 20, 0) == 280
+    assert budget_s(5, 20, 100) == 180
+    assert budget_s(5, 20, 10_000) == 140
