@@ -18,9 +18,14 @@ def main() -> int:
         return 2
     folder, port, database, file = sys.argv[1:]
     text = Path(file).read_text(encoding="utf-8")
-    with psycopg.connect(
-        host=folder, port=int(port), user=getpass.getuser(), dbname=database, autocommit=True
-    ) as connection:
+    try:
+        connection = psycopg.connect(
+            host=folder, port=int(port), user=getpass.getuser(), dbname=database, autocommit=True
+        )
+    except psycopg.OperationalError as error:
+        print(f"not connected to {database}, nothing of {file} was run: {error}")
+        return 1
+    with connection:
         for statement in statements(text + "\n"):
             try:
                 connection.execute(statement.encode())
