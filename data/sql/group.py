@@ -81,6 +81,8 @@ def read_group_sets(
     if clause.args.get("totals") or clause.args.get("all"):
         raise refuse("GROUP BY ALL")
     positions: dict[Any, int] = {}
+    written: dict[Any, type] = {}  # as what it is written
+    alike: list[Any] = []  # what is bound to the same column as another: TRUNC (a) of a whole a
 
     def position(node: Any) -> int:
         expr = bind_one(node)
@@ -88,6 +90,8 @@ def read_group_sets(
         if key not in positions:
             positions[key] = len(select.group)
             select.group.append(expr)
+        if isinstance(expr, ColumnExpr) and written.setdefault(key, type(node)) is not type(node):
+            alike.append(node)
         return positions[key]
 
     def members(node: Any) -> list[int]:
@@ -120,6 +124,8 @@ def read_group_sets(
     binder.grouping = _GroupingMark
     if plain:
         return None if select.group else [[]]  # GROUP BY ()
+    if alike:  # one could not be left out without the other
+        raise refuse("grouping sets with a column and an expression that is always the same")
     sets_ = [sorted(set(_joined(choice))) for choice in product(*factors)]
     if len(sets_) > GROUP_SETS_MAX:
         raise refuse(f"more than {GROUP_SETS_MAX} grouping sets")

@@ -225,6 +225,7 @@ GIVES: list[tuple[str, Rows | str]] = [
     ("INSERT INTO (SELECT id, name FROM c) VALUES (1, 'x')", "0A000"),
     ("UPDATE c SET name = 'x' WHERE CURRENT OF cur", "0A000"),
     ("INSERT INTO c (id, name) VALUES (1, 'e') ON CONFLICT (id) DO UPDATE SET name = (SELECT max(descr) FROM k)", "0A000"),
+    ("SELECT id, TRUNC(id), count(*) FROM c GROUP BY CUBE (id, TRUNC(id))", "0A000"),
     ("SELECT id FROM n QUALIFY row_number() OVER (ORDER BY id) = 1", "0A000"),
     ("SELECT * FROM n PIVOT (sum(v) FOR t IN ('a', 'b'))", "0A000"),
     ("SELECT id FROM c CONNECT BY PRIOR id = id", "0A000"),
