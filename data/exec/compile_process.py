@@ -50,13 +50,15 @@ def main() -> None:
             compiler = Compiler(request)
             continue
         try:
-            answer: Any = (True, compiler.compile(*request))
+            answer = packed((True, compiler.compile(*request)))
         except GridError as error:
-            answer = (False, error.to_wire())
+            answer = packed((False, error.to_wire()))
         except Exception as error:
-            failed = InternalError(f"the statement cannot be compiled: {type(error).__name__}")
-            answer = (False, failed.to_wire())
-        answers.write(packed(answer))
+            failed = InternalError(
+                f"the statement cannot be compiled: {type(error).__name__}: {error}"
+            )
+            answer = packed((False, failed.to_wire()))
+        answers.write(answer)
         answers.flush()
 
 

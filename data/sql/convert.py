@@ -103,6 +103,30 @@ def converter(source: SqlType, target: SqlType) -> Convert | None:
     )
 
 
+class Conversion:
+    """A converter that is part of a plan; plans go from process to process, functions do not."""
+
+    __slots__ = ("_convert", "_source", "_target")
+
+    def __init__(self, source: SqlType, target: SqlType, convert: Convert) -> None:
+        self._source = source
+        self._target = target
+        self._convert = convert
+
+    def __call__(self, value: StorageValue) -> StorageValue:
+        return self._convert(value)
+
+    def __reduce__(self) -> tuple[object, tuple[SqlType, SqlType]]:
+        return conversion, (self._source, self._target)
+
+
+@lru_cache(maxsize=2048)
+def conversion(source: SqlType, target: SqlType) -> Conversion | None:
+    """As `converter`, for a plan."""
+    convert = converter(source, target)
+    return None if convert is None else Conversion(source, target, convert)
+
+
 # -- texts ----------------------------------------------------------------------------------------
 def text_of(sql_type: SqlType) -> Callable[[StorageValue], str]:
     """Storage value → text as SQL shows it in a VARCHAR (CHARs padded, dates in ISO form)."""

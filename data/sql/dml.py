@@ -14,7 +14,7 @@ from data.sql.bind_expr import ExpressionBinder, conjuncts
 from data.sql.bind_from import table_source
 from data.sql.bind_query import QueryBinder, bind_query, settle_items
 from data.sql.bind_where import both_limits, row_limit
-from data.sql.convert import converter
+from data.sql.convert import conversion
 from data.sql.derived import derived_source
 from data.sql.drawn import Drawn, draws, same_numbers
 from data.sql.found_values import keyed_by_found
@@ -177,7 +177,7 @@ class Dml:
     def default(self, table: Table, column: Column) -> ValueSource:
         """The DEFAULT of a column, as the table's owner means it and may use it."""
         if column.sequence_id:
-            return NextVal(column.sequence_id, converter(BIGINT, column.type))
+            return NextVal(column.sequence_id, conversion(BIGINT, column.type))
         if not column.default_sql:
             return Const(None)
         return self.value(self._default_expr(table, column), column)
@@ -220,9 +220,9 @@ class Dml:
         target = column.type
         if isinstance(expr, ParamExpr):
             settle(expr, parameter_type(target))
-            return ParamValue(expr.slot.index, expr.type, converter(expr.type, target))
+            return ParamValue(expr.slot.index, expr.type, conversion(expr.type, target))
         if isinstance(expr, SpecialExpr):
-            convert = converter(expr.type, target)
+            convert = conversion(expr.type, target)
             if expr.special.name == "nextval":
                 return NextVal(expr.special.argument, convert)
             if expr.special.name == "currval":

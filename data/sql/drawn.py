@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from data.sql.convert import converter
+from data.sql.convert import conversion
 from data.sql.ir import (
     Agg,
     ColumnExpr,
@@ -84,7 +84,7 @@ class Drawn:
         if not draws(expr):
             return SourceColumn(self.keep(cast(expr, target)))
         if isinstance(expr, SpecialExpr):
-            return NextVal(expr.special.argument, converter(BIGINT, target))
+            return NextVal(expr.special.argument, conversion(BIGINT, target))
         row = Source("", "", "dual", [])
         positions: list[int] = []
 
