@@ -9,6 +9,7 @@ in between. As in slices at the lead (data/txn/sliced.py) a row is looked at aga
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import msgspec
@@ -49,13 +50,14 @@ class FoundKeys:
         query = plan.found or plan.match
         assert query is not None
         gather = Gather("keys", query, plan.route, (), tables=plan.tables)
-        async for rs, rows in queries.rows_by_set(gather, values):
-            file = self._files.get(only_set or rs)
-            if file is None:
-                file = self._files[only_set or rs] = files.new_pieces()
-            for at in range(0, len(rows), KEYS_PER_STEP):
-                some = rows[at : at + KEYS_PER_STEP]
-                file.put(_encode(some), len(some))
+        async with aclosing(queries.rows_by_set(gather, values)) as found:
+            async for rs, rows in found:
+                file = self._files.get(only_set or rs)
+                if file is None:
+                    file = self._files[only_set or rs] = files.new_pieces()
+                for at in range(0, len(rows), KEYS_PER_STEP):
+                    some = rows[at : at + KEYS_PER_STEP]
+                    file.put(_encode(some), len(some))
 
     def rounds(self) -> Iterator[dict[int, list[StorageRow]]]:
         """Some keys of each replica set at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import structlog
@@ -243,11 +244,12 @@ def run_copy_out(
         runner = running.queries(specials, session.txn)
         await lock_reads(runner, session.space.catalog, query, ())
         count = 0
-        async for batch in runner.batches(query, ()):
-            await running.writable()
-            running.tell_missing(runner)
-            count += len(batch)
-            sink.rows(encoder(batch), len(batch))
+        async with aclosing(runner.batches(query, ())) as found:
+            async for batch in found:
+                await running.writable()
+                running.tell_missing(runner)
+                count += len(batch)
+                sink.rows(encoder(batch), len(batch))
         running.tell_missing(runner)
         return f"COPY {count}"
 

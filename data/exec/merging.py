@@ -7,7 +7,8 @@ if it still is what was read, else the rows are locked and read again (found_row
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -69,21 +70,22 @@ class Merger:
         found = FoundRows(self._txn, self._queries, self._table, query, self._values)
         rows = await found.locked(self._writer.set_of, self._writer.run)
 
-        async def one() -> AsyncIterator[list[StorageRow]]:
+        async def one() -> AsyncGenerator[list[StorageRow], None]:
             yield rows
 
         return await self._merge(one())
 
-    async def _merge(self, batches: AsyncIterator[list[StorageRow]]) -> Written:
+    async def _merge(self, batches: AsyncGenerator[list[StorageRow], None]) -> Written:
         self._seen.clear()
         written = Written()
         pieces = self._space.new_pieces()
         try:
-            async for rows in batches:
-                for at in range(0, len(rows), ROWS_AT_ONCE):
-                    some = rows[at : at + ROWS_AT_ONCE]
-                    self._check_once(some)
-                    pieces.put(_encode(some), len(some))
+            async with aclosing(batches):
+                async for rows in batches:
+                    for at in range(0, len(rows), ROWS_AT_ONCE):
+                        some = rows[at : at + ROWS_AT_ONCE]
+                        self._check_once(some)
+                        pieces.put(_encode(some), len(some))
             for number in range(len(pieces)):
                 await self._some(_decode(pieces.piece(number)), written)
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from data.distribution.route import Route, buckets_of
@@ -73,7 +73,9 @@ async def explained(
     return [(line,) for line in as_text(top)]
 
 
-def _rows(runner: QueryRunner, plan: QueryPlan, values: Values) -> AsyncIterator[list[StorageRow]]:
+def _rows(
+    runner: QueryRunner, plan: QueryPlan, values: Values
+) -> AsyncGenerator[list[StorageRow], None]:
     return runner.batches(plan, values)
 
 

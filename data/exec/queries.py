@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 from data.distribution.route import Fragment
@@ -63,15 +64,16 @@ class QueryRunner(Reader):
         """The rows as JSON; None: too many."""
         parts: list[str] = []
         size = 0
-        async for rows in self.batches(first.plan, values):
-            part = encoded_rows(rows)
-            if part is None:
-                return None
-            parts += [part] if part else []
-            size += len(part)
-            self._saw(first, len(rows), len(part))
-            if size > SHIP_BYTES_MAX:
-                return None
+        async with aclosing(self.batches(first.plan, values)) as found:
+            async for rows in found:
+                part = encoded_rows(rows)
+                if part is None:
+                    return None
+                parts += [part] if part else []
+                size += len(part)
+                self._saw(first, len(rows), len(part))
+                if size > SHIP_BYTES_MAX:
+                    return None
         return f"[{','.join(parts)}]"
 
     async def rows_now(self, plan: QueryPlan, values: Values) -> list[StorageRow]:
@@ -90,7 +92,9 @@ class QueryRunner(Reader):
             rows += batch
         return rows
 
-    async def batches(self, plan: QueryPlan, values: Values) -> AsyncIterator[list[StorageRow]]:
+    async def batches(
+        self, plan: QueryPlan, values: Values
+    ) -> AsyncGenerator[list[StorageRow], None]:
         """The result as storage rows, in batches; visible columns and those of `locking`."""
         if plan.locking is not None:
             yield await locked_rows(self, plan, plan.locking, values)
@@ -98,25 +102,30 @@ class QueryRunner(Reader):
         outermost = self._held is None
         try:
             plan = await self.prepare(plan, values)
-            async for rows in self._batches(plan, values):
-                yield rows
+            async with aclosing(self._batches(plan, values)) as found:
+                async for rows in found:
+                    yield rows
         finally:
             if outermost:
                 self.close()
 
-    async def _batches(self, plan: QueryPlan, values: Values) -> AsyncIterator[list[StorageRow]]:
+    async def _batches(
+        self, plan: QueryPlan, values: Values
+    ) -> AsyncGenerator[list[StorageRow], None]:
         if plan.final is None:
             gather = plan.gathers[0]
-            async for rows in self.stream(gather, values, encoders.STORAGE_ROWS):
-                self._saw(gather, rows.count, len(rows.data))
-                yield encoders.decode_storage_rows(rows.data)
+            async with aclosing(self.stream(gather, values, encoders.STORAGE_ROWS)) as found:
+                async for rows in found:
+                    self._saw(gather, rows.count, len(rows.data))
+                    yield encoders.decode_storage_rows(rows.data)
             return
         scratch = self._space.new_scratch()
         try:
             await self._fill(scratch, plan, values)
-            async for batch in self._final(scratch, plan.final, values):
-                self._saw(plan, len(batch))
-                yield batch
+            async with aclosing(self._final(scratch, plan.final, values)) as found:
+                async for batch in found:
+                    self._saw(plan, len(batch))
+                    yield batch
         finally:
             await scratch.close()
 
@@ -143,9 +152,10 @@ class QueryRunner(Reader):
     async def _fill_one(self, scratch: Scratch, gather: Gather, values: Values) -> None:
         if gather.plan is not None:
             plan = await self._chosen(gather.plan, values)
-            async for batch in self._batches(plan, values):
-                self._saw(gather, len(batch))
-                await scratch.insert(gather.name, batch)
+            async with aclosing(self._batches(plan, values)) as found:
+                async for batch in found:
+                    self._saw(gather, len(batch))
+                    await scratch.insert(gather.name, batch)
             return
         asked = gather
         if gather.keyed is not None and await self._read_keys(scratch, gather):
@@ -153,9 +163,10 @@ class QueryRunner(Reader):
         elif gather.keyed is not None and self.observed is not None:
             self.observed.of(gather).note = "too many, all rows were asked for"
         if gather.route.kind == "session":
-            async for some in self._session_rows(asked, values):
-                self._saw(gather, len(some))
-                await scratch.insert(gather.name, some)
+            async with aclosing(self._session_rows(asked, values)) as found:
+                async for some in found:
+                    self._saw(gather, len(some))
+                    await scratch.insert(gather.name, some)
             return
 
         async def insert(rows: Rows) -> None:
@@ -164,7 +175,9 @@ class QueryRunner(Reader):
 
         await self.read_all(asked, values, insert)
 
-    def _session_rows(self, gather: Gather, values: Values) -> AsyncIterator[list[StorageRow]]:
+    def _session_rows(
+        self, gather: Gather, values: Values
+    ) -> AsyncGenerator[list[StorageRow], None]:
         """Of the session's own temporary tables."""
         tables = [self._space.catalog.table_by_id(number) for number in gather.tables]
         params = gather.fragment.bind(values, self.specials)
@@ -182,7 +195,7 @@ class QueryRunner(Reader):
 
     async def _final(
         self, scratch: Scratch, final: Fragment, values: Values
-    ) -> AsyncIterator[list[StorageRow]]:
+    ) -> AsyncGenerator[list[StorageRow], None]:
         scan = await scratch.scan(final.sql, final.bind(values, self.specials))
         try:
             while True:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     Hashable,
@@ -269,12 +268,13 @@ class Reader:
 
     async def row_batches(
         self, target: Target, sql: str, params: Values
-    ) -> AsyncIterator[list[StorageRow]]:
+    ) -> AsyncGenerator[list[StorageRow], None]:
         """The rows of a query at one place, some at a time."""
-        async for batch in self._stream(
-            self._ask(target, sql, params, encoders.STORAGE_ROWS, short=False)
-        ):
-            yield encoders.decode_storage_rows(batch.data)
+        async with aclosing(
+            self._stream(self._ask(target, sql, params, encoders.STORAGE_ROWS, short=False))
+        ) as found:
+            async for batch in found:
+                yield encoders.decode_storage_rows(batch.data)
 
     async def _stream(self, asked: Asked) -> AsyncGenerator[Rows, None]:
         """The batches of one read. Leaving early closes its cursor."""
@@ -321,7 +321,9 @@ class Reader:
         asked.first.add_done_callback(close)  # also marks an error as seen
 
     # -- one gather --------------------------------------------------------------------------------
-    async def stream(self, gather: Gather, values: Values, encoding: bytes) -> AsyncIterator[Rows]:
+    async def stream(
+        self, gather: Gather, values: Values, encoding: bytes
+    ) -> AsyncGenerator[Rows, None]:
         """The batches of a gather from all its targets, asked at the same time, in any order."""
         if trace.steps.listener is not None:
             trace.step("data/exec/reads.py")
@@ -329,8 +331,9 @@ class Reader:
         try:
             for asked in list(opened):
                 opened.remove(asked)
-                async for rows in self._stream(asked):
-                    yield rows
+                async with aclosing(self._stream(asked)) as found:
+                    async for rows in found:
+                        yield rows
         finally:
             for asked in opened:
                 self._abandon(asked)
@@ -360,14 +363,15 @@ class Reader:
 
     async def rows_by_set(
         self, gather: Gather, values: Values
-    ) -> AsyncIterator[tuple[int, list[StorageRow]]]:
+    ) -> AsyncGenerator[tuple[int, list[StorageRow]], None]:
         """The same as storage rows, with the replica set that each batch comes from."""
         opened = await self._open(gather, values, encoders.STORAGE_ROWS)
         try:
             for asked in list(opened):
                 opened.remove(asked)
-                async for rows in self._stream(asked):
-                    yield asked.target.rs, encoders.decode_storage_rows(rows.data)
+                async with aclosing(self._stream(asked)) as found:
+                    async for rows in found:
+                        yield asked.target.rs, encoders.decode_storage_rows(rows.data)
         finally:
             for asked in opened:
                 self._abandon(asked)

@@ -7,6 +7,7 @@ them, and are put in when the DDL commits (AddRows).
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from data.catalog.catalog import Catalog
@@ -54,12 +55,15 @@ class Refiller:
         at = [names.index(n) for n in target.distribution_key]
         for rs in self._places.replica_sets:
             source = self._runner.row_batches(Target(rs), backfill.source_sql, ())
-            async for rows in source:
-                made: _Rows = defaultdict(list)
-                for row in rows:
-                    bucket = hasher([row[i] for i in at])
-                    made[self._places.buckets[bucket], table_name(target)].append((*row, bucket))
-                await self._add(made)
+            async with aclosing(source) as found:
+                async for rows in found:
+                    made: _Rows = defaultdict(list)
+                    for row in rows:
+                        bucket = hasher([row[i] for i in at])
+                        made[self._places.buckets[bucket], table_name(target)].append(
+                            (*row, bucket)
+                        )
+                    await self._add(made)
 
     async def refill(self, refill: Refill) -> None:
         """The rows of a table, and its entries in global indexes."""
@@ -67,8 +71,11 @@ class Refiller:
             trace.step("data/exec/refill.py")
         sets = self._places.replica_sets
         for rs in sets[:1] if refill.once else sets:
-            async for rows in self._runner.row_batches(Target(rs), refill.source_sql, ()):
-                await self._add(await self._made(refill, rows))
+            async with aclosing(
+                self._runner.row_batches(Target(rs), refill.source_sql, ())
+            ) as found:
+                async for rows in found:
+                    await self._add(await self._made(refill, rows))
 
     async def _made(self, refill: Refill, rows: list[StorageRow]) -> _Rows:
         table = refill.table

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import structlog
@@ -411,21 +412,23 @@ class Running:
             try:
                 await runner.prepare(plan, self.values)
                 key = encoders.key_of(encoder.types, encoder.formats)
-                async for rows in runner.stream(plan.gathers[0], self.values, key):
-                    await self.writable()
-                    if rows.count:
-                        self.tell_missing(runner)
-                        self.emitted += rows.count
-                        self.sink.rows(rows.data, rows.count)
+                async with aclosing(runner.stream(plan.gathers[0], self.values, key)) as found:
+                    async for rows in found:
+                        await self.writable()
+                        if rows.count:
+                            self.tell_missing(runner)
+                            self.emitted += rows.count
+                            self.sink.rows(rows.data, rows.count)
             finally:
                 runner.close()
         else:
             maker = self._maker(specials, None) if plan.made else None
-            async for batch in runner.batches(plan, self.values):
-                self.tell_missing(runner)
-                if maker is not None:
-                    batch = await maker.make_all(plan.made, self.values, batch)
-                await self._emit(batch)
+            async with aclosing(runner.batches(plan, self.values)) as found:
+                async for batch in found:
+                    self.tell_missing(runner)
+                    if maker is not None:
+                        batch = await maker.make_all(plan.made, self.values, batch)
+                    await self._emit(batch)
         self.tell_missing(runner)
         return f"SELECT {self.emitted}"
 

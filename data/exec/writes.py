@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import (
-    AsyncIterator,
+    AsyncGenerator,
     Awaitable,
     Callable,
     Iterable,
     Sequence,
 )
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -157,8 +158,9 @@ class Writer:
         table = self._table(plan.table_id)
         made: list[StorageRow] = []
         if plan.source is not None:
-            async for batch in self.queries.batches(plan.source, values):
-                made += await self._maker.make_all(plan.rows[0], values, batch)
+            async with aclosing(self.queries.batches(plan.source, values)) as found:
+                async for batch in found:
+                    made += await self._maker.make_all(plan.rows[0], values, batch)
         else:
             made = [await self._maker.make(row, values) for row in plan.rows]
         if plan.on_conflict is not None and plan.on_conflict.action == "update":
@@ -227,7 +229,7 @@ class Writer:
         placed: list[tuple[int, StorageRow]],
         ignore: bool = False,
         target: tuple[str, ...] = (),
-    ) -> AsyncIterator[list[Ran]]:
+    ) -> AsyncGenerator[list[Ran], None]:
         """Insert in slices, at all replica sets at the same time; the answers of each slice."""
         by_set: dict[int, list[StorageRow]] = defaultdict(list)
         for rs, full in placed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import apsw
@@ -77,7 +77,7 @@ class TemporaryTables:
     # -- rows --------------------------------------------------------------------------------------
     async def rows(
         self, tables: Iterable[Table], sql: str, params: Sequence[StorageValue]
-    ) -> AsyncIterator[list[StorageRow]]:
+    ) -> AsyncGenerator[list[StorageRow], None]:
         """A query over these tables, some rows at a time."""
         if trace.steps.listener is not None:
             trace.step("data/storage/temporary.py")

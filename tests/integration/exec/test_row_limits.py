@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,3 +69,22 @@ async def test_a_cursor_of_sql(client: asyncpg.Connection) -> None:
             assert await client.fetch("FETCH 3 FROM c") == []
             assert await client.fetch("FETCH 3 FROM c") == []
             await client.execute("CLOSE c")
+
+
+async def test_a_cursor_that_is_left_ends_its_reads_in_order(client: asyncpg.Connection) -> None:
+    """Its query over all replica sets is read to no end; nothing of it is left to the collector."""
+    faults: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    await client.execute("INSERT INTO r SELECT g, g FROM generate_series(100, 999) AS s (g)")
+    try:
+        for text in ("SELECT v FROM r ORDER BY v", "SELECT a.v FROM r a JOIN r b ON a.v = b.id"):
+            async with asyncio.timeout(20), client.transaction():
+                cursor = await client.cursor(text)
+                assert len(await cursor.fetch(5)) == 5
+        for _ in range(3):
+            gc.collect()
+            await client.fetchval("SELECT 1 FROM dual")
+    finally:
+        loop.set_exception_handler(None)
+    assert faults == []
