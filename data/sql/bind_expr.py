@@ -25,6 +25,8 @@ from data.sql.ir import (
     walk,
 )
 from data.sql.operators import (
+    all_of,
+    any_of,
     arithmetic,
     call,
     cast,
@@ -72,11 +74,17 @@ DEPTH_MAX = 200
 
 def conjuncts(node: Any) -> list[Any]:
     """The trees joined by AND."""
-    if isinstance(node, exp.And):
-        return conjuncts(node.this) + conjuncts(node.expression)
-    if isinstance(node, exp.Paren) and isinstance(node.this, exp.And | exp.Paren):
-        return conjuncts(node.this)
-    return [node]
+    parts: list[Any] = []
+    stack = [node]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, exp.And):
+            stack += [top.expression, top.this]
+        elif isinstance(top, exp.Paren) and isinstance(top.this, exp.And | exp.Paren):
+            stack.append(top.this)
+        else:
+            parts.append(top)
+    return parts
 
 
 class ExpressionBinder(OperatorBinding):
@@ -226,10 +234,7 @@ class ExpressionBinder(OperatorBinding):
             items = [inner.this] if isinstance(inner, exp.Paren) else inner.expressions
             value = self.bind(left)
             parts = tuple(compare(op, value, self.bind(i)) for i in items)
-            word = " AND " if is_all else " OR "
-            return Call(
-                "(" + word.join(f"{{{i}}}" for i in range(len(parts))) + ")", parts, BOOLEAN
-            )
+            return all_of(parts) if is_all else any_of(parts)
         if not isinstance(inner, exp.Query):
             raise refuse("ANY or ALL of an array", position_of(node))
         if op == "=" and not is_all:
@@ -255,10 +260,7 @@ class ExpressionBinder(OperatorBinding):
         return negate(self.bind(node.this))
 
     def _and(self, node: Any) -> Expr:
-        parts = [self.condition(p) for p in conjuncts(node)]
-        return Call(
-            "(" + " AND ".join(f"{{{i}}}" for i in range(len(parts))) + ")", tuple(parts), BOOLEAN
-        )
+        return all_of([self.condition(p) for p in conjuncts(node)])
 
     def _or(self, node: Any) -> Expr:
         parts: list[Any] = []
@@ -269,8 +271,7 @@ class ExpressionBinder(OperatorBinding):
                 stack += [top.expression, top.this]
             else:
                 parts.append(top)
-        bound = tuple(self.condition(p) for p in parts)
-        return Call("(" + " OR ".join(f"{{{i}}}" for i in range(len(bound))) + ")", bound, BOOLEAN)
+        return any_of([self.condition(p) for p in parts])
 
     def _not(self, node: Any) -> Expr:
         inner = self.condition(_unparen(node.this))
@@ -329,8 +330,7 @@ class ExpressionBinder(OperatorBinding):
             return self._in_query(lefts, items[0], negated=False)
         if isinstance(left, exp.Tuple):
             tests = [self._row_comparison("=", left, _unparen(i)) for i in items]
-            text = " OR ".join(f"{{{i}}}" for i in range(len(tests)))
-            return Call(f"({text})", tuple(tests), BOOLEAN)
+            return any_of(tests)
         return in_list(lefts[0], [self.bind(i) for i in items])
 
     def _in_query(self, lefts: list[Expr], node: Any, *, negated: bool) -> Expr:
@@ -595,8 +595,7 @@ def in_list(left: Expr, items: list[Expr]) -> Expr:
         marks = ", ".join(f"{{{i + 1}}}" for i in range(len(pairs)))
         return Call(f"({{0}} IN ({marks}))", (pairs[0][0], *(p[1] for p in pairs)), BOOLEAN)
     tests = [call(f"({{0}} = {{1}}{c})", a, b, type_=BOOLEAN) for a, b, c in pairs]
-    text = " OR ".join(f"{{{i}}}" for i in range(len(tests)))
-    return Call(f"({text})", tuple(tests), BOOLEAN)
+    return any_of(tests)
 
 
 def _rows_in_order(op: str, lefts: list[Expr], rights: list[Expr]) -> Expr:

@@ -512,7 +512,7 @@ def _name_of(node: Any) -> str:
         return name
     if isinstance(node, exp.Cast):
         inner = _name_of(node.this)
-        return inner if inner != "?COLUMN?" else str(node.args["to"].this.value).upper()
+        return inner if inner != "?COLUMN?" else _type_name(node.args["to"].this)
     if isinstance(node, exp.Case):
         return "CASE"
     if isinstance(node, exp.Exists):
@@ -525,6 +525,11 @@ def _name_of(node: Any) -> str:
     if isinstance(node, exp.Extract | exp.Trim | exp.Substring):
         return type(node).__name__.upper().replace("TRIM", "BTRIM")
     return "?COLUMN?"
+
+
+def _type_name(kind: Any) -> str:
+    """A column that is only a CAST is called as its type."""
+    return "INTERVAL" if isinstance(kind, exp.Interval) else str(kind.value).upper()
 
 
 def _fetch_options(tree: Any) -> Any:

@@ -8,6 +8,7 @@ from data.catalog.element_ddl import full_row_columns, key_columns, quoted, tabl
 from data.catalog.objects import Table
 from data.sql.convert import int_scale
 from data.sql.ir import Call, ColumnExpr, Expr, Select, Source, SubqueryExpr, all_sources, walk
+from data.sql.operators import joined
 from data.sql.placement import route_value
 from data.sql.plan_types import Fragment, Route, RouteValue
 from data.sql.printer import Printer
@@ -25,7 +26,7 @@ def where_text(printer: Printer, select: Select) -> str:
     """The WHERE of a block, "" without conditions."""
     if not select.where:
         return ""
-    return " WHERE " + " AND ".join(printer.expr(w) for w in select.where)
+    return " WHERE " + joined("AND", [printer.expr(w) for w in select.where])
 
 
 def assigns_unique_key(table: Table, assigned: Sequence[int]) -> bool:

@@ -6,6 +6,7 @@ can overflow 18 digits of an int goes to dec; so results are exact at any size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from data.sql import numbers
@@ -37,12 +38,39 @@ from protocol.sqltypes import (
 )
 
 MIRROR = {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<=", "IS": "IS"}
+CHAIN_MAX = 64  # tests with AND or OR between them, without brackets
 _EXACT_REAL_DIGITS = 15  # an int of so many digits plus a half is exact in a REAL
 
 
 def call(template: str, *args: Expr, type_: SqlType, volatile: bool = False) -> Call:
     """Shorthand."""
     return Call(template, args, type_, volatile=volatile)
+
+
+def joined(word: str, texts: Sequence[str]) -> str:
+    """Texts with AND or OR between them; many in brackets, half by half.
+
+    SQLite takes a chain for as many levels, and has 1,000.
+    """
+    if len(texts) <= CHAIN_MAX:
+        return f" {word} ".join(texts)
+    middle = len(texts) // 2
+    return f"({joined(word, texts[:middle])}) {word} ({joined(word, texts[middle:])})"
+
+
+def any_of(tests: Sequence[Expr]) -> Call:
+    """Tests with OR between them."""
+    return _chain("OR", tests)
+
+
+def all_of(tests: Sequence[Expr]) -> Call:
+    """Tests with AND between them."""
+    return _chain("AND", tests)
+
+
+def _chain(word: str, tests: Sequence[Expr]) -> Call:
+    marks = [f"{{{i}}}" for i in range(len(tests))]
+    return Call(f"({joined(word, marks)})", tuple(tests), BOOLEAN)
 
 
 def null(type_: SqlType = UNKNOWN) -> ConstExpr:

@@ -26,7 +26,8 @@ from data.sql.ir import (
     deep_exprs,
     walk,
 )
-from protocol.sqltypes import BOOLEAN, FLOAT_KINDS, SqlType
+from data.sql.operators import all_of, any_of
+from protocol.sqltypes import FLOAT_KINDS, SqlType
 
 _AND = frozenset("(){0123456789} AND")
 _OR = frozenset("(){0123456789} OR")
@@ -46,11 +47,8 @@ def disjuncts(condition: Expr) -> list[Expr]:
     return [condition]
 
 
-def _joined(parts: list[Expr], word: str) -> Expr:
-    if len(parts) == 1:
-        return parts[0]
-    text = f" {word} ".join(f"{{{n}}}" for n in range(len(parts)))
-    return Call(f"({text})", tuple(parts), BOOLEAN)
+def _all_of(parts: list[Expr]) -> Expr:
+    return parts[0] if len(parts) == 1 else all_of(parts)
 
 
 def factored(condition: Expr) -> list[Expr]:
@@ -66,7 +64,7 @@ def factored(condition: Expr) -> list[Expr]:
     rest = [[c for c in branch if c.key() not in keys] for branch in branches]
     if not all(rest):  # one branch asks for nothing more
         return common
-    return [*common, _joined([_joined(branch, "AND") for branch in rest], "OR")]
+    return [*common, any_of([_all_of(branch) for branch in rest])]
 
 
 def factor_conditions(query: Query) -> None:
@@ -88,8 +86,8 @@ def implied(condition: Expr, source: Source) -> Expr | None:
         own = [c for c in conjuncts(branch) if concerns_only(c, {id(source)})]
         if not own:
             return None
-        kept.append(_joined(own, "AND"))
-    return _joined(kept, "OR")
+        kept.append(_all_of(own))
+    return any_of(kept)
 
 
 def is_volatile(expr: Expr) -> bool:

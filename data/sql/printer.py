@@ -31,11 +31,13 @@ from data.sql.ir import (
     query_exprs,
     walk,
 )
+from data.sql.operators import joined
 from data.sql.plan_types import Const, Fragment, Param, ParamSource, Special, make_fragment
 from data.sql.scope import PSEUDO_COLUMNS
 from protocol.errors import InternalError
 from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, TEXT_KINDS, Kind, SqlType, StorageValue
 
+COMPOUND_MAX = 400  # rows of VALUES as SELECTs; SQLite joins at most 500 by UNION ALL
 _JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
 
 
@@ -225,6 +227,8 @@ class Printer:
         return f"SELECT * FROM ({self.query(query, names)})"
 
     def _values(self, query: Values, names: Sequence[str] | None) -> str:
+        if len(query.rows) > COMPOUND_MAX:
+            return self._many_values(query, names)
         rows: list[str] = []
         for row in query.rows:
             texts = [self.expr(e) for e in row]
@@ -232,6 +236,14 @@ class Printer:
                 texts = [f"{t} AS {quoted(n)}" for t, n in zip(texts, names, strict=True)]
             rows.append("SELECT " + ", ".join(texts))
         return " UNION ALL ".join(rows)
+
+    def _many_values(self, query: Values, names: Sequence[str] | None) -> str:
+        rows = ", ".join(f"({', '.join([self.expr(e) for e in row])})" for row in query.rows)
+        columns = ", ".join(
+            f"column{n}" + ("" if names is None else f" AS {quoted(names[n - 1])}")
+            for n in range(1, len(query.items) + 1)
+        )
+        return f"SELECT {columns} FROM (VALUES {rows})"
 
     def _limit(self, limit: Expr | None, offset: Expr | None) -> str:
         text = ""
@@ -261,7 +273,7 @@ class Printer:
         if query.group:
             text += " GROUP BY " + ", ".join(self._group_key(g) for g in query.group)
         if query.having:
-            text += " HAVING " + " AND ".join(self.expr(h) for h in query.having)
+            text += " HAVING " + joined("AND", [self.expr(h) for h in query.having])
         keys = [o for o in query.order if not isinstance(o.expr, ConstExpr | ParamExpr)]
         if keys:
             text += " ORDER BY " + self.order(keys)
@@ -303,11 +315,11 @@ class Printer:
                 word = "CROSS JOIN" if source.in_order else _JOINS[source.join or "inner"]
                 text += f" {word} {self.source(source)}"
                 if source.on:
-                    text += " ON " + " AND ".join(self.expr(e) for e in source.on)
+                    text += " ON " + joined("AND", [self.expr(e) for e in source.on])
                 elif source.join in ("left", "right", "full"):
                     text += " ON 1"
         if query.where:
-            text += " WHERE " + " AND ".join(self.expr(w) for w in query.where)
+            text += " WHERE " + joined("AND", [self.expr(w) for w in query.where])
         return text
 
     def _lateral(self, source: Source) -> str:

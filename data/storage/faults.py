@@ -20,6 +20,7 @@ from protocol.errors import (
     InternalError,
     NotNullError,
     OutOfPermSizeError,
+    TooComplexError,
     TooLargeError,
     TransientError,
     TypeMismatchError,
@@ -31,6 +32,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _INDEX_TABLE = "GI."
 _UNIQUE = "UNIQUE constraint failed: "
 _NOT_NULL = "NOT NULL constraint failed: "
+_LIMITS = ("too many ", "at most ", "Expression tree is too large", "parser stack overflow")
 _CHECK = "CHECK constraint failed: "
 
 
@@ -59,6 +61,11 @@ def grid_error(error: BaseException) -> GridError:
             return TransientError(f"the element is busy: {text}")
         case apsw.ConstraintError() if text.startswith("cannot store "):
             return TypeMismatchError(text)
+        case apsw.SQLError() if text.startswith(_LIMITS):
+            return TooComplexError(
+                f"the statement is too large: {text}",
+                hint="Split it, or keep intermediate results in a table.",
+            )
     return InternalError(f"{type(error).__name__}: {text}")
 
 

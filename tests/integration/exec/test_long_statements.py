@@ -73,6 +73,33 @@ async def test_long_inserts_with_values_that_are_converted(grid: MemoryGrid) -> 
 
 
 @pytest.mark.timeout(60)
+async def test_more_terms_than_the_elements_take_at_once(grid: MemoryGrid) -> None:
+    client = await grid.connect()
+    await client.execute("INSERT INTO t SELECT g, 'x' FROM generate_series(0, 1999) AS s (g)")
+    some = range(1500)
+    either = [f"(id = {n} AND name = 'x')" for n in some]
+    for condition, count in (
+        (" OR ".join(either), 1500),
+        (" OR ".join([*either, "name = 'y' AND id = 1"]), 1500),
+        (" AND ".join(f"id <> {n}" for n in some), 500),
+        (" AND ".join(f"(id <> {n} OR name IS NULL)" for n in some), 500),
+        (f"(id, name) IN ({', '.join(str((n, 'x')) for n in some)})", 1500),
+    ):
+        assert await client.fetchval(f"SELECT count(*) FROM t WHERE {condition}") == count
+    values = ", ".join(str((n, "x")) for n in some)
+    rows = await client.fetch(
+        f"SELECT a, b, t.id FROM (VALUES {values}) AS v (a, b) LEFT JOIN t ON t.id = v.a + 1000"
+        " ORDER BY a DESC FETCH FIRST 501 ROWS ONLY"
+    )
+    assert tuple(rows[0]) == (1499, "x", None)
+    assert tuple(rows[500]) == (999, "x", 1999)
+    many = ", ".join(f"t t{n}" for n in range(70))
+    with pytest.raises(asyncpg.StatementTooComplexError, match="at most 64 tables in a join"):
+        await client.fetch(f"SELECT 1 FROM {many} WHERE t0.id < 0")
+    await client.close()
+
+
+@pytest.mark.timeout(60)
 async def test_errors_in_long_statements(grid: MemoryGrid) -> None:
     client = await grid.connect()
     filler = ", ".join(["1"] * 2000)

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 SETUP = """
 CREATE TABLE c (id NUMBER(10) NOT NULL PRIMARY KEY, name VARCHAR2(30) NOT NULL, email VARCHAR2(40) UNIQUE,
   credit NUMBER(10,2) DEFAULT 0 CHECK (credit >= 0)) DISTRIBUTE BY HASH (id);
@@ -226,6 +228,7 @@ GIVES: list[tuple[str, Rows | str]] = [
     ("UPDATE c SET name = 'x' WHERE CURRENT OF cur", "0A000"),
     ("INSERT INTO c (id, name) VALUES (1, 'e') ON CONFLICT (id) DO UPDATE SET name = (SELECT max(descr) FROM k)", "0A000"),
     ("SELECT id, TRUNC(id), count(*) FROM c GROUP BY CUBE (id, TRUNC(id))", "0A000"),
+    ("SELECT CAST('1 02:03:04' AS INTERVAL DAY TO SECOND) FROM dual", [(timedelta(days=1, hours=2, minutes=3, seconds=4),)]),
     ("SELECT id FROM n QUALIFY row_number() OVER (ORDER BY id) = 1", "0A000"),
     ("SELECT * FROM n PIVOT (sum(v) FOR t IN ('a', 'b'))", "0A000"),
     ("SELECT id FROM c CONNECT BY PRIOR id = id", "0A000"),
