@@ -349,7 +349,7 @@ def _sys_users(add: Add, catalog: Catalog) -> None:
         item = catalog.by_id.get(grant.object_id)
         if not grant.object_id:
             add("dba_sys_privs", grantee=PUBLIC, privilege=grant.privilege, admin_option="NO")
-        elif isinstance(item, (Table, View, Sequence)):
+        elif isinstance(item, (Table, View, Sequence, StoredUnit)):
             _tab_priv(add, grant.grantee, item.schema, item.name, grant.privilege)
     for relation in SYS_RELATIONS:
         if is_public(relation):

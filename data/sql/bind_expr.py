@@ -173,6 +173,8 @@ class ExpressionBinder(OperatorBinding):
         plain = not node.args.get("table") and not node.this.args.get("quoted")
         if plain and folded(node.this) == "ROWNUM" and not self.scope.find("ROWNUM"):
             return self._row_number(node)
+        if plain and folded(node.this) == "ROWID" and not self.scope.find("ROWID"):
+            raise refuse("ROWID (name the primary key)", position_of(node))
         return resolve_column(node, self.scope, self.statement)
 
     def _row_number(self, node: Any) -> Expr:

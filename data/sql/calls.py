@@ -26,6 +26,7 @@ from data.sql.operators import (
     concat,
     days_us,
     is_moment,
+    is_null,
     is_number,
     is_text,
     is_unknown,
@@ -42,7 +43,7 @@ from data.sql.operators import (
 from data.sql.plan_types import Special
 from data.sql.text_functions import TEXT_CALLS
 from data.sql.type_names import type_text
-from protocol.errors import DatetimeError, ParameterError, UnknownFunctionError
+from protocol.errors import DatetimeError, NotSupportedError, ParameterError, UnknownFunctionError
 from protocol.sqltypes import (
     BIGINT,
     BOOLEAN,
@@ -222,7 +223,34 @@ def _to_whole(function: str) -> Builder:
 
 
 # -- conversions ----------------------------------------------------------------------------------
+_NLS = re.compile(r"\s*(NLS_\w+)\s*=\s*(?:'([^']*)'|([^\s']+))\s*", re.IGNORECASE)
+_NLS_HERE = {
+    "NLS_NUMERIC_CHARACTERS": (".,",),
+    "NLS_DATE_LANGUAGE": ("AMERICAN", "ENGLISH"),
+    "NLS_CURRENCY": ("$",),
+}
+
+
+def _check_nls(args: list[Expr]) -> None:
+    """Raises NotSupportedError for a third argument that asks for what is different here."""
+    if len(args) < 3 or is_null(args[2]):
+        return
+    text = const_text(args[2])
+    at = 0
+    while text is not None and at < len(text):
+        match = _NLS.match(text, at)
+        if match is None or (match[2] or match[3]).upper() not in _NLS_HERE.get(
+            match[1].upper(), ()
+        ):
+            break
+        at = match.end()
+    if text is None or at < len(text):
+        known = ", ".join(f"{name} = '{values[0]}'" for name, values in _NLS_HERE.items())
+        raise NotSupportedError(f"an NLS argument other than {known} is not supported")
+
+
 def _to_char(args: list[Expr]) -> Expr:
+    _check_nls(args)
     value = args[0]
     if len(args) == 1:
         return to_text(value)
@@ -239,6 +267,7 @@ def _to_char(args: list[Expr]) -> Expr:
 
 
 def _to_number(args: list[Expr]) -> Expr:
+    _check_nls(args)
     if len(args) == 1:
         return to_number(settle(args[0], NUMBER)) if is_unknown(args[0]) else to_number(args[0])
     text, model = to_text(args[0]), to_text(args[1])
@@ -249,6 +278,7 @@ def _to_moment(type_: SqlType) -> Builder:
     """TO_DATE, TO_TIMESTAMP."""
 
     def build(args: list[Expr]) -> Expr:
+        _check_nls(args)
         value = args[0]
         if len(args) == 1:
             if is_number(value):  # PostgreSQL: seconds since 1970
@@ -550,10 +580,10 @@ FUNCTIONS: dict[str, Entry] = {
     },
     # conversions
     "TO_CHAR": (1, 3, _to_char),
-    "TO_NCHAR": (1, 2, _to_char),
-    "TO_NUMBER": (1, 2, _to_number),
+    "TO_NCHAR": (1, 3, _to_char),
+    "TO_NUMBER": (1, 3, _to_number),
     "TO_DATE": (1, 3, _to_moment(DATE)),
-    "TO_TIMESTAMP": (1, 2, _to_moment(TIMESTAMP)),
+    "TO_TIMESTAMP": (1, 3, _to_moment(TIMESTAMP)),
     "HEXTORAW": fn("tg_hextoraw", "t", SqlType(Kind.VARBINARY)),
     "RAWTOHEX": (1, 1, _to_char_raw),
     "NUMTODSINTERVAL": (2, 2, _num_to_interval(_UNITS_US, SPAN)),

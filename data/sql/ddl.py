@@ -386,6 +386,9 @@ def _drop_synonym(builder: Builder, name: Name, statement: DropStatement) -> Non
 def _drop_named_index(builder: Builder, name: Name, statement: DropStatement) -> None:
     schema = builder.schema_of(name)
     found = builder.catalog.find_index(schema, name.parts[-1])
+    if found is not None and statement.of_table is not None:
+        of_table = builder.table(statement.of_table)
+        found = found if found[0].id == of_table.id else None
     if found is None:
         _missing(builder, statement, name, "index")
         return

@@ -188,13 +188,14 @@ class ProfileStatement:
 
 @dataclass(frozen=True, slots=True)
 class DropStatement:
-    """DROP TABLE | INDEX | SEQUENCE | VIEW | SYNONYM | USER."""
+    """DROP TABLE | INDEX | SEQUENCE | VIEW | SYNONYM | USER. `of_table`: DROP INDEX … FROM."""
 
     kind: str
     names: tuple[Name, ...]
     if_exists: bool = False
     cascade: bool = False
     public: bool = False
+    of_table: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,12 +313,13 @@ def _drop(cursor: Cursor) -> DropStatement | ProfileStatement:
     names = [parse_name(cursor)]
     while cursor.take_op(","):
         names.append(parse_name(cursor))
+    of_table = parse_name(cursor) if kind == "INDEX" and cursor.take_word("FROM") else None
     cascade = cursor.take_any("CASCADE", "RESTRICT") == "CASCADE"
     if cascade:
         cursor.take_word("CONSTRAINTS")
     cursor.take_word("PURGE")
     kind = "USER" if kind == "ROLE" else kind
-    return DropStatement(kind, tuple(names), if_exists, cascade, public)
+    return DropStatement(kind, tuple(names), if_exists, cascade, public, of_table)
 
 
 def _truncate(cursor: Cursor) -> TruncateStatement:

@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from data.sql.regexps import REGEXP_FUNCTIONS
-from protocol.errors import ParameterError
+from protocol.errors import InvalidTextError, ParameterError
 from protocol.limits import check_value_length
+
+_HEX = re.compile(r"[0-9A-Fa-f]*")
 
 
 def _number(value: Any) -> int:
@@ -142,6 +144,13 @@ def split_part(text: str, separator: str, number: Any) -> str | None:
     return parts[index] or None if 0 <= index < len(parts) else None
 
 
+def hex_to_raw(text: str) -> bytes:
+    """HEXTORAW; an odd number of digits has a 0 before it. Raises InvalidTextError."""
+    if not _HEX.fullmatch(text):
+        raise InvalidTextError(f'"{text[:60]}" is not hexadecimal')
+    return bytes.fromhex(text if len(text) % 2 == 0 else f"0{text}")
+
+
 STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tg_substr": substr,
     "tg_substring": substring,
@@ -168,6 +177,6 @@ STRING_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tg_right": lambda text, n: text[-_number(n) :] or None if _number(n) else None,
     "tg_split_part": split_part,
     "tg_md5": lambda text: hashlib.md5(text.encode()).hexdigest(),
-    "tg_hextoraw": bytes.fromhex,
+    "tg_hextoraw": hex_to_raw,
     **REGEXP_FUNCTIONS,
 }

@@ -179,6 +179,12 @@ async def test_definer_and_execute(grid: MemoryGrid, clients: list[asyncpg.Conne
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pat.execute(block)
     await clients[0].execute("GRANT EXECUTE ON rows_of_t TO pat")
+    for owner, client in (("user", clients[0]), ("all", pat)):
+        granted = await client.fetch(
+            f"SELECT grantee, owner, privilege FROM {owner}_tab_privs"
+            " WHERE table_name = 'ROWS_OF_T'"
+        )
+        assert [tuple(row) for row in granted] == [("PAT", "TERRY", "EXECUTE")]
     assert await printed(pat, block) == ["2"]  # pat may not read t, terry's function may
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pat.execute("BEGIN FOR r IN (SELECT id FROM terry.t) LOOP NULL; END LOOP; END;")
