@@ -20,7 +20,7 @@ from data.exec.prepared import PreparedStatement
 from data.plsql.client_calls import Out
 from data.plsql.compiler import CompiledBlock, compile_block
 from data.plsql.context import Context, Params
-from data.plsql.errors import PlError
+from data.plsql.errors import PlError, check_bound
 from data.plsql.memory import MEMORY
 from data.plsql.scope import Frame
 from data.plsql.types import Scalar
@@ -294,8 +294,8 @@ class SessionHost:
         """EXECUTE IMMEDIATE 'BEGIN … END;'."""
         block = self._plan(sql, (), owner).block
         assert block is not None
-        after, _ = run_compiled(self._session, self, block, given)
-        return after + given[len(after) :]
+        check_bound(len(block.binds), len(given))
+        return run_compiled(self._session, self, block, given)[0]
 
     def commit(self) -> None:
         """COMMIT."""
@@ -343,6 +343,7 @@ _BLOCK_BEGINNINGS = frozenset({"BEGIN", "DECLA", "CALL "})
 
 def _adapted(prepared: PreparedStatement, values: Params) -> tuple[StorageValue, ...]:
     """Values as the storage values of the parameters that the plan wants."""
+    check_bound(len(prepared.param_types), len(values))
     out: list[StorageValue] = []
     for (source, value), target in zip(values, prepared.param_types, strict=True):
         convert = converter(source, target) if value is not None else None

@@ -25,6 +25,7 @@ from data.exec.writes import Writer, Written
 from data.session.engine import ResultSink
 from data.sql.plan_types import (
     CHANGES,
+    CopyPlan,
     DeletePlan,
     InsertPlan,
     MergePlan,
@@ -45,6 +46,7 @@ from protocol.errors import (
     InternalError,
     NotLeadError,
     NotServingError,
+    NotSupportedError,
     PeerLostError,
     PeerUnreachableError,
     ReplicaSetDownError,
@@ -368,6 +370,8 @@ class Running:
             written = await Writer(space, txn, queries, drawer).update(plan, self.values)
         elif isinstance(plan, DeletePlan):
             written = await Writer(space, txn, queries, None).delete(plan, self.values)
+        elif isinstance(plan, CopyPlan):
+            raise NotSupportedError("COPY in a block is not supported")
         else:
             raise InternalError(f"no way to run {type(plan).__name__}")
         rows = written.rows if self.prepared.columns is not None else []

@@ -8,6 +8,7 @@ from data.plsql import values
 from data.plsql.context import Context
 from data.plsql.current_of import CURRENT_OF
 from data.plsql.cursor_state import FETCH_ROWS, CursorState
+from data.plsql.dynamic import dynamic_sql
 from data.plsql.errors import of_grid_error, predefined
 from data.plsql.expressions import reading_cursor
 from data.plsql.memory import Memory, rows_bytes
@@ -119,7 +120,7 @@ class Cursors(Targets):
         owner = self.owner
 
         def run(f: Frame) -> None:
-            sql = values.text(text(f)) or ""
+            sql = dynamic_sql(values.text(text(f)) or "", len(gets))
             given = [values.to_storage(get(f)) for get in gets]
             types = tuple(None for _ in given)
             try:

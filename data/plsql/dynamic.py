@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from data.plsql import values
 from data.plsql.cursor_state import CursorState
-from data.plsql.errors import PlError, predefined
+from data.plsql.errors import PlError, check_bound, not_all_bound, predefined, too_many_bound
 from data.plsql.scope import Builtin, PackageSymbol, TypeSymbol
-from data.plsql.tokens import BIND, tokens
+from data.plsql.tokens import BIND, by_position, tokens
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
 from protocol.sqltypes import BIGINT, BOOLEAN, DATE, NUMBER, VARCHAR, Kind, SqlType, StorageRow
@@ -159,6 +159,21 @@ def _parse(context: Context, given: list[Value]) -> None:
         rows.close()
 
 
+def dynamic_sql(text: str, given: int) -> str:
+    """A statement of EXECUTE IMMEDIATE or OPEN FOR with $1, $2, … for its placeholders.
+
+    given: how many values it gets. Raises PlError if they are too many or too few.
+    """
+    if _IS_DDL.match(text):
+        if given:
+            raise too_many_bound()
+        return text
+    sql, count = by_position(text)
+    if count or not ("$" in text or "?" in text):  # PostgreSQL's placeholders
+        check_bound(count, given)
+    return sql
+
+
 def _numbered(text: str, names: list[str]) -> str:
     parts: list[str] = []
     done = 0
@@ -175,7 +190,7 @@ def _numbered(text: str, names: list[str]) -> str:
 def _bind(context: Context, given: list[Value]) -> None:
     cursor, name = _cursor(context, given[0]), _variable(given[1])
     if name not in cursor.names and name not in cursor.returning:
-        raise PlError("", -1006, "bind variable does not exist")
+        raise too_many_bound()
     cursor.values[name] = given[2]
 
 
@@ -186,7 +201,7 @@ def _variable(name: Value) -> str:
 def _bind_array(context: Context, given: list[Value]) -> None:
     cursor, name = _cursor(context, given[0]), _variable(given[1])
     if name not in cursor.names:
-        raise PlError("", -1006, "bind variable does not exist")
+        raise too_many_bound()
     if not isinstance(given[2], Collection):
         raise predefined("VALUE_ERROR", ": BIND_ARRAY takes a table of values")
     low = values.number(given[3]) if len(given) > 3 else None
@@ -249,6 +264,9 @@ def _execute(context: Context, given: list[Value]) -> Value:
         raise PlError("", -1003, "no statement parsed")
     if _IS_DDL.match(cursor.sql):
         return 0
+    for name in cursor.names:
+        if name not in cursor.values and name not in cursor.arrays:
+            raise not_all_bound()
     host = context.host
     if host.is_block(cursor.sql):
         after = host.run_block(cursor.sql, cursor.given())

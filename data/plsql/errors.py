@@ -37,11 +37,13 @@ PREDEFINED: dict[str, tuple[int, str]] = {
     "ZERO_DIVIDE": (-1476, "divisor is equal to zero"),
 }
 NAME_OF = {code: name for name, (code, _) in PREDEFINED.items()}
+_NO_PARENT, _CHILD_ROWS = -2291, -2292
 _CODES = {  # SQLSTATE of an error of SQL → Oracle's number
     "23505": -1,
-    "23503": -2291,
+    "23503": _NO_PARENT,
     "23502": -1400,
     "23514": -2290,
+    "21000": -1427,
     "22012": -1476,
     "22001": -12899,
     "22003": -1438,
@@ -64,10 +66,13 @@ _TEXTS = {  # SQLERRM(code) of numbers that no predefined exception has
     -900: "invalid SQL statement",
     -904: "invalid identifier",
     -942: "table or view does not exist",
+    -1006: "bind variable does not exist",
+    -1008: "not all variables bound",
     -1013: "user requested cancel of current operation",
     -1031: "insufficient privileges",
     -1400: "cannot insert NULL",
     -1403: "no data found",
+    -1427: "single-row subquery returns more than one row",
     -1438: "value larger than specified precision allowed for this column",
     -1843: "not a valid month",
     -1861: "literal does not match format string",
@@ -140,9 +145,29 @@ def predefined(name: str, more: str = "") -> PlError:
     return PlError(name, code, f"{message}{more}")
 
 
+def too_many_bound() -> PlError:
+    """A value for a placeholder that is not there."""
+    return PlError("", -1006, "bind variable does not exist")
+
+
+def not_all_bound() -> PlError:
+    """A placeholder without a value."""
+    return PlError("", -1008, "not all variables bound")
+
+
+def check_bound(placeholders: int, given: int) -> None:
+    """Raises PlError unless there is one value for each."""
+    if given > placeholders:
+        raise too_many_bound()
+    if given < placeholders:
+        raise not_all_bound()
+
+
 def of_grid_error(error: GridError) -> PlError:
     """An error of SQL as an exception: by its SQLSTATE; if it may be tried again, by TimesTen's
     number for how (protocol/remedies.py: -57005 to -57008); or by its own TimesTen number."""
     code = _CODES.get(error.sqlstate, 0) or -error.remedy.number
     code = code or -(error.tt_number or 20999)
+    if code == _NO_PARENT and error.message.endswith("still refer to the row"):
+        code = _CHILD_ROWS  # SQL has one error for both, as TimesTen (TT3001)
     return PlError(NAME_OF.get(code, ""), code, error.message, cause=error)

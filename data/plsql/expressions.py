@@ -238,7 +238,8 @@ class Expressions(Calls):
             if names and self.scope.find(names[0]) is None and self.hooks.is_sequence(names):
                 shown = ".".join(f'"{name}"' for name in names)
                 return Typed(self.sql_value(f"SELECT {shown}.{expr.name} FROM dual", None), _NUMBER)
-        if self.symbol_or_none(expr.base) is None and self.dotted(expr.base):
+        is_call = self.symbol_or_none(expr.base) is None and not self._is_value(expr.base)
+        if is_call and self.dotted(expr.base):
             return self.call(expr, [], as_function=True)
         base = self.expression(expr.base)
         if isinstance(base.type, CollectionType) or expr.name in _METHODS:

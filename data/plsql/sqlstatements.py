@@ -8,6 +8,7 @@ from typing import Any
 
 from data.plsql import values
 from data.plsql.cursors import Cursors, Run
+from data.plsql.dynamic import dynamic_sql
 from data.plsql.errors import PlError, of_grid_error, predefined
 from data.plsql.memory import rows_bytes
 from data.plsql.scope import CONTEXT, Frame, SqlTemplate, Var
@@ -169,6 +170,7 @@ class SqlStatements(Cursors):
             sql = sql.rstrip(";").rstrip()
             if is_returning:
                 sql = _RETURNING_INTO.sub("", sql)
+            sql = dynamic_sql(sql, len(given))
             template = SqlTemplate(sql, [], tuple(None for _ in given), owner)
             if put is None and put_all is None:
                 context.sql.count = _execute(f, template, given)
@@ -230,7 +232,7 @@ class SqlStatements(Cursors):
         places, save, owner = self._places(statement), statement.save, self.owner
 
         def run(f: Frame) -> None:
-            sql = values.text(text(f)) or ""
+            sql = dynamic_sql(values.text(text(f)) or "", len(gets))
             indexes = places(f)
             given: list[list[Any]] = []
             for place in indexes:

@@ -174,7 +174,7 @@ class Targets(Expressions):
                 made: list[Value]
                 if isinstance(element, RecordType) and len(found) == 1:
                     made = [element.made(row) for row in read]
-                elif len(columns) != len(found):
+                elif columns and len(columns) != len(found):  # none: FORALL over nothing
                     raise predefined("ROWTYPE_MISMATCH")
                 else:
                     made = [row[number] for row in read]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol.errors import NotSupportedError, SqlSyntaxError
@@ -31,6 +32,13 @@ _TOKEN = re.compile(
 )
 
 
+_MARK = re.compile(  # a placeholder, or what only looks like one
+    r"""--[^\n]*|/\*.*?\*/|[nN]?'(?:[^']|'')*'|"[^"]*"
+    | [nN]?[qQ]'(?:\[.*?\]'|\{.*?\}'|\(.*?\)'|<.*?>'|(?P<mark>[^\s\[{(<]).*?(?P=mark)')
+    | ::|[\w$\#]+|(?P<bind>:(?:[A-Za-z_][\w$\#]*|\d+))
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 _CONDITIONAL = re.compile(r"\$(?:\$?[A-Za-z])")
 
 
@@ -81,6 +89,24 @@ def _meaning(kind: str, raw: str) -> tuple[str, str]:
     if kind == "q":
         return STRING, raw[raw.index("'") + 2 : -2]
     return kind, raw
+
+
+@lru_cache(maxsize=256)
+def by_position(sql: str) -> tuple[str, int]:
+    """SQL with $1, $2, … for :a, :b, … in the order they stand in, and how many.
+
+    As Oracle binds dynamic SQL: a name that comes twice takes two values.
+    """
+    count = 0
+
+    def number(match: re.Match[str]) -> str:
+        nonlocal count
+        if match["bind"] is None:
+            return match[0]
+        count += 1
+        return f"${count}"
+
+    return _MARK.sub(number, sql), count
 
 
 def line_of(text: str, offset: int) -> tuple[int, int]:

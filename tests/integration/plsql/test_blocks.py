@@ -234,6 +234,79 @@ PRINTED: dict[str, tuple[str, list[str]]] = {
              EXECUTE IMMEDIATE 'BEGIN dbms_output.put_line(:a || ''in''); END;' USING 'x'; END;""",
         ["1.5dyn1", "4", "xin"],
     ),
+    "execute immediate binds by position": (
+        """DECLARE n NUMBER; s VARCHAR2(30); TYPE ns IS TABLE OF NUMBER; ids ns := ns(81, 82);
+             c SYS_REFCURSOR; BEGIN
+             EXECUTE IMMEDIATE 'INSERT INTO t VALUES (:a, :b, :a) /* :a */' USING 78, ':b', 3;
+             EXECUTE IMMEDIATE 'SELECT name, v::NUMBER FROM t WHERE id > :x AND id < :x
+               AND name = '':b''' INTO s, n USING 77, 79;
+             dbms_output.put_line(s || n);
+             FORALL i IN 1..2 EXECUTE IMMEDIATE 'INSERT INTO t VALUES (:x, q''[:x]'', :x)'
+               USING ids(i), i;
+             OPEN c FOR 'SELECT SUM(v) || name FROM t WHERE id BETWEEN :x AND :x GROUP BY name'
+               USING 81, 82;
+             FETCH c INTO s; CLOSE c; dbms_output.put_line(s);
+             EXECUTE IMMEDIATE 'BEGIN :r := :a - :b + :a; END;' USING OUT n, 10, 3;
+             dbms_output.put_line(n); END;""",
+        [":b3", "3:x", "17"],
+    ),
+    "execute immediate with too few or too many values": (
+        """DECLARE n NUMBER; c SYS_REFCURSOR; k INTEGER;
+             PROCEDURE say IS BEGIN dbms_output.put_line(SQLCODE); END; BEGIN
+             BEGIN EXECUTE IMMEDIATE 'DELETE FROM t WHERE id = :1';
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE 'INSERT INTO t VALUES (:1, :2, 1)' USING 1;
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE 'SELECT 1 FROM t WHERE id = :1' INTO n USING 5, 99;
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE 'DELETE FROM t WHERE id = 1' USING 5;
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN OPEN c FOR 'SELECT 1 FROM t WHERE id = :1'; EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE 'BEGIN dbms_output.put_line(:a || :b); END;' USING 1;
+             EXCEPTION WHEN OTHERS THEN say; END;
+             k := DBMS_SQL.OPEN_CURSOR; DBMS_SQL.PARSE(k, 'DELETE FROM t WHERE id = :x', 1);
+             BEGIN n := DBMS_SQL.EXECUTE(k); EXCEPTION WHEN OTHERS THEN say; END;
+             DBMS_SQL.CLOSE_CURSOR(k);
+             BEGIN EXECUTE IMMEDIATE 'COPY t TO STDOUT'; EXCEPTION WHEN OTHERS THEN
+               dbms_output.put_line(SQLERRM); END; END;""",
+        [
+            *["-1008", "-1008", "-1006", "-1006", "-1008", "-1008", "-1008"],
+            "ORA-20999: COPY in a block is not supported",
+        ],
+    ),
+    "records in records": (
+        """DECLARE TYPE inn IS RECORD (a NUMBER); TYPE ns IS TABLE OF NUMBER;
+             TYPE o IS RECORD (f inn, c ns, r t%ROWTYPE); z o; n NUMBER; BEGIN
+             z.f.a := 5; dbms_output.put_line(z.f.a + 1); z.c := ns(1, 2);
+             dbms_output.put_line(z.c.COUNT || z.c.LAST || z.c(2)); z.r.id := 7;
+             z.r.name := 'n'; dbms_output.put_line(z.r.name || z.r.id);
+             SELECT 3 * z.f.a INTO z.f.a FROM dual WHERE z.f.a = 5; dbms_output.put_line(z.f.a);
+             END;""",
+        ["6", "222", "n7", "15"],
+    ),
+    "FORALL over nothing": (
+        """DECLARE TYPE ns IS TABLE OF NUMBER; ids ns; BEGIN FORALL i IN 1..0
+             DELETE FROM t WHERE id = -1 RETURNING id BULK COLLECT INTO ids;
+             dbms_output.put_line(ids.COUNT); END;""",
+        ["0"],
+    ),
+    "a subquery of more than one row": (
+        """DECLARE n NUMBER; BEGIN
+             SELECT (SELECT g FROM generate_series(1, 2) s (g)) INTO n FROM dual;
+             EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END;""",
+        ["-1427"],
+    ),
+    "errors of foreign keys": (
+        """DECLARE PROCEDURE run(s VARCHAR2) IS BEGIN EXECUTE IMMEDIATE s;
+               EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END; BEGIN
+             run('CREATE TABLE parents (id NUMBER(5) PRIMARY KEY)');
+             run('CREATE TABLE children (id INT PRIMARY KEY, p NUMBER(5) REFERENCES parents)');
+             run('INSERT INTO parents VALUES (1)'); run('INSERT INTO children VALUES (1, 1)');
+             run('INSERT INTO children VALUES (2, 2)'); run('DELETE FROM parents');
+             run('UPDATE parents SET id = 3'); run('DROP TABLE children');
+             run('DROP TABLE parents'); END;""",
+        ["-2291", "-2292", "-2292"],
+    ),
     "an END and then IF, CASE, LOOP": (
         """DECLARE n NUMBER := 5; BEGIN BEGIN NULL; END;
              IF n = 5 THEN n := CASE n WHEN 5 THEN 6 END;
