@@ -270,6 +270,10 @@ def _copy_format(space: Coordination, plan: CopyPlan) -> CopyFormat:
         header=plan.header,
         quote=plan.quote,
         escape=plan.escape,
+        header_names=plan.header_names,
+        force_quote=frozenset(plan.force_quote),
+        force_null=frozenset(plan.force_null),
+        force_not_null=frozenset(plan.force_not_null),
     )
 
 

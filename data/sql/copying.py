@@ -7,12 +7,13 @@ import re
 from sqlglot import exp
 
 from data.catalog.objects import Table
+from data.sql.copy_options import with_options
 from data.sql.dml import Dml
 from data.sql.parse import Parsed, parse_query, refuse
 from data.sql.plan_types import CopyPlan, QueryPlan, SourceColumn, ValueSource
 from data.sql.scope import Statement, shown
 from data.sql.utility import Words
-from protocol.errors import ParameterError, SqlSyntaxError, UnknownColumnError
+from protocol.errors import SqlSyntaxError, UnknownColumnError
 
 _INNER = re.compile(r"\s*copy\s*\(", re.IGNORECASE)
 
@@ -32,7 +33,7 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
         return _out(statement, query, None, (), words)
     words = Words(text)
     words.expect("COPY")
-    words.take("BINARY")
+    binary = words.take("BINARY")
     table, name = _table(statement, words)
     columns = _columns(table, words)
     if words.take("TO"):
@@ -44,7 +45,8 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
                 db=exp.to_identifier(table.schema, quoted=True),
             )
         )
-        return _out(statement, Parsed("query", text, tree=select), table, columns, words)
+        parsed = Parsed("query", text, tree=select)
+        return _out(statement, parsed, table, columns, words, binary=binary)
     words.expect("FROM")
     if not words.take("STDIN"):
         raise refuse("COPY from a file")
@@ -58,7 +60,8 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
         for i, column in enumerate(table.columns)
     )
     del name
-    return _with_options(CopyPlan("in", table.id, columns, row), words)
+    names = [table.columns[p].name for p in columns]
+    return with_options(CopyPlan("in", table.id, columns, row), words, names, binary=binary)
 
 
 def _closing(text: str, start: int) -> int:
@@ -110,6 +113,8 @@ def _columns(table: Table, words: Words) -> tuple[int, ...]:
             raise UnknownColumnError(
                 f'column "{shown(name)}" of table "{shown(table.name)}" does not exist'
             )
+        if names.index(name) in found:
+            raise SqlSyntaxError(f'column "{shown(name)}" specified more than once')
         found.append(names.index(name))
         if words.take(")"):
             return tuple(found)
@@ -122,6 +127,8 @@ def _out(
     table: Table | None,
     columns: tuple[int, ...],
     words: Words,
+    *,
+    binary: bool = False,
 ) -> CopyPlan:
     from data.sql.bind_query import bind_query, settle_items
     from data.sql.plan import Planner
@@ -130,84 +137,4 @@ def _out(
     settle_items(query)
     plan: QueryPlan = Planner(statement.catalog, statement).plan(query)
     copy = CopyPlan("out", table.id if table is not None else 0, columns, (), plan)
-    return _with_options(copy, words)
-
-
-def _with_options(plan: CopyPlan, words: Words) -> CopyPlan:
-    """WITH (FORMAT csv, …) or the older WITH CSV HEADER …"""
-    options: dict[str, str] = {}
-    words.take("WITH")
-    if words.take("("):
-        while True:
-            name = words.name()
-            value = "true"
-            if words.peek() not in (",", ")"):
-                if words.take("("):
-                    while words.peek() not in (")", ""):
-                        words.at += 1
-                    words.expect(")")
-                else:
-                    value = words.value()
-            options[name] = value
-            if words.take(")"):
-                break
-            words.expect(",")
-    else:
-        while words.at < len(words.items) and words.peek() != "WHERE":
-            name = words.name()
-            if name in ("CSV", "BINARY", "TEXT"):
-                options["FORMAT"] = name
-            elif name in ("DELIMITER", "NULL", "QUOTE", "ESCAPE", "ENCODING"):
-                words.take("AS")
-                options[name] = words.value()
-            else:
-                options[name] = "true"
-    if words.take("WHERE"):
-        raise refuse("COPY … WHERE")
-    words.end()
-    return _made(plan, options)
-
-
-_KNOWN = frozenset(
-    [
-        "FORMAT",
-        "FREEZE",
-        "DELIMITER",
-        "NULL",
-        "HEADER",
-        "QUOTE",
-        "ESCAPE",
-        "ENCODING",
-        "OIDS",
-        "DEFAULT",
-        "FORCE_QUOTE",
-    ]
-)
-
-
-def _made(plan: CopyPlan, options: dict[str, str]) -> CopyPlan:
-    unknown = set(options) - _KNOWN
-    if unknown or "DEFAULT" in options:
-        raise refuse(f"COPY option {sorted(unknown or {'DEFAULT'})[0].lower()}")
-    form = options.get("FORMAT", "text").lower()
-    if form not in ("text", "csv", "binary"):
-        raise ParameterError(f'COPY format "{form}" not recognized')
-    csv = form == "csv"
-    delimiter = options.get("DELIMITER", "," if csv else "\t")
-    delimiter = delimiter.replace("\\t", "\t")
-    if len(delimiter) != 1:
-        raise ParameterError("COPY delimiter must be a single character")
-    quote = options.get("QUOTE", '"')
-    return CopyPlan(
-        plan.direction,
-        plan.table_id,
-        plan.columns,
-        plan.row,
-        plan.query,
-        format=form,  # type: ignore[arg-type]
-        delimiter=delimiter,
-        null=options.get("NULL", "" if csv else "\\N"),
-        header=options.get("HEADER", "false").lower() in ("true", "on", "1", "match"),
-        quote=quote,
-        escape=options.get("ESCAPE", quote),
-    )
+    return with_options(copy, words, [c.name for c in plan.columns], binary=binary)

@@ -428,6 +428,7 @@ class CopyPlan:
 
     FROM: `columns` are row positions in the order of the data; `row` as in InsertPlan with
     SourceColumn(i) for the i-th data column (its storage value of the table column's type).
+    `header_names`: the header must name the columns. `force_…`: positions in the data.
     """
 
     direction: Literal["in", "out"]
@@ -439,9 +440,12 @@ class CopyPlan:
     delimiter: str = "\t"
     null: str = "\\N"
     header: bool = False
+    header_names: bool = False
     quote: str = '"'
     escape: str = '"'
+    force_quote: tuple[int, ...] = ()
     force_null: tuple[int, ...] = ()
+    force_not_null: tuple[int, ...] = ()
 
 
 Plan = (

@@ -31,6 +31,7 @@ class CopyFormat(NamedTuple):
     delimiter: str = ""  # "": a tab (text), a comma (csv)
     null: str | None = None  # None: \N (text), nothing between delimiters (csv)
     header: bool = False
+    header_names: bool = False  # the header must name the columns
     quote: str = '"'
     escape: str = ""  # "": the same as quote
     force_quote: frozenset[int] = frozenset()  # column positions, 0-based
@@ -121,6 +122,26 @@ class _LineDecoder:
         self._line += len(rows)
         return rows
 
+    def _header(self, line: bytes) -> None:
+        """Skip it, or compare its names."""
+        self._skip_header = False
+        if not self._copy.header_names:
+            return
+        found = [None if name is None else name.decode() for name in self._fields(line)]
+        if len(found) != self._width:
+            raise CopyDataError(
+                f"wrong number of fields in header line: got {len(found)}, expected {self._width}"
+            )
+        for number, (name, wanted) in enumerate(zip(found, self._copy.names, strict=True), 1):
+            if name != wanted:
+                raise CopyDataError(
+                    f"column name mismatch in header line field {number}:"
+                    f' got "{name or ""}", expected "{wanted}"'
+                )
+
+    def _fields(self, line: bytes) -> list[bytes | None]:
+        raise NotImplementedError
+
     def line_by_line(self) -> None:
         """Decode every line on its own from now on: the reference for what is done at once."""
         self._columns = None
@@ -198,7 +219,7 @@ class TextRowDecoder(_LineDecoder):
             if line.endswith(b"\r"):
                 line = line[:-1]
             if self._skip_header:
-                self._skip_header = False
+                self._header(line)
             elif line == b"\\.":
                 self._ended = True
             else:
@@ -271,7 +292,7 @@ class CsvRowDecoder(_LineDecoder):
             if line.endswith(b"\r"):
                 line = line[:-1]
             if self._skip_header:
-                self._skip_header = False
+                self._header(line)
             elif line == b"\\.":
                 self._ended = True
             else:

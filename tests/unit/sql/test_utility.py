@@ -135,6 +135,64 @@ def test_empty_statements() -> None:
         assert compiled.tag == "EMPTY"
 
 
+@pytest.mark.parametrize(
+    ("options", "sqlstate"),
+    [
+        ("(format csv, format text)", "42601"),
+        ("(format csv, quote ',')", "22023"),
+        ("(format csv, null 'a,b')", "22023"),
+        ("(format csv, null '\"')", "22023"),
+        ("(format csv, quote 'ab')", "0A000"),
+        ("(format csv, escape '')", "0A000"),
+        ("(format text, quote '''')", "0A000"),
+        ("(delimiter 'a')", "22023"),
+        ("(delimiter '\\')", "22023"),
+        ("(delimiter 'é')", "0A000"),
+        ("(format binary, delimiter ',')", "42601"),
+        ("(header 5)", "22023"),
+        ("(oids)", "0A000"),
+        ("(encoding 'LATIN1')", "0A000"),
+        ("(format csv, force_quote (id))", "0A000"),
+        ("(format csv, force_null (nope))", "22023"),
+        ("(format csv, force_null id)", "42601"),
+    ],
+)
+def test_copy_options_that_are_refused(options: str, sqlstate: str) -> None:
+    with pytest.raises(GridError) as refused:
+        grid().compile(f"copy t from stdin with {options}")
+    assert refused.value.sqlstate == sqlstate
+    for text in ("copy t to stdout (header match)", "copy t (id, id) from stdin"):
+        with pytest.raises(GridError):
+            grid().compile(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ("(encoding 'utf-8', freeze, delimiter E'\\t')", "delimiter", "\t"),
+        ("(null E'\\x41\\102')", "null", "AB"),
+        ("delimiter as ';'", "delimiter", ";"),
+        ("csv force not null id, s force null d", "force_not_null", (0, 1)),
+        ("(format csv, force_null *)", "force_null", (0, 1, 2)),
+        ("(format csv, header match)", "header_names", True),
+        ("csv header", "header_names", False),
+    ],
+)
+def test_copy_options(options: str, field: str, value: object) -> None:
+    plan = grid().compile(f"copy t from stdin with {options}").plan
+    assert getattr(plan, field) == value
+
+
+def test_copy_options_of_output() -> None:
+    plan = grid().compile("copy binary t to stdout").plan
+    assert isinstance(plan, CopyPlan)
+    assert plan.format == "binary"
+    for text in ('(format csv, force_quote (d, "ID"))', "csv force quote d, id"):
+        plan = grid().compile(f"copy t to stdout {text}").plan
+        assert isinstance(plan, CopyPlan)
+        assert plan.force_quote == (2, 0)
+
+
 def test_copy_in_fills_the_other_columns() -> None:
     plan = grid().compile("copy t (s, id) from stdin with (format csv, header, null 'N')").plan
     assert isinstance(plan, CopyPlan)
