@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, Self
 
 from protocol.remedies import Remedy
+
+
+class Names(NamedTuple):
+    """What an error is about, as clients see the names; "": nothing of that kind."""
+
+    schema: str = ""
+    table: str = ""
+    column: str = ""
+    constraint: str = ""
 
 
 class GridError(Exception):
@@ -28,6 +37,12 @@ class GridError(Exception):
         self.detail = detail
         self.hint = hint
         self.position = position
+        self.names: Names | None = None
+
+    def about(self, names: Names | None) -> Self:
+        """The same error, with what it is about."""
+        self.names = names
+        return self
 
     def __init_subclass__(
         cls,

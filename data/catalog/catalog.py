@@ -30,7 +30,13 @@ from data.catalog.objects import (
     View,
 )
 from data.catalog.pg_schema import is_catalog_relation
-from protocol.errors import GridError, PrivilegeError, UnknownObjectError, UnknownTableError
+from protocol.errors import (
+    GridError,
+    Names,
+    PrivilegeError,
+    UnknownObjectError,
+    UnknownTableError,
+)
 from protocol.sqltypes import BIGINT
 
 CatalogRow = tuple[str, int, bytes]  # kind, id, body
@@ -152,6 +158,11 @@ def object_of(row: CatalogRow) -> CatalogObject:
 def shown(name: str) -> str:
     """A name as clients of PostgreSQL see it: all-upper-case names in lower case."""
     return name.lower() if name == name.upper() else name
+
+
+def names_of(table: Table, *, column: str = "", constraint: str = "") -> Names:
+    """For an error about that table."""
+    return Names(shown(table.schema), shown(table.name), shown(column), shown(constraint))
 
 
 # -- built in -------------------------------------------------------------------------------------

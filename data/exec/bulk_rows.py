@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Protocol
 
+from data.catalog.catalog import names_of
 from data.catalog.element_ddl import full_row_columns, table_name
 from data.catalog.objects import Table
 from data.distribution.places import Places
@@ -97,7 +98,8 @@ def blocks(name: str, columns: Sequence[Values]) -> Iterator[bytes]:
 def null_key(table: Table, positions: tuple[int, ...]) -> NotNullError:
     """A row has no place, for these columns decide it and are NULL."""
     names = ", ".join(full_row_columns(table)[i] for i in positions)
-    return NotNullError(
+    error = NotNullError(
         f"a row of {table.schema}.{table.name} has no place: {names} must not be NULL",
         hint="These columns decide where the row is stored.",
     )
+    return error.about(names_of(table, column=full_row_columns(table)[positions[0]]))

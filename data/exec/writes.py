@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from data.catalog.catalog import Catalog
+from data.catalog.catalog import Catalog, names_of
 from data.catalog.element_ddl import (
     full_row_columns,
     full_row_offset,
@@ -327,13 +327,14 @@ class Writer:
         await asyncio.gather(*looks)
         for key in keys:
             if key not in found:
-                raise ForeignKeyError(
+                error = ForeignKeyError(
                     f"foreign key constraint ({rule.constraint}) violated: the parent row does "
                     "not exist",
                     detail=f"Key ({', '.join(rule.parent_columns)})=({', '.join(map(str, key))}) "
                     f"of {rule.parent.schema}.{rule.parent.name}.",
                     hint="Insert the parent row first.",
                 )
+                raise error.about(names_of(table, constraint=rule.constraint))
         return found
 
     async def _look_up(

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import apsw
 
-from data.catalog.catalog import Catalog
+from data.catalog.catalog import Catalog, names_of
 from data.catalog.element_ddl import column_positions, element_tables, table_name
 from data.catalog.objects import Index, Table
 from protocol.errors import (
@@ -98,7 +98,10 @@ def statement_error(
 
 def not_null_error(table: Table, column: str) -> NotNullError:
     """NULL for a column that does not take it."""
-    return NotNullError(f"column {column} of table {table.schema}.{table.name} does not allow NULL")
+    error = NotNullError(
+        f"column {column} of table {table.schema}.{table.name} does not allow NULL"
+    )
+    return error.about(names_of(table, column=column))
 
 
 def _unique_violation(
@@ -129,10 +132,11 @@ def _unique_violation(
             )
             + ")"
         )
-    return UniqueViolationError(
+    error = UniqueViolationError(
         f"unique constraint ({owner.schema}.{name}) violated",
         detail=f"Key ({key}){values} already exists in table {owner.schema}.{owner.name}.",
     )
+    return error.about(names_of(owner, constraint=index.name if index is not None else ""))
 
 
 def _key_of(
@@ -168,10 +172,11 @@ def _check_violation(name: str, catalog: Catalog, table: str) -> CheckViolationE
         if any(check.name == name for check in t.checks) and table in ("", table_name(t))
     ]
     if len(owners) == 1:
-        return CheckViolationError(
+        error = CheckViolationError(
             f"check constraint ({owners[0].schema}.{name}) violated",
             detail=f"Table {owners[0].schema}.{owners[0].name}.",
         )
+        return error.about(names_of(owners[0], constraint=name))
     return CheckViolationError(f"check constraint ({name}) violated")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from data.catalog.catalog import names_of, shown
 from data.catalog.element_ddl import quoted
 from data.catalog.materialized import ViewLink
 from data.catalog.objects import Distribution
@@ -42,6 +43,7 @@ from protocol.errors import (
     ForeignKeyError,
     InternalError,
     LargeStatementError,
+    Names,
     SequenceError,
     UniqueViolationError,
 )
@@ -339,7 +341,8 @@ class StepRunner(MoveSteps):
         for key in step.keys:
             values = tuple(key)
             if not self._element.read_in_batch(sql, values):
-                raise _missing_parent(step.constraint, facts, step.columns, values)
+                error = _missing_parent(step.constraint, facts, step.columns, values)
+                raise error.about(_child_names(facts, step.constraint))
             result.locks.append((name.resource(values), Mode.KEY_SHARED))
         result.locks.append(((step.table_id,), INTENTION_SHARED))
         result.counts.append(len(step.keys))
@@ -352,7 +355,11 @@ class StepRunner(MoveSteps):
             values = tuple(key)
             sql = f"SELECT 1 FROM {quoted(name)} WHERE {where} LIMIT 1"
             if not self._element.read_in_batch(sql, values):
-                raise _no_parent(step.constraint, ", ".join(step.columns), values)
+                error = _no_parent(step.constraint, ", ".join(step.columns), values)
+                parent = self._facts.catalog.table_of_index(-step.table_id)
+                if parent is not None:
+                    error.about(_child_names(self._facts.by_id(parent.id), step.constraint))
+                raise error
             result.locks.append(((name, values), Mode.KEY_SHARED))
         result.counts.append(len(step.keys))
 
@@ -546,7 +553,8 @@ class StepRunner(MoveSteps):
         result.locks.append(((link.parent.id,), INTENTION_SHARED))
         for key in keys:
             if not read(link.exists_sql, key):
-                raise _missing_parent(link.key.name, facts, link.key.columns, key)
+                error = _missing_parent(link.key.name, facts, link.key.columns, key)
+                raise error.about(names_of(facts.table, constraint=link.key.name))
             result.locks.append((link.parent_key.resource(key), Mode.KEY_SHARED))
 
     def _check_children(
@@ -621,12 +629,13 @@ class StepRunner(MoveSteps):
         name = quoted(child.name)
         if restrict or link.key.on_delete == "restrict":
             if self._element.read_in_batch(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", key):
-                raise ForeignKeyError(
+                error = ForeignKeyError(
                     f"foreign key constraint ({link.key.name}) violated: rows of "
                     f"{child.table.schema}.{child.table.name} still refer to the row",
                     detail=f"Key ({', '.join(link.key.parent_columns)})=({_show(key)}).",
                     hint="Delete or change the child rows first.",
                 )
+                raise error.about(names_of(child.table, constraint=link.key.name))
             return
         if link.key.on_delete == "cascade":
             done = self._element.run(f"DELETE FROM {name} WHERE {where}", key)
@@ -648,6 +657,14 @@ def _missing_parent(
 ) -> ForeignKeyError:
     table = f"{facts.table.schema}.{facts.table.name}"
     return _no_parent(constraint, f"{table} ({', '.join(columns)})", key)
+
+
+def _child_names(parent: TableFacts, constraint: str) -> Names:
+    """Of a foreign key seen from the parent."""
+    for link in parent.children:
+        if link.key.name == constraint:
+            return names_of(link.child, constraint=constraint)
+    return Names(constraint=shown(constraint))
 
 
 def _no_parent(constraint: str, where: str, key: tuple[StorageValue, ...]) -> ForeignKeyError:

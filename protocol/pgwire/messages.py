@@ -154,6 +154,9 @@ def _fields(fields: Sequence[tuple[bytes, str]]) -> bytes:
     return b"\0".join([*parts, b"\0"])
 
 
+_NAME_FIELDS = (b"s", b"t", b"c", b"n")  # of Names, in its order
+
+
 def error_response(error: GridError, severity: str = "ERROR", position: int = 0) -> bytes:
     """ErrorResponse. Field R (routine) carries our stable code, or the routine of PostgreSQL that
     drivers know the error by; position counts characters from 1."""
@@ -169,6 +172,8 @@ def error_response(error: GridError, severity: str = "ERROR", position: int = 0)
         fields.append((b"H", hint))
     if position or error.position:
         fields.append((b"P", str(position or error.position)))
+    if error.names is not None:
+        fields += [field for field in zip(_NAME_FIELDS, error.names, strict=True) if field[1]]
     fields.append((b"R", error.routine or error.code))
     return message(b"E", _fields(fields))
 

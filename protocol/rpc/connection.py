@@ -133,13 +133,13 @@ class Connection:
         del self._open[request_id]
         if len(item) > _ITEM_BYTES_MAX:
             error = _too_large(len(item), message)
-            item = _encode(envelope.Failure(request_id, error.to_wire()))
+            item = _encode(envelope.failure(request_id, error))
         self._append(item)
 
     def answer_failure(self, request_id: int, error: GridError) -> None:
         """Fail the peer's request, unless it is answered or over."""
         if self._open.pop(request_id, None) is not None:
-            self._append(_encode(envelope.Failure(request_id, error.to_wire())))
+            self._append(_encode(envelope.failure(request_id, error)))
 
     # -- writing ----------------------------------------------------------------------------------
     def _append(self, item: bytes) -> None:
@@ -270,11 +270,11 @@ class Connection:
                 if isinstance(item.id, int) and item.kind == 1:
                     self._finish(item.id, item.error)
                 elif item.kind == 0:
-                    self._append(_encode(envelope.Failure(item.id, item.error.to_wire())))
+                    self._append(_encode(envelope.failure(item.id, item.error)))
 
     def _refuse(self, request_id: int) -> None:
         busy = PeerBusyError(f"{limits.RPC_IN_FLIGHT_MAX} requests are open here")
-        self._append(_encode(envelope.Failure(request_id, busy.to_wire())))
+        self._append(_encode(envelope.failure(request_id, busy)))
 
     def _finish(self, request_id: int, error: GridError) -> None:
         call = self._calls.pop(request_id, None)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, Union
 
 import msgspec
 
-from protocol.errors import GridError, PeerProtocolError
+from protocol.errors import GridError, Names, PeerProtocolError
 from protocol.messages import registry
 
 M = TypeVar("M")
@@ -38,6 +38,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
 
     id: int
     error: ErrorWire
+    names: Names | None = None  # older releases neither send nor mind it
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -125,4 +126,9 @@ class Codec:
 
 def failure_of(error: Failure) -> GridError:
     """The error that a Failure carries."""
-    return GridError.from_wire(error.error)
+    return GridError.from_wire(error.error).about(error.names)
+
+
+def failure(request_id: int, error: GridError) -> Failure:
+    """The Failure that carries an error."""
+    return Failure(request_id, error.to_wire(), error.names)

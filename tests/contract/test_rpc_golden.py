@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from protocol.errors import Names
 from protocol.messages import registry
 from protocol.rpc import envelope, handshake
 from protocol.rpc.frame import batch_header, frame
@@ -30,7 +31,11 @@ GOLDEN = [
     (envelope.Reply(7, Golden(1, b"")), "93 01 07 93 ab746573742e676f6c64656e 01 c400"),
     (
         envelope.Failure(8, ("LOCK_TIMEOUT", "m", "", "h", 2)),
-        "93 02 08 95 ac4c4f434b5f54494d454f5554 a16d a0 a168 02",
+        "94 02 08 95 ac4c4f434b5f54494d454f5554 a16d a0 a168 02 c0",
+    ),
+    (
+        envelope.Failure(8, ("UNIQUE", "m", "", "", 0), Names("s", "t", "", "n")),
+        "94 02 08 95 a6554e49515545 a16d a0 a0 00 94 a173 a174 a0 a16e",
     ),
     (envelope.Cancel(9), "92 03 09"),
     (envelope.Tell(Golden(1, b"")), "92 04 93 ab746573742e676f6c64656e 01 c400"),
@@ -54,6 +59,12 @@ def test_bytes_on_the_wire_do_not_change(message: object, golden: str) -> None:
 def test_a_request_of_a_release_without_trace_ids_is_understood() -> None:
     body = bytes.fromhex("91 94 00 07 cd05dc 93 ab746573742e676f6c64656e 01 c401ff")
     assert envelope.Codec().decode_batch(body) == [envelope.Request(7, 1500, Golden(1, b"\xff"))]
+
+
+def test_a_failure_of_a_release_without_names_is_understood() -> None:
+    body = bytes.fromhex("91 93 02 08 95 a6554e49515545 a16d a0 a0 00")
+    (failure,) = envelope.Codec().decode_batch(body)
+    assert envelope.failure_of(failure).names is None
 
 
 def test_frame_headers_do_not_change() -> None:

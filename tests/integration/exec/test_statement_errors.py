@@ -329,3 +329,40 @@ async def test_idle_clients_are_cut_off(grid: MemoryGrid) -> None:
     waiting.add_termination_listener(lambda _connection: cut.set())
     async with asyncio.timeout(5):
         await cut.wait()
+
+
+FAMILY = (
+    "CREATE TABLE owners (id TT_INTEGER PRIMARY KEY, mail VARCHAR2(20) NOT NULL, "
+    "CONSTRAINT one_mail UNIQUE (mail), CONSTRAINT short CHECK (mail <> 'x'))",
+    "CREATE TABLE pets (id TT_INTEGER PRIMARY KEY, owner_id TT_INTEGER, "
+    "CONSTRAINT whose FOREIGN KEY (owner_id) REFERENCES owners (id))",
+    'CREATE TABLE "Kept" (id TT_INTEGER PRIMARY KEY, owner_id TT_INTEGER NOT NULL, CONSTRAINT by '
+    "FOREIGN KEY (owner_id) REFERENCES owners (id)) DISTRIBUTE BY REFERENCE (by)",
+    "INSERT INTO owners VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+    "INSERT INTO pets VALUES (1, 1), (2, 2), (3, 3), (4, 4)",
+)
+BROKEN = [
+    ("INSERT INTO owners VALUES (9, 'a')", "23505", ("owners", None, "one_mail")),
+    ("UPDATE owners SET mail = 'b' WHERE id = 1", "23505", ("owners", None, "one_mail")),
+    ("INSERT INTO owners VALUES (8, 'x')", "23514", ("owners", None, "short")),
+    ("INSERT INTO owners VALUES (7, NULL)", "23502", ("owners", "mail", None)),
+    ("INSERT INTO owners VALUES (NULL, 'y')", "23502", ("owners", "id", None)),
+    ("INSERT INTO pets VALUES (9, 99)", "23503", ("pets", None, "whose")),
+    ("INSERT INTO pets SELECT id + 10, 98 FROM pets", "23503", ("pets", None, "whose")),
+    ("DELETE FROM owners WHERE id = 2", "23503", ("pets", None, "whose")),
+    ('INSERT INTO "Kept" VALUES (1, 99)', "23503", ("Kept", None, "by")),
+]
+
+
+@pytest.mark.timeout(60)
+async def test_errors_name_table_column_and_constraint(grid: MemoryGrid) -> None:
+    """In fields of their own, as PostgreSQL, also when the row is at another instance."""
+    async with await _psycopg(grid, autocommit=True) as client:
+        for text in FAMILY:
+            await client.execute(text)
+        for text, sqlstate, names in BROKEN:
+            with pytest.raises(psycopg.Error) as caught:
+                await client.execute(text)
+            diag = caught.value.diag
+            assert (diag.sqlstate, diag.schema_name) == (sqlstate, USER.lower()), text
+            assert (diag.table_name, diag.column_name, diag.constraint_name) == names, text
