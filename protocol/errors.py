@@ -540,6 +540,10 @@ class TransactionStateError(GridError, code="TRANSACTION_STATE", sqlstate="25000
     """The statement does not fit the state of the transaction."""
 
 
+class ActiveTransactionError(GridError, code="ACTIVE_TRANSACTION", sqlstate="25001"):
+    """The statement cannot stand in a transaction block."""
+
+
 class ReadOnlyTransactionError(GridError, code="READ_ONLY_TRANSACTION", sqlstate="25006"):
     """A change in a transaction that was begun as READ ONLY."""
 

@@ -13,7 +13,7 @@ from data.catalog.settings import default_setting
 from data.plsql.memory import MB
 from data.sql.parse import check_hints
 from data.txn.isolation import isolation_of, shown_name
-from protocol.errors import ParameterError
+from protocol.errors import ParameterError, UnknownObjectError
 
 if TYPE_CHECKING:
     from data.exec.session import Session
@@ -260,7 +260,7 @@ def initial(session: Session) -> dict[str, str]:
 
 
 def show(session: Session, name: str) -> str:
-    """The value SHOW gives. Raises ParameterError for a setting that was never heard of."""
+    """The value SHOW gives. Raises UnknownObjectError for a setting never heard of."""
     key = _key(name)
     if key == "lock_wait":
         return f"{session.lock_wait_ms / 1000:g}"
@@ -285,7 +285,7 @@ def show(session: Session, name: str) -> str:
             return value
     default = default_setting(key)
     if default is None:
-        raise ParameterError(f'unrecognized configuration parameter "{name}"')
+        raise UnknownObjectError(f'unrecognized configuration parameter "{name}"')
     return default
 
 

@@ -8,15 +8,17 @@ can reset a connection. Names fold to lower case unless quoted, as PostgreSQL's 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from protocol.errors import (
+    ActiveTransactionError,
+    GridError,
     NoTransactionError,
     NotSupportedError,
     SqlSyntaxError,
     TooLargeError,
-    TransactionStateError,
 )
 from protocol.sqltypes import SqlType, StorageValue
 
@@ -79,6 +81,7 @@ _DEALLOCATE = re.compile(rf"\s*DEALLOCATE\s+(?:PREPARE\s+)?{_NAME}\s*", _FLAGS)
 _PREPARE = re.compile(
     rf"\s*PREPARE\s+{_NAME}\s*+(?:\((?P<types>[^)]*)\)\s*+)?AS\s+(?P<sql>.+)", _FLAGS
 )
+_PREPARE_TRANSACTION = re.compile(r"\s*PREPARE\s+TRANSACTION\b", _FLAGS)
 _EXECUTE = re.compile(rf"\s*EXECUTE\s+{_NAME}\s*+(?:\((?P<values>.*)\)\s*)?", _FLAGS)
 _DECLARE = re.compile(
     rf"\s*DECLARE\s+{_NAME}\s+(?P<options>(?:(?:BINARY|ASENSITIVE|INSENSITIVE|NO|SCROLL)\s+)*)"
@@ -151,6 +154,17 @@ def _malformed(word: str) -> SqlSyntaxError:
     return SqlSyntaxError(f"syntax error in {word}", position=1)
 
 
+@contextmanager
+def _inner_text(start: int) -> Iterator[None]:
+    """Errors about the statement that begins there point into the whole command."""
+    try:
+        yield
+    except GridError as error:
+        if error.position:
+            error.position += start
+        raise
+
+
 def _deallocate(sql: str, session: Session) -> Command:
     match = _DEALLOCATE.fullmatch(sql)
     if match is None:
@@ -168,11 +182,14 @@ def _deallocate(sql: str, session: Session) -> Command:
 def _prepare(sql: str, session: Session) -> Command | None:
     match = _PREPARE.fullmatch(sql)
     if match is None:
-        return None  # PREPARE TRANSACTION is the engine's to refuse
+        if _PREPARE_TRANSACTION.match(sql) is not None:
+            raise NotSupportedError("PREPARE TRANSACTION is not supported")
+        return None
     name, text = _folded(match["name"]), match["sql"]
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
-        session.keep_statement(name, text)
+        with _inner_text(match.start("sql")):
+            session.keep_statement(name, text)
         session.command_done("PREPARE")
 
     return Command(run)
@@ -184,6 +201,12 @@ def _execute(sql: str, session: Session) -> Command | None:
         return None
     statement = session.names.statement(_folded(match["name"]).encode())
     params = _literals(match["values"] or "")
+    wanted = len(statement.prepared.param_types)
+    if len(params) != wanted:
+        raise SqlSyntaxError(
+            f'wrong number of parameters for prepared statement "{_folded(match["name"])}"',
+            detail=f"Expected {wanted} parameters but got {len(params)}.",
+        )
 
     def run(session: Session, encoder: RowEncoder | None) -> None:
         session.execute_kept(statement, params, encoder)
@@ -218,7 +241,8 @@ def _declare(sql: str, session: Session, types: Types = ()) -> Command | None:
         raise NotSupportedError("scrollable cursors are not supported")
     hold = (match["hold"] or "").upper().startswith("WITH ")
     text = match["sql"]
-    return Declare(_folded(match["name"]), session.prepare(text, types), text, hold)
+    with _inner_text(match.start("sql")):
+        return Declare(_folded(match["name"]), session.prepare(text, types), text, hold)
 
 
 def _fetch(sql: str, session: Session) -> Command:
@@ -277,7 +301,7 @@ def _discard(sql: str, session: Session) -> Command:
     def run(session: Session, encoder: RowEncoder | None) -> None:
         if what == "ALL":
             if session.in_block:
-                raise TransactionStateError("DISCARD ALL cannot run inside a transaction block")
+                raise ActiveTransactionError("DISCARD ALL cannot run inside a transaction block")
             session.names.close_cursor(None)
             session.names.forget_statements(None)
             session.run_engine("RESET ALL", f"DISCARD {what}")

@@ -32,7 +32,6 @@ from protocol.errors import (
     CancelledError,
     GridError,
     NotSupportedError,
-    StatementTimeoutError,
     TransactionStateError,
     UnknownParameterError,
 )
@@ -582,8 +581,7 @@ class Session:
         self._fetch_tag = ""
         if self.closed:
             return
-        if self._timers.statement_is_late and isinstance(error, CancelledError):
-            error = StatementTimeoutError("canceling statement due to statement timeout")
+        error = self._timers.failed(error)
         self._sql.fail_transaction(error)
         if self._copy is not None:  # while data came: the client is told in order, then goes on
             self._copy.failed()
@@ -626,8 +624,7 @@ class Session:
         self._execution = execution
         self.waiting = True
         self.connection.busy = True
-        if self._sql.statement_timeout_s:
-            self._timers.statement(self._sql.statement_timeout_s, self.cancel)
+        self._timers.statement(self._sql.statement_timeout_s, self.cancel)
 
     def _carry_on(self) -> None:
         """The statement that was waited for is over."""
@@ -672,6 +669,7 @@ class Session:
         )
         self._copy = copy_stream.CopyInStream(self, copy)
         self.connection.copying = True
+        self._timers.statement(self._sql.statement_timeout_s, self.cancel)
 
     def copy_data(self, chunk: bytes) -> None:
         """See Handler."""
@@ -711,7 +709,9 @@ class Session:
             self.fail(error)
         if self._running:
             self._wait(None)
-        elif self._mode is Mode.QUERY:
+            return
+        self._timers.statement_over()
+        if self._mode is Mode.QUERY:
             self._continue_query()
 
     def _copy_gone(self) -> None:

@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 from data.session.engine import IDLE, SqlSession
-from protocol.errors import GridError, IdleInTransactionError, IdleSessionError
+from protocol.errors import (
+    CancelledError,
+    GridError,
+    IdleInTransactionError,
+    IdleSessionError,
+    StatementTimeoutError,
+)
 
 
 class Timers:
@@ -20,22 +26,34 @@ class Timers:
         self.statement_is_late = False  # its cancellation is the timeout's doing
 
     def statement(self, seconds: float, cancel: Callable[[], None]) -> None:
-        """A statement goes on elsewhere: `cancel` it when its time is over."""
+        """A statement goes on elsewhere: `cancel` it when its time is over (0 s: it has no limit).
+
+        One that is timed already, as COPY while its data came, gets no more.
+        """
+        if not seconds or self._statement is not None or self.statement_is_late:
+            return
 
         def late() -> None:
             self._statement = None
             self.statement_is_late = True
             cancel()
 
-        self.statement_over()
-        self.statement_is_late = False
         self._statement = asyncio.get_running_loop().call_later(seconds, late)
 
     def statement_over(self) -> None:
         """It is no longer timed."""
+        self.statement_is_late = False
         if self._statement is not None:
             self._statement.cancel()
             self._statement = None
+
+    def failed(self, error: GridError) -> GridError:
+        """The statement ended with that error: what to tell the client."""
+        is_late = self.statement_is_late
+        self.statement_over()
+        if is_late and isinstance(error, CancelledError):
+            return StatementTimeoutError("canceling statement due to statement timeout")
+        return error
 
     def idle(self, sql: SqlSession, end: Callable[[GridError], None]) -> None:
         """The client is waited for: `end` the session if it stays silent for too long."""

@@ -27,7 +27,7 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
         query_text = text[match.end() : end]
         words = Words(text[end + 1 :])
         words.expect("TO")
-        words.expect("STDOUT")
+        _expect_stream(words, "STDOUT")
         query = parse_query(query_text)
         statement.hints = {**parsed.hints, **query.hints}
         return _out(statement, query, None, (), words)
@@ -37,7 +37,7 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
     table, name = _table(statement, words)
     columns = _columns(table, words)
     if words.take("TO"):
-        words.expect("STDOUT")
+        _expect_stream(words, "STDOUT")
         picked = [table.columns[p].name for p in columns]
         select = exp.select(*[exp.column(exp.to_identifier(n, quoted=True)) for n in picked]).from_(
             exp.Table(
@@ -48,8 +48,7 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
         parsed = Parsed("query", text, tree=select)
         return _out(statement, parsed, table, columns, words, binary=binary)
     words.expect("FROM")
-    if not words.take("STDIN"):
-        raise refuse("COPY from a file")
+    _expect_stream(words, "STDIN")
     if table.materialized is not None:
         raise refuse(f"COPY to materialized view {shown(table.name)}")
     statement.check_privilege(table, "INSERT")
@@ -62,6 +61,14 @@ def plan_copy(statement: Statement, parsed: Parsed) -> CopyPlan:
     del name
     names = [table.columns[p].name for p in columns]
     return with_options(CopyPlan("in", table.id, columns, row), words, names, binary=binary)
+
+
+def _expect_stream(words: Words, name: str) -> None:
+    if words.take("PROGRAM"):
+        raise refuse("COPY with a program")
+    if words.peek()[:1] == "'":
+        raise refuse("COPY with a file of the server")
+    words.expect(name)
 
 
 def _closing(text: str, start: int) -> int:

@@ -31,7 +31,12 @@ from data.sql.words import (
     UTILITY,
     WORDS_BEFORE_CALLS,
 )
-from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
+from protocol.errors import (
+    NotSupportedError,
+    ParameterError,
+    SqlSyntaxError,
+    UnknownParameterError,
+)
 from protocol.names import folded_quoted
 
 PREFIX = "TG_F_"
@@ -475,7 +480,7 @@ class _Rewriter:
         if token.text.startswith("$") and token.text[1:].isdigit():
             number = int(token.text[1:])
             if not 1 <= number <= 65535:
-                raise SqlSyntaxError(
+                raise UnknownParameterError(
                     f"there is no parameter {token.text}", position=token.start + 1
                 )
             self.parsed.param_count = max(self.parsed.param_count, number)

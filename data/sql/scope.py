@@ -27,8 +27,8 @@ from data.sql.plan_types import Special
 from data.sql.shape import SOURCES_MAX, too_complex
 from protocol.errors import (
     AmbiguousColumnError,
-    SqlSyntaxError,
     UnknownColumnError,
+    UnknownParameterError,
     UnknownTableError,
 )
 from protocol.names import folded_quoted
@@ -135,7 +135,7 @@ class Statement:
     def slot(self, number: int, position: int = 0) -> ParamSlot:
         """Parameter $number."""
         if not 1 <= number <= PARAMS_MAX:
-            raise SqlSyntaxError(f"there is no parameter ${number}", position=position)
+            raise UnknownParameterError(f"there is no parameter ${number}", position=position)
         while len(self.slots) < number:
             self.slots.append(ParamSlot(len(self.slots), None))
         return self.slots[number - 1]

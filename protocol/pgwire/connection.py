@@ -38,6 +38,7 @@ _BIND: Final = 0x42  # B
 _SYNC: Final = 0x53  # S
 _TERMINATE: Final = 0x58  # X
 _QUERY: Final = 0x51  # Q
+_FUNCTION_CALL: Final = 0x46  # F
 _PASSWORD, _FLUSH = b"pH"
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"dcf"
 _SYNC_BYTES: Final = b"S\0\0\0\x04"
@@ -197,6 +198,7 @@ class Connection:
             ord("S"): self._sync,
             ord("H"): self._flush,
             ord("Q"): self._query,
+            _FUNCTION_CALL: self._function_call,
             ord("d"): self._ignore,
             ord("c"): self._ignore,
             ord("f"): self._ignore,
@@ -342,8 +344,9 @@ class Connection:
             raise self._handler.fault(error) from error
 
     def _failed(self, kind: int, error: GridError) -> None:
-        self._handler.failed(error, kind == _QUERY)
-        self.skipping = kind not in (_QUERY, _SYNC)
+        alone = kind in (_QUERY, _FUNCTION_CALL)  # no Sync follows
+        self._handler.failed(error, alone)
+        self.skipping = not alone and kind != _SYNC
 
     def _check_length(self, length: int, limit: int) -> None:
         if length < 4 or length >> 31:
@@ -482,6 +485,8 @@ class Connection:
                     raise PeerProtocolError("invalid parameter length in Bind message")
         except (ValueError, IndexError, struct.error):
             raise PeerProtocolError("insufficient data left in Bind message") from None
+        if at > stop:  # it went on in the next message
+            raise PeerProtocolError("insufficient data left in Bind message")
         result_formats = data[at:stop]  # its length is checked where it is decoded
         handler = self._handler
         if not portal:
@@ -518,6 +523,11 @@ class Connection:
 
     def _query(self, data: bytes, start: int, stop: int) -> None:
         self._handler.query(codec.query(data, start, stop))
+
+    def _function_call(self, data: bytes, start: int, stop: int) -> None:
+        raise NotSupportedError(
+            "the function call message is not supported", hint="SELECT the function."
+        )
 
     def _ignore(self, data: bytes, start: int, stop: int) -> None:
         """COPY data that was on its way when COPY failed."""

@@ -130,7 +130,7 @@ def _sections() -> list[tuple[str, list[type[GridError]]]]:
             sections.append((line.strip("# -"), []))
         elif match := re.match(r"class (\w+)\(", line):
             kind = getattr(errors, match[1])
-            if kind is not GridError:
+            if issubclass(kind, GridError) and kind is not GridError:
                 sections[-1][1].append(kind)
     return sections
 

@@ -59,6 +59,8 @@ async def test_a_read_only_transaction_refuses_changes(client: Connection, begin
     await client.execute("COMMIT")
     await client.execute("INSERT INTO t VALUES (2, 0)")
     assert await client.fetchval("SHOW transaction_read_only") == "off"
+    with pytest.raises(asyncpg.UndefinedObjectError):
+        await client.execute("SHOW nosuch")
 
 
 async def test_sessions_can_be_read_only(client: Connection) -> None:

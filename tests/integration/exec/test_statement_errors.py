@@ -300,6 +300,24 @@ async def test_statement_timeout(grid: MemoryGrid) -> None:
 
 
 @pytest.mark.timeout(60)
+async def test_statement_timeout_while_data_comes(grid: MemoryGrid) -> None:
+    async with await _psycopg(grid, autocommit=True) as client:
+        await client.execute("SET statement_timeout = '200ms'")
+        cursor = client.cursor()
+        with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+            async with cursor.copy("COPY t (id, n) FROM STDIN") as copy:
+                await copy.write_row((70, 1))
+                await asyncio.sleep(0.5)  # its time runs while no data comes
+                await copy.write_row((71, 1))
+        async with cursor.copy("COPY t (id, n) FROM STDIN") as copy:
+            await copy.write_row((72, 1))
+        found = await client.execute("SELECT id FROM t WHERE id >= 70")
+        assert await found.fetchall() == [(72,)]
+        await asyncio.sleep(0.3)  # the time of what has ended does not run on
+        assert await (await client.execute("SELECT 1")).fetchone() == (1,)
+
+
+@pytest.mark.timeout(60)
 async def test_lock_timeout(grid: MemoryGrid) -> None:
     one, two = await grid.connect(0), await grid.connect(1)
     await one.execute("BEGIN")

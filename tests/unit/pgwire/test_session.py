@@ -185,6 +185,41 @@ def test_copy_in_simple_and_extended(client: Loopback, engine: FakeEngine, chunk
     assert engine.run("SELECT id FROM t WHERE id > 10 ORDER BY id") == [(20,), (21,), (30,)]
 
 
+def test_bind_does_not_read_on_in_the_next_message(client: Loopback) -> None:
+    client.send(parse("s", SELECT) + SYNC)
+    torn = message("B", b"\0s\0\0\0\0\1\0\0\0\6" + b"1")
+    for follows in (describe("P", "") + execute("") + SYNC, execute("") + SYNC, FLUSH + SYNC):
+        answer = client.send(torn + follows)
+        assert (kinds(answer), field(answer, "E", "C")) == ("EZ", "08P01")
+    assert kinds(client.send(message("B", b"\0s\0\0\3\0\0") + SYNC)) == "EZ"
+
+
+def test_the_function_call_message_is_refused(client: Loopback) -> None:
+    call = message("F", struct.pack("!ihhi4sh", 1598, 0, 1, 4, b"0\0\0\0", 0))
+    answer = client.send(call + query("SELECT 1"))
+    assert (kinds(answer), field(answer, "E", "C")) == ("EZTDCZ", "0A000")
+    assert field(answer, "E", "S") == "ERROR"
+
+
+def test_commands_that_are_refused_and_why(client: Loopback) -> None:
+    client.send(query("PREPARE q (int) AS SELECT id FROM t WHERE id = $1::int"))
+    client.send(query("BEGIN"))
+    for sql, sqlstate in [
+        ("EXECUTE q(1, 2)", "42601"),
+        ("EXECUTE q", "42601"),
+        ("DISCARD ALL", "25001"),
+        ("PREPARE TRANSACTION 'x'", "0A000"),
+    ]:
+        assert field(client.send(query(sql)), "E", "C") == sqlstate, sql
+
+
+def test_errors_in_the_query_of_a_command_point_into_the_command(client: Loopback) -> None:
+    for sql in ("DECLARE c CURSOR FOR\nSELECT * FROM nosuch", "PREPARE q AS SELECT * FROM nosuch"):
+        assert field(client.send(query(sql)), "E", "P") == str(sql.index("nosuch") + 1)
+    answer = client.send(parse("", "DECLARE c CURSOR FOR SELECT * FROM nosuch") + SYNC)
+    assert field(answer, "E", "P") == "36"
+
+
 def test_copy_that_fails(client: Loopback, engine: FakeEngine) -> None:
     bad = query("COPY t FROM STDIN") + message("d", b"20\tx\nbad\ty\n")
     answer = client.send(bad + message("d", b"40\tx\n") + message("c"))

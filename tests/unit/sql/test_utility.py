@@ -167,6 +167,25 @@ def test_copy_options_that_are_refused(options: str, sqlstate: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "sqlstate"),
+    [
+        ("copy t to '/tmp/x'", "0A000"),
+        ("copy t from '/tmp/x'", "0A000"),
+        ("copy t to program 'x'", "0A000"),
+        ("copy t from program 'x'", "0A000"),
+        ("copy (select id from t) to '/tmp/x'", "0A000"),
+        ("copy t to nowhere", "42601"),
+        ("copy t from nowhere", "42601"),
+        ("select $0", "42P02"),
+    ],
+)
+def test_refused_by_name(text: str, sqlstate: str) -> None:
+    with pytest.raises(GridError) as refused:
+        grid().compile(text)
+    assert refused.value.sqlstate == sqlstate
+
+
+@pytest.mark.parametrize(
     ("options", "field", "value"),
     [
         ("(encoding 'utf-8', freeze, delimiter E'\\t')", "delimiter", "\t"),
