@@ -27,7 +27,12 @@ from data.catalog.pg_texts import (
 )
 from data.sql import regexps
 from protocol.clock import Clock
-from protocol.errors import ParameterError, UnknownObjectError, UnknownTableError
+from protocol.errors import (
+    InvalidTextError,
+    ParameterError,
+    UnknownObjectError,
+    UnknownTableError,
+)
 from protocol.limits import check_value_length
 from protocol.sqltypes import StorageValue
 
@@ -355,7 +360,7 @@ class CatalogFunctions:
         """pg_get_userbyid."""
         if value is None:
             return None
-        assert isinstance(value, int)
+        value = oid_of(value)
         name = self._roles.get(value)
         return shown(name) if name is not None else f"unknown (OID={value})"
 
@@ -537,6 +542,14 @@ def _constant(value: Value) -> Callable[..., Value]:
     return lambda *_: value
 
 
+def oid_of(value: Value) -> int:
+    """An oid, perhaps written as text. Raises InvalidTextError."""
+    text = str(value).strip()
+    if not re.fullmatch(r"-?\d{1,18}", text):
+        raise InvalidTextError(f'invalid input syntax for type oid: "{text}"')
+    return int(text)
+
+
 def _null_safe(function: Callable[..., Value]) -> Callable[..., Value]:
     """NULL for a NULL first argument."""
     return lambda first, *more: None if first is None else function(first, *more)
@@ -634,7 +647,11 @@ _PLAIN: dict[str, Callable[..., Value]] = {
     **{name: _constant(None) for name in _NULL},
     "pg_regproc_name": _null_safe(lambda value: str(value)),
     "pg_get_expr": lambda text, *_: text,
-    "format_type": lambda oid, modifier=None: format_type(oid, modifier),
+    "format_type": _null_safe(
+        lambda oid, modifier=None: format_type(
+            oid_of(oid), None if modifier is None else oid_of(modifier)
+        )
+    ),
     "version": lambda: settings.VERSION_TEXT,
     "pg_encoding_to_char": lambda number: "UTF8" if number == _ENCODING_UTF8 else "",
     "pg_char_to_encoding": lambda name: _ENCODING_UTF8 if str(name).upper() == "UTF8" else -1,

@@ -21,7 +21,7 @@ from data.catalog.pg_schema import (
     is_catalog_relation,
 )
 from data.sql.catalog_sets import rewrite_sets
-from data.sql.catalog_types import ResultShape, result_shapes
+from data.sql.catalog_types import BOOLEAN_NODES, ResultShape, result_shapes
 from data.sql.ddl_lexer import Token, TokenKind, tokenize
 from data.sql.shape import check_shape
 from protocol.errors import NotSupportedError, SqlSyntaxError, TooLargeError
@@ -257,6 +257,22 @@ def _param_types(tree: exp.Expr) -> tuple[SqlType, ...]:
 _INTEGER_ARRAYS = frozenset({"OID[]", "BIGINT[]", "INT[]", "SMALLINT[]"})
 
 
+# functions whose first arguments are oids or numbers, and how many
+_INTEGERS_FIRST = {
+    "col_description": 2,
+    "format_type": 2,
+    "obj_description": 1,
+    "pg_function_is_visible": 1,
+    "pg_get_constraintdef": 1,
+    "pg_get_functiondef": 1,
+    "pg_get_indexdef": 2,
+    "pg_get_userbyid": 1,
+    "pg_table_is_visible": 1,
+    "pg_type_is_visible": 1,
+    "shobj_description": 1,
+}
+
+
 def _context_type(node: exp.Expr) -> SqlType:
     """What the parameter is cast to or compared with; text where that does not tell."""
     parent = node.parent
@@ -267,6 +283,9 @@ def _context_type(node: exp.Expr) -> SqlType:
         if words in ("OID", "BIGINT", "INT", "INTEGER", "SMALLINT"):
             return BIGINT
         return BOOLEAN if words == "BOOLEAN" else VARCHAR
+    if isinstance(parent, exp.Anonymous):
+        oids = _INTEGERS_FIRST.get(parent.name.lower(), 0)
+        return BIGINT if any(node is one for one in parent.expressions[:oids]) else VARCHAR
     if isinstance(parent, (exp.Binary, exp.In)):
         for other in (parent.this, parent.args.get("expression")):
             if isinstance(other, exp.Column):
@@ -409,10 +428,23 @@ def _rewrite_node(node: exp.Expr) -> exp.Expr:
         return exp.Literal.number(_table_oid(node))
     if isinstance(node, exp.Anonymous):
         renamed = _RENAMED.get(node.name.lower())
+        if renamed == "json_object":
+            return call(renamed, *[_json_value(value) for value in node.expressions])
         return call(renamed, *node.expressions) if renamed else node
     if isinstance(node, exp.Func):
         return _function(node)
     return node
+
+
+def _json_value(node: exp.Expr) -> exp.Expr:
+    """SQLite's truth is a number; in JSON it is true or false."""
+    if not isinstance(node, BOOLEAN_NODES) and not (
+        isinstance(node, exp.Column) and node.name.lower() in BOOLEAN_COLUMNS
+    ):
+        return node
+    words = exp.Case(this=exp.paren(node, copy=False))
+    words = words.when(exp.Literal.number(0), exp.Literal.string("false"))
+    return call("json", words.when(exp.Literal.number(1), exp.Literal.string("true")))
 
 
 def _function(node: exp.Func) -> exp.Expr:

@@ -121,7 +121,7 @@ _CASTS: dict[str, SqlType] = {
     "REAL": DOUBLE,
     "DOUBLE PRECISION": DOUBLE,
 }
-_BOOLEAN_NODES = (
+BOOLEAN_NODES = (
     exp.Predicate,
     exp.And,
     exp.Or,
@@ -213,7 +213,7 @@ def _simple(node: exp.Expr, depth: int) -> tuple[SqlType | None, int]:
         return (INTEGER if node.this.isdigit() else DOUBLE), 0
     if isinstance(node, exp.Null):
         return VARCHAR, 0
-    if isinstance(node, _BOOLEAN_NODES):
+    if isinstance(node, BOOLEAN_NODES):
         return BOOLEAN, 0
     if isinstance(node, (exp.Count, exp.Sum, exp.RowNumber)):
         return BIGINT, 0

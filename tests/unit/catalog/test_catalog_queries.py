@@ -14,6 +14,7 @@ from data.sql.catalog_rewrite import edit_tokens
 from protocol.errors import (
     CatalogQueryLateError,
     GridError,
+    InvalidTextError,
     NotSupportedError,
     SqlSyntaxError,
     UnknownColumnError,
@@ -294,6 +295,31 @@ def test_who_where_and_what(asker: Asker) -> None:
     names = [name for name, _kind in asker.types(sql)]
     assert names[:4] == ["current_user", "session_user", "current_schema", "current_database"]
     assert names[4:] == ["current_setting", "current_setting", "pg_backend_pid", "version"]
+
+
+def test_oids_may_come_as_numbers_or_as_text(asker: Asker) -> None:
+    names = "SELECT pg_get_userbyid($1), format_type($2, $3), col_description($4, $5)"
+    described = asker.queries.describe(names, asker.dictionary.catalog, asker.session)
+    assert [kind.kind.name for kind in described[1]] == ["BIGINT"] * 5
+    table = asker.id("CUSTOMERS")
+    assert asker.rows(names, 10, 1043, 24, table, 4) == [
+        ("sys", "character varying(20)", "five digits")
+    ]
+    assert asker.rows("SELECT pg_get_userbyid('10'), format_type('23', NULL)") == [
+        ("sys", "integer")
+    ]
+    with pytest.raises(InvalidTextError):
+        asker.rows("SELECT pg_get_userbyid('me')")
+
+
+def test_booleans_in_json_are_booleans(asker: Asker) -> None:
+    found = asker.rows(
+        f"""SELECT json_build_object('always', a.attidentity = 'a', 'n', a.attnum, 'x',
+        a.atthasdef, 'y', NOT a.atthasdef, 'z', null = 1, 'is', 'false')
+        FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = '{asker.id("CUSTOMERS")}' AND a.attnum = 1"""
+    )
+    assert found == [('{"always":false,"n":1,"x":false,"y":true,"z":null,"is":"false"}',)]
 
 
 def test_set_config_reaches_the_session(asker: Asker) -> None:
