@@ -453,7 +453,7 @@ def uncaught(error: PlError) -> GridError:
     cause = error.cause
     if cause is not None:
         detail = f"{cause.detail}\n{trail}" if cause.detail else trail
-        return type(cause)(cause.message, detail=detail, hint=cause.hint)
+        return type(cause)(cause.message, detail=detail, hint=cause.hint).about(cause.names)
     kind = _UNCAUGHT.get(error.name, PlsqlError)
     return kind(error.text, detail=trail)
 

@@ -44,6 +44,8 @@ _DIALECT = Oracle()
 _HINTS = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*\+(?P<hint>.*?)\*/|/\*.*?\*/", re.DOTALL
 )
+_UNITS = re.compile(r"'(?:[^']|'')*+'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<torn>'|\"|/\*)", re.DOTALL)
+_TORN = {"'": "quoted string", '"': "quoted identifier", "/*": "comment"}
 _TAKES_HINTS = re.compile(
     r"\s*(select|insert|update|delete|merge|with|values|explain)\b", re.IGNORECASE
 )
@@ -173,6 +175,14 @@ def parse_expression(text: str) -> Any:
     return select.expressions[0]
 
 
+def _torn(text: str) -> SqlSyntaxError | None:
+    """What has a beginning and no end, if that is what is wrong."""
+    for unit in _UNITS.finditer(text):
+        if unit["torn"]:
+            return SqlSyntaxError(f"unterminated {_TORN[unit[0]]}", position=unit.start() + 1)
+    return None
+
+
 def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     check_shape(text)
     clean, hints = read_hints(text)
@@ -180,7 +190,7 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     try:
         tokens = _DIALECT.tokenize(clean)
     except TokenError as error:
-        raise SqlSyntaxError(f"syntax error: {str(error).splitlines()[0]}") from None
+        raise _torn(text) or SqlSyntaxError(f"syntax error: {str(error).splitlines()[0]}") from None
     while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
         tokens.pop()
     if _INT8.search(clean) is not None:
@@ -487,6 +497,8 @@ class _Rewriter:
             self._emit(TokenType.VAR, token.text, token)
             self.at += 1
             return True
+        if token.text.startswith("$") and token.token_type is TokenType.VAR:
+            raise refuse("a string between dollar signs", token.start + 1)
         following = self._peek(1)
         if (
             token.token_type is TokenType.COLON

@@ -368,6 +368,7 @@ BROKEN = [
     ("INSERT INTO pets VALUES (9, 99)", "23503", ("pets", None, "whose")),
     ("INSERT INTO pets SELECT id + 10, 98 FROM pets", "23503", ("pets", None, "whose")),
     ("DELETE FROM owners WHERE id = 2", "23503", ("pets", None, "whose")),
+    ("BEGIN INSERT INTO pets VALUES (9, 99); END;", "23503", ("pets", None, "whose")),
     ('INSERT INTO "Kept" VALUES (1, 99)', "23503", ("Kept", None, "by")),
 ]
 

@@ -177,12 +177,29 @@ def test_copy_options_that_are_refused(options: str, sqlstate: str) -> None:
         ("copy t to nowhere", "42601"),
         ("copy t from nowhere", "42601"),
         ("select $0", "42P02"),
+        ("select $$x$$", "0A000"),
+        ("select $a$x$a$", "0A000"),
     ],
 )
 def test_refused_by_name(text: str, sqlstate: str) -> None:
     with pytest.raises(GridError) as refused:
         grid().compile(text)
     assert refused.value.sqlstate == sqlstate
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "position"),
+    [
+        ("select 'a''', 'abc", "string", 15),
+        ('select "a", "abc', "identifier", 13),
+        ("select 1 -- it's\n, /* abc", "comment", 20),
+        ("insert into t (s) values ('it''s)", "string", 27),
+    ],
+)
+def test_what_has_no_end(text: str, what: str, position: int) -> None:
+    with pytest.raises(SqlSyntaxError, match=f"unterminated .*{what}") as torn:
+        grid().compile(text)
+    assert torn.value.position == position
 
 
 @pytest.mark.parametrize(
