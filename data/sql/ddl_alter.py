@@ -11,6 +11,7 @@ from data.catalog.catalog import (
     DropIndex,
     RebuildTable,
     RenameTable,
+    names_of,
     shown,
 )
 from data.catalog.element_ddl import full_row_columns, global_index_table, quoted
@@ -167,7 +168,7 @@ def _add_column(builder: Builder, table: Table, action: AlterAction) -> Table:
             NotNullError(
                 f'column "{shown(column.name)}" of "{shown(table.name)}" would contain NULLs',
                 hint="give it a DEFAULT",
-            ),
+            ).about(names_of(table, column=column.name)),
         )
     after = replace(table, columns=(*table.columns, column))
     _rebuild(builder, table, after, {column.name: _literal(value)})
@@ -257,7 +258,9 @@ def _check_not_null(builder: Builder, table: Table, name: str) -> None:
     builder.check(
         f"SELECT 1 FROM {rows_of(builder, table)} WHERE {sql_name(name)} IS NULL "
         "FETCH FIRST 1 ROWS ONLY",
-        NotNullError(f'column "{shown(name)}" of "{shown(table.name)}" contains NULLs'),
+        NotNullError(f'column "{shown(name)}" of "{shown(table.name)}" contains NULLs').about(
+            names_of(table, column=name)
+        ),
     )
 
 
@@ -359,7 +362,7 @@ def _add_one(builder: Builder, table: Table, made: ConstraintDef) -> Table:
             "FETCH FIRST 1 ROWS ONLY",
             CheckViolationError(
                 f'rows of "{shown(table.name)}" violate check "{shown(after.checks[-1].name)}"'
-            ),
+            ).about(names_of(table, constraint=after.checks[-1].name)),
         )
         _rebuild(builder, table, after)
         return after

@@ -7,7 +7,7 @@ from dataclasses import replace as dataclass_replace
 
 from msgspec.structs import replace
 
-from data.catalog.catalog import CreateIndex, CreateTable, shown
+from data.catalog.catalog import CreateIndex, CreateTable, names_of, shown
 from data.catalog.element_ddl import (
     BUCKET,
     global_index_table,
@@ -570,7 +570,7 @@ def check_unique(builder: Builder, table: Table, index: Index) -> None:
         UniqueViolationError(
             f'could not create unique index "{shown(index.name)}"',
             detail="a key value stands in several rows",
-        ),
+        ).about(names_of(table, constraint=index.name)),
     )
 
 
@@ -603,5 +603,5 @@ def check_references(builder: Builder, table: Table, foreign_key: ForeignKey) ->
         ForeignKeyError(
             f'rows of "{shown(table.name)}" violate foreign key "{shown(foreign_key.name)}"',
             detail=f'they have no parent in "{shown(parent.name)}"',
-        ),
+        ).about(names_of(table, constraint=foreign_key.name)),
     )

@@ -352,12 +352,12 @@ async def test_idle_clients_are_cut_off(grid: MemoryGrid) -> None:
 FAMILY = (
     "CREATE TABLE owners (id TT_INTEGER PRIMARY KEY, mail VARCHAR2(20) NOT NULL, "
     "CONSTRAINT one_mail UNIQUE (mail), CONSTRAINT short CHECK (mail <> 'x'))",
-    "CREATE TABLE pets (id TT_INTEGER PRIMARY KEY, owner_id TT_INTEGER, "
+    "CREATE TABLE pets (id TT_INTEGER PRIMARY KEY, owner_id TT_INTEGER, spare TT_INTEGER, "
     "CONSTRAINT whose FOREIGN KEY (owner_id) REFERENCES owners (id))",
     'CREATE TABLE "Kept" (id TT_INTEGER PRIMARY KEY, owner_id TT_INTEGER NOT NULL, CONSTRAINT by '
     "FOREIGN KEY (owner_id) REFERENCES owners (id)) DISTRIBUTE BY REFERENCE (by)",
     "INSERT INTO owners VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
-    "INSERT INTO pets VALUES (1, 1), (2, 2), (3, 3), (4, 4)",
+    "INSERT INTO pets VALUES (1, 1, 0), (2, 2, 0), (3, 3, NULL), (4, 4, NULL)",
 )
 BROKEN = [
     ("INSERT INTO owners VALUES (9, 'a')", "23505", ("owners", None, "one_mail")),
@@ -365,10 +365,14 @@ BROKEN = [
     ("INSERT INTO owners VALUES (8, 'x')", "23514", ("owners", None, "short")),
     ("INSERT INTO owners VALUES (7, NULL)", "23502", ("owners", "mail", None)),
     ("INSERT INTO owners VALUES (NULL, 'y')", "23502", ("owners", "id", None)),
-    ("INSERT INTO pets VALUES (9, 99)", "23503", ("pets", None, "whose")),
-    ("INSERT INTO pets SELECT id + 10, 98 FROM pets", "23503", ("pets", None, "whose")),
+    ("INSERT INTO pets VALUES (9, 99, 0)", "23503", ("pets", None, "whose")),
+    ("INSERT INTO pets SELECT id + 10, 98, 0 FROM pets", "23503", ("pets", None, "whose")),
     ("DELETE FROM owners WHERE id = 2", "23503", ("pets", None, "whose")),
-    ("BEGIN INSERT INTO pets VALUES (9, 99); END;", "23503", ("pets", None, "whose")),
+    ("BEGIN INSERT INTO pets VALUES (9, 99, 0); END;", "23503", ("pets", None, "whose")),
+    ("CREATE UNIQUE INDEX once ON pets (spare)", "23505", ("pets", None, "once")),
+    ("ALTER TABLE pets ADD CONSTRAINT few CHECK (id < 3)", "23514", ("pets", None, "few")),
+    ("ALTER TABLE pets ALTER COLUMN spare SET NOT NULL", "23502", ("pets", "spare", None)),
+    ("ALTER TABLE pets ADD more TT_INTEGER NOT NULL", "23502", ("pets", "more", None)),
     ('INSERT INTO "Kept" VALUES (1, 99)', "23503", ("Kept", None, "by")),
 ]
 
