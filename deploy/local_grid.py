@@ -225,10 +225,11 @@ def destroy(plan: GridPlan) -> int:
 
 # -- parts ----------------------------------------------------------------------------------------
 def _data_homes(plan: GridPlan) -> tuple[Path, ...]:
-    """Of the data instances, those too that were added later (hostCreate -like host3 -cascade)."""
+    """Of the data instances there are: some may have been added (hostCreate) or deleted."""
     known = plan.data_homes()
-    others = {f.parents[1] for f in plan.folder.glob(f"host*/*/{INSTANCE_FILE}")}
-    return (*known, *sorted(others - {*known, *plan.management_homes()}))
+    there = {f.parents[1] for f in plan.folder.glob(f"host*/*/{INSTANCE_FILE}")}
+    others = sorted(there - {*known, *plan.management_homes()})
+    return (*[home for home in known if home in there], *others)
 
 
 def _put_to_rest(plan: GridPlan) -> None:

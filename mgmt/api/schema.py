@@ -97,6 +97,7 @@ _STATUS: tuple[tuple[type[GridError], int], ...] = (
     (errors.AuthenticationError, 401),
     (errors.PrivilegeError, 403),
     (errors.UnknownModelObjectError, 404),
+    (errors.UnknownObjectError, 404),
     (errors.UnknownDatabaseError, 404),
     (errors.DuplicateModelObjectError, 409),
     (errors.ModelError, 409),

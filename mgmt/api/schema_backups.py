@@ -139,6 +139,7 @@ class DbCollectionDelete(Request, frozen=True, kw_only=True):
     repository: str
     collection: str
     force: bool = False
+    database: str = ""  # of which it must be, where that is known; "": of any
 
 
 class DbTransferStatus(Request, frozen=True, kw_only=True):

@@ -31,6 +31,6 @@ def _server(item: str) -> str:
     address, mark, port = item.rpartition("!")
     if not mark:
         address, _, port = item.rpartition(":")
-    if not address or not port.isdigit() or not 0 < int(port) < 65536:
+    if not address or "!" in address or not port.isdigit() or not 0 < int(port) < 65536:
         raise ParameterError(f"membership configuration: '{item}' is not HOST!PORT")
     return f"{address}!{port}"

@@ -157,6 +157,8 @@ class BackupService:
             await depot.manifest(name, kind)  # raises: there is none
         if header is not None and header.kind != kind:
             raise ModelError(f"{name} is not of this kind: it is of kind {header.kind}")
+        if header is not None and request.database not in ("", header.database):
+            raise ModelError(f"{kind} {name} is of database {header.database}")
         if not request.force:
             if not complete:
                 raise CollectionError(

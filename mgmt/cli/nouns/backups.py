@@ -143,6 +143,7 @@ def _delete(kind: str) -> Callable[[Arguments], requests.DbCollectionDelete]:
             repository=_needed(arguments, "repository"),
             collection=_needed(arguments, "name"),
             force=arguments.has("force"),
+            database=arguments.word("DATABASE"),
         )
 
     return build

@@ -48,7 +48,9 @@ COMMANDS = (
             Option("immediate", "", "now: open transactions are rolled back"),
             Option("abort", "", "now, without a word: what commits may be done or not"),
             Option("nowait", "", "return at once (default)"),
-            Option("wait", "SECS", "wait until done; no number or 0: for ever", True),
+            Option(
+                "wait", "SECS", "wait until done; no number or 0: for ever", optional_number=True
+            ),
         ),
         build=_disconnect,
         reply=schema.Done,

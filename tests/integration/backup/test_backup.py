@@ -341,6 +341,10 @@ async def test_whatever_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
         delete = requests.DbCollectionDelete(kind="backup", repository="repo1", collection="b1")
         assert "is incomplete" in (await refused(grid.call(delete))).message
         manifest.write_text(text)
+        other = requests.DbCollectionDelete(
+            kind="backup", repository="repo1", collection="b1", database="nosuch"
+        )
+        assert "b1 is of database" in (await refused(grid.call(other))).message
         name = header.read_text()
         header.unlink()
         assert "repository.json is missing" in (await refused(restore(grid, "b1"))).message

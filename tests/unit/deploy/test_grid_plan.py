@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy import local_grid
 from deploy.grid_plan import GridPlan, from_environment, taken_ports
 from mgmt.cli.rollout_file import parse
 from protocol.errors import ParameterError
+from protocol.instance_file import INSTANCE_FILE
 
 
 def test_the_default_grid_has_the_documented_ports() -> None:
@@ -28,6 +30,16 @@ def test_grids_with_other_bases_share_no_listener() -> None:
     second = from_environment({"GRID_DIR": "/b", "PORT_BASE": "6700"})
     ports = [{entry[1:] for entry in plan.listeners()} for plan in (first, second)]
     assert not ports[0] & ports[1]
+
+
+def test_data_instances_are_those_that_are_there(tmp_path: Path) -> None:
+    plan = from_environment({"GRID_DIR": str(tmp_path)})
+    homes = plan.data_homes()
+    added = tmp_path / "host9" / "instance1"
+    for home in (*plan.management_homes(), homes[0], *homes[2:], added):
+        (home / INSTANCE_FILE).parent.mkdir(parents=True)
+        (home / INSTANCE_FILE).touch()
+    assert local_grid._data_homes(plan) == (homes[0], *homes[2:], added)  # host4 was deleted
 
 
 @pytest.mark.parametrize(

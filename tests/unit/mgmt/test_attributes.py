@@ -85,7 +85,10 @@ def test_membership_servers_come_in_two_spellings() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "Servers", "Servers a", "Servers a!0", "Servers a!1,a!1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "Servers", "Servers a", "Servers a!0", "Servers a!1,a!1", "Servers a!2181!2888!3888"],
+)
 def test_a_wrong_membership_file_is_refused(text: str) -> None:
     with pytest.raises(ParameterError):
         parse_membership(text)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from mgmt.api import schema
 from mgmt.api import schema_backups as requests
+from mgmt.api import schema_sessions as sessions
 from mgmt.cli.command import check_required, parse
 from mgmt.cli.commands import find
 from mgmt.cli.render import moment
-from protocol.errors import UsageError
+from protocol.errors import UnknownObjectError, UsageError
 
 WHEN = 1_700_000_000_000_000
 
@@ -41,6 +43,12 @@ def test_words_become_requests() -> None:
     )
     assert built("dbExportDelete", "-repository", "r", "-name", "m", "-force") == (
         requests.DbCollectionDelete(kind="export", repository="r", collection="m", force=True)
+    )
+    assert built("dbBackupDelete", "db", "-repository", "r", "-name", "b") == (
+        requests.DbCollectionDelete(kind="backup", repository="r", collection="b", database="db")
+    )
+    assert built("dbDisconnect", "db", "-immediate", "-wait") == (
+        sessions.DbDisconnect(name="db", mode="immediate", wait_s=0)
     )
     assert built("repositoryAttach", "r", "-path", "/p", "-method", "mount") == (
         requests.RepositoryAttach(name="r", path="/p", method="mount")
@@ -112,3 +120,7 @@ def test_incomplete_collections_are_marked() -> None:
     assert text("repositoryList", requests.RepositoryListReply(repositories=())) == [
         "No repositories"
     ]
+
+
+def test_an_unknown_request_is_not_a_fault_of_the_server() -> None:
+    assert schema.http_status(UnknownObjectError("no request nosuch")) == 404
