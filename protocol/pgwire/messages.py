@@ -154,7 +154,7 @@ def _fields(fields: Sequence[tuple[bytes, str]]) -> bytes:
     return b"\0".join([*parts, b"\0"])
 
 
-_NAME_FIELDS = (b"s", b"t", b"c", b"n")  # of Names, in its order
+_NAME_FIELDS: Final = (b"s", b"t", b"c", b"n")  # of Names, in its order
 
 
 def error_response(error: GridError, severity: str = "ERROR", position: int = 0) -> bytes:
