@@ -8,6 +8,7 @@ calls: TimesTen's FIRST n / ROWS m TO n, typed literals, SYSDATE and its like.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,7 @@ _TAKES_HINTS = re.compile(
 )
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
+_MARK = re.compile(r"\$\d+")
 _INT8 = re.compile(r"\bint8\b", re.IGNORECASE)
 _NO_CALL_AFTER = frozenset(
     {
@@ -196,6 +198,9 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     if _INT8.search(clean) is not None:
         tokens = [_eight_bytes(token) for token in tokens]
     tokens = _Rewriter(tokens, parsed).run()
+    for one, after in itertools.pairwise(tokens):
+        if one.token_type is TokenType.STRING is after.token_type:  # sqlglot would make them one
+            raise SqlSyntaxError("a comma or || is missing between texts", position=after.start + 1)
     if any(t.token_type is TokenType.MERGE for t in tokens[:1]) or word == "WITH":
         tokens = merge_tokens(tokens)
     try:
@@ -209,12 +214,29 @@ def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
         raise SqlSyntaxError("the statement cannot be parsed")
     parsed.tree = trees[0]
+    if "$" in clean or parsed.param_count:
+        _check_names(trees[0])
     if kind == "query":
         if isinstance(trees[0], exp.Insert | exp.Update | exp.Delete | exp.Merge):
             parsed.kind = type(trees[0]).__name__.lower()  # WITH … DELETE
         elif not isinstance(trees[0], exp.Query | exp.Values):
             raise SqlSyntaxError("a query is expected")
     return parsed
+
+
+def _check_names(tree: Any) -> None:
+    """Raises SqlSyntaxError for a literal or parameter that stands where only a name may.
+
+    A text's literals are parameters by now: `SELECT 1 2` would name a column "$2".
+    """
+    for alias in tree.find_all(exp.Alias, exp.TableAlias):
+        name = alias.args.get("alias") or alias.this
+        if (
+            isinstance(name, exp.Identifier)
+            and not name.args.get("quoted")
+            and _MARK.fullmatch(name.name)
+        ):
+            raise SqlSyntaxError("a literal or parameter stands where a name or a comma is wanted")
 
 
 def _eight_bytes(token: Token) -> Token:
