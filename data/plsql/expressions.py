@@ -475,6 +475,7 @@ def _bulk_exceptions(at: Get | None) -> Get:
         made = Collection(all_of_them)
         made.items = {n: record(*one) for n, one in enumerate(failed, 1)}
         made.keys = list(made.items)
+        made.size = len(failed)
         return made
 
     return read

@@ -175,7 +175,7 @@ class CollectionType(PlType):
 class Collection:
     """A value of a CollectionType: elements by index, the indexes in order."""
 
-    __slots__ = ("_held", "_memory", "items", "keys", "type")
+    __slots__ = ("_held", "_memory", "items", "keys", "size", "type")
 
     def __init__(self, type_: CollectionType) -> None:
         self._held = 0
@@ -183,6 +183,7 @@ class Collection:
         self.type = type_
         self.items: dict[Any, Value] = {}
         self.keys: list[Any] = []  # ascending
+        self.size = 0  # of tables and varrays: the last place, also if its element was deleted
 
     def __del__(self) -> None:
         self._memory.give(self._held)
@@ -198,6 +199,7 @@ class Collection:
         coerce = self.type.element.coerce
         self.items = {at: coerce(value) for at, value in enumerate(given, 1)}
         self.keys = list(self.items)
+        self.size = len(self.keys)
 
     def copied(self, type_: CollectionType) -> Collection:
         """A copy, of an equal type. Raises STORAGE_ERROR."""
@@ -206,6 +208,7 @@ class Collection:
         coerce = type_.element.coerce if not isinstance(type_.element, Scalar) else None
         made.items = {k: coerce(v) for k, v in self.items.items()} if coerce else dict(self.items)
         made.keys = list(self.keys)
+        made.size = self.size
         return made
 
     def key(self, index: Value) -> Any:
@@ -227,7 +230,7 @@ class Collection:
             key = self.key(index)
             if key in self.items:
                 return self.items[key]
-        if self.type.kind != "index by" and not (self.keys and 0 < key <= self.keys[-1]):
+        if self.type.kind != "index by" and not 0 < key <= self.size:
             raise predefined("SUBSCRIPT_BEYOND_COUNT")
         raise predefined("NO_DATA_FOUND")
 
@@ -239,7 +242,7 @@ class Collection:
             if more:
                 self._count(more)
         else:
-            if self.type.kind != "index by" and not (self.keys and 0 < key <= self.keys[-1]):
+            if self.type.kind != "index by" and not 0 < key <= self.size:
                 outside = self.type.limit and key > self.type.limit
                 raise predefined(
                     "SUBSCRIPT_OUTSIDE_LIMIT" if outside or key < 1 else "SUBSCRIPT_BEYOND_COUNT"
@@ -253,7 +256,7 @@ class Collection:
 
     def extend(self, count: int, value: Value) -> None:
         """Add elements at the end."""
-        last = self.keys[-1] if self.keys else 0
+        last = self.size
         if self.type.limit and last + count > self.type.limit:
             raise predefined("SUBSCRIPT_OUTSIDE_LIMIT")
         if last + count > COLLECTION_MAX:
@@ -263,20 +266,23 @@ class Collection:
         for key in range(last + 1, last + count + 1):
             self.items[key] = copy(value) if copy is not None else value
             self.keys.append(key)
+        self.size = max(last, last + count)
 
     def trim(self, count: int) -> None:
-        """Remove elements from the end."""
-        if count > len(self.keys):
+        """Remove places from the end, also those of deleted elements."""
+        if count > self.size:
             raise predefined("SUBSCRIPT_BEYOND_COUNT")
-        for _ in range(count):
+        self.size -= max(count, 0)
+        while self.keys and self.keys[-1] > self.size:
             self._drop(self.keys.pop())
 
     def _drop(self, key: Any) -> None:
         self._count(-ELEMENT_BYTES - long_text(self.items.pop(key)))
 
     def delete(self, low: Value = None, high: Value = None) -> None:
-        """Remove one element, or all from `low` to `high`; without arguments all."""
+        """Remove one element, or all from `low` to `high`; without all, and the places."""
         if low is None:
+            self.size = 0
             self.items.clear()
             self.keys.clear()
             self._count(-self._held)

@@ -74,3 +74,42 @@ BEGIN o(1)(2) := 9; o.EXTEND; o(3) := inner_t(7, 8); dbms_output.put_line(o(1)(2
 --> 9732
 --> 542
 --> 4
+
+-- name: places of deleted elements stay until they are trimmed
+DECLARE
+  TYPE nt IS TABLE OF NUMBER;
+  a nt := nt(1, 2, 3);
+  b nt;
+BEGIN
+  a.DELETE(3);
+  b := a;
+  a.TRIM;
+  DBMS_OUTPUT.PUT_LINE(a.COUNT || ' ' || a.LAST);
+  b(3) := 5;
+  DBMS_OUTPUT.PUT_LINE(b.COUNT || ' ' || b(3));
+  b.DELETE(3);
+  b.EXTEND;
+  DBMS_OUTPUT.PUT_LINE(b.COUNT || ' ' || b.LAST);
+  a := nt(1, 2, 3);
+  a.DELETE(2);
+  a.TRIM;
+  a.EXTEND(2, 1);
+  DBMS_OUTPUT.PUT_LINE(a.COUNT || ' ' || a.LAST || ' ' || a(4));
+  a.DELETE;
+  a.EXTEND;
+  DBMS_OUTPUT.PUT_LINE(a.COUNT || ' ' || a.LAST);
+  a.DELETE(1);
+  a.TRIM;
+  BEGIN
+    a.TRIM;
+  EXCEPTION
+    WHEN SUBSCRIPT_BEYOND_COUNT THEN DBMS_OUTPUT.PUT_LINE('nothing to trim');
+  END;
+END;
+/
+--> 2 2
+--> 3 5
+--> 3 4
+--> 3 4 1
+--> 1 1
+--> nothing to trim
