@@ -201,7 +201,7 @@ class Calls:
     ) -> Typed:
         routine = self.routine_for(symbol, arguments, as_function)
         if routine is not None:
-            placed = self._placed(routine, arguments)
+            placed = self._placed(routine, arguments, _converts)
             assert placed is not None
             return self._invocation(routine, placed)
         if all(routine.is_function is not as_function for routine in symbol.overloads):
@@ -212,13 +212,20 @@ class Calls:
     def routine_for(
         self, symbol: Routines, arguments: list[Argument], as_function: bool
     ) -> Routine | None:
-        """The routine of a name that takes these arguments."""
-        for routine in symbol.overloads:
-            if routine.is_function is as_function and self._placed(routine, arguments) is not None:
-                return routine
-        return None
+        """The routine of a name that takes these arguments, best without a conversion.
 
-    def _placed(self, routine: Routine, arguments: list[Argument]) -> list[Expr | None] | None:
+        With a conversion only one may take them: else the call would be ambiguous.
+        """
+        routines = [one for one in symbol.overloads if one.is_function is as_function]
+        for routine in routines:
+            if self._placed(routine, arguments, _alike) is not None:
+                return routine
+        fit = [one for one in routines if self._placed(one, arguments, _converts) is not None]
+        return fit[0] if len(fit) == 1 else None
+
+    def _placed(
+        self, routine: Routine, arguments: list[Argument], may_pass: Callable[[str, str], bool]
+    ) -> list[Expr | None] | None:
         """The argument of each parameter (None: its default); None if they do not fit."""
         placed: dict[str, Expr] = {}
         for number, argument in enumerate(arguments):
@@ -236,17 +243,22 @@ class Calls:
             if given is None:
                 if parameter.default is None:
                     return None
-            elif not self._fits(given, parameter.type):
+            elif not self._fits(given, parameter.type, may_pass):
                 return None
         return [placed.get(parameter.name) for parameter in routine.parameters]
 
-    def _fits(self, given: Expr, wanted: PlType) -> bool:
+    def _fits(self, given: Expr, wanted: PlType, may_pass: Callable[[str, str], bool]) -> bool:
         """May a value of this expression be passed? To choose among overloaded routines."""
         known = self.expression(given).type
-        if known is None or isinstance(given, Literal):
-            return not isinstance(given, Literal) or given.value is None or _like(given, wanted)
+        if isinstance(given, Literal):
+            return given.value is None or (
+                isinstance(wanted, Scalar)
+                and any(may_pass(family, _family(wanted)) for family in _families(given))
+            )
+        if known is None:
+            return True
         if isinstance(known, Scalar) and isinstance(wanted, Scalar):
-            return _family(known) == _family(wanted)
+            return may_pass(_family(known), _family(wanted))
         return isinstance(known, Scalar) is isinstance(wanted, Scalar)
 
     def _invocation(self, routine: Routine, placed: list[Expr | None]) -> Typed:
@@ -345,15 +357,20 @@ class Calls:
         return ask
 
 
-def _like(given: Literal, wanted: PlType) -> bool:
-    if not isinstance(wanted, Scalar):
-        return given.value is None
-    family = _family(wanted)
+def _alike(given: str, wanted: str) -> bool:
+    """May a value of one family be passed as another's, without a conversion?"""
+    return given == wanted
+
+
+def _converts(given: str, wanted: str) -> bool:
+    """The same, with an implicit conversion: from and to text, but not of booleans."""
+    return given == wanted or ("text" in (given, wanted) and "boolean" not in (given, wanted))
+
+
+def _families(given: Literal) -> tuple[str, ...]:
     if isinstance(given.value, bool):
-        return family == "boolean"
-    if isinstance(given.value, str):
-        return family in ("text", "moment")
-    return family == "number"
+        return ("boolean",)
+    return ("text", "moment") if isinstance(given.value, str) else ("number",)
 
 
 def _family(type_: Scalar) -> str:
