@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from data.plsql.errors import predefined
-from data.sql import convert, datetimes
+from data.sql import convert, datetimes, numbers
 from protocol.sqltypes import (
     BOOLEAN,
     DATE,
@@ -248,7 +248,7 @@ def divide(a: Value, b: Value) -> Value:
         raise predefined("ZERO_DIVIDE")
     if type(a) is int and type(b) is int and not a % b:
         return a // b
-    return whole(ARITHMETIC.divide(Decimal(a), Decimal(b)))
+    return whole(numbers.rounded(numbers.EXACT.divide(Decimal(a), Decimal(b))))
 
 
 def modulo(a: Value, b: Value) -> Value:
@@ -299,8 +299,8 @@ def _arithmetic(operation: str, a: Any, b: Any) -> Value:
     if type(a) is float or type(b) is float:
         a, b = float(a), float(b)
         return a + b if operation == "add" else a - b if operation == "subtract" else a * b
-    result = getattr(ARITHMETIC, operation)(Decimal(a), Decimal(b))
-    return whole(result)
+    result = getattr(numbers.EXACT, operation)(Decimal(a), Decimal(b))
+    return whole(numbers.rounded(result))
 
 
 def _add_moment(at: Moment, more: Value) -> Moment:
@@ -327,7 +327,8 @@ def _checked(at: Moment, us: int) -> int:
 def _between(a: Moment, b: Moment) -> Value:
     """Dates: days; timestamps and intervals: an interval."""
     if a.type.kind in (Kind.DATE, Kind.TT_DATE) and b.type.kind in (Kind.DATE, Kind.TT_DATE):
-        return whole(ARITHMETIC.divide(Decimal(a.at - b.at), Decimal(DAY_US)))
+        days = numbers.EXACT.divide(Decimal(a.at - b.at), Decimal(DAY_US))
+        return whole(numbers.rounded(days))
     return Moment(a.at - b.at, a.type if a.is_span else _SPAN)
 
 

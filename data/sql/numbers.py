@@ -49,15 +49,20 @@ def to_decimal(value: object) -> Decimal:
     raise InvalidTextError("invalid number")
 
 
+def rounded(value: Decimal) -> Decimal:
+    """Rounded to Oracle's 20 base-100 digits: 39 or 40 decimal ones."""
+    if len(value.as_tuple().digits) <= 38:
+        return value
+    even = (value.adjusted() + 1) % 2 == 0
+    return (_ROUND_40 if even else _ROUND_39).plus(value)
+
+
 def canonical(value: Decimal) -> str:
     """Text of a NUMBER: rounded to Oracle's 20 base-100 digits (39 or 40 decimal ones).
 
     Raises OutOfRangeError beyond 1E126.
     """
-    digits = len(value.as_tuple().digits)
-    if digits > 38:
-        even = (value.adjusted() + 1) % 2 == 0
-        value = (_ROUND_40 if even else _ROUND_39).plus(value)
+    value = rounded(value)
     if value.is_nan():
         raise OutOfRangeError("NaN is not a NUMBER")
     if not value.is_finite() or value.copy_abs() >= _LIMIT:

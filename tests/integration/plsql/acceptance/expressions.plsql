@@ -15,3 +15,23 @@ END;
 --> ab11.50.5-0.25
 --> 8
 --> 1000 0.0015
+
+-- name: NUMBER has the digits it has in SQL
+DECLARE
+  x NUMBER := 10 / 3;
+  y NUMBER := 1 / 3 * 100 + 1 / 7;
+  z NUMBER := DATE '2024-01-02' - TO_DATE('2024-01-01 07:00', 'YYYY-MM-DD HH24:MI');
+  n NUMBER;
+BEGIN
+  SELECT COUNT(*) INTO n FROM dual WHERE x = 10 / 3;
+  DBMS_OUTPUT.PUT_LINE(n);
+  SELECT COUNT(*) INTO n FROM dual WHERE y = 1 / 3 * 100 + 1 / 7;
+  DBMS_OUTPUT.PUT_LINE(n);
+  SELECT COUNT(*) INTO n FROM dual
+  WHERE z = DATE '2024-01-02' - TO_DATE('2024-01-01 07:00', 'YYYY-MM-DD HH24:MI');
+  DBMS_OUTPUT.PUT_LINE(n);
+END;
+/
+--> 1
+--> 1
+--> 1
