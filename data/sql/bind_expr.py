@@ -55,7 +55,12 @@ from data.sql.scope import (
 )
 from data.sql.type_codes import type_code
 from data.sql.type_nodes import type_of_node
-from protocol.errors import GroupingError, SqlSyntaxError, TypeMismatchError
+from protocol.errors import (
+    GroupingError,
+    SqlSyntaxError,
+    TypeMismatchError,
+    UnknownColumnError,
+)
 from protocol.sqltypes import (
     BIGINT,
     BOOLEAN,
@@ -175,7 +180,12 @@ class ExpressionBinder(OperatorBinding):
             return self._row_number(node)
         if plain and folded(node.this) == "ROWID" and not self.scope.find("ROWID"):
             raise refuse("ROWID (name the primary key)", position_of(node))
-        return resolve_column(node, self.scope, self.statement)
+        try:
+            return resolve_column(node, self.scope, self.statement)
+        except UnknownColumnError:
+            if plain and folded(node.this) == "UID":  # a column of that name comes first
+                return self._function("UID", exp.Anonymous(this="UID"))
+            raise
 
     def _row_number(self, node: Any) -> Expr:
         if not (self.allow_windows or self.allow_rownum):

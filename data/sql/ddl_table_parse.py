@@ -16,8 +16,10 @@ from data.sql.ddl_ast import (
 )
 from data.sql.ddl_lexer import Cursor, TokenKind
 from data.sql.ddl_sequences import parse_identity, take_serial
+from data.sql.scope import PSEUDO_COLUMNS
 from data.sql.type_names import TypeArg, type_from_name
-from protocol.errors import DefinitionError, NotSupportedError
+from data.sql.words import NILADIC
+from protocol.errors import DefinitionError, NotSupportedError, SqlSyntaxError
 from protocol.sqltypes import SqlType
 
 _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "EXCLUDE"})
@@ -218,10 +220,23 @@ def _default(cursor: Cursor) -> str:
     return cursor.slice_from(start)
 
 
+def column_name(cursor: Cursor) -> str:
+    """Of a new column. Raises SqlSyntaxError for one that could not be asked for."""
+    position, quoted = cursor.position, cursor.token.kind is TokenKind.QUOTED
+    name = cursor.name()
+    if name in NILADIC and not quoted:
+        raise SqlSyntaxError(
+            f"{name} is a reserved word", hint=f'Quote it, always: "{name}".', position=position
+        )
+    if name in PSEUDO_COLUMNS:
+        raise SqlSyntaxError(f"{name} is a pseudo-column of every table", position=position)
+    return name
+
+
 def parse_column(cursor: Cursor) -> tuple[ColumnDef, list[ConstraintDef]]:
     """name type [DEFAULT …] [[NOT] NULL] [PRIMARY KEY] [UNIQUE] [REFERENCES …] [CHECK (…)] …"""
     position = cursor.position
-    name = cursor.name()
+    name = column_name(cursor)
     if cursor.at_op(",") or cursor.at_op(")"):
         return ColumnDef(name, None, position=position), []  # CREATE TABLE t (a, b) AS SELECT
     if _is_column_clause(cursor):
@@ -584,4 +599,5 @@ def _alter_rename(cursor: Cursor) -> AlterAction:
     cursor.take_word("COLUMN")
     old = cursor.name()
     cursor.need_word("TO")
-    return AlterAction(kind, names=(old, cursor.name()), position=position)
+    new = column_name(cursor) if kind == "rename_column" else cursor.name()
+    return AlterAction(kind, names=(old, new), position=position)

@@ -70,7 +70,6 @@ NILADIC = frozenset(
         "SESSION_USER",
         "CURRENT_SCHEMA",
         "CURRENT_CATALOG",
-        "UID",
         "CURRENT_ROLE",
         "BINARY_DOUBLE_NAN",
         "BINARY_DOUBLE_INFINITY",
