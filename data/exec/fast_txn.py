@@ -198,7 +198,7 @@ class _Statement:
 
 def commit(session: Session, sink: ResultSink, tag: str) -> Execution | None:
     """COMMIT of an open transaction."""
-    txn = session.leave()
+    txn = session.leave(sink)
     ending = _Ending(session, sink, tag)
     if txn is None:
         ending.ended(None)

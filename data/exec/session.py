@@ -109,7 +109,7 @@ class Session:
         self._chosen_name = ""
         self.explicit = False  # BEGIN was said (or an implicit block became a transaction)
         self.implicit = False  # several statements until the next Sync
-        self.savepoints: list[tuple[str, dict[int, int]]] = []
+        self.savepoints: list[tuple[str, dict[int, int], int]] = []  # name, marks
         self.current_values: dict[int, int] = {}
         self.temporary = space.new_temporary()
         self.running: set[asyncio.Task[None]] = set()
@@ -131,7 +131,7 @@ class Session:
         self.statement_timeout_s = space.statement_timeout_s  # 0: none; so the others
         self.idle_in_transaction_timeout_s = 0.0
         self.idle_session_timeout_s = 0.0
-        self.local_settings: list[tuple[str, str]] = []  # what SET LOCAL changed, as it was
+        self.changed_settings: list[settings.Change] = []  # in this transaction, the newest last
         self.packages = Packages()  # variables of PL/SQL packages
         self._closing: asyncio.Task[None] | None = None
         self.initial_settings: dict[str, str] = {}
@@ -506,8 +506,8 @@ class Session:
     ) -> Coroutine[Any, Any, str]:
         """A coroutine that commits what there is and gives the tag. `done`: it is committed."""
         if self.aborted is not None and (self.txn is None or self.txn.failed is None):
-            return self.roll_back()  # the tag says so, as in PostgreSQL
-        txn = self.leave()
+            return self.roll_back(sink=sink)  # the tag says so, as in PostgreSQL
+        txn = self.leave(sink)
 
         async def end() -> str:
             if txn is not None and not done:
@@ -547,8 +547,11 @@ class Session:
             message = f"the transaction is committed, but it is not in an epoch yet: {error.detail}"
             sink.notice("WARNING", message, "01000")
 
-    def roll_back(self, tag: str = "ROLLBACK") -> Coroutine[Any, Any, str]:
+    def roll_back(
+        self, tag: str = "ROLLBACK", sink: ResultSink | None = None
+    ) -> Coroutine[Any, Any, str]:
         """A coroutine that rolls back what there is and gives the tag."""
+        settings.undo(self, sink)
         txn = self.leave()
 
         async def end() -> str:
@@ -559,7 +562,7 @@ class Session:
 
         return end()
 
-    def leave(self) -> Transaction | None:
+    def leave(self, sink: ResultSink | None = None) -> Transaction | None:
         """The session has no transaction any more; gives what it had, which the caller ends."""
         txn, self.txn = self.txn, None
         self.explicit = self.implicit = False
@@ -568,8 +571,8 @@ class Session:
         self.aborted = self.unit = None
         self.savepoints.clear()
         self.transaction_hints.clear()
-        if self.local_settings:
-            settings.end_local(self)
+        if self.changed_settings:
+            settings.end_local(self, sink)
         if txn is not None and txn.snapshots is not None:
             close_snapshots(self.space, txn.snapshots.held.values())
         return txn

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data.catalog.settings import default_setting
 from data.plsql.memory import MB
@@ -43,6 +43,14 @@ def duration_ms(name: str, value: str) -> int:
             hint='A number of milliseconds, or with a unit: "us", "ms", "s", "min", "h", "d".',
         )
     return -int(-milliseconds // 1) if milliseconds < 1 else int(milliseconds)
+
+
+class Change(NamedTuple):
+    """Of a setting, inside a transaction. `before`: the value SHOW gave."""
+
+    name: str
+    before: str
+    local: bool
 
 
 # -- settings that do something: each sets and gives the value SHOW gives --------------------------
@@ -227,22 +235,46 @@ def change(
 ) -> None:
     """SET [LOCAL]; the client hears of it through the sink. Raises ParameterError."""
     key = _key(name)
-    before = show(session, key) if local else ""
+    before = _before(session, key) if local or session.explicit else None
+    lock_wait = show(session, "lock_wait")
     effect = _EFFECTS.get(key)
     shown = effect(session, value) if effect is not None else value
     known = next((k for k in session.settings if k.lower() == key), key)
     session.settings[known] = shown
-    if local:
-        session.local_settings.append((key, before))
+    if before is not None:
+        if key == "lock_timeout":  # LockWait has changed with it
+            session.changed_settings.append(Change("lock_wait", lock_wait, local))
+        session.changed_settings.append(Change(key, before, local))
     if sink is not None:
         sink.parameter(known, shown)
 
 
-def end_local(session: Session) -> None:
-    """The transaction is over: what SET LOCAL changed is as it was."""
-    while session.local_settings:
-        name, value = session.local_settings.pop()
-        change(session, name, value)
+def _before(session: Session, key: str) -> str | None:
+    """The present value, None for a setting never heard of."""
+    try:
+        return show(session, key)
+    except UnknownObjectError:
+        return None
+
+
+def end_local(session: Session, sink: ResultSink | None = None) -> None:
+    """The transaction is over: what SET LOCAL changed is as it was, if no SET came after it."""
+    changes, session.changed_settings = session.changed_settings, []
+    kept: set[str] = set()
+    for name, before, local in reversed(changes):
+        if not local:
+            kept.add(name)
+        elif name not in kept:
+            change(session, name, before, sink)
+    session.changed_settings = []
+
+
+def undo(session: Session, sink: ResultSink | None = None, mark: int = 0) -> None:
+    """ROLLBACK [TO]: what SET changed in the transaction since the mark is as it was."""
+    undone, left = session.changed_settings[mark:], session.changed_settings[:mark]
+    for name, before, _ in reversed(undone):
+        change(session, name, before, sink)
+    session.changed_settings = left
 
 
 def reset(session: Session, name: str, sink: ResultSink | None = None) -> None:

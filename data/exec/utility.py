@@ -57,7 +57,7 @@ def run_utility(
     if kind == "commit":
         return session.end(sink)
     if kind == "rollback":
-        return _later(session, prepared, sink, session.roll_back)
+        return _later(session, prepared, sink, lambda: session.roll_back(sink=sink))
     if session.failed is not None and kind != "rollback_to":
         raise session.refusal()
     if kind == "begin":
@@ -70,7 +70,7 @@ def run_utility(
         _release(session, str(arguments["name"]))
     elif kind == "rollback_to":
         name = str(arguments["name"])
-        return _later(session, prepared, sink, lambda: _roll_back_to(session, name))
+        return _later(session, prepared, sink, lambda: _roll_back_to(session, name, sink))
     elif kind == "lock_table":
         return _later(session, prepared, sink, lambda: _lock_table(session, arguments))
     elif kind == "call":
@@ -141,7 +141,7 @@ def _savepoint(session: Session, name: str) -> None:
     if not session.explicit:
         raise NoTransactionError("SAVEPOINT can only be used in a transaction")
     mark = session.txn.mark() if session.txn is not None else {}
-    session.savepoints.append((name, mark))
+    session.savepoints.append((name, mark, len(session.changed_settings)))
     session.temporary.savepoint(name)
 
 
@@ -187,15 +187,16 @@ def _release(session: Session, name: str) -> None:
     session.temporary.release(name)
 
 
-async def _roll_back_to(session: Session, name: str) -> str:
+async def _roll_back_to(session: Session, name: str, sink: ResultSink) -> str:
     at = _find(session, name)
-    mark = session.savepoints[at][1]
+    _, mark, changes = session.savepoints[at]
     if session.txn is not None:
         if session.txn.failed is not None:
             raise failed_transaction(session.txn.failed)
         manager = session.space.manager
         await manager.finish(manager.undo(session.txn, mark))
     session.temporary.roll_back_to(name)
+    settings.undo(session, sink, changes)
     session.aborted = None
     del session.savepoints[at + 1 :]
     return "ROLLBACK"

@@ -135,3 +135,36 @@ async def test_catalog_queries_take_whole_numbers_in_binary(grid: MemoryGrid) ->
 
 async def test_two_phase_commit_is_shown_as_absent(client: Connection) -> None:
     assert await client.fetchval("SHOW max_prepared_transactions") == "0"
+
+
+async def test_a_transaction_that_is_rolled_back_leaves_no_settings(client: Connection) -> None:
+    names = ("application_name", "statement_timeout", "lock_wait", "default_transaction_read_only")
+
+    async def values() -> tuple[str, ...]:
+        return tuple([await client.fetchval(f"SHOW {name}") for name in names])
+
+    await client.execute("SET application_name = 'before'; SET lock_wait = 7")
+    before = await values()
+    assert before == ("before", "0", "7", "off")
+    await client.execute("BEGIN")
+    await client.execute("SET application_name = 'inside'")
+    await client.execute("SET statement_timeout = '5s'")
+    await client.execute("SET lock_timeout = '2s'")
+    await client.execute("SAVEPOINT s")
+    await client.execute("SET default_transaction_read_only = on")
+    await client.execute("SET LOCAL statement_timeout = '9s'")
+    assert await values() == ("inside", "9s", "2", "on")
+    await client.execute("ROLLBACK TO SAVEPOINT s")
+    assert await values() == ("inside", "5s", "2", "off")
+    assert client.get_settings().application_name == "inside"
+    await client.execute("ROLLBACK")
+    assert await values() == before
+    assert client.get_settings().application_name == "before"  # the driver was told
+
+    await client.execute("BEGIN")
+    await client.execute("SET LOCAL application_name = 'gone'")
+    await client.execute("SET LOCAL statement_timeout = '1s'")
+    await client.execute("SET statement_timeout = '3s'")
+    await client.execute("COMMIT")
+    assert await values() == ("before", "3s", "7", "off")
+    assert client.get_settings().application_name == "before"
