@@ -6,12 +6,12 @@ is an error.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 from data.sql.parse import refuse
 from data.sql.plan_types import CopyPlan
+from data.sql.text import unescaped
 from data.sql.utility import Words
 from protocol.errors import NotSupportedError, ParameterError, SqlSyntaxError
 
@@ -20,8 +20,6 @@ _VALUES = ("DELIMITER", "NULL", "QUOTE", "ESCAPE", "ENCODING")  # of the older f
 _NAMES = ("FORCE_QUOTE", "FORCE_NULL", "FORCE_NOT_NULL")  # options with a list of columns
 _KNOWN = frozenset([*_VALUES, *_NAMES, "FORMAT", "FREEZE", "HEADER"])
 _NO_DELIMITERS = frozenset("\\.abcdefghijklmnopqrstuvwxyz0123456789")  # in text format
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|(.))", re.DOTALL)
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 Options = dict[str, Any]  # by upper-case name: a text, or a list of columns (["*"]: all)
 
@@ -95,14 +93,8 @@ def _text(words: Words) -> str:
     """A value; E'…' with its escapes."""
     if words.peek() == "E" and words.peek(1)[:1] == "'":
         words.take("E")
-        return _ESCAPE.sub(_unescaped, words.value())
+        return unescaped(words.value())
     return words.value()
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    if match[3] is not None:
-        return _ESCAPED.get(match[3], match[3])
-    return chr(int(match[1], 16) if match[1] is not None else int(match[2], 8))
 
 
 def _made(plan: CopyPlan, options: Options, names: list[str]) -> CopyPlan:

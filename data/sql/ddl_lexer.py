@@ -6,6 +6,7 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
+from data.sql.text import unescaped
 from protocol.errors import SqlSyntaxError
 from protocol.names import folded_quoted
 
@@ -43,12 +44,10 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 def _unescape(text: str) -> str:
-    body = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), text, flags=re.DOTALL)
-    return body.replace("''", "'")
+    return unescaped(re.sub(r"(\\.)|''", lambda m: m[1] or "'", text, flags=re.DOTALL))
 
 
 def tokenize(text: str) -> list[Token]:

@@ -21,7 +21,7 @@ from sqlglot.tokens import Token, TokenType
 from data.sql.merge_tokens import merge_tokens
 from data.sql.parse_json import JSON_CALLS_WITH_CLAUSES, rewrite_json_call
 from data.sql.shape import check_shape
-from data.sql.text import PLAIN_DECLARE
+from data.sql.text import PLAIN_DECLARE, unescaped
 from data.sql.words import (
     DATE_LITERALS,
     DDL,
@@ -52,6 +52,9 @@ _TAKES_HINTS = re.compile(
 )
 _HINT = re.compile(r"([A-Za-z_]\w*)\s*(?:\(([^)]*)\))?")
 _FIRST_WORDS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z_]+)", re.DOTALL)
+_ESCAPING = re.compile(
+    r"(?<![\w$#])[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", re.DOTALL
+)
 _MARK = re.compile(r"\$\d+")
 _INT8 = re.compile(r"\bint8\b", re.IGNORECASE)
 _NO_CALL_AFTER = frozenset(
@@ -177,6 +180,14 @@ def parse_expression(text: str) -> Any:
     return select.expressions[0]
 
 
+def _double_quotes(match: re.Match[str]) -> str:
+    """In E'…' \\' is written '', which the tokenizer knows; places stay."""
+    unit = match[0]
+    if unit[0] not in "eE":
+        return unit
+    return re.sub(r"\\(.)", lambda m: "''" if m[1] == "'" else m[0], unit, flags=re.DOTALL)
+
+
 def _torn(text: str) -> SqlSyntaxError | None:
     """What has a beginning and no end, if that is what is wrong."""
     for unit in _UNITS.finditer(text):
@@ -188,6 +199,8 @@ def _torn(text: str) -> SqlSyntaxError | None:
 def _parse_tree(kind: str, word: str, text: str) -> Parsed:
     check_shape(text)
     clean, hints = read_hints(text)
+    if "\\'" in clean:
+        clean = _ESCAPING.sub(_double_quotes, clean)
     parsed = Parsed(kind, text, word, hints=hints)
     try:
         tokens = _DIALECT.tokenize(clean)
@@ -638,8 +651,7 @@ class _Rewriter:
             self.at += 2
             return True
         if word == "E" and adjacent:
-            text = re.sub(r"\\(.)", _unescape, string.text, flags=re.DOTALL)
-            self._emit(TokenType.STRING, text, token)
+            self._emit(TokenType.STRING, unescaped(string.text), token)
             self.at += 2
             return True
         if word in ("X", "B") and adjacent:
@@ -713,13 +725,6 @@ class _Rewriter:
             self.at += 1
         self._emit_call(word, [], token)
         return True
-
-
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return _ESCAPES.get(match.group(1), match.group(1))
 
 
 _HEX = re.compile(r"[xX][0-9A-Fa-f]+")

@@ -11,7 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from data.sql.block_end import BlockEnd
-from protocol.errors import TooLargeError
+from protocol.errors import InvalidTextError, TooLargeError
 from protocol.limits import SCRIPT_CHARS_MAX
 from protocol.sqltypes import ANY_SCALE, UNKNOWN, Kind, SqlType, StorageValue, canonical_number
 
@@ -40,6 +40,35 @@ _TINY = tuple(SqlType(Kind.NUMBER, 4, s) for s in range(5))
 _SMALL = tuple(SqlType(Kind.NUMBER, 9, s) for s in range(10))
 _LARGE = tuple(SqlType(Kind.NUMBER, 18, s) for s in range(19))
 _UNSCALED = SqlType(Kind.NUMBER, 0, ANY_SCALE)
+
+
+_ESCAPE = re.compile(
+    r"\\(?:x([0-9A-Fa-f]{1,2})|([0-7]{1,3})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL
+)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+def unescaped(text: str) -> str:
+    """The content of E'…', its quotes already single. Raises InvalidTextError."""
+    out = bytearray()
+    done = 0
+    try:
+        for match in _ESCAPE.finditer(text):
+            out += text[done : match.start()].encode()
+            done = match.end()
+            byte16, byte8, short, long, plain = match.groups()
+            if byte16 or byte8:
+                out.append(int(byte16, 16) if byte16 else int(byte8, 8) % 256)
+            elif short or long:
+                out += chr(int(short or long, 16)).encode()
+            else:
+                out += _ESCAPED.get(plain, plain).encode()
+        found = (out + text[done:].encode()).decode()
+    except (ValueError, OverflowError):
+        found = "\0"
+    if "\0" in found:
+        raise InvalidTextError(f"E'{text[:60]}' is not a text: its bytes are no UTF-8, or zero")
+    return found
 
 
 class Normalised(NamedTuple):
