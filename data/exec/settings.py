@@ -175,6 +175,30 @@ def _client_encoding(session: Session, value: str) -> str:
     return "UTF8"
 
 
+def _date_style(session: Session, value: str) -> str:
+    words = [word.strip().lower() for word in value.split(",")]
+    if words[0] not in ("iso", "default", "mdy", "dmy", "ymd"):
+        raise _only("DateStyle", value, "ISO")
+    return "ISO, MDY"
+
+
+def _interval_style(session: Session, value: str) -> str:
+    if value.lower() not in ("postgres", "default"):
+        raise _only("IntervalStyle", value, "postgres")
+    return "postgres"
+
+
+def _plain_strings(session: Session, value: str) -> str:
+    if not truth("standard_conforming_strings", value):
+        raise _only("standard_conforming_strings", value, "on")
+    return "on"
+
+
+def _only(name: str, value: str, wanted: str) -> ParameterError:
+    """Drivers go by the setting they are told: it must be what is done."""
+    return ParameterError(f"{name} {value} is not supported", hint=f"It is always {wanted}.")
+
+
 def _search_path(session: Session, value: str) -> str:
     """PostgreSQL's way to the current schema: the first of the list that there is.
 
@@ -217,8 +241,15 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     OPTIMIZER_HINT: _optimizer_hint,
     "client_encoding": _client_encoding,
     "search_path": _search_path,
+    "datestyle": _date_style,
+    "intervalstyle": _interval_style,
+    "standard_conforming_strings": _plain_strings,
     "plsql_conn_mem_limit": _plsql_memory,
 }
+
+
+# of a startup packet they are ignored: the client is told what they are
+_FIXED = ("client_encoding", "datestyle", "intervalstyle", "standard_conforming_strings")
 
 
 # -- what others call ------------------------------------------------------------------------------
@@ -226,7 +257,7 @@ def start(session: Session, parameters: dict[str, str]) -> None:
     """Take the startup packet's settings; unknown ones are ignored. Raises ParameterError."""
     for name, value in parameters.items():
         key = _key(name)
-        if key in _EFFECTS and key != "client_encoding":
+        if key in _EFFECTS and key not in _FIXED:
             change(session, key, value)
 
 

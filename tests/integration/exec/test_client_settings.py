@@ -168,3 +168,22 @@ async def test_a_transaction_that_is_rolled_back_leaves_no_settings(client: Conn
     await client.execute("COMMIT")
     assert await values() == ("before", "3s", "7", "off")
     assert client.get_settings().application_name == "before"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("DateStyle", "ISO, DMY", "German"),
+        ("IntervalStyle", "postgres", "iso_8601"),
+        ("standard_conforming_strings", "on", "off"),
+    ],
+)
+async def test_what_is_not_done_is_not_reported(
+    client: Connection, name: str, good: str, bad: str
+) -> None:
+    shown = await client.fetchval(f"SHOW {name}")
+    await client.execute(f"SET {name} = '{good}'")
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await client.execute(f"SET {name} = '{bad}'")
+    assert await client.fetchval(f"SHOW {name}") == shown
+    await client.execute(f"RESET {name}")
