@@ -118,7 +118,7 @@ class SqlStatements(Cursors):
 
         def one(f: Frame) -> None:
             columns, rows = _rows(f, template, 2)
-            f[CONTEXT].sql.count = len(rows)
+            f[CONTEXT].sql.count = min(len(rows), 1)
             if not rows:
                 raise predefined("NO_DATA_FOUND")
             if len(rows) > 1:
@@ -158,6 +158,10 @@ class SqlStatements(Cursors):
 
         def run(f: Frame) -> None:
             sql = (values.text(text(f)) or "").strip()
+            if not sql:
+                raise PlError(
+                    "", -6535, "statement string in EXECUTE IMMEDIATE is NULL or 0 length"
+                )
             given = [get(f) for get in gets]
             context = f[CONTEXT]
             if context.host.is_block(sql, owner):
@@ -181,6 +185,7 @@ class SqlStatements(Cursors):
                 put_all(f, columns, rows)
                 return
             if len(rows) > 1:
+                context.sql.count = 1
                 raise predefined("TOO_MANY_ROWS")
             if is_query and not rows:
                 raise predefined("NO_DATA_FOUND")

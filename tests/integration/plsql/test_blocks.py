@@ -307,6 +307,17 @@ PRINTED: dict[str, tuple[str, list[str]]] = {
              run('DROP TABLE parents'); END;""",
         ["-2291", "-2292", "-2292"],
     ),
+    "what is not one row, what is no statement": (
+        """DECLARE n NUMBER; PROCEDURE say IS BEGIN
+               dbms_output.put_line(SQLCODE || ' ' || SQL%ROWCOUNT); END; BEGIN
+             BEGIN SELECT g INTO n FROM generate_series(1, 5) s (g);
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE 'SELECT g FROM generate_series(1, 5) s (g)' INTO n;
+             EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE ' '; EXCEPTION WHEN OTHERS THEN say; END;
+             BEGIN EXECUTE IMMEDIATE NULL; EXCEPTION WHEN OTHERS THEN say; END; END;""",
+        ["-1422 1", "-1422 1", "-6535 1", "-6535 1"],
+    ),
     "an END and then IF, CASE, LOOP": (
         """DECLARE n NUMBER := 5; BEGIN BEGIN NULL; END;
              IF n = 5 THEN n := CASE n WHEN 5 THEN 6 END;
