@@ -32,7 +32,10 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _INDEX_TABLE = "GI."
 _UNIQUE = "UNIQUE constraint failed: "
 _NOT_NULL = "NOT NULL constraint failed: "
-_LIMITS = ("too many ", "at most ", "Expression tree is too large", "parser stack overflow")
+_LIMITS = (
+    "too many ", "at most ", "variable number must be", "Expression tree is too large",
+    "parser stack overflow",
+)  # fmt: skip
 _CHECK = "CHECK constraint failed: "
 
 

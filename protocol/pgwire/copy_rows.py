@@ -127,7 +127,9 @@ class _LineDecoder:
         self._skip_header = False
         if not self._copy.header_names:
             return
-        found = [None if name is None else name.decode() for name in self._fields(line)]
+        found = [
+            None if name is None else name.decode("utf-8", "replace") for name in self._fields(line)
+        ]
         if len(found) != self._width:
             raise CopyDataError(
                 f"wrong number of fields in header line: got {len(found)}, expected {self._width}"

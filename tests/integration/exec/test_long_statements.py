@@ -96,6 +96,9 @@ async def test_more_terms_than_the_elements_take_at_once(grid: MemoryGrid) -> No
     many = ", ".join(f"t t{n}" for n in range(70))
     with pytest.raises(asyncpg.StatementTooComplexError, match="at most 64 tables in a join"):
         await client.fetch(f"SELECT 1 FROM {many} WHERE t0.id < 0")
+    marks = ", ".join(f"${n}" for n in range(1, 32_768))
+    with pytest.raises(asyncpg.StatementTooComplexError, match="variable number"):
+        await client.fetch(f"SELECT 1 FROM t WHERE id IN ({marks})", *range(32_767))
     await client.close()
 
 

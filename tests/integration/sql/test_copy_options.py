@@ -36,6 +36,10 @@ async def test_options_do_what_they_say(tmp_path: Path) -> None:
                 await _in(client, "(FORMAT csv, HEADER match)", f"{header}\n1,x,y\n")
         with pytest.raises(asyncpg.BadCopyFileFormatError, match="header line"):
             await _in(client, "(HEADER match)", "id\tb\ta\n1\tx\ty\n")
+        with pytest.raises(asyncpg.BadCopyFileFormatError, match="header line"):
+            await client._copy_in(
+                "COPY goods FROM STDIN (FORMAT csv, HEADER match)", io.BytesIO(b"id,\xff,b\n"), 20
+            )
         assert await client.fetchval("SELECT COUNT(*) FROM goods") == 0
         data = '"id",a,b\n1,x,""\n2,,N\n'
         assert await _in(client, "(FORMAT csv, HEADER match, NULL 'N')", data) == "COPY 2"
