@@ -536,6 +536,10 @@ class ParameterError(GridError, code="PARAMETER", sqlstate="22023"):
     """A setting or argument with a value that cannot be."""
 
 
+class FixedParameterError(GridError, code="FIXED_PARAMETER", sqlstate="55P02"):
+    """SET of a setting that is what it is."""
+
+
 class TransactionStateError(GridError, code="TRANSACTION_STATE", sqlstate="25000"):
     """The statement does not fit the state of the transaction."""
 

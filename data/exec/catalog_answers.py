@@ -65,6 +65,7 @@ class CatalogAnswers:
 
         def set_setting(name: str, value: str, is_local: bool) -> None:
             local = is_local and (session.explicit or session.implicit)
+            settings.check(name)
             settings.change(session, name, value, local=local)
 
         facts = SessionFacts(

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from data.catalog.settings import default_setting
+from data.catalog.known_settings import is_known
+from data.catalog.settings import SETTINGS, default_setting
 from data.plsql.memory import MB
+from data.sql.date_functions import is_zone
 from data.sql.parse import check_hints
 from data.txn.isolation import isolation_of, shown_name
-from protocol.errors import ParameterError, UnknownObjectError
+from protocol.errors import FixedParameterError, ParameterError, UnknownObjectError
 
 if TYPE_CHECKING:
     from data.exec.session import Session
@@ -194,6 +196,19 @@ def _plain_strings(session: Session, value: str) -> str:
     return "on"
 
 
+def _time_zone(session: Session, value: str) -> str:
+    """It has to be one; moments are shown in UTC all the same, with their offset."""
+    zone = value.strip()
+    if zone.lower() in ("local", "default"):
+        return "UTC"
+    if not is_zone(zone):
+        raise ParameterError(
+            f'invalid value for parameter "TimeZone": "{value}"',
+            hint="A name as Europe/Berlin, or an offset as +02:00.",
+        )
+    return zone
+
+
 def _only(name: str, value: str, wanted: str) -> ParameterError:
     """Drivers go by the setting they are told: it must be what is done."""
     return ParameterError(f"{name} {value} is not supported", hint=f"It is always {wanted}.")
@@ -244,12 +259,19 @@ _EFFECTS: dict[str, Callable[[Session, str], str]] = {
     "datestyle": _date_style,
     "intervalstyle": _interval_style,
     "standard_conforming_strings": _plain_strings,
+    "timezone": _time_zone,
     "plsql_conn_mem_limit": _plsql_memory,
 }
 
 
 # of a startup packet they are ignored: the client is told what they are
-_FIXED = ("client_encoding", "datestyle", "intervalstyle", "standard_conforming_strings")
+_FIXED = (
+    "client_encoding",
+    "datestyle",
+    "intervalstyle",
+    "standard_conforming_strings",
+    "timezone",
+)
 
 
 # -- what others call ------------------------------------------------------------------------------
@@ -259,6 +281,18 @@ def start(session: Session, parameters: dict[str, str]) -> None:
         key = _key(name)
         if key in _EFFECTS and key not in _FIXED:
             change(session, key, value)
+
+
+def check(name: str) -> None:
+    """That SET may name it. Raises UnknownObjectError, FixedParameterError."""
+    key = _key(name)
+    if key not in _EFFECTS and not is_known(key):
+        raise UnknownObjectError(
+            f'unrecognized configuration parameter "{name}"',
+            hint="pg_settings has those that there are; a name of your own has a dot in it.",
+        )
+    if key in SETTINGS and not SETTINGS[key].settable:
+        raise FixedParameterError(f'parameter "{SETTINGS[key].name}" cannot be changed')
 
 
 def change(
@@ -312,7 +346,7 @@ def reset(session: Session, name: str, sink: ResultSink | None = None) -> None:
     """RESET name, RESET ALL, DISCARD ALL: back to what the connection began with."""
     key = _key(name)
     for each in [key] if key != "all" else [k.lower() for k in session.initial_settings]:
-        if each in session.initial_settings:
+        if each in session.initial_settings and (each not in SETTINGS or SETTINGS[each].settable):
             change(session, each, session.initial_settings[each], sink)
 
 

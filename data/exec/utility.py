@@ -240,6 +240,8 @@ def _set(session: Session, kind: str, arguments: dict[str, object], sink: Result
     name = str(arguments.get("name") or "")
     value = str(arguments.get("value") or "")
     lower = name.lower()
+    if kind == "set" or (kind == "reset" and lower != "all"):
+        settings.check(name)
     if kind == "set_schema" or lower == "current_schema":
         session.schema = (value or name).upper()
     elif kind == "reset":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from data.sql import datetimes
 from data.sql.builders import (
@@ -151,7 +152,7 @@ def at_zone(us: int, zone: str, to_local: int) -> int:
 
         try:
             zoned = ZoneInfo(text)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
             raise ParameterError(f'time zone "{zone}" not recognized') from None
         moment = datetime(1970, 1, 1) + timedelta(microseconds=us)
         if to_local:
@@ -161,6 +162,22 @@ def at_zone(us: int, zone: str, to_local: int) -> int:
         assert offset is not None
         shift = offset // timedelta(microseconds=1)
     return datetimes.check(us + shift if to_local else us - shift)
+
+
+ZONE_HOURS_MAX: Final = 168  # as in PostgreSQL
+_POSIX_ZONE: Final = re.compile(r"(?:<[+-]?\w{2,6}>|[A-Za-z]{3,6})?([+-]?\d{1,2}(?:\.\d+|:\d\d)?)")
+
+
+def is_zone(zone: str) -> bool:
+    """A name, an offset, hours (-3.5) or POSIX's form (<+02>-02), as in PostgreSQL."""
+    match = _POSIX_ZONE.fullmatch(zone)
+    if match is not None:
+        return abs(int(re.split("[.:]", match[1])[0])) <= ZONE_HOURS_MAX
+    try:
+        at_zone(0, zone, 1)
+    except (ParameterError, DatetimeError):
+        return False
+    return True
 
 
 def make_date(year: int, month: int, day: int) -> int:

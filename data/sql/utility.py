@@ -259,6 +259,10 @@ def _set(words: Words) -> tuple[UtilityPlan, str]:
     if not local and words.peek(1) not in ("=", "TO"):
         words.take("SESSION")
     if words.take("TIME", "ZONE"):
+        if words.take("INTERVAL"):  # INTERVAL '+02:00' HOUR TO MINUTE
+            offset = words.value()
+            words.rest()
+            return _setting("TimeZone", offset, local=local)
         return _setting("TimeZone", words.value(), local=local)
     if words.peek() in ("CONSTRAINTS", "ROLE", "AUTHORIZATION"):
         return UtilityPlan("do_nothing"), "SET"

@@ -187,3 +187,83 @@ async def test_what_is_not_done_is_not_reported(
         await client.execute(f"SET {name} = '{bad}'")
     assert await client.fetchval(f"SHOW {name}") == shown
     await client.execute(f"RESET {name}")
+
+
+@pytest.mark.parametrize(
+    "zone",
+    ["UTC", "Europe/Berlin", "+02:00", "-3", "3.5", "<+02>-02", "EST5EDT", "GMT-01:00", "LOCAL"],
+)
+async def test_time_zones_are_taken(client: Connection, zone: str) -> None:
+    await client.execute(f"SET TimeZone = '{zone}'")
+    shown = await client.fetchval("SHOW TimeZone")
+    assert shown == client.get_settings().TimeZone == ("UTC" if zone == "LOCAL" else zone)
+    moment = await client.fetchval("SELECT CAST(TIMESTAMPTZ '2026-01-01 00:00:00+00' AS TEXT)")
+    assert moment == "2026-01-01 00:00:00+00"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET TimeZone = 'nope/zone'",
+        "SET TIME ZONE 'Europe'",
+        "SET TIME ZONE 500",
+        "SET TIME ZONE INTERVAL '1 day'",
+        "SELECT set_config('timezone', 'Mars', false)",
+    ],
+)
+async def test_what_is_no_time_zone_is_refused(client: Connection, statement: str) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError, match='value for parameter "TimeZone"'):
+        await client.execute(statement)
+    assert await client.fetchval("SHOW TimeZone") == "UTC"
+
+
+async def test_the_time_zone_as_an_interval(client: Connection) -> None:
+    await client.execute("SET TIME ZONE INTERVAL '+02:00' HOUR TO MINUTE")  # Sequelize's way
+    assert await client.fetchval("SHOW TIME ZONE") == "+02:00"
+    await client.execute("SET TIME ZONE DEFAULT")
+    assert await client.fetchval("SHOW TIME ZONE") == "UTC"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "work_mem",
+        "geqo",
+        "check_function_bodies",
+        "transaction_timeout",
+        "my.own",
+        "NLS_SORT",
+        "PLSQL_OPTIMIZE_LEVEL",
+        "PassThrough",
+        "LockWait",
+        "DDL_REPLICATION_LEVEL",
+    ],
+)
+async def test_settings_of_others_are_taken(client: Connection, name: str) -> None:
+    await client.execute(f"SET {name} = 1")
+    await client.execute(f"RESET {name}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET statment_timeout = 300",
+        "SET LOCAL foo TO 1",
+        "RESET foo",
+        "SET foo TO DEFAULT",
+        "SELECT set_config('foo', '1', false)",
+        "ALTER SESSION SET foo = 1",
+    ],
+)
+async def test_a_setting_that_is_misspelt_is_refused(client: Connection, statement: str) -> None:
+    with pytest.raises(asyncpg.UndefinedObjectError, match="unrecognized configuration parameter"):
+        await client.execute(statement)
+
+
+async def test_what_the_server_is_cannot_be_set(client: Connection) -> None:
+    for statement in ("SET server_version = '9.6'", "RESET is_superuser"):
+        with pytest.raises(asyncpg.CantChangeRuntimeParamError):
+            await client.execute(statement)
+    await client.execute("RESET ALL")
+    await client.execute("DISCARD ALL")
+    assert (await client.fetchval("SHOW server_version")).startswith("15")
