@@ -135,8 +135,10 @@ class Calls:
         return found
 
     # -- calls -------------------------------------------------------------------------------------
-    def call(self, base: Expr, arguments: list[Argument], *, as_function: bool) -> Typed:
-        """A call. Raises UnknownObjectError, SqlSyntaxError."""
+    def call(
+        self, base: Expr, arguments: list[Argument], *, as_function: bool, bare: bool = False
+    ) -> Typed:
+        """A call; bare: a name without brackets. Raises UnknownObjectError, SqlSyntaxError."""
         symbol = self.symbol(base)
         if isinstance(symbol, Builtin):
             return self._builtin(symbol, arguments, base.at, as_function)
@@ -146,7 +148,7 @@ class Calls:
             names = self.dotted(base)
             if names and names[0] in REFUSED:
                 raise self.undeclared(names[0], base.at)
-            if names and arguments and self.scope.find(names[0]) is None:
+            if names and not bare and self.scope.find(names[0]) is None:
                 gets = [self.get(argument.value) for argument in arguments]
                 return self.sql_function(".".join(names), gets, base.at)
         raise self.undeclared(".".join(self.dotted(base)) or "expression", base.at)

@@ -72,6 +72,7 @@ _TEXTS = {  # SQLERRM(code) of numbers that no predefined exception has
     -1031: "insufficient privileges",
     -1400: "cannot insert NULL",
     -1403: "no data found",
+    -1426: "numeric overflow",
     -1427: "single-row subquery returns more than one row",
     -1438: "value larger than specified precision allowed for this column",
     -1843: "not a valid month",

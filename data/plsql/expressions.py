@@ -8,6 +8,7 @@ from data.plsql import multisets, types, values
 from data.plsql.calls import Calls
 from data.plsql.errors import PlError, error_text, predefined, text_of_code
 from data.plsql.functions import FUNCTIONS, NOT_HERE
+from data.plsql.reading import IS_TESTS
 from data.plsql.scope import CONTEXT, CursorSymbol, Frame, Get, Typed, TypeSymbol, Var, reading
 from data.plsql.sqltext import sql_template
 from data.plsql.tree import (
@@ -28,13 +29,21 @@ from data.plsql.tree import (
 )
 from data.plsql.types import Collection, CollectionType, PlType, Record, RecordType, Scalar
 from data.plsql.values import Value
-from protocol.errors import GridError, NotSupportedError, SqlSyntaxError, UnknownObjectError
+from protocol.errors import (
+    GridError,
+    NotSupportedError,
+    ParameterError,
+    SqlSyntaxError,
+    UnknownObjectError,
+)
 from protocol.sqltypes import BIGINT, BOOLEAN, DATE, NUMBER, VARCHAR, Kind, SqlType
 
 _NUMBER, _TEXT, _BOOLEAN, _COUNT = Scalar(NUMBER), Scalar(VARCHAR), Scalar(BOOLEAN), Scalar(BIGINT)
 _WITHOUT_ARGUMENTS = frozenset(
     {"SYSDATE", "SYSTIMESTAMP", "USER", "UID", "CURRENT_USER", "CURRENT_DATE", "CURRENT_TIMESTAMP"}
     | {"TT_SYSDATE", "ORA_SYSDATE", "SESSION_USER", "CURRENT_SCHEMA", "LOCALTIMESTAMP", "SYS_GUID"}
+    | {"SESSIONTIMEZONE", "DBTIMEZONE", "CURRENT_TIME", "LOCALTIME", "CURRENT_ROLE"}
+    | {f"BINARY_{kind}_{value}" for kind in ("FLOAT", "DOUBLE") for value in ("NAN", "INFINITY")}
 )
 _DATE, _TIMESTAMP = Scalar(DATE), Scalar(SqlType(Kind.TIMESTAMP, precision=6))
 _RESULTS: dict[str, PlType] = {  # to choose among overloaded routines
@@ -110,6 +119,10 @@ class Expressions(Calls):
             compared = self._compared(expr, a, b)
             if compared is not None:
                 return compared
+        if operator.removeprefix("IS ") in IS_TESTS:
+            test = f"CASE WHEN $1 {operator} THEN 1 WHEN NOT $1 {operator} THEN 0 END"
+            ask = self.sql_call(f"SELECT {test} FROM dual")
+            return Typed(lambda f: _truth(ask(f, [left(f)])), _BOOLEAN)
         if operator in ("AND", "OR"):
             return Typed(_and(left, right) if operator == "AND" else _or(left, right), _BOOLEAN)
         if operator == "LIKE":
@@ -223,7 +236,7 @@ class Expressions(Calls):
         if symbol is None and expr.name in _WITHOUT_ARGUMENTS:
             made = self.sql_value(f"SELECT {expr.name} FROM dual", None)
             return Typed(made, _RESULTS.get(expr.name))
-        return self.call(expr, [], as_function=True)
+        return self.call(expr, [], as_function=True, bare=True)
 
     def _member(self, expr: Member) -> Typed:
         symbol = self.symbol(expr)
@@ -232,7 +245,7 @@ class Expressions(Calls):
         if isinstance(symbol, CursorSymbol):
             return Typed(reading_cursor(symbol, self.activation), types.CursorType())
         if symbol is not None:
-            return self.call(expr, [], as_function=True)
+            return self.call(expr, [], as_function=True, bare=True)
         if expr.name in ("NEXTVAL", "CURRVAL"):
             names = self.dotted(expr.base)
             if names and self.scope.find(names[0]) is None and self.hooks.is_sequence(names):
@@ -240,7 +253,7 @@ class Expressions(Calls):
                 return Typed(self.sql_value(f"SELECT {shown}.{expr.name} FROM dual", None), _NUMBER)
         is_call = self.symbol_or_none(expr.base) is None and not self._is_value(expr.base)
         if is_call and self.dotted(expr.base):
-            return self.call(expr, [], as_function=True)
+            return self.call(expr, [], as_function=True, bare=True)
         base = self.expression(expr.base)
         if isinstance(base.type, CollectionType) or expr.name in _METHODS:
             if isinstance(base.type, RecordType) and expr.name in base.type.positions:
@@ -378,7 +391,8 @@ class Expressions(Calls):
         ask = self.sql_call(f"SELECT {name}({marks}) FROM dual")
         quick = FUNCTIONS.get(name)
         if quick is None:
-            self._must_be_known(name, marks, len(gets), at)
+            if self._takes_constants(name, marks, len(gets), at):
+                ask = self._with_constants(name)
             return Typed(lambda f: ask(f, [get(f) for get in gets]), _RESULTS.get(name))
         function, least, most = quick
         if not least <= len(gets) <= most:
@@ -402,17 +416,42 @@ class Expressions(Calls):
 
         return Typed(several, _RESULTS.get(name))
 
-    def _must_be_known(self, name: str, marks: str, count: int, at: int) -> None:
-        """Raises UnknownObjectError if SQL has no such function; types matter when it runs."""
+    def _takes_constants(self, name: str, marks: str, count: int, at: int) -> bool:
+        """Whether SQL plans by the arguments' values, as by the unit of NUMTODSINTERVAL.
+
+        Raises UnknownObjectError if SQL has no such function; types matter when it runs.
+        """
         try:
             self.hooks.describe(f"SELECT {name}({marks}) FROM dual", (None,) * count)
         except GridError as error:
             if error.sqlstate == "42883":
                 raise self.undeclared(name, at) from error
+            return isinstance(error, ParameterError)
+        return False
+
+    def _with_constants(self, name: str) -> Callable[[Frame, list[Value]], Value]:
+        """Texts are written into the statement, the other arguments are its parameters."""
+
+        def ask(f: Frame, given: list[Value]) -> Value:
+            rest: list[Value] = []
+            words: list[str] = []
+            for value in given:
+                if isinstance(value, str):
+                    words.append("'" + value.replace("'", "''") + "'")
+                else:
+                    rest.append(value)
+                    words.append(f"${len(rest)}")
+            return self.sql_call(f"SELECT {name}({', '.join(words)}) FROM dual")(f, rest)
+
+        return ask
 
 
 def _null(f: Frame) -> Value:
     return None
+
+
+def _truth(found: Value) -> Value:
+    return None if found is None else bool(found)
 
 
 def _and(left: Get, right: Get) -> Get:

@@ -116,7 +116,7 @@ def _rounded(mode: str) -> Callable[..., Value]:
             return None
         if type(value) is int and digits >= 0:
             return value
-        if type(value) is float:
+        if isinstance(value, float):
             return NOT_HERE
         return values.whole(round_decimal(Decimal(value), int(digits), mode))
 
@@ -128,7 +128,9 @@ def _to_whole(mode: str) -> Callable[..., Value]:
         value = values.number(value)
         if value is None or type(value) is int:
             return value
-        return int(Decimal(repr(value) if type(value) is float else value).to_integral_value(mode))
+        if isinstance(value, float):
+            return NOT_HERE
+        return int(Decimal(value).to_integral_value(mode))
 
     return call
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from data.plsql.floats import narrowed
 from data.plsql.tokens import BIND, END, NAME, NUMBER, OPERATOR, QUOTED, STRING, Token, tokens
 from data.plsql.tree import (
     Apply,
@@ -38,7 +39,10 @@ _COMPARISONS = {
     "<=": "<=",
     ">=": ">=",
 }
-_SPECIAL_SYNTAX = frozenset({"CAST", "EXTRACT", "TRIM", "XMLELEMENT"})
+_SPECIAL_SYNTAX = frozenset(
+    {"CAST", "EXTRACT", "TRIM", "XMLELEMENT", "TIMESTAMPADD", "TIMESTAMPDIFF", "JSON_OBJECT"}
+)
+IS_TESTS = ("NAN", "INFINITE", "JSON")  # after IS [NOT]: what SQL answers
 _NO_NAMES = frozenset(
     {"AND", "OR", "NOT", "IN", "IS", "BETWEEN", "LIKE", "THEN", "LOOP", "END", "BEGIN", "WHEN"}
     | {"ELSE", "ELSIF", "IF", "EXCEPTION", "INTO", "USING", "FROM", "WHERE", "DECLARE"}
@@ -181,6 +185,10 @@ class Reader:
                 return Unary(token.start, "NOT", test) if negated else test
             if self.accept("EMPTY"):
                 return IsNull(token.start, left, negated, empty=True)
+            if self.is_word(*IS_TESTS):
+                word = self.take().text
+                test = Binary(token.start, f"IS {word}", left, Literal(token.start, None))
+                return Unary(token.start, "NOT", test) if negated else test
             self.expect("NULL")
             return IsNull(token.start, left, negated)
         negated = self.is_word("NOT") and self.ahead(1).text in _RANGE_WORDS
@@ -367,7 +375,8 @@ _INTERVAL_WORDS = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "TO")
 def number_of(text: str) -> int | Decimal | float:
     """The value of a number as written: 1, 1.5, 1e3, 2f, 2d."""
     if text[-1] in "fFdD":
-        return float(text[:-1])
+        number = float(text[:-1])
+        return narrowed(number) if text[-1] in "fF" else number
     if text.isdigit():
         return int(text)
     value = Decimal(text)

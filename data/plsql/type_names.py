@@ -5,13 +5,21 @@ from __future__ import annotations
 from data.plsql.calls import Calls
 from data.plsql.scope import CursorSymbol, TypeSymbol, Var
 from data.plsql.tree import Expr, Member, Name, TypeRef
-from data.plsql.types import STRING_MAX, CursorType, PlType, RecordType, Scalar
+from data.plsql.types import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    STRING_MAX,
+    CursorType,
+    PlType,
+    RecordType,
+    Scalar,
+)
 from data.sql.type_names import type_from_name
 from protocol.errors import UnknownObjectError
 from protocol.sqltypes import BIGINT, BOOLEAN, DATE, VARCHAR, Kind, SqlType
 
 _CLOB = SqlType(Kind.CLOB, length=4 << 20)
-_INT32 = (-(2**31), 2**31 - 1)
+_INT32 = (INTEGER_MIN, INTEGER_MAX)
 _OWN: dict[str, Scalar] = {
     "PLS_INTEGER": Scalar(BIGINT, "PLS_INTEGER", *_INT32),
     "BINARY_INTEGER": Scalar(BIGINT, "BINARY_INTEGER", *_INT32),

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from data.plsql import values
-from data.plsql.errors import predefined
+from data.plsql import floats, values
+from data.plsql.errors import PlError, predefined
 from data.plsql.memory import ELEMENT_BYTES, FIELD_BYTES, long_text, present
 from data.plsql.values import Moment, Padded, Value
 from data.sql import convert
@@ -17,6 +17,7 @@ from protocol.errors import GridError
 from protocol.sqltypes import BYTES_KINDS, FLOAT_KINDS, INTEGER_KINDS, TEXT_KINDS, Kind, SqlType
 
 Coerce = Callable[[Value], Value]
+INTEGER_MIN, INTEGER_MAX = -(2**31), 2**31 - 1  # of a PLS_INTEGER
 STRING_MAX = 32_767  # characters of a VARCHAR2 variable
 COLLECTION_MAX = 10_000_000  # elements; what is kept is limited by the block's memory
 
@@ -321,7 +322,9 @@ def _ranged(low: int, high: int, subset: bool) -> Coerce:
             value = values.number(value)
             if value is None:
                 raise predefined("VALUE_ERROR", ": NULL for a variable that is NOT NULL")
-            value = int(round_decimal(Decimal(value), 0))
+            value = int(round_decimal(_exact(value), 0))
+        if not INTEGER_MIN <= value <= INTEGER_MAX:
+            raise _overflow()
         if not low <= value <= high:
             raise predefined("VALUE_ERROR", ": number out of the range of its type")
         return value
@@ -334,7 +337,7 @@ def _coercion(sql: SqlType) -> Coerce:
     if kind is Kind.NUMBER:
         return _number(sql)
     if kind in FLOAT_KINDS:
-        return lambda value: None if value is None else float(values.number(value))
+        return _float(floats.narrowed if kind is Kind.BINARY_FLOAT else floats.double)
     if kind is Kind.BOOLEAN:
         return values.truth
     if kind in (Kind.CHAR, Kind.NCHAR):
@@ -344,14 +347,39 @@ def _coercion(sql: SqlType) -> Coerce:
     return _converted(sql)
 
 
+def _overflow() -> PlError:
+    return PlError("", -1426, "numeric overflow")
+
+
+def _float(made: Callable[[Any], float]) -> Coerce:
+    def coerce(value: Value) -> Value:
+        if isinstance(value, str):
+            try:
+                return made(float(value))
+            except ValueError:
+                pass  # `number` says what is wrong
+        return None if value is None else made(values.number(value))
+
+    return coerce
+
+
+def _exact(value: Any) -> Decimal:
+    """Of a number. Raises PlError for an infinity and NaN."""
+    if not isinstance(value, float):
+        return Decimal(value)
+    if value - value != 0:
+        raise _overflow()
+    return Decimal(values.text(value) or 0)
+
+
 def _number(sql: SqlType) -> Coerce:
     if not sql.precision:
 
         def plain(value: Value) -> Value:
             if type(value) is int:
                 return value
-            if type(value) is float:
-                return values.whole(Decimal(repr(value)))
+            if isinstance(value, float):
+                return values.whole(_exact(value))
             return values.number(value)
 
         return plain
@@ -364,8 +392,7 @@ def _number(sql: SqlType) -> Coerce:
         if type(value) is int and scale >= 0:
             rounded: Any = value
         else:
-            exact = Decimal(repr(value)) if type(value) is float else Decimal(value)
-            rounded = values.whole(round_decimal(exact, scale, ROUND_HALF_UP))
+            rounded = values.whole(round_decimal(_exact(value), scale, ROUND_HALF_UP))
         if not -limit < rounded < limit:
             raise predefined("VALUE_ERROR", ": number precision too large")
         return rounded

@@ -1,8 +1,8 @@
 """Values while a block runs, and the operators on them. Pure.
 
-NUMBER: int while it is whole, else Decimal; BINARY_FLOAT/DOUBLE: float; BOOLEAN: bool; texts: str,
-never empty (that is NULL), those of CHAR: Padded; RAW: bytes; dates and intervals: Moment; NULL:
-None.
+NUMBER: int while it is whole, else Decimal; BINARY_DOUBLE: float, BINARY_FLOAT: Single; BOOLEAN:
+bool; texts: str, never empty (that is NULL), those of CHAR: Padded; RAW: bytes; dates and
+intervals: Moment; NULL: None.
 Strings meet numbers and dates as in Oracle: they are converted to them.
 """
 
@@ -14,12 +14,17 @@ from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
+from data.plsql import floats
 from data.plsql.errors import predefined
+from data.plsql.floats import Single
 from data.sql import convert, datetimes, numbers
+from data.sql.floats import SINGLE
+from data.sql.single import double_value
 from protocol.sqltypes import (
     BOOLEAN,
     DATE,
     DOUBLE,
+    FLOAT_KINDS,
     MICROSECOND_KINDS,
     NUMBER,
     VARCHAR,
@@ -88,7 +93,9 @@ def to_storage(value: Value) -> tuple[SqlType, StorageValue]:
     if kind is bool:
         return BOOLEAN, int(value)
     if kind is float:
-        return DOUBLE, value
+        return DOUBLE, double_value(value)
+    if kind is Single:
+        return SINGLE, double_value(value)
     if kind is Padded:
         return _CHAR, value.rstrip(" ") or None
     if kind is bytes:
@@ -105,6 +112,8 @@ def reader(type_: SqlType) -> Callable[[StorageValue], Value]:
         return _plain if not scale else lambda v: None if v is None else whole(_scaled(v, scale))
     if kind is Kind.NUMBER:
         return lambda v: None if v is None else _number(v)
+    if kind in FLOAT_KINDS:
+        return floats.loaded_single if kind is Kind.BINARY_FLOAT else floats.loaded
     if kind in (Kind.CHAR, Kind.NCHAR):
         length = type_.length
         return lambda v: None if v is None else Padded(str(v).ljust(length))
@@ -160,6 +169,8 @@ def text(value: Value) -> str | None:
         return convert.text_of(value.type)(value.at)
     if kind is float:
         return convert.float_text(value)
+    if kind is Single:
+        return convert.single_text(value)
     if kind is bytes:
         return str(value.hex().upper())
     raise predefined("VALUE_ERROR", ": a record or collection is no text")
@@ -169,7 +180,7 @@ def text(value: Value) -> str | None:
 def number(value: Value) -> Any:
     """A value as number: texts are converted. None stays None. Raises VALUE_ERROR."""
     kind = type(value)
-    if kind is int or kind is Decimal or kind is float or value is None:
+    if kind is int or kind is Decimal or value is None or kind is float or kind is Single:
         return value
     if kind is str or kind is Padded:
         try:
@@ -240,10 +251,8 @@ def divide(a: Value, b: Value) -> Value:
     if type(a) is Moment:
         return Moment(int(Decimal(a.at) / Decimal(number(b))), a.type)
     a, b = number(a), number(b)
-    if type(a) is float or type(b) is float:
-        if not b:
-            raise predefined("ZERO_DIVIDE")
-        return float(a) / float(b)
+    if isinstance(a, float) or isinstance(b, float):
+        return floats.computed("tg_fdiv", a, b)
     if not b:
         raise predefined("ZERO_DIVIDE")
     if type(a) is int and type(b) is int and not a % b:
@@ -261,8 +270,8 @@ def modulo(a: Value, b: Value) -> Value:
     if type(a) is int and type(b) is int:
         rest = abs(a) % abs(b)
         return rest if a >= 0 else -rest
-    if type(a) is float or type(b) is float:
-        return float(a) - float(b) * int(float(a) / float(b))
+    if isinstance(a, float) or isinstance(b, float):
+        return floats.computed("tg_fmod", a, b)
     return whole(ARITHMETIC.remainder(Decimal(a), Decimal(b)))
 
 
@@ -275,8 +284,8 @@ def power(a: Value, b: Value) -> Value:
         if a and b * len(str(abs(a))) > 400:
             raise predefined("VALUE_ERROR", ": number precision too large")
         return whole(Decimal(a**b))
-    if type(a) is float or type(b) is float:
-        return float(a) ** float(b)
+    if isinstance(a, float) or isinstance(b, float):
+        return floats.computed("tg_fpower", a, b)
     return whole(ARITHMETIC.power(Decimal(a), Decimal(b)))
 
 
@@ -285,6 +294,8 @@ def negate(value: Value) -> Value:
     if type(value) is Moment:
         return Moment(-value.at, value.type)
     value = number(value)
+    if isinstance(value, float):
+        return floats.negated(value)
     return None if value is None else -value
 
 
@@ -295,10 +306,12 @@ def concat(a: Value, b: Value) -> Value:
     return (text(a) or "") + (text(b) or "") or None
 
 
+_OF_FLOATS = {"add": "tg_fadd", "subtract": "tg_fsub", "multiply": "tg_fmul"}
+
+
 def _arithmetic(operation: str, a: Any, b: Any) -> Value:
-    if type(a) is float or type(b) is float:
-        a, b = float(a), float(b)
-        return a + b if operation == "add" else a - b if operation == "subtract" else a * b
+    if isinstance(a, float) or isinstance(b, float):
+        return floats.computed(_OF_FLOATS[operation], a, b)
     result = getattr(numbers.EXACT, operation)(Decimal(a), Decimal(b))
     return whole(numbers.rounded(result))
 
@@ -336,6 +349,8 @@ def _between(a: Moment, b: Moment) -> Value:
 def _pair(a: Value, b: Value) -> tuple[Any, Any]:
     """Two values, neither NULL, of types that can be compared. Raises VALUE_ERROR."""
     kind, other = type(a), type(b)
+    if isinstance(a, float) or isinstance(b, float):
+        return floats.comparable(number(a), number(b))
     if kind is Padded or other is Padded:
         if isinstance(a, str) and isinstance(b, str):
             return a.rstrip(" "), b.rstrip(" ")
@@ -358,7 +373,7 @@ def equal(a: Value, b: Value) -> bool | None:
     """a = b."""
     if a is None or b is None:
         return None
-    if type(a) is type(b) and type(a) is not Padded:
+    if type(a) is type(b) and type(a) is not Padded and not isinstance(a, float):
         return bool(a == b)
     a, b = _pair(a, b)
     return bool(a == b)

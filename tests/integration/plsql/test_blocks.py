@@ -15,6 +15,65 @@ from tests.support.memory_grid import MemoryGrid, running_grid
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRINTED: dict[str, tuple[str, list[str]]] = {
+    "floats": (
+        """DECLARE d BINARY_DOUBLE := 0; f BINARY_FLOAT := 1; g BINARY_FLOAT; n NUMBER := 0.1;
+             big BINARY_FLOAT := 1e38; x BINARY_DOUBLE; BEGIN
+             dbms_output.put_line(1/d || ' ' || -1/d || ' ' || d/d || ' ' || 1f/0);
+             g := f / 3; dbms_output.put_line(g || ' ' || 1f/3 || ' ' || g * 1d);
+             big := big * 10; dbms_output.put_line(big);
+             SELECT BINARY_DOUBLE_NAN, g INTO x, f FROM dual;
+             IF x = x AND x > 1/d AND f = g THEN dbms_output.put_line(x || ' ' || f); END IF;
+             IF n = 0.1d THEN dbms_output.put_line('as floats'); END IF;
+             dbms_output.put_line(MOD(5.5d, 2) || ' ' || POWER(2f, 0.5) || ' ' || ROUND(2.567d, 1)
+                                  || ' ' || -f || ' ' || CEIL(1.2d) || ' ' || SQRT(-1d));
+             d := 'Nan'; n := 1.5f; dbms_output.put_line(d || ' ' || n);
+           END;""",
+        [
+            "Infinity -Infinity NaN Infinity",
+            "0.33333334 0.33333334 0.3333333432674408",
+            "Infinity",
+            "NaN 0.33333334",
+            "as floats",
+            "1.5 1.4142135 2.6 -0.33333334 2 NaN",
+            "NaN 1.5",
+        ],
+    ),
+    "numeric overflow": (
+        """DECLARE n NUMBER; i PLS_INTEGER; p POSITIVE := 1; BEGIN
+             BEGIN n := BINARY_DOUBLE_INFINITY; EXCEPTION WHEN OTHERS THEN
+               dbms_output.put_line(SQLERRM); END;
+             BEGIN i := 2147483648; EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END;
+             BEGIN i := BINARY_FLOAT_NAN; EXCEPTION WHEN OTHERS THEN
+               dbms_output.put_line(SQLCODE); END;
+             BEGIN p := -1; EXCEPTION WHEN OTHERS THEN dbms_output.put_line(SQLCODE); END; END;""",
+        ["ORA-01426: numeric overflow", "-1426", "-1426", "-6502"],
+    ),
+    "functions of SQL that plan by an argument": (
+        """DECLARE unit VARCHAR2(10) := 'MINUTE'; d DATE := DATE '2026-01-01'; BEGIN
+             dbms_output.put_line(TO_CHAR(d + NUMTODSINTERVAL(1, 'HOUR'), 'HH24:MI'));
+             dbms_output.put_line(TO_CHAR(d + NUMTODSINTERVAL(5, unit), 'HH24:MI'));
+             dbms_output.put_line(TO_CHAR(d + NUMTOYMINTERVAL(1, 'YEAR'), 'YYYY'));
+             dbms_output.put_line(TO_CHAR(DATE_TRUNC('month', DATE '2026-01-31'), 'DD'));
+             dbms_output.put_line(SYS_CONTEXT('USERENV', 'SESSION_USER') || USERENV('LANG'));
+           END;""",
+        ["01:00", "00:05", "2027", "01", "TERRYUS"],
+    ),
+    "functions of SQL that are written in their own way": (
+        """DECLARE t TIMESTAMP := TIMESTAMP '2026-01-01 00:00:00'; x BINARY_DOUBLE; j CLOB; BEGIN
+             dbms_output.put_line(TO_CHAR(TIMESTAMPADD(SQL_TSI_DAY, 2, t), 'DD'));
+             dbms_output.put_line(TIMESTAMPDIFF(SQL_TSI_HOUR, t, t + INTERVAL '3' HOUR));
+             dbms_output.put_line(SESSIONTIMEZONE || DBTIMEZONE || LENGTH(SYS_GUID()));
+             x := BINARY_DOUBLE_NAN;
+             IF x IS NAN AND x IS NOT INFINITE THEN dbms_output.put_line('nan'); END IF;
+             x := BINARY_DOUBLE_INFINITY;
+             IF x IS INFINITE AND NOT x IS NAN THEN dbms_output.put_line('infinite'); END IF;
+             x := NULL;
+             IF x IS NAN OR x IS NOT NAN THEN NULL; ELSE dbms_output.put_line('null'); END IF;
+             j := JSON_OBJECT('a' VALUE 1);
+             IF j IS JSON AND 'no' IS NOT JSON THEN dbms_output.put_line(j); END IF;
+           END;""",
+        ["03", "3", "+00:00+00:0032", "nan", "infinite", "null", '{"a" : 1}'],
+    ),
     "arithmetic": (
         "BEGIN dbms_output.put_line(1/4 || ' ' || 2*3 || ' ' || (0.1+0.2) || ' ' || 2**10); END;",
         ["0.25 6 0.3 1024"],

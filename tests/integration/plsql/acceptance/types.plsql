@@ -7,7 +7,7 @@ DECLARE
 BEGIN
  dbms_output.put_line(a || ' ' || b || c || d || e || ' ' || f || ' ' || g || ' ' || h || ' ' || i || j || k);
  dbms_output.put_line(l); dbms_output.put_line(m); dbms_output.put_line(n); dbms_output.put_line(o || RAWTOHEX(p) || r || s || tt || tb);
- BEGIN a := 2147483647; a := a + 1; EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line('overflow ' || SQLCODE); END;
+ BEGIN a := 2147483647; a := a + 1; EXCEPTION WHEN OTHERS THEN dbms_output.put_line('overflow ' || SQLCODE); END;
  BEGIN d := 0; EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line('positive'); END;
  BEGIN b := NULL; EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line('simple'); END;
  BEGIN i := 1000; EXCEPTION WHEN VALUE_ERROR THEN dbms_output.put_line(SQLERRM); END;
@@ -19,7 +19,7 @@ END;
 --> +000000001 02:03:04.000000
 --> +000000001-02
 --> clob012024-05-06 00:00:00é56
---> overflow -6502
+--> overflow -1426
 --> positive
 --> simple
 --> ORA-06502: PL/SQL: numeric or value error: number precision too large
