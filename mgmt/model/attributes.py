@@ -46,6 +46,11 @@ MEANINGLESS = (  # accepted because TimesTen's own files have them; nothing here
 )
 REFUSED = ("autocreate", "overwrite", "rampolicy", "durablecommits", "replicationapplyordering")
 DATA_STORE = ("datastore", "logdir", "databasecharacterset", "durability")  # fixed by dbCreate
+OF_DATABASES = (  # not of connections: a connectable cannot change them
+    *(*DATA_STORE, "permsize", "tempsize", "connections", "epochinterval"),
+    *("logbufmb", "logfilesize", "logbufparallelism", "ckptfrequency", "ckptlogvolume"),
+    *("ckptrate", "ckptreadthreads", "memorylock", "workers"),
+)
 CHARACTER_SETS = ("AL32UTF8", "UTF8", "US7ASCII", "TIMESTEN8")
 _HINTS = re.compile(r"\s*(?:[A-Za-z_]\w*\s*(?:\([^)]*\))?\s*)*")
 CLIENT_ONLY = ("ttc_server", "ttc_server_dsn", "ttc_server1")
@@ -72,7 +77,7 @@ def parse(text: str, *, name: str, what: str) -> Attributes:
             raise ParameterError(f"{what} {name}, line {number}: '{line}' is not attribute=value")
         if attribute.lower() in found:
             raise ParameterError(f"{what} {name}: {attribute} is given twice")
-        _check_value(attribute, value, f"{what} {name}")
+        check_value(attribute, value, f"{what} {name}")
         found[attribute.lower()] = (attribute, value)
     return tuple(found.values())
 
@@ -86,7 +91,8 @@ def _check_header(line: str, name: str, what: str, *, first: bool) -> None:
         raise ParameterError(f"{what} {name}: the header must be the first line, once")
 
 
-def _check_value(attribute: str, value: str, where: str) -> None:
+def check_value(attribute: str, value: str, where: str) -> None:
+    """Raises ParameterError unless there is the attribute and it may have the value."""
     lowered = attribute.lower()
     if lowered in REFUSED:
         raise ParameterError(f"{where}: {attribute} is not supported in a grid")
@@ -129,6 +135,16 @@ def check_database(attributes: Attributes, *, name: str, k: int) -> None:
             f"database definition {name}: Durability=0 needs K of at least 2",
             hint="With one copy of each row a commit must reach the disk: use Durability=1.",
         )
+
+
+def check_connectable(attributes: Attributes, *, name: str) -> None:
+    """Raises ParameterError for what only a database definition decides."""
+    for attribute, _ in attributes:
+        if attribute.lower() in OF_DATABASES:
+            raise ParameterError(
+                f"connectable {name}: {attribute} is an attribute of databases, not of connections",
+                hint="It belongs in the database definition: dbdefModify, then modelApply.",
+            )
 
 
 def without_meaning(attributes: Attributes) -> list[str]:

@@ -10,6 +10,7 @@ from protocol.errors import ModelError, ParameterError, UnknownModelObjectError
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z")
+_ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,252}\Z")
 
 
 def check_name(name: str, kind: str) -> None:
@@ -18,6 +19,15 @@ def check_name(name: str, kind: str) -> None:
         raise ParameterError(
             f"'{name}' cannot be the name of a {kind}",
             hint="Names have up to 64 letters, digits, underscores and hyphens.",
+        )
+
+
+def check_address(address: str, option: str) -> None:
+    """Raises ParameterError unless it can be a host name, an IPv4 or an IPv6 address."""
+    if not _ADDRESS.match(address):
+        raise ParameterError(
+            f"-{option} '{address}' cannot be the address of a host",
+            hint="Give a host name, an IPv4 address or an IPv6 address without brackets.",
         )
 
 

@@ -27,6 +27,7 @@ def create(management: Management, request: schema.ConnectableCreate) -> schema.
     """connectableCreate."""
     check_name(request.name, WHAT)
     found = attributes.parse(request.text, name=request.name, what=WHAT)
+    attributes.check_connectable(found, name=request.name)
 
     def change(model: Model) -> Edit:
         if model.connectable(request.name):
@@ -36,7 +37,7 @@ def create(management: Management, request: schema.ConnectableCreate) -> schema.
             guid=new_guid(),
             database=definition_of(model, request.database).name,
             kind="cs" if request.client_server else "direct",
-            only=_only(model, request.only),
+            only=check_only(model, request.only),
             attributes=found,
         )
         changed = msgspec.structs.replace(model, connectables=(*model.connectables, connectable))
@@ -45,7 +46,8 @@ def create(management: Management, request: schema.ConnectableCreate) -> schema.
     return schema.Done(messages=management.models.edit(change))
 
 
-def _only(model: Model, names: tuple[str, ...]) -> tuple[str, ...]:
+def check_only(model: Model, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The data instances by their full names. Raises ParameterError, UnknownModelObjectError."""
     found = []
     for name in names:
         instance = instance_at(model, name)
@@ -58,10 +60,11 @@ def _only(model: Model, names: tuple[str, ...]) -> tuple[str, ...]:
 def modify(management: Management, request: schema.ConnectableModify) -> schema.Done:
     """connectableModify."""
     found = attributes.parse(request.text, name=request.name, what=WHAT)
+    attributes.check_connectable(found, name=request.name)
 
     def change(model: Model) -> Edit:
         old = connectable_of(model, request.name)
-        only = _only(model, request.only) if request.only else old.only
+        only = check_only(model, request.only) if request.only else old.only
         new = msgspec.structs.replace(old, attributes=found, only=only)
         connectables = tuple(new if c is old else c for c in model.connectables)
         lines = (f"Connectable {old.name} modified.",)

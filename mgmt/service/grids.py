@@ -20,7 +20,7 @@ from mgmt.model.types import GridFacts, Host, Installation, Instance, Model
 from mgmt.service import certificates, membership_login
 from mgmt.service.connectables import client_ini, client_service
 from mgmt.service.context import Management
-from mgmt.service.hosts import new_guid
+from mgmt.service.hosts import check_addresses, new_guid
 from mgmt.service.instance_files import address_port
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
 from mgmt.transport.port import HostTransport
@@ -128,6 +128,7 @@ async def _certify(
 
 
 async def _host(management: Management, request: schema.GridCreate) -> Host:
+    check_addresses(request)
     host = Host(
         name=request.host,
         guid=new_guid(),

@@ -7,7 +7,7 @@ import uuid
 import msgspec
 
 from mgmt.api import schema
-from mgmt.model.names import check_name, host_of
+from mgmt.model.names import check_address, check_name, host_of
 from mgmt.model.types import Host, Installation, Instance, Model
 from mgmt.service.context import Edit, Management
 from protocol.errors import DuplicateModelObjectError, ModelError, ParameterError
@@ -20,6 +20,7 @@ def new_guid() -> str:
 
 async def create(management: Management, request: schema.HostCreate) -> schema.Done:
     """hostCreate; without a name the host is asked for its own."""
+    check_addresses(request)
     name = request.name
     if not name:
         probe = Host(
@@ -31,6 +32,12 @@ async def create(management: Management, request: schema.HostCreate) -> schema.D
         name = await management.transports.to(probe).host_name()
     check_name(name, "host")
     return schema.Done(messages=management.models.edit(lambda m: added(m, name, request)))
+
+
+def check_addresses(host: Host | schema.HostCreate | schema.GridCreate) -> None:
+    """Raises ParameterError unless both can be addresses."""
+    check_address(host.internal_address, "internalAddress")
+    check_address(host.external_address, "externalAddress")
 
 
 def added(model: Model, name: str, request: schema.HostCreate) -> Edit:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import msgspec
 
 from mgmt.api import schema
-from mgmt.model import compare, document, versions
+from mgmt.model import attributes, compare, document, versions
 from mgmt.model.membership_file import parse_membership
-from mgmt.model.types import Model
+from mgmt.model.types import DatabaseDefinition, Model
+from mgmt.service.connectables import WHAT, check_only
 from mgmt.service.context import Edit, Management
+from mgmt.service.hosts import check_addresses, check_management_count
+from mgmt.service.installations import check_location
+from mgmt.service.instances import check_ports
 from protocol.errors import ModelError
+
+T = TypeVar("T")
 
 
 def rows(management: Management) -> schema.ModelListReply:
@@ -49,6 +58,7 @@ def import_model(management: Management, request: schema.ModelImport) -> schema.
     if request.script:
         text = compare.script(latest, model)
         return schema.TextFile(text=text, messages=("Script {file} written",))
+    check_parts(latest, model, k=management.models.grid.k)
     _check_import(management, latest, model)
     lines = management.models.edit(lambda _: (model, ("Model imported",)))
     return schema.TextFile(text="", messages=lines)
@@ -77,6 +87,48 @@ def _check_import(management: Management, latest: Model, model: Model) -> None:
             raise ModelError(f"the addresses of host {host.name} can never change")
         if host.data_space_group and new.data_space_group != host.data_space_group:
             raise ModelError(f"the data space group of host {host.name} was applied")
+
+
+def check_parts(latest: Model, model: Model, *, k: int) -> None:
+    """Each object that is new or not as before, as the command that makes it checks it. Pure."""
+    for host in _new(model.hosts, latest.hosts):
+        check_addresses(host)
+    for installation in _new(model.installations, latest.installations):
+        check_location(installation.location)
+    managers = msgspec.structs.replace(model, instances=())
+    for instance in model.instances:
+        check_management_count(managers, instance)
+        managers = msgspec.structs.replace(managers, instances=(*managers.instances, instance))
+    for instance in _new(model.instances, latest.instances):
+        check_location(instance.location)
+        check_ports(model, instance)
+    for definition in _new(model.databases, latest.databases):
+        _check_attributes(definition.attributes, f"database definition {definition.name}")
+        attributes.check_database(definition.attributes, name=definition.name, k=k)
+    for definition in model.databases:
+        _check_default_connectable(model, definition)
+    for connectable in _new(model.connectables, latest.connectables):
+        _check_attributes(connectable.attributes, f"{WHAT} {connectable.name}")
+        attributes.check_connectable(connectable.attributes, name=connectable.name)
+        check_only(model, connectable.only)
+    parse_membership(f"Servers {','.join(model.membership_servers)}")
+
+
+def _new(objects: Sequence[T], before: Sequence[T]) -> list[T]:
+    return [each for each in objects if each not in before]
+
+
+def _check_attributes(found: attributes.Attributes, where: str) -> None:
+    if len({attribute.lower() for attribute, _ in found}) != len(found):
+        raise ModelError(f"{where}: an attribute is given twice")
+    for attribute, value in found:
+        attributes.check_value(attribute, value, where)
+
+
+def _check_default_connectable(model: Model, definition: DatabaseDefinition) -> None:
+    own = model.connectable(definition.name)
+    if own is None or own.kind != "direct" or own.database != definition.name:
+        raise ModelError(f"database definition {definition.name} lacks its direct connectable")
 
 
 def compare_models(

@@ -17,6 +17,7 @@ from mgmt.model.collections import (
     Repository,
     RepositoryFile,
 )
+from mgmt.model.names import check_address
 from mgmt.model.store import Delete, Put
 from mgmt.model.types import Host
 from mgmt.ops.operation import State
@@ -223,6 +224,8 @@ class Repositories:
             raise ParameterError(f"-path {request.path}: an absolute path is needed")
         if request.method == SCP and not request.address:
             raise ParameterError("-method scp needs -address, the host of the repository")
+        if request.method == SCP:
+            check_address(request.address, "address")
         if request.method == MOUNT and request.address:
             raise ParameterError("-address is for -method scp")
         return Repository(

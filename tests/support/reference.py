@@ -148,6 +148,8 @@ def settings_page() -> str:
         f"Accepted without effect, because TimesTen's files have them: {meaningless}, and",
         f"the families {prefixes}.",
         "",
+        f"Not in a connectable: {', '.join(f'`{name}`' for name in attributes.OF_DATABASES)}.",
+        "",
         f"Refused by name: {', '.join(f'`{name}`' for name in attributes.REFUSED)}.",
         INSTANCES_HEAD,
         *_instance_rows(),

@@ -14,6 +14,7 @@ from protocol.errors import (
     DuplicateModelObjectError,
     ModelError,
     NotActiveManagementError,
+    ParameterError,
     PeerUnreachableError,
     UnknownModelObjectError,
 )
@@ -52,6 +53,9 @@ async def test_errors_keep_their_kind_and_text(tmp_path: Path) -> None:
             await grid.call(schema.HostDelete(name="host9"))
         with pytest.raises(DuplicateModelObjectError, match="host1"):
             await grid.call(host("host1", 3))
+        wrong = schema.HostCreate(internal_address="-oX=1", external_address="10.0.0.9")
+        with pytest.raises(ParameterError, match="cannot be the address"):
+            await grid.call(wrong)
 
 
 async def test_the_model_outlives_the_process(tmp_path: Path) -> None:

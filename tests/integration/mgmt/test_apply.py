@@ -9,7 +9,7 @@ import pytest
 from mgmt.api import schema
 from mgmt.ops.operation import State
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, OperationError
+from protocol.errors import GridError, ModelError, OperationError, ParameterError
 from tests.support.management import ManagedGrid, host, managed_grid, no_start
 from tests.support.zookeeper import free_ports
 
@@ -201,6 +201,9 @@ async def test_import_undoes_changes_that_were_not_applied(tmp_path: Path) -> No
         assert reply.messages == ("Model imported",)
         found = await grid.call(compare, schema.ModelCompareReply)
         assert found.differences == ()
+        damaged = exported.text.replace('"csPort": ', '"csPort": 9')
+        with pytest.raises(ParameterError, match="a port is 1 to 65535"):
+            await grid.call(schema.ModelImport(text=damaged), schema.TextFile)
 
 
 async def test_exec_reports_the_code_and_output_of_each_place(tmp_path: Path) -> None:

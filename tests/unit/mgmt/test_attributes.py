@@ -69,6 +69,13 @@ def test_a_database_needs_a_whole_definition(text: str, k: int, message: str) ->
         attributes.check_database(parsed(text), name="database1", k=k)
 
 
+@pytest.mark.parametrize("line", ["DataStore=/x", "permsize=64", "Connections=5", "Durability=1"])
+def test_a_connectable_has_no_attributes_of_databases(line: str) -> None:
+    attributes.check_connectable(parsed("LockWait=3\nUID=appuser\nTTC_Timeout=5"), name="c")
+    with pytest.raises(ParameterError, match="attribute of databases"):
+        attributes.check_connectable(parsed(line), name="c")
+
+
 def test_attributes_fixed_by_create_are_told_apart() -> None:
     changed = parsed(GOOD.replace("/disk2/logs", "/disk3/logs").replace("256", "512"))
     assert attributes.changed_data_store(parsed(GOOD), changed) == ["logdir"]

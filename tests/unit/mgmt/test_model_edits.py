@@ -7,10 +7,11 @@ import pytest
 
 from mgmt.api import schema
 from mgmt.model import compare, diff, document
-from mgmt.model.types import Model
-from mgmt.service import hosts, installations, instances
+from mgmt.model.types import Connectable, DatabaseDefinition, Model
+from mgmt.service import hosts, installations, instances, models
 from protocol.errors import (
     DuplicateModelObjectError,
+    GridError,
     ModelError,
     ParameterError,
     UnknownModelObjectError,
@@ -143,6 +144,65 @@ def test_a_damaged_document_is_refused() -> None:
         document.from_text(text.replace('"hosts"', '"hots"'))
     with pytest.raises(ModelError, match="same internal address"):
         document.from_text(text.replace("127.0.0.12", "127.0.0.11"))
+
+
+def with_database(model: Model) -> Model:
+    """A database definition with its direct connectable, and one for clients of host3."""
+    settings = (("DataStore", "/data"), ("DatabaseCharacterSet", "AL32UTF8"))
+    definition = DatabaseDefinition(name="db", guid="D", changed_us=1, attributes=settings)
+    direct = Connectable(name="db", guid="C", database="db", kind="direct")
+    client = Connectable(
+        name="dbclient",
+        guid="E",
+        database="db",
+        kind="cs",
+        only=("host3.instance1",),
+        attributes=(("LockWait", "3"),),
+    )
+    return msgspec.structs.replace(model, databases=(definition,), connectables=(direct, client))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"daemonPort": 6624', '"daemonPort": 66240', "a port is 1 to 65535"),
+        ('"csPort": 6625', '"csPort": 6624', "its ports must differ"),
+        ('"/grid/!!HOST_NAME!!"', '"grid"', "an absolute path"),
+        ("127.0.1.12", "-oProxyCommand=x", "cannot be the address"),
+        ('"DataStore"', '"DateStore"', "no attribute DateStore"),
+        ('"/data"', '"data"', "must be absolute"),
+        ('"LockWait"', '"PermSize"', "is an attribute of databases"),
+        ('"LockWait": "3"', '"LockWait": "soon"', "must be a number"),
+        ("host3.instance1", "host9.instance1", "host9 does not exist"),
+        ('"type": "direct"', '"type": "cs"', "lacks its direct connectable"),
+        ("127.0.0.1!2181", "127.0.0.1", "is not HOST!PORT"),
+    ],
+)
+def test_an_import_is_checked_as_single_commands_are(old: str, new: str, message: str) -> None:
+    text = document.to_text(with_database(two_hosts()), grid="grid1", k=2, version=4)
+    before, after = (document.from_text(t)[0] for t in (text, text.replace(old, new)))
+    models.check_parts(empty(), before, k=2)
+    with pytest.raises(GridError, match=message):
+        models.check_parts(empty(), after, k=2)
+
+
+def test_what_is_in_the_model_already_may_be_imported_again() -> None:
+    old = with_database(two_hosts())
+    direct, client = old.connectables
+    client = msgspec.structs.replace(client, attributes=(("PermSize", "64"),))  # of an old release
+    old = msgspec.structs.replace(old, connectables=(direct, client))
+    models.check_parts(old, old, k=2)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "-oProxyCommand=x", "a b", "10.0.0.1/24", "[fe80::1]", "a;b"]
+)
+def test_what_cannot_be_an_address_is_refused(address: str) -> None:
+    for option in ("internal_address", "external_address"):
+        with pytest.raises(ParameterError, match="cannot be the address"):
+            hosts.check_addresses(host_request(**{option: address}))
+    for good in ("host1", "db-1.example.com", "10.0.0.1", "fe80::1%eth0", "::1"):
+        hosts.check_addresses(host_request(internal_address=good, external_address=good))
 
 
 def test_compare_names_additions_removals_and_changes() -> None:
