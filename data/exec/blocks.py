@@ -20,7 +20,7 @@ from data.exec.prepared import PreparedStatement
 from data.plsql.client_calls import Out
 from data.plsql.compiler import CompiledBlock, compile_block
 from data.plsql.context import Context, Params
-from data.plsql.errors import PlError, check_bound
+from data.plsql.errors import USER_DEFINED, PlError, check_bound
 from data.plsql.memory import MEMORY
 from data.plsql.scope import Frame
 from data.plsql.types import Scalar
@@ -455,7 +455,10 @@ def uncaught(error: PlError) -> GridError:
         detail = f"{cause.detail}\n{trail}" if cause.detail else trail
         return type(cause)(cause.message, detail=detail, hint=cause.hint).about(cause.names)
     kind = _UNCAUGHT.get(error.name, PlsqlError)
-    return kind(error.text, detail=trail)
+    text = error.text
+    if error.code == USER_DEFINED and not error.message:
+        text = "ORA-06510: PL/SQL: unhandled user-defined exception"
+    return kind(text, detail=trail)
 
 
 _UNCAUGHT: dict[str, type[GridError]] = {

@@ -163,6 +163,7 @@ class Cursors(Targets):
                 cursor.found = bool(rows)
             else:
                 rows = cursor.next(wanted)
+                cursor.found = len(rows) == wanted  # as Oracle has it
             put_all(f, cursor.columns, rows)
 
         return bulk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data.plsql.errors import NO_DATA_CODE, NO_DATA_NUMBER
 from data.plsql.reading import Reader
 from data.plsql.tokens import NAME, NUMBER, STRING
 from data.plsql.tree import (
@@ -16,7 +17,7 @@ from data.plsql.tree import (
     TypeRef,
     Variable,
 )
-from protocol.errors import NotSupportedError
+from protocol.errors import NotSupportedError, SqlSyntaxError
 
 _REFUSED_PRAGMAS = ("AUTONOMOUS_TRANSACTION", "RESTRICT_REFERENCES", "SERIALLY_REUSABLE")
 _TWO_WORDS = {("DOUBLE", "PRECISION"), ("LONG", "RAW"), ("CHARACTER", "VARYING")}
@@ -25,7 +26,7 @@ _TWO_WORDS = {("DOUBLE", "PRECISION"), ("LONG", "RAW"), ("CHARACTER", "VARYING")
 class DeclarationReader(Reader):
     """Reads declarations up to BEGIN or END."""
 
-    def body(self, at: int, declared: list[Declaration], label: str = "") -> Block:
+    def body(self, at: int, declared: list[Declaration], label: str = "", name: str = "") -> Block:
         """BEGIN … END: see Parser."""
         raise NotImplementedError
 
@@ -54,6 +55,12 @@ class DeclarationReader(Reader):
             wanted = self.identifier()
             self.expect_op(",")
             code = self.number()
+            if code == -NO_DATA_NUMBER or (code >= 0 and code != NO_DATA_CODE):
+                raise SqlSyntaxError(
+                    f"{code} is no number of an error for PRAGMA EXCEPTION_INIT",
+                    hint="Errors are negative; NO_DATA_FOUND is 100.",
+                    position=position,
+                )
             self.expect_op(")")
             for declaration in found:
                 if isinstance(declaration, ExceptionName) and declaration.name == wanted:
@@ -251,5 +258,5 @@ class DeclarationReader(Reader):
         if self.is_word("LANGUAGE", "EXTERNAL"):
             raise NotSupportedError("external procedures are not supported", position=at + 1)
         declared = self.declarations()
-        body = self.body(at, declared)
+        body = self.body(at, declared, name=names[-1])
         return names, Subprogram(at, names[-1], parameters, returns, body, by_caller)

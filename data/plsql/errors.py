@@ -8,6 +8,7 @@ NO_DATA_FOUND = "NO_DATA_FOUND"
 TOO_MANY_ROWS = "TOO_MANY_ROWS"
 VALUE_ERROR = "VALUE_ERROR"
 USER_DEFINED = 1  # SQLCODE of an exception without number
+NO_DATA_CODE, NO_DATA_NUMBER = 100, 1403  # SQLCODE of NO_DATA_FOUND, and its ORA- number
 APPLICATION_CODES = (-20999, -20000)
 
 # name → (SQLCODE, message), from the PL/SQL Language Reference, "Predefined Exceptions"
@@ -121,7 +122,7 @@ def error_text(code: int, message: str) -> str:
         return "ORA-0000: normal, successful completion"
     if code == USER_DEFINED:
         return message or "User-Defined Exception"
-    number = 1403 if code == 100 else abs(code)
+    number = NO_DATA_NUMBER if code == NO_DATA_CODE else abs(code)
     return f"ORA-{number:05}: {message}"
 
 

@@ -37,7 +37,7 @@ from data.plsql.tree import (
     Statement,
     Unit,
 )
-from protocol.errors import NotSupportedError
+from protocol.errors import NotSupportedError, SqlSyntaxError
 
 _SQL_WORDS = frozenset(
     {"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH"}
@@ -106,7 +106,7 @@ class Parser(DeclarationReader):
             handlers = self._handlers()
         self.expect("END")
         if self.token.kind == NAME:
-            self.dotted()
+            self._end_name(name[-1], self.token.start, self.dotted()[-1])
         return Package(at, name, declarations, body, is_body, handlers, by_caller)
 
     # -- blocks ------------------------------------------------------------------------------------
@@ -124,15 +124,20 @@ class Parser(DeclarationReader):
         declared: list[Declaration] = self.declarations() if self.accept("DECLARE") else []
         return self.body(at, declared, label)
 
-    def body(self, at: int, declared: list[Declaration], label: str = "") -> Block:
-        """BEGIN … END [name]."""
+    def body(self, at: int, declared: list[Declaration], label: str = "", name: str = "") -> Block:
+        """BEGIN … END [name]; name: the subprogram's, label: the block's own."""
         self.expect("BEGIN")
         statements = self.statements()
         handlers = self._handlers()
         self.expect("END")
         if self.token.kind == NAME and not self.is_word("LOOP", "IF", "CASE"):
-            self.identifier()
+            self._end_name(name or label, self.token.start, self.identifier())
         return Block(at, declared, statements, handlers, label)
+
+    def _end_name(self, begun: str, at: int, ended: str) -> None:
+        """What stands behind END. `begun`: "" for a block without a name."""
+        if begun and ended != begun:
+            raise SqlSyntaxError(f"END identifier '{ended}' must match '{begun}'", position=at + 1)
 
     def _handlers(self) -> list[Handler]:
         found: list[Handler] = []
@@ -242,21 +247,21 @@ class Parser(DeclarationReader):
         self.expect("END", "CASE")
         return CaseOf(at, operand, whens, otherwise)
 
-    def _loop_body(self) -> list[Statement]:
+    def _loop_body(self, label: str) -> list[Statement]:
         self.expect("LOOP")
         body = self.statements()
         self.expect("END", "LOOP")
         if self.token.kind == NAME:
-            self.identifier()
+            self._end_name(label, self.token.start, self.identifier())
         return body
 
     def _loop_statement(self, label: str) -> Statement:
-        return Loop(self.token.start, label, None, self._loop_body())
+        return Loop(self.token.start, label, None, self._loop_body(label))
 
     def _while_statement(self, label: str) -> Statement:
         at = self.take().start
         condition = self.expression()
-        return Loop(at, label, condition, self._loop_body())
+        return Loop(at, label, condition, self._loop_body(label))
 
     def _for_statement(self, label: str) -> Statement:
         at = self.take().start
@@ -266,12 +271,12 @@ class Parser(DeclarationReader):
         if self.is_op("(") and self.ahead(1).text in ("SELECT", "WITH", "("):
             query = self._query_in_parentheses()
             if query is not None:
-                return ForCursor(at, label, variable, query, self._loop_body())
+                return ForCursor(at, label, variable, query, self._loop_body(label))
         low = self._sum()
         if self.accept_op(".."):
             high = self._sum()
-            return ForRange(at, label, variable, low, high, reverse, self._loop_body())
-        return ForCursor(at, label, variable, low, self._loop_body())
+            return ForRange(at, label, variable, low, high, reverse, self._loop_body(label))
+        return ForCursor(at, label, variable, low, self._loop_body(label))
 
     def _query_in_parentheses(self) -> Sql | None:
         """(SELECT …): a query; None, and nothing passed, if it is an expression."""

@@ -14,8 +14,7 @@ END;
 --> 00
 --> 3n2
 --> 22
---> 13
---> 03nf
+--> 13nf
 --> 31
 --> 3f13+
 --> 2
@@ -32,3 +31,10 @@ DECLARE TYPE rows_t IS TABLE OF t%ROWTYPE; r rows_t := rows_t(); x t%ROWTYPE; BE
 --> 2
 --> 4080
 --> 4182
+
+-- name: the last batch of a bulk fetch is not full
+DECLARE CURSOR c IS SELECT id FROM t ORDER BY 1; TYPE ids IS TABLE OF NUMBER; i ids; BEGIN OPEN c; LOOP FETCH c BULK COLLECT INTO i LIMIT 2;
+ dbms_output.put_line(i.COUNT || CASE WHEN c%NOTFOUND THEN ' not found' END || CASE WHEN c%FOUND THEN ' found' END); EXIT WHEN c%NOTFOUND; END LOOP; CLOSE c; END;
+/
+--> 2 found
+--> 1 not found

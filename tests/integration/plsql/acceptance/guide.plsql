@@ -196,4 +196,4 @@ END;
 --> e1 1
 --> ORA-20123: mine
 --> again 100
---! P0001 User-Defined Exception
+--! P0001 ORA-06510: PL/SQL: unhandled user-defined exception
