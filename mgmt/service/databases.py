@@ -8,7 +8,7 @@ elements are where they should be, or until nothing is missing but instances tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -244,28 +244,11 @@ class DatabaseService:
                 "the grid has no data instances",
                 hint="Add hosts and instances, then ttGridAdmin modelApply.",
             )
-        self._refuse_shared_folders(model, definition)
+        refuse_shared_folders(self._management, definition, self.reach.databases.all())
         return [
             f"database definition {name}: {attribute} has no meaning here"
             for attribute in attributes.without_meaning(definition.attributes)
         ]
-
-    def _refuse_shared_folders(self, model: Model, definition: DatabaseDefinition) -> None:
-        taken = [(e.instance, e.data_store) for r in self.reach.databases.all() for e in r.elements]
-        for instance, host in hosts_of(model, model.instances_of("data")):
-            folder = paths_at(definition.attributes, instance).data_store
-            for other_name, other_folder in taken:
-                other = model.host(other_name.partition(".")[0])
-                if other_folder == folder and (
-                    other is None or self._management.transports.same_machine(host, other)
-                ):
-                    raise ModelError(
-                        f"{instance.full_name} and {other_name} would both keep an element in"
-                        f" {folder}",
-                        hint="Put !!INSTANCE_NAME!! into DataStore of the database definition"
-                        " (dbdefModify, modelApply).",
-                    )
-            taken.append((instance.full_name, folder))
 
     # -- operations ------------------------------------------------------------------------------
     def _start(self, kind: str, record: DatabaseRecord, *steps: Step) -> Running:
@@ -416,6 +399,28 @@ def definition_in_force(management: Management, name: str) -> DatabaseDefinition
             else "Make it with ttGridAdmin dbdefCreate, then run ttGridAdmin modelApply.",
         )
     return definition
+
+
+def refuse_shared_folders(
+    management: Management, definition: DatabaseDefinition, others: Iterable[DatabaseRecord]
+) -> None:
+    """Raises ModelError when an element would have the folder of another one, or of another
+    database of these."""
+    model = management.models.current()
+    taken = [(e.instance, e.data_store) for record in others for e in record.elements]
+    for instance, host in hosts_of(model, model.instances_of("data")):
+        folder = paths_at(definition.attributes, instance).data_store
+        for other_name, other_folder in taken:
+            other = model.host(other_name.partition(".")[0])
+            if other_folder == folder and (
+                other is None or management.transports.same_machine(host, other)
+            ):
+                raise ModelError(
+                    f"{instance.full_name} and {other_name} would both keep an element in {folder}",
+                    hint="Put !!INSTANCE_NAME!! into DataStore of the database definition"
+                    " (dbdefModify, modelApply).",
+                )
+        taken.append((instance.full_name, folder))
 
 
 def _intent(record: DatabaseRecord, word: str) -> Step:

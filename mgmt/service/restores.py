@@ -143,6 +143,8 @@ class RestoreService:
         attributes.check_database(
             definition.attributes, name=name, k=self._management.models.grid.k
         )
+        others = [r for r in self._reach.databases.all() if r.name != definition.name]
+        databases.refuse_shared_folders(self._management, definition, others)
         body: dict[str, object] = {
             "kind": kind,
             "database": name,

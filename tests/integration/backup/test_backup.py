@@ -22,6 +22,7 @@ from mgmt.service.transfers import CANCELLED, COMPLETED, FAILED
 from mgmt.transport.ssh import HostTransports
 from protocol.errors import GridError, UnknownDatabaseError
 from protocol.messages import moving
+from tests.support.management import no_start
 from tests.support.ssh_hosts import ssh_hosts
 from tests.support.whole_grid import DATABASE, WAIT_S, WholeGrid, whole_grid
 
@@ -355,6 +356,25 @@ async def test_whatever_is_damaged_is_refused_by_name(tmp_path: Path) -> None:
         assert len((await content(grid))["ORDERS"]) == 40
         await grid.call(delete)
         assert not (repo / "b1").exists()
+
+
+async def test_no_folder_of_another_database_is_filled(tmp_path: Path) -> None:
+    async with whole_grid(tmp_path, k=1, data=1) as grid:
+        await grid.create()
+        await repository(grid, tmp_path)
+        await backup(grid, "b1")
+        export = requests.DbExport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
+        await grid.call(export)
+        store = f"{tmp_path}/db/!!INSTANCE_NAME!!/{DATABASE}"
+        text = f"DataStore={store}\nDatabaseCharacterSet=AL32UTF8\n"
+        await grid.call(schema.DbdefCreate(name="other", text=text))
+        await grid.call(no_start())
+        for request in (
+            requests.DbRestore(name="other", repository="repo1", backup="b1", wait_s=WAIT_S),
+            requests.DbImport(name="other", repository="repo1", export="m1", wait_s=WAIT_S),
+        ):
+            error = await refused(grid.call(request))
+            assert "would both keep an element" in error.message
 
 
 async def test_a_cancelled_backup_leaves_nothing(tmp_path: Path) -> None:
