@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,11 +29,13 @@ from protocol.errors import (
     ParameterError,
     TooLargeError,
     UnknownObjectError,
+    UsageError,
 )
 
 log = structlog.get_logger()
 Handler = Callable[[Any, Progress], Awaitable[schema.Reply]]
 CLIENT_HEADER = "X-TenGrid-Client"
+API = "/api/"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -72,7 +74,7 @@ class Api:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(client_max_size=schema.BODY_BYTES_MAX)
+        app = web.Application(client_max_size=schema.BODY_BYTES_MAX, middlewares=[_as_json])
         app.router.add_post(schema.API_PREFIX + "{path:.+}", self._answer)
         app.router.add_get(schema.API_PREFIX + "events", self._stream_events)
         app.router.add_get("/api/openapi.json", self._describe)
@@ -198,12 +200,7 @@ class Api:
         status, headers = schema.http_status(error), {}
         if isinstance(error, NotActiveManagementError) and (active := self._active_url()):
             status, headers["Location"] = 307, active + http.path_qs
-        return web.Response(
-            status=status,
-            headers=headers,
-            body=_encode({"error": schema.error_body(error)}),
-            content_type="application/json",
-        )
+        return _refusal(status, headers, error)
 
     def _authenticate(self, http: web.Request) -> None:
         given = http.headers.get("Authorization", "").encode()
@@ -214,6 +211,40 @@ class Api:
                 "the management API wants this instance's token",
                 hint="Only the instance administrator, who can read conf/api.token, may call it.",
             )
+
+
+def _refusal(status: int, headers: Mapping[str, str], error: GridError) -> web.Response:
+    return web.Response(
+        status=status,
+        headers=headers,
+        body=_encode({"error": schema.error_body(error)}),
+        content_type="application/json",
+    )
+
+
+@web.middleware
+async def _as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What the router refuses below /api/ is told in the form of all errors."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as refused:
+        if not request.path.startswith(API):
+            raise
+        allowed = " or ".join(sorted(refused.allowed_methods))
+        error: GridError = UsageError(
+            f"{request.method} {request.path}: the method is {allowed}",
+            hint="/api/openapi.json describes all requests.",
+        )
+        return _refusal(refused.status, {"Allow": refused.headers["Allow"]}, error)
+    except web.HTTPNotFound as refused:
+        if not request.path.startswith(API):
+            raise
+        error = UnknownObjectError(
+            f"there is no {request.path}", hint=f"Requests are below {schema.API_PREFIX}."
+        )
+        return _refusal(refused.status, {}, error)
 
 
 def _agent(http: web.Request) -> str:

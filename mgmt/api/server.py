@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+
+import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mgmt.api.app import Api
 from protocol.tls import ServerTls
 
 STOP_TIMEOUT_S = 2.0
+log = structlog.get_logger()
+_library = logging.getLogger("aiohttp.management")
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether the library speaks of a fault here: not of a client that speaks no HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError):
+        return True
+    log.debug("api.not_understood", error=str(error.message).partition("\n")[0])
+    return False
+
+
+_library.addFilter(_is_fault)
 
 
 class HttpListener:
@@ -15,7 +33,7 @@ class HttpListener:
 
     def __init__(self, api: Api) -> None:
         self._runner = web.AppRunner(
-            api.application(), access_log=None, shutdown_timeout=STOP_TIMEOUT_S
+            api.application(), access_log=None, logger=_library, shutdown_timeout=STOP_TIMEOUT_S
         )
         self._place = ("", 0)
         self._site: web.TCPSite | None = None

@@ -16,7 +16,7 @@ from mgmt.service.context import Management
 from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord
 from protocol.clock import boottime_s, wall_us
-from protocol.errors import GridError
+from protocol.errors import GridError, ParameterError
 from protocol.messages.metrics import AskFigures, DatabaseFigures, Figures
 
 LOOK_S = 0.9
@@ -74,7 +74,9 @@ class ActivityService:
     ) -> schema.DbStatementsReply:
         """databases/statements."""
         record = self._reach.databases.get(request.name)
-        limit = max(1, min(request.limit, STATEMENTS_MAX))
+        if request.limit < 1:
+            raise ParameterError(f"limit {request.limit}: at least 1")
+        limit = min(request.limit, STATEMENTS_MAX)
         found, silent = await self._ask(record, limit)
         caches = {name: figures.cache for name, figures in found.items()}
         return schema.DbStatementsReply(statements=activity.merged(caches, limit), silent=silent)

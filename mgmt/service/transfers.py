@@ -8,9 +8,11 @@ from mgmt.api import schema_backups as requests
 from mgmt.model.store import Delete, Put
 from mgmt.ops.operation import State
 from mgmt.service.context import Management
+from protocol.errors import ParameterError
 from protocol.messages.backup import DONE, JobReport
 
 KIND = "transfer"  # of the store; the key is Transfer.key
+KINDS = ("backup", "restore", "export", "import")
 KEPT_MAX = 50  # ended ones per kind and database
 IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "InProgress", "Completed", "Failed", "Cancelled"
 _encode = msgspec.json.Encoder().encode
@@ -102,6 +104,8 @@ class Transfers:
 
     def status(self, request: requests.DbTransferStatus) -> requests.DbTransferStatusReply:
         """dbBackupStatus, dbRestoreStatus, dbExportStatus, dbImportStatus."""
+        if request.kind not in KINDS:
+            raise ParameterError(f"kind '{request.kind}': use {', '.join(KINDS)}")
         found = {transfer.key: transfer for transfer in self.all(request.kind, request.name)}
         for begun in self._begun(request.kind, request.name):
             known = found.get(begun.key)

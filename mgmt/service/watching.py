@@ -38,7 +38,7 @@ from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord, ElementRecord
 from mgmt.service.event_log import FILE, EventLog
 from protocol.clock import boottime_s, wall_us
-from protocol.errors import GridError, NotActiveManagementError
+from protocol.errors import GridError, NotActiveManagementError, ParameterError
 from protocol.messages.admin import InstanceReport, InstanceStatus
 from protocol.messages.views import AskViews, ViewsTold
 from protocol.topology import DistributionMap
@@ -92,6 +92,8 @@ class Watcher:
 
     async def answer_events(self, request: EventList, progress: Progress) -> EventListReply:
         """grids/events."""
+        if request.limit < 1:
+            raise ParameterError(f"limit {request.limit}: at least 1")
         found = self.events.after(request.since, request.limit)
         return EventListReply(events=found, last=self.events.last)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -149,3 +150,51 @@ async def test_the_console_is_served_with_a_strict_policy(open_api: ManagedGrid)
         for path in ("/console/nothing.js", "/console/..%2Fapp.py", "/console/__init__.py"):
             async with client.get(path) as response:
                 assert response.status == 404, path
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/api/v1/hosts/list", 405, "USAGE"),
+        ("DELETE", "/api/openapi.json", 405, "USAGE"),
+        ("POST", "/api/v2/hosts/list", 404, "UNKNOWN_OBJECT"),
+        ("GET", "/api/nosuch", 404, "UNKNOWN_OBJECT"),
+        ("POST", "/api/v1/hosts/nosuch", 404, "UNKNOWN_OBJECT"),
+    ],
+)
+async def test_what_is_no_request_gets_an_error_as_all_errors_are(
+    open_api: ManagedGrid, method: str, path: str, status: int, code: str
+) -> None:
+    async with http(open_api) as client:
+        response = await client.request(method, path)
+        assert (response.status, response.content_type) == (status, "application/json")
+        assert (await response.json())["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("databases/transferStatus", {"kind": "foo"}),
+        ("grids/events", {"limit": -1}),
+        ("grids/events", {"limit": 0}),
+    ],
+)
+async def test_values_that_mean_nothing_are_refused(
+    open_api: ManagedGrid, path: str, body: dict[str, Any]
+) -> None:
+    async with http(open_api) as client:
+        response = await client.post(f"/api/v1/{path}", json=body)
+        assert response.status == 400
+        assert (await response.json())["error"]["code"] == "PARAMETER"
+
+
+@pytest.mark.parametrize("sent", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nA b\r\n\r\n"])
+async def test_who_speaks_no_http_writes_nothing_into_the_log(
+    open_api: ManagedGrid, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = instance_file.load(open_api.home).mgmt_port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    assert b" 400 " in await reader.read()
+    writer.close()
+    assert not [record for record in caplog.records if record.exc_info]
