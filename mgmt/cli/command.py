@@ -135,7 +135,7 @@ def parse(command: Command, words: list[str]) -> Arguments:
         if option is None:
             raise UsageError(
                 f"{command.name} has no option {word}",
-                hint=f"ttGridAdmin {command.name} -help lists its options.",
+                hint=f"{spoken(command)} -help lists its options.",
             )
         if name in options and not option.repeat:
             raise UsageError(f"{word} is given twice")
@@ -177,9 +177,14 @@ def check_required(command: Command, arguments: Arguments) -> None:
             )
 
 
+def spoken(command: Command) -> str:
+    """How it is called: the tools beside ttGridAdmin are in no group of its commands."""
+    return f"ttGridAdmin {command.name}" if command.group else command.name
+
+
 def usage(command: Command) -> str:
     """One line: name, words, options."""
-    words = [f"ttGridAdmin {command.name}"]
+    words = [spoken(command)]
     for positional in command.positionals:
         text = f"{positional.name}{'...' if positional.rest else ''}"
         words.append(text if positional.required else f"[{text}]")

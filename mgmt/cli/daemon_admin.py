@@ -34,7 +34,10 @@ def _run(words: list[str]) -> int:
         return 0
     action = arguments.one_of("start", "stop", "restart")
     if not action:
-        raise UsageError("ttDaemonAdmin wants -start, -stop or -restart")
+        raise UsageError(
+            "ttDaemonAdmin wants -start, -stop or -restart",
+            hint="ttDaemonAdmin -help lists its options.",
+        )
     home = home_from_environment()
     with audited(home, "ttDaemonAdmin", words):
         _act(home, action, force=arguments.has("force"))

@@ -50,9 +50,7 @@ def run(words: list[str]) -> int:
             return schema.EXIT_OK
         command = find(words[0])
         if command is None:
-            raise refusal(words[0]) or UsageError(
-                f"unknown command {words[0]}", hint="ttGridAdmin -help lists the commands."
-            )
+            raise _unknown(words[0])
         arguments = parse(command, words[1:])
         if any(arguments.has(option) for option in ("help", "h", "?")):
             print(help_text(command))
@@ -142,11 +140,17 @@ class _ProgressPrinter:
             self._open = False
 
 
+def _unknown(word: str) -> GridError:
+    return refusal(word) or UsageError(
+        f"unknown command {word}", hint="ttGridAdmin -help lists the commands."
+    )
+
+
 def _help(words: list[str]) -> str:
     if words:
         command = find(words[0])
         if command is None:
-            raise UsageError(f"unknown command {words[0]}")
+            raise _unknown(words[0])
         return help_text(command)
     lines = [
         "Usage: ttGridAdmin COMMAND [arguments] [-o json|verbose]",

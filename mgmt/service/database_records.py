@@ -180,7 +180,8 @@ class Databases:
         record = self.find(name)
         if record is None:
             raise UnknownDatabaseError(
-                f"database {name} does not exist", hint=f"Create it: ttGridAdmin dbCreate {name}"
+                f"database {name} does not exist",
+                hint="ttGridAdmin dbList shows the databases, dbdefList what dbCreate can make.",
             )
         return record
 

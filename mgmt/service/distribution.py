@@ -21,7 +21,7 @@ from mgmt.service.database_reach import Reach
 from mgmt.service.database_records import DatabaseRecord, ElementRecord
 from mgmt.service.redistribution import RESYNC, drop_steps, steps_of
 from protocol.clock import boottime_s
-from protocol.errors import ModelError, OperationError, UnknownModelObjectError
+from protocol.errors import ModelError, OperationError, ParameterError, UnknownModelObjectError
 from protocol.topology import DistributionMap
 
 ALL = "all"
@@ -44,6 +44,8 @@ class DistributionService:
     ) -> schema.DbDistributeReply:
         """dbDistribute."""
         record = self._reach.databases.get(request.name)
+        if request.rows_per_s < 0:
+            raise ParameterError(f"-throttle {request.rows_per_s}: rows a second, 0 for no limit")
         running = self._management.runner.running_on(record.subject)
         if running is not None and not request.list:
             raise ModelError(

@@ -118,6 +118,8 @@ def _export(arguments: Arguments) -> requests.DbExport:
 
 
 def _import(arguments: Arguments) -> requests.DbImport:
+    if arguments.has("numThreads") and not 1 <= arguments.integer("numThreads", 0) <= 32:
+        raise UsageError(f"-numThreads {arguments.value('numThreads')}: 1 to 32")
     return requests.DbImport(
         name=arguments.word("DATABASE"),
         repository=_needed(arguments, "repository"),

@@ -53,9 +53,11 @@ def _distribute(arguments: Arguments) -> requests.DbDistribute | DbThrottle:
     changes = [word for word in ("add", "remove", "evict", "apply") if arguments.has(word)]
     if alone and (changes or arguments.has("replaceWith")):
         raise UsageError(f"-{alone} stands alone")
+    limit = arguments.integer("throttle", 0)
+    if limit < 0:
+        raise UsageError(f"-throttle {limit}: rows a second, 0 for no limit")
     if not alone and not changes and arguments.has("throttle"):
-        name, limit = arguments.word("NAME"), arguments.integer("throttle", 0)
-        return DbThrottle(name=name, rows_per_s=limit)
+        return DbThrottle(name=arguments.word("NAME"), rows_per_s=limit)
     if not alone and not changes:
         raise UsageError(
             "dbDistribute wants -add, -remove, -evict, -apply, -list, -reset or -resync"
@@ -66,7 +68,7 @@ def _distribute(arguments: Arguments) -> requests.DbDistribute | DbThrottle:
         remove=_going(arguments, "remove"),
         evict=_going(arguments, "evict"),
         force=arguments.has("force"),
-        rows_per_s=arguments.integer("throttle", 0),
+        rows_per_s=limit,
         apply=arguments.has("apply"),
         reset=alone == "reset",
         resync=alone == "resync",

@@ -162,6 +162,9 @@ def _modify(arguments: Arguments) -> schema.GridModify:
 
 
 def _client_export(arguments: Arguments) -> schema.GridClientExport:
+    for option in ("database", "user", "passfile", "rootcert"):
+        if arguments.has(option) and not arguments.has("service"):
+            raise UsageError(f"-{option} goes with -service")
     return schema.GridClientExport(
         form="service" if arguments.has("service") else "ini",
         user=arguments.value("user"),

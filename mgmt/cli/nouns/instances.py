@@ -18,7 +18,8 @@ def kind_option(arguments: Arguments, default: str) -> str:
     """The value of -type as data, mgmt or all. Raises UsageError."""
     text = arguments.value("type", default).lower()
     if text not in _KINDS:
-        raise UsageError(f"-type {text}: use data or management")
+        every = "all, " if default == "all" else ""
+        raise UsageError(f"-type {text}: use {every}data or management")
     return _KINDS[text]
 
 

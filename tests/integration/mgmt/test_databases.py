@@ -335,6 +335,17 @@ async def test_two_elements_in_one_folder_are_refused(tmp_path: Path) -> None:
         assert nodes[0].host.log == []
 
 
+async def test_what_makes_no_sense_is_refused_with_a_way_on(tmp_path: Path) -> None:
+    async with grid_of(tmp_path, 1, 2) as (grid, _):
+        for request in (requests.DbOpen(name="nosuch"), requests.DbDestroy(name="nosuch")):
+            error = await refused(grid, request, schema.Done)
+            assert "ttGridAdmin dbList shows the databases" in error.hint
+        await create(grid)
+        unthinkable = requests.DbDistribute(name=NAME, add=("all",), apply=True, rows_per_s=-3)
+        error = await refused(grid, unthinkable, requests.DbDistributeReply)
+        assert "-throttle -3" in error.message
+
+
 async def test_attributes_without_meaning_warn_and_unknown_ones_are_refused(
     tmp_path: Path,
 ) -> None:

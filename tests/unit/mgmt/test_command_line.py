@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mgmt.api.schema import HostCreate, VersionChoice
@@ -11,6 +13,7 @@ from mgmt.cli.command import Command, Option, Positional, check_required, parse,
 from mgmt.cli.commands import COMMANDS, find
 from mgmt.cli.nouns.common import version_choice
 from mgmt.cli.refused import REFUSED
+from mgmt.cli.words import parse_tool
 from protocol.errors import ParameterError, UsageError
 
 EXAMPLE = Command(
@@ -106,6 +109,34 @@ def test_a_wrong_k_is_refused_before_anything_is_done(k: str, tmp_path) -> None:
 def test_unknown_commands_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["nonsense"]) == 2
     assert "unknown command nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("help nonsense", "ttGridAdmin -help lists the commands."),
+        ("help dbCacheStart", "dbCacheStart: there are no cache groups"),
+        ("instanceExec -type foo ls", "use all, data or management"),
+        ("instanceCreate h -location /g -type foo", "use data or management"),
+        ("dbDistribute d -remove h1 -throttle -3", "-throttle -3: rows a second"),
+        ("dbDistribute d -throttle -3", "-throttle -3: rows a second"),
+        ("dbImport d -repository r -name e -numThreads 0", "-numThreads 0: 1 to 32"),
+        ("gridClientExport -user terry", "-user goes with -service"),
+        ("gridClientExport -database d f.ini", "-database goes with -service"),
+    ],
+)
+def test_what_is_wrong_in_a_line_is_said(
+    line: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mgmt.cli.main.home_from_environment", Path)
+    assert main.run(line.split()) != 0
+    assert said in capsys.readouterr().err
+
+
+def test_a_tool_is_named_without_ttgridadmin() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_tool("ttDaemonAdmin", ["-nosuch"], ())
+    assert caught.value.hint == "ttDaemonAdmin -help lists its options."
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
