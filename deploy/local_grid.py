@@ -189,6 +189,7 @@ def start(plan: GridPlan) -> int:
         if _words_of(plan)[2] == "closed":
             _admin(plan, "dbOpen", DATABASE, "-wait", str(STEP_TIMEOUT_S))
         _await_word(plan, 2, "open", show)
+    _renew_client_files(plan)
     _tell(plan)
     return 0
 
@@ -332,11 +333,6 @@ def _control(homes: Sequence[Path], *words: str) -> None:
 def _write_client_files(plan: GridPlan, login: load.Login) -> None:
     """env.sh, pg_service.conf and pgpass, for the owner's eyes only."""
     passfile = plan.folder / "pgpass"
-    lines = [
-        f"{host}:{plan.cs_port}:{login.database}:{login.user}:{login.password}"
-        for host in plan.external_addresses()
-    ]
-    _private(passfile, "\n".join(lines) + "\n")
     rootcert: tuple[str, ...] = ()
     if plan.encryption == "on":
         _private(plan.folder / "root.crt", _admin(plan, "certificateExport"))
@@ -347,7 +343,32 @@ def _write_client_files(plan: GridPlan, login: load.Login) -> None:
         *("-user", USER, "-passfile", str(passfile), *rootcert),
     )
     _private(plan.folder / "pg_service.conf", service)
+    _private(passfile, _passwords(service, login))
     _private(plan.folder / "env.sh", plan.environment_script())
+
+
+def _passwords(service: str, login: load.Login) -> str:
+    """The lines of pgpass for all servers of a service file. Pure."""
+    found = [line.partition("=")[::2] for line in service.splitlines()]
+    hosts, ports = (
+        [word for key, value in found if key == wanted for word in value.split(",")]
+        for wanted in ("host", "port")
+    )
+    servers = sorted(set(zip(hosts, ports, strict=True)))
+    end = f"{login.database}:{login.user}:{login.password}"
+    return "".join(f"{host}:{port}:{end}\n" for host, port in servers)
+
+
+def _renew_client_files(plan: GridPlan) -> None:
+    """Hosts may have been added or deleted since; without its password file nothing is changed."""
+    try:
+        lines = (plan.folder / "pgpass").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    mark = f":{DATABASE}:{USER}:"
+    passwords = [line.partition(mark)[2] for line in lines if mark in line]
+    if passwords:
+        _write_client_files(plan, load.Login(DATABASE, USER, passwords[0]))
 
 
 def _tell(plan: GridPlan) -> None:
@@ -406,9 +427,14 @@ def _write(plan: GridPlan, *, ready: bool) -> None:
     _private(plan.folder / PLAN_FILE, json.dumps(fields) + "\n")
 
 
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and all(path.is_dir() for path in folder.rglob("*"))
+
+
 def _remove(plan: GridPlan) -> None:
     """Only what `up` made, and hosts added since: GRID_DIR may have other things in it."""
     added = {home.relative_to(plan.folder).parts[0] for home in _data_homes(plan)}
+    added |= {host.name for host in plan.folder.glob("host*") if _is_empty(host)}  # deleted ones
     for name in {*plan.entries(), PLAN_FILE, *added}:
         path = plan.folder / name
         if path.is_dir() and not path.is_symlink():

@@ -148,6 +148,18 @@ def test_a_host_added_like_another_belongs_to_the_grid(grid: LocalGrid) -> None:
     grid.admin("hostCreate", *addresses, "-dataSpaceGroup", "1", "-like", "host3", "-cascade")
     grid.admin("modelApply")
     assert "host7/instance1              runs" in grid.tried("status").stdout
+    gone = ("-internalAddress", "127.0.0.18", "-externalAddress", "127.0.1.18")
+    grid.admin("hostCreate", "host8", *gone, "-dataSpaceGroup", "1", "-like", "host3", "-cascade")
+    grid.admin("modelApply")
+    for deleted in (False, True):
+        if deleted:
+            grid.admin("hostDelete", "host8", "-cascade")
+            grid.admin("modelApply")
+        grid.make("start")
+        for name in ("pg_service.conf", "pgpass"):
+            text = (grid.plan.folder / name).read_text()
+            assert "127.0.1.17" in text
+            assert ("127.0.1.18" in text) is not deleted
 
 
 def test_no_process_of_the_grid_is_left_after_stop(grid: LocalGrid) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from deploy import local_grid
 from deploy.grid_plan import GridPlan, from_environment, taken_ports
+from deploy.sample.load import Login
 from mgmt.cli.rollout_file import parse
 from protocol.errors import ParameterError
 from protocol.instance_file import INSTANCE_FILE
@@ -40,6 +41,25 @@ def test_data_instances_are_those_that_are_there(tmp_path: Path) -> None:
         (home / INSTANCE_FILE).parent.mkdir(parents=True)
         (home / INSTANCE_FILE).touch()
     assert local_grid._data_homes(plan) == (homes[0], *homes[2:], added)  # host4 was deleted
+
+
+def test_removing_leaves_nothing_but_what_is_of_somebody_else(tmp_path: Path) -> None:
+    folder = tmp_path / "grid"
+    plan = from_environment({"GRID_DIR": str(folder)})
+    (folder / "host1" / "instance1").mkdir(parents=True)
+    (folder / "host9" / "instance1").mkdir(parents=True)  # hostDelete left it
+    local_grid._remove(plan)
+    assert not folder.exists()
+    (folder / "hosts").mkdir(parents=True)
+    (folder / "hosts" / "notes.txt").touch()
+    local_grid._remove(plan)
+    assert (folder / "hosts" / "notes.txt").exists()
+
+
+def test_every_server_of_a_service_has_its_password() -> None:
+    service = "[a]\nhost=127.0.1.14,127.0.1.13\nport=7,8\ndbname=d\n[b]\nhost=127.0.1.14\nport=7\n"
+    lines = local_grid._passwords(service, Login("d", "app", "secret"))
+    assert lines == "127.0.1.13:8:d:app:secret\n127.0.1.14:7:d:app:secret\n"
 
 
 @pytest.mark.parametrize(
