@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from mgmt.api import schema
 from mgmt.model.names import host_of
 from mgmt.model.types import Host, Model
@@ -65,8 +67,14 @@ async def _run(
 
 def _places(management: Management, model: Model, request: schema.Execute) -> list[Place]:
     places = _all_places(management, model, request)
+    everywhere = _all_places(management, model, replace(request, kind="all", up_only=False))
     for address in (*request.only, *request.exclude):
         host_of(model, address.partition(".")[0])
+        if "." in address and not any(_covers(address, place.name) for place in everywhere):
+            raise UnknownModelObjectError(
+                f"{request.scope} {address} does not exist in the current model: nothing was run",
+                hint=f"ttGridAdmin {request.scope}List -current shows what there is.",
+            )
     only, exclude = request.only, request.exclude
     return [
         place

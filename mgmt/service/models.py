@@ -76,7 +76,29 @@ def _check_import(management: Management, latest: Model, model: Model) -> None:
     for definition in latest.databases:
         if model.database(definition.name) is None:
             management.guard("dbdefDelete", definition.name)
-    for host in management.models.current().hosts:
+    for definition in latest.databases:
+        new_definition = model.database(definition.name)
+        if new_definition is not None and attributes.changed_data_store(
+            definition.attributes, new_definition.attributes
+        ):
+            management.guard("dbdefModify", definition.name)
+    check_fixed(management.models.current(), model)
+
+
+def check_fixed(current: Model, model: Model) -> None:
+    """What no command changes once it was applied. Pure. Raises ModelError."""
+    for installation in current.installations:
+        same = model.installation(installation.host, installation.name)
+        if same is not None and same.location != installation.location:
+            place = f"{installation.host}.{installation.name}"
+            raise ModelError(f"the location of installation {place} can never change")
+    for instance in current.instances:
+        other = model.instance(instance.full_name)
+        if other is not None and other.location != instance.location:
+            raise ModelError(f"the location of instance {instance.full_name} can never change")
+        if other is not None and other.kind != instance.kind:
+            raise ModelError(f"the type of instance {instance.full_name} can never change")
+    for host in current.hosts:
         new = model.host(host.name)
         if new is None:
             continue

@@ -33,6 +33,8 @@ def _group(arguments: Arguments) -> int | None:
 
 
 def _modify(arguments: Arguments) -> schema.HostModify:
+    if not any(arguments.has(option.name) for option in _GROUP_OPTIONS):
+        raise UsageError("hostModify wants -dataSpaceGroup, -noDataSpaceGroup or -comment")
     return schema.HostModify(
         name=arguments.word("NAME"),
         data_space_group=_group(arguments),

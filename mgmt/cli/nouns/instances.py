@@ -44,6 +44,9 @@ def _create(arguments: Arguments) -> schema.InstanceCreate:
 
 
 def _modify(arguments: Arguments) -> schema.InstanceModify:
+    if not any(arguments.has(option.name) for option in _PORT_OPTIONS):
+        names = ", ".join(f"-{option.name}" for option in _PORT_OPTIONS[:-1])
+        raise UsageError(f"instanceModify wants {names} or -{_PORT_OPTIONS[-1].name}")
     return schema.InstanceModify(
         address=arguments.word("HOST[.NAME]"),
         installation=arguments.value("installation") if arguments.has("installation") else None,

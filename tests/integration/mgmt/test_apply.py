@@ -9,7 +9,13 @@ import pytest
 from mgmt.api import schema
 from mgmt.ops.operation import State
 from protocol import instance_file
-from protocol.errors import GridError, ModelError, OperationError, ParameterError
+from protocol.errors import (
+    GridError,
+    ModelError,
+    OperationError,
+    ParameterError,
+    UnknownModelObjectError,
+)
 from tests.support.management import ManagedGrid, host, managed_grid, no_start
 from tests.support.zookeeper import free_ports
 
@@ -220,6 +226,18 @@ async def test_exec_reports_the_code_and_output_of_each_place(tmp_path: Path) ->
         script = schema.Execute(scope="host", script="#!/bin/sh\necho script $1\n", command=("x",))
         reply = await grid.call(script, schema.ExecuteReply)
         assert [r.output for r in reply.results] == ["script x\n", "script x\n"]
+        mistyped = ("host3.instance2",)
+        for request in (
+            schema.Execute(scope="instance", command=("true",), only=("host1", *mistyped)),
+            schema.Execute(scope="instance", command=("true",), exclude=mistyped),
+        ):
+            with pytest.raises(UnknownModelObjectError, match=r"host3\.instance2 does not exist"):
+                await grid.call(request, schema.ExecuteReply)
+        here = schema.Execute(
+            scope="instance", command=("true",), exclude=("host1.instance1",), kind="data"
+        )
+        reply = await grid.call(here, schema.ExecuteReply)
+        assert [r.name for r in reply.results] == ["host3.instance1"]
 
 
 async def test_an_instance_that_did_not_start_is_started_by_the_next_apply(tmp_path: Path) -> None:

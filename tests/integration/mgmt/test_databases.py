@@ -341,6 +341,10 @@ async def test_what_makes_no_sense_is_refused_with_a_way_on(tmp_path: Path) -> N
             error = await refused(grid, request, schema.Done)
             assert "ttGridAdmin dbList shows the databases" in error.hint
         await create(grid)
+        exported = await grid.call(schema.ModelExport(), schema.TextFile)
+        moved = schema.ModelImport(text=exported.text.replace(f"{tmp_path}/db/", "/elsewhere/"))
+        error = await refused(grid, moved, schema.TextFile)
+        assert error.message == f"database {NAME} exists"
         unthinkable = requests.DbDistribute(name=NAME, add=("all",), apply=True, rows_per_s=-3)
         error = await refused(grid, unthinkable, requests.DbDistributeReply)
         assert "-throttle -3" in error.message

@@ -121,6 +121,8 @@ def test_unknown_commands_exit_with_2(capsys: pytest.CaptureFixture[str]) -> Non
         ("dbDistribute d -remove h1 -throttle -3", "-throttle -3: rows a second"),
         ("dbDistribute d -throttle -3", "-throttle -3: rows a second"),
         ("dbImport d -repository r -name e -numThreads 0", "-numThreads 0: 1 to 32"),
+        ("hostModify h", "hostModify wants -dataSpaceGroup, -noDataSpaceGroup or -comment"),
+        ("instanceModify h.i", "instanceModify wants -installation, -daemonPort"),
         ("gridClientExport -user terry", "-user goes with -service"),
         ("gridClientExport -database d f.ini", "-database goes with -service"),
     ],

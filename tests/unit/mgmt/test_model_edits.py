@@ -186,6 +186,28 @@ def test_an_import_is_checked_as_single_commands_are(old: str, new: str, message
         models.check_parts(empty(), after, k=2)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"location": "/grid/', '"location": "/other/', r"location of installation host3\."),
+        ('"type": "data"', '"type": "management"', r"type of instance host3\.instance1"),
+        ("127.0.1.12", "127.0.1.99", "addresses of host host4"),
+        ('"dataSpaceGroup": 2', '"dataSpaceGroup": 1', "group of host host4"),
+    ],
+)
+def test_what_was_applied_is_not_changed_by_an_import(old: str, new: str, message: str) -> None:
+    text = document.to_text(two_hosts(), grid="grid1", k=2, version=4)
+    after = document.from_text(text.replace(old, new))[0]
+    with pytest.raises(ModelError, match=message):
+        models.check_fixed(two_hosts(), after)
+    models.check_fixed(empty(), after)
+    first, second = two_hosts().instances
+    moved = msgspec.structs.replace(two_hosts(), instances=(
+        first, msgspec.structs.replace(second, location="/elsewhere")))  # fmt: skip
+    with pytest.raises(ModelError, match=r"location of instance host4\.instance1"):
+        models.check_fixed(two_hosts(), moved)
+
+
 def test_what_is_in_the_model_already_may_be_imported_again() -> None:
     old = with_database(two_hosts())
     direct, client = old.connectables
