@@ -96,7 +96,8 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise PeerUnreachableError(
                 f"the management instance {settings.name} does not answer at {address}: {error}",
-                hint="Start it with ttDaemonAdmin -start, then repeat the command.",
+                hint="Start it with ttDaemonAdmin -start, then repeat the command. If the grid has"
+                " another management instance, ttGridAdmin mgmtExamine says which one is active.",
             ) from error
         finally:
             connection.close()
@@ -164,5 +165,6 @@ def _read_stream(response: http.client.HTTPResponse, reply: type[Any], on_event:
             return msgspec.json.decode(item.reply, type=reply)
     raise PeerUnreachableError(
         "the management instance went away before the command ended",
-        hint="The operation goes on when it is back: ttGridAdmin operationList shows it.",
+        hint="The operation goes on when it is back, or at the other management instance when that"
+        " becomes active: ttGridAdmin operationList shows it there.",
     )

@@ -14,7 +14,7 @@ from mgmt.model import diff, document, versions
 from mgmt.model.types import Host, Installation, Instance, Model
 from mgmt.ops.operation import Step
 from mgmt.ops.runner import Progress, StepContext, silent
-from mgmt.service import certificates
+from mgmt.service import certificates, membership_list
 from mgmt.service.context import Management
 from mgmt.service.instance_files import push_secrets, push_settings, push_token
 from mgmt.service.placed import PlacedInstallation, PlacedInstance
@@ -78,6 +78,7 @@ async def apply(
         management.models.grid.internal_encryption,
         {host.name: host.internal_address for host in model.hosts},
     )
+    await membership_list.check(management, model)
     todo = _todo(management, model)
     never_ran = [
         i.full_name

@@ -62,8 +62,9 @@ async def test_the_model_outlives_the_process(tmp_path: Path) -> None:
     async with managed_grid(tmp_path) as grid:
         await grid.call(host("host3", 3, group=1))
         await grid.stop()
-        with pytest.raises(PeerUnreachableError, match="does not answer"):
+        with pytest.raises(PeerUnreachableError, match="does not answer") as caught:
             await grid.call(schema.HostList(), schema.HostListReply)
+        assert "mgmtExamine says which one is active" in caught.value.hint
         await grid.start()
         reply = await grid.call(schema.HostList(), schema.HostListReply)
         assert [h.name for h in reply.hosts] == ["host1", "host3"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,23 @@ async def test_import_undoes_changes_that_were_not_applied(tmp_path: Path) -> No
         damaged = exported.text.replace('"csPort": ', '"csPort": 9')
         with pytest.raises(ParameterError, match="a port is 1 to 65535"):
             await grid.call(schema.ModelImport(text=damaged), schema.TextFile)
+
+
+async def test_membership_servers_that_do_not_answer_are_not_given_to_instances(
+    tmp_path: Path,
+) -> None:
+    async with managed_grid(tmp_path) as grid, AsyncExitStack() as there:
+        ports = free_ports(3)
+        text = f"Servers {','.join(f'127.0.0.1!{port}' for port in ports)}\n"
+        await grid.call(schema.MembershipConfigImport(text=text, file="membership.conf"))
+        for port in ports[:2]:
+            with pytest.raises(ModelError, match=f"127.0.0.1:{ports[2]} cannot be reached"):
+                await grid.call(no_start())
+            server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+            there.push_async_callback(server.wait_closed)
+            there.callback(server.close)
+        reply = await grid.call(no_start())
+        assert reply.messages == ("ttGridAdmin modelApply complete",)
 
 
 async def test_exec_reports_the_code_and_output_of_each_place(tmp_path: Path) -> None:
