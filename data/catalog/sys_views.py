@@ -29,10 +29,30 @@ from data.catalog.pg_texts import distribution_text
 from data.catalog.stats_views import add_statistics
 from data.catalog.sys_access import is_public
 from data.sql.type_names import base_name
-from protocol.sqltypes import TEXT_KINDS, Kind, StorageValue
+from protocol.sqltypes import TEXT_KINDS, Kind, SqlType, StorageValue
 
 Add = Callable[..., None]  # (relation, **columns)
 _VARYING = frozenset({Kind.VARCHAR, Kind.NVARCHAR, Kind.VARBINARY, Kind.CLOB, Kind.BLOB})
+
+_BYTES = {
+    Kind.TINYINT: 1,
+    Kind.SMALLINT: 2,
+    Kind.INTEGER: 4,
+    Kind.BIGINT: 8,
+    Kind.NUMBER: 22,
+    Kind.BINARY_FLOAT: 4,
+    Kind.BINARY_DOUBLE: 8,
+    Kind.DATE: 7,
+    Kind.TIMESTAMP: 12,
+    Kind.TIMESTAMPTZ: 13,
+    Kind.TT_DATE: 4,
+    Kind.TT_TIME: 3,
+    Kind.TT_TIMESTAMP: 8,
+    Kind.BOOLEAN: 1,
+    Kind.INTERVAL_DS: 11,
+    Kind.INTERVAL_YM: 5,
+    Kind.UUID: 36,
+}
 
 
 def _adder(rows: Rows, schema: str) -> Add:
@@ -153,6 +173,11 @@ def _char_length(column: Column) -> int:
     return column.type.length if column.type.kind in TEXT_KINDS else 0
 
 
+def _bytes_of(kind: SqlType) -> int:
+    """What a value takes at most in TimesTen; of texts and binaries what was declared."""
+    return kind.length or _BYTES.get(kind.kind, 0)
+
+
 def _sys_columns(add: Add, relation: Table | View, stats: TableStats | None = None) -> None:
     for number, column in enumerate(relation.columns, 1):
         kind = column.type
@@ -165,7 +190,7 @@ def _sys_columns(add: Add, relation: Table | View, stats: TableStats | None = No
             colnum=number,
             colname=column.name,
             coltype=base_name(kind),
-            collen=kind.length or None,
+            collen=_bytes_of(kind) or None,
             inlinelen=kind.length if column.inline else 0,
             nullable=int(column.nullable),
             precision=kind.precision or None,
@@ -179,7 +204,7 @@ def _sys_columns(add: Add, relation: Table | View, stats: TableStats | None = No
             table_name=relation.name,
             column_name=column.name,
             data_type=base_name(kind),
-            data_length=kind.length,
+            data_length=_bytes_of(kind),
             data_precision=kind.precision if is_number else None,
             data_scale=kind.scale if is_number else None,
             nullable="Y" if column.nullable else "N",

@@ -362,6 +362,13 @@ def test_sys_views_show_names_as_stored(asker: Asker) -> None:
         "select column_name, data_type, data_precision, data_scale from all_tab_columns "
         "where table_name = 'ACCOUNTS' and column_id = 5 and rownum <= 5"
     ) == [("CURRENT_BALANCE", "NUMBER", 10, 2)]
+    lengths = dict(
+        asker.rows(
+            "SELECT data_type, MAX(data_length) FROM all_tab_columns "
+            "WHERE table_name IN ('CUSTOMERS', 'ACCOUNTS') GROUP BY data_type"
+        )
+    )
+    assert (lengths["NUMBER"], lengths["DATE"]) == (22, 7)
 
 
 def test_all_views_show_what_one_may_see(asker: Asker) -> None:
