@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from data.exec.session import Session
 
 _CHECKPOINT = re.compile(r"\s*ttCkpt(?:Blocking)?\s*(?:\([^)]*\))?\s*;?\s*", re.IGNORECASE)
+_LOCK_WAIT_S_MAX = 1_000_000  # as in TimesTen
 _NOTHING = frozenset({"listen", "unlisten", "notify", "vacuum", "do_nothing", "close"})
 
 
@@ -166,13 +167,21 @@ def _call(session: Session, text: str, sink: ResultSink) -> None:
         return
     if re.fullmatch(r"TTCOMPACT(?:\([^)]*\))?", name):
         return
-    lock_wait = re.fullmatch(r"TTLOCKWAIT\((\d+(?:\.\d*)?)\)", name)
+    lock_wait = re.fullmatch(r"TTLOCKWAIT(?:\((.*)\))?", name)
     if lock_wait is not None:
-        session.lock_wait_ms = int(float(lock_wait[1]) * 1000)
+        session.lock_wait_ms = _lock_wait_ms(lock_wait[1] or "")
         return
     if name not in ("TTEPOCHCREATE", "TTEPOCHCREATE()"):
         raise NotSupportedError(f"there is no procedure {text.strip()}")
     session.epoch_next = True
+
+
+def _lock_wait_ms(seconds: str) -> int:
+    """The argument of ttLockWait. Raises ParameterError."""
+    is_number = re.fullmatch(r"\d+(?:\.\d*)?|\.\d+", seconds)
+    if is_number is None or float(seconds) > _LOCK_WAIT_S_MAX:
+        raise ParameterError(f"ttLockWait wants seconds from 0 to {_LOCK_WAIT_S_MAX}")
+    return int(float(seconds) * 1000)
 
 
 def _find(session: Session, name: str) -> int:

@@ -328,6 +328,9 @@ async def test_lock_table_modes_and_ttlockwait(clients: list[asyncpg.Connection]
     assert await other.fetchval("SHOW lock_wait") == "0.1"
     with pytest.raises(asyncpg.exceptions.FeatureNotSupportedError):
         await other.execute("CALL ttLockLevel('DS')")
+    for wrong in ("(-1)", "('x')", "()", "", "(1000001)"):
+        with pytest.raises(asyncpg.exceptions.InvalidParameterValueError, match="ttLockWait wants"):
+            await other.execute(f"CALL ttLockWait{wrong}")
     await one.execute("BEGIN")
     await one.execute("LOCK TABLE jobs IN SHARE MODE")
     await third.execute("BEGIN")
