@@ -431,6 +431,11 @@ class Catalog:
         kind = "PROCEDURE" if isinstance(relation, StoredUnit) else kind
         return self.has_system_privilege(user, any_privilege(privilege, kind) or "ADMIN")
 
+    def has_some_privilege(self, user: str, relation: Relation) -> bool:
+        """May `user` do anything with it? If not, ALL_… do not show it, and no type comes of it."""
+        any_of = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "INDEX", "ALTER")
+        return any(self.has_privilege(user, relation, privilege) for privilege in any_of)
+
     def limits_of(self, user: User | None) -> Limits:
         """What the user's profile says; None: nobody in particular, profile DEFAULT."""
         own = self.profiles.get(user.profile or DEFAULT) if user is not None else None

@@ -466,8 +466,7 @@ class CatalogFunctions:
         if found is None:
             unit = self.catalog.find_unit(*key)
             return int(unit is not None and self.catalog.has_privilege(user, unit, "EXECUTE"))
-        any_of = ("SELECT", "INSERT", "UPDATE", "DELETE", "REFERENCES", "INDEX", "ALTER")
-        return int(any(self.catalog.has_privilege(user, found, p) for p in any_of))
+        return int(self.catalog.has_some_privilege(user, found))
 
     # -- session ----------------------------------------------------------------------------------
     def current_schemas(self, implicit: Value) -> Value:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from data.catalog.catalog import PUBLIC
 from data.catalog.objects import Sequence, StoredUnit, Table, View
+from data.catalog.pg_schema import is_catalog_relation
 from data.plsql.scope import Symbol
 from data.sql.lacking import lacks
 from protocol.pgwire.values import ResultColumn
@@ -25,14 +26,21 @@ class SpaceHooks:
         self.used: dict[tuple[str, ...], object] = {}
 
     def columns_of_table(self, name: tuple[str, ...]) -> list[tuple[str, SqlType]] | None:
-        """Of a table or view, if there is one of that name."""
+        """Of a table or view, if there is one of that name that the user may do anything with."""
         found = self._looked_up(name)
+        if found is None and is_catalog_relation(".".join(name[:-1]), name[-1]):
+            return self._of_query(".".join(name))
+        if not isinstance(found, Table | View):
+            return None
+        if not self._space.catalog.has_some_privilege(self._user, found):
+            return None
         if isinstance(found, Table):
             return [(column.name, column.type) for column in found.columns]
-        if isinstance(found, View):
-            columns = self.describe(f'SELECT * FROM "{found.schema}"."{found.name}"', ())
-            return [(column.name.upper(), column.type) for column in columns or ()]
-        return None
+        return self._of_query(f'"{found.schema}"."{found.name}"')
+
+    def _of_query(self, relation: str) -> list[tuple[str, SqlType]]:
+        columns = self.describe(f"SELECT * FROM {relation}", ())
+        return [(column.name.upper(), column.type) for column in columns or ()]
 
     def describe(
         self, sql: str, types: tuple[SqlType | None, ...]

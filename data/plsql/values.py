@@ -272,7 +272,7 @@ def modulo(a: Value, b: Value) -> Value:
         return rest if a >= 0 else -rest
     if isinstance(a, float) or isinstance(b, float):
         return floats.computed("tg_fmod", a, b)
-    return whole(ARITHMETIC.remainder(Decimal(a), Decimal(b)))
+    return whole(numbers.rounded(numbers.WIDE.remainder(Decimal(a), Decimal(b))))
 
 
 def power(a: Value, b: Value) -> Value:
@@ -286,7 +286,7 @@ def power(a: Value, b: Value) -> Value:
         return whole(Decimal(a**b))
     if isinstance(a, float) or isinstance(b, float):
         return floats.computed("tg_fpower", a, b)
-    return whole(ARITHMETIC.power(Decimal(a), Decimal(b)))
+    return whole(numbers.rounded(numbers.EXACT.power(Decimal(a), Decimal(b))))
 
 
 def negate(value: Value) -> Value:

@@ -186,6 +186,12 @@ async def test_definer_and_execute(grid: MemoryGrid, clients: list[asyncpg.Conne
         )
         assert [tuple(row) for row in granted] == [("PAT", "TERRY", "EXECUTE")]
     assert await printed(pat, block) == ["2"]  # pat may not read t, terry's function may
+    for taken in ("terry.t%ROWTYPE", "terry.t.id%TYPE"):
+        with pytest.raises(asyncpg.UndefinedObjectError):
+            await pat.execute(f"DECLARE r {taken}; BEGIN NULL; END;")
+    await clients[0].execute("GRANT INSERT ON t TO pat")
+    await pat.execute("DECLARE r terry.t%ROWTYPE; n terry.t.id%TYPE; BEGIN NULL; END;")
+    await clients[0].execute("REVOKE INSERT ON t FROM pat")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await pat.execute("BEGIN FOR r IN (SELECT id FROM terry.t) LOOP NULL; END LOOP; END;")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

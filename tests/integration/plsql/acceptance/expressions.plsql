@@ -35,3 +35,17 @@ END;
 --> 1
 --> 1
 --> 1
+
+-- name: powers and remainders are those of SQL
+DECLARE
+  small NUMBER := POWER(2, -130);
+  many NUMBER := POWER(1.0000001, 1000);
+  rest NUMBER := MOD(1E50, 0.7);
+  n NUMBER;
+BEGIN
+  SELECT COUNT(*) INTO n FROM dual
+  WHERE small = POWER(2, -130) AND many = POWER(1.0000001, 1000) AND rest = MOD(1E50, 0.7);
+  DBMS_OUTPUT.PUT_LINE(n || ' ' || many);
+END;
+/
+--> 1 1.00010000499516617114179497928069472729

@@ -51,3 +51,13 @@ DECLARE TYPE rec IS RECORD (a NUMBER NOT NULL := 1, b VARCHAR2(3)); r rec; s rec
 /
 --> 1x
 --> not null
+
+-- name: types of the system's views
+DECLARE r user_tables%ROWTYPE; v all_objects.object_name%TYPE; d sys.dual%ROWTYPE;
+BEGIN
+ SELECT * INTO d FROM dual;
+ SELECT object_name INTO v FROM all_objects WHERE object_name = 'T' AND object_type = 'TABLE';
+ SELECT * INTO r FROM user_tables WHERE table_name = v; dbms_output.put_line(d.dummy || r.table_name || LENGTH(v));
+END;
+/
+--> XT1
