@@ -25,6 +25,7 @@ from protocol.errors import ModelError, OperationError, ParameterError, UnknownM
 from protocol.topology import DistributionMap
 
 ALL = "all"
+PASSED_OVER = ": passed over"  # the end of a line about an element that -add all leaves out
 PUT_MAP = "db-put-map"  # actions of the steps
 AWAIT_SETS = "db-await-sets"
 SETS_TIMEOUT_S = 60.0
@@ -64,10 +65,12 @@ class DistributionService:
             self._reach.databases.put(record)
             return schema.DbDistributeReply(messages=tuple(lines), map_version=record.map_version)
         for line in lines:
-            await progress("line", line)
+            if line.endswith(PASSED_OVER):
+                await progress("line", line)
+        done = [line for line in lines if not line.endswith(PASSED_OVER)]
         if record.map_version:
-            return await self._change(record, request, progress)
-        return await self._first(record)
+            return await self._change(record, request, done, progress)
+        return await self._first(record, done, progress)
 
     async def _reset(self, record: DatabaseRecord, progress: Progress) -> schema.DbDistributeReply:
         """Drop the marks; a replacement that joined a replica set already leaves it again."""
@@ -166,7 +169,7 @@ class DistributionService:
             _refuse_gone(record, element)
             if not there[element.element].created:
                 if everything:
-                    lines.append(f"Element {element.instance} is not created: passed over")
+                    lines.append(f"Element {element.instance} is not created{PASSED_OVER}")
                     continue
                 raise ModelError(
                     f"the element at {element.instance} is not created",
@@ -180,9 +183,13 @@ class DistributionService:
 
     # -- applying --------------------------------------------------------------------------------
     async def _change(
-        self, record: DatabaseRecord, request: schema.DbDistribute, progress: Progress
+        self,
+        record: DatabaseRecord,
+        request: schema.DbDistribute,
+        lines: list[str],
+        progress: Progress,
     ) -> schema.DbDistributeReply:
-        """Change the map that is in force."""
+        """Change the map that is in force; lines: what to say once it is clear that it can be."""
         current = self._reach.map_in_force(record.name)
         if current is None or not current.ranges:
             raise OperationError(
@@ -201,6 +208,7 @@ class DistributionService:
                 "no element is marked for a change of the distribution map",
                 hint=f"ttGridAdmin dbDistribute {record.name} -add, -remove or -evict HOST",
             )
+        await _say(lines, progress)
         elements = tuple(
             msgspec.structs.replace(e, in_previous=e.replica_set > 0) for e in record.elements
         )
@@ -235,13 +243,16 @@ class DistributionService:
     ) -> None:
         await self._management.runner.run("dbDistribute", record.subject, steps, progress)
 
-    async def _first(self, record: DatabaseRecord) -> schema.DbDistributeReply:
+    async def _first(
+        self, record: DatabaseRecord, lines: list[str], progress: Progress
+    ) -> schema.DbDistributeReply:
         """The first map."""
         added = frozenset(e.element for e in record.elements if e.add_next)
         new = map_builder.first(
             map_builder.without_ranges(record.name, record.k, record.places()), added
         )
         await self._check_loaded(record, added)
+        await _say(lines, progress)
         self._reach.databases.put(record)
         await self._run(
             record,
@@ -303,6 +314,11 @@ def sets_not_ready(elements: list[ElementHealth]) -> list[int]:
     led = {e.replica_set for e in members if e.report is not None and e.report.role == "lead"}
     busy = {e.replica_set for e in members if e.reachable and (not e.loaded or _unaware(e))}
     return sorted(({e.replica_set for e in members} - led) | busy)
+
+
+async def _say(lines: list[str], progress: Progress) -> None:
+    for line in lines:
+        await progress("line", line)
 
 
 def _unaware(element: ElementHealth) -> bool:

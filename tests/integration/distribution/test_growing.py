@@ -69,12 +69,15 @@ async def test_a_dead_replica_set_is_evicted(tmp_path: Path) -> None:
         await fill(grid)
         await grid.add_late({7: 1, 8: 2})
         lost = {int(str(row[0])) for row in grid.nodes[3].rows("TERRY.T")}
-        alive = await refused(grid, evict=(Going("host3"), Going("host4")), apply=True)
+        both, said = (Going("host3"), Going("host4")), list[str]()
+        alive = await refused(grid, events=said, evict=both, apply=True)
         assert "not permanently failed" in alive.message
+        assert said == []  # nothing is evicted
         await asyncio.gather(grid.nodes[3].stop(), grid.nodes[4].stop())
         one = await refused(grid, evict=(Going("host3"),), apply=True)
         assert "see host4.instance1" in one.message
-        await grid.distribute(evict=(Going("host3"), Going("host4")), apply=True)
+        await grid.distribute(said, evict=both, apply=True)
+        assert said[0] == "line Element host3.instance1 is evicted"
         client = await grid.connect(5)
         left = {int(row["a"]) for row in await client.fetch("SELECT a FROM t")}
         assert left == set(range(ROWS)) - lost
