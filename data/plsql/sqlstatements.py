@@ -20,6 +20,7 @@ from protocol.errors import GridError, NotSupportedError, SqlSyntaxError
 from protocol.sqltypes import BIGINT, StorageRow
 
 _SET_ROW = re.compile(r"\bSET\s+ROW\s*=\s*", re.IGNORECASE)
+_RECORD = re.compile(r"[\w$#]+(?:\.[\w$#]+|\([^)]*\))*")
 _RETURNING_INTO = re.compile(r"\s(?:BULK\s+COLLECT\s+)?INTO\s+:\w+(?:\s*,\s*:\w+)*$", re.IGNORECASE)
 FETCH_ROWS = 1000
 _NEEDS_ENDING = ("SAVEPOINT", "SET", "LOCK")
@@ -92,7 +93,7 @@ class SqlStatements(Cursors):
         if match is None:
             return text
         table = re.match(r"\s*UPDATE\s+([\w$#.\"]+)", text, re.IGNORECASE)
-        record = re.match(r"([\w$#]+)(\([^)]*\))?", text[match.end() :])
+        record = _RECORD.match(text[match.end() :])
         columns = None
         if table is not None and record is not None:
             names = tuple(part.strip('"').upper() for part in table[1].split("."))

@@ -224,16 +224,20 @@ class Collection:
         return at if type(at) is int else int(round_decimal(Decimal(at), 0))
 
     def get(self, index: Value) -> Value:
-        """An element. Raises NO_DATA_FOUND, SUBSCRIPT_BEYOND_COUNT."""
+        """An element. Raises NO_DATA_FOUND, SUBSCRIPT_BEYOND_COUNT, SUBSCRIPT_OUTSIDE_LIMIT."""
         try:
             return self.items[index]
         except (KeyError, TypeError):
             key = self.key(index)
             if key in self.items:
                 return self.items[key]
-        if self.type.kind != "index by" and not 0 < key <= self.size:
-            raise predefined("SUBSCRIPT_BEYOND_COUNT")
+        self._check_place(key)
         raise predefined("NO_DATA_FOUND")
+
+    def _check_place(self, key: Any) -> None:
+        if self.type.kind != "index by" and not 0 < key <= self.size:
+            outside = key < 1 or (self.type.limit and key > self.type.limit)
+            raise predefined("SUBSCRIPT_OUTSIDE_LIMIT" if outside else "SUBSCRIPT_BEYOND_COUNT")
 
     def set(self, index: Value, value: Value) -> None:
         """Change or, in an associative array, add an element; `value` fits already."""
@@ -243,11 +247,7 @@ class Collection:
             if more:
                 self._count(more)
         else:
-            if self.type.kind != "index by" and not 0 < key <= self.size:
-                outside = self.type.limit and key > self.type.limit
-                raise predefined(
-                    "SUBSCRIPT_OUTSIDE_LIMIT" if outside or key < 1 else "SUBSCRIPT_BEYOND_COUNT"
-                )
+            self._check_place(key)
             self._count(ELEMENT_BYTES + long_text(value))
             if not self.keys or key > self.keys[-1]:
                 self.keys.append(key)

@@ -113,3 +113,22 @@ END;
 --> 3 4 1
 --> 1 1
 --> nothing to trim
+
+-- name: reading beyond the places there are
+DECLARE
+  TYPE nested IS TABLE OF NUMBER; TYPE varying IS VARRAY(2) OF NUMBER;
+  n nested := nested(1); v varying := varying(1);
+  PROCEDURE show(p_list IN OUT nested, p_at NUMBER) IS BEGIN
+    DBMS_OUTPUT.PUT_LINE(p_list(p_at)); EXCEPTION WHEN OTHERS THEN DBMS_OUTPUT.PUT_LINE(SQLCODE); END;
+BEGIN
+  show(n, 0); show(n, 2);
+  FOR i IN 1 .. 3 LOOP
+    BEGIN DBMS_OUTPUT.PUT_LINE(v(i)); EXCEPTION WHEN OTHERS THEN DBMS_OUTPUT.PUT_LINE(SQLCODE); END;
+  END LOOP;
+END;
+/
+--> -6532
+--> -6533
+--> 1
+--> -6533
+--> -6532

@@ -32,3 +32,16 @@ DECLARE d DATE := SYSDATE; BEGIN dbms_output.put_line(TO_CHAR(TRUNC(d) - TRUNC(d
 --> 0
 --> it'sxa
 --> 5ab2
+
+-- name: SET ROW of a record in a record, and in a collection
+DECLARE
+  TYPE both IS RECORD (one t%ROWTYPE); TYPE list IS TABLE OF both INDEX BY PLS_INTEGER; b both; l list; k NUMBER;
+BEGIN
+  INSERT INTO t VALUES (8101, 'a', 1); b.one.id := 8101; b.one.v := 5; l(3) := b; l(3).one.v := 6;
+  UPDATE t SET ROW = b.one WHERE id = 8101; SELECT v INTO k FROM t WHERE id = 8101; dbms_output.put_line(k);
+  UPDATE t SET ROW = l(3).one WHERE id = 8101; SELECT v INTO k FROM t WHERE id = 8101; dbms_output.put_line(k);
+  ROLLBACK;
+END;
+/
+--> 5
+--> 6
