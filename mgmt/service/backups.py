@@ -128,8 +128,8 @@ class BackupService:
         if await depot.has(name):
             raise DuplicateModelObjectError(
                 f"repository {depot.repository.name} has a collection {name} already",
-                hint="Choose another name, or remove it: ttGridAdmin"
-                f" {COMMANDS[kind]}Delete -repository {depot.repository.name} -name {name} -force",
+                hint="Choose another name; ttGridAdmin repositoryList"
+                f" {depot.repository.name} -contents shows what is there.",
             )
         await self._imaging.sources(record)
         body: dict[str, object] = {

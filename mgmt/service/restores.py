@@ -116,7 +116,10 @@ class RestoreService:
                 hint=f"Close it first: ttGridAdmin dbClose {record.name}",
             )
         if record.intent != INTENT_LOADED:
-            raise ModelError(f"database {record.name} is not loaded")
+            raise ModelError(
+                f"database {record.name} is not loaded",
+                hint=f"Load it first: ttGridAdmin dbLoad {record.name}",
+            )
         alive = self._reach.alive()
         there = [e for e in record.elements if e.instance in alive and e.created]
         mapped = [e for e in there if e.replica_set] or there

@@ -365,6 +365,8 @@ async def test_no_folder_of_another_database_is_filled(tmp_path: Path) -> None:
         await backup(grid, "b1")
         export = requests.DbExport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
         await grid.call(export)
+        again = await refused(backup(grid, "m1"))  # which is an export: not dbBackupDelete -force
+        assert "repositoryList repo1 -contents" in again.hint
         store = f"{tmp_path}/db/!!INSTANCE_NAME!!/{DATABASE}"
         text = f"DataStore={store}\nDatabaseCharacterSet=AL32UTF8\n"
         await grid.call(schema.DbdefCreate(name="other", text=text))
@@ -375,6 +377,10 @@ async def test_no_folder_of_another_database_is_filled(tmp_path: Path) -> None:
         ):
             error = await refused(grid.call(request))
             assert "would both keep an element" in error.message
+        await grid.call(schema_close())
+        await grid.call(databases.DbUnload(name=DATABASE, wait_s=WAIT_S))
+        away = requests.DbImport(name=DATABASE, repository="repo1", export="m1", wait_s=WAIT_S)
+        assert f"ttGridAdmin dbLoad {DATABASE}" in (await refused(grid.call(away))).hint
 
 
 async def test_a_cancelled_backup_leaves_nothing(tmp_path: Path) -> None:
