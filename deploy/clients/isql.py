@@ -397,7 +397,8 @@ class Isql:
             owner, name,
         )  # fmt: skip
         if not columns:
-            raise CommandError(f"2206: Table {owner}.{name} not found")
+            self._describe_unit(owner, name)
+            return
         key = self.rows(
             "SELECT c.column_name FROM all_cons_columns c JOIN all_constraints k "
             "ON c.owner = k.owner AND c.constraint_name = k.constraint_name "
@@ -422,6 +423,29 @@ class Isql:
             distribution,
         )
         self.say(*lines, level=1)
+
+    def _describe_unit(self, owner: str, name: str) -> None:
+        routines = self.rows(
+            "SELECT object_type, procedure_name FROM all_procedures WHERE owner = %s "
+            "AND object_name = %s ORDER BY procedure_name",
+            owner, name,
+        )  # fmt: skip
+        if not routines:
+            raise CommandError(f"2206: Table {owner}.{name} not found")
+        arguments = self.rows(
+            "SELECT object_name, argument_name, in_out, data_type, defaulted FROM all_arguments "
+            "WHERE owner = %s AND (package_name = %s OR package_name IS NULL AND object_name = %s) "
+            "ORDER BY object_name, sequence",
+            owner, name, name,
+        )  # fmt: skip
+        of_routine: dict[str, list[text.Argument]] = {
+            str(routine or name): [] for kind, routine in routines if kind != "PACKAGE" or routine
+        }
+        for routine, argument, mode, kind, defaulted in arguments:
+            of_routine.setdefault(str(routine), []).append(
+                text.Argument(str(argument or ""), str(mode), str(kind), defaulted == "Y")
+            )
+        self.say(*text.unit(str(routines[0][0]), f"{owner}.{name}", of_routine), level=1)
 
     def _indexes(self, owner: str, table: str) -> None:
         rows = self.rows(

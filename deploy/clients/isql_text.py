@@ -7,7 +7,7 @@ The forms are those of the documented TimesTen sessions: `< a, b >`, `2 rows fou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 PROMPT = "Command> "
@@ -303,6 +303,31 @@ def description(
     return lines
 
 
+@dataclass(frozen=True)
+class Argument:
+    """A parameter as ALL_ARGUMENTS tells of it; without a name: what a function gives."""
+
+    name: str
+    mode: str
+    type: str
+    defaulted: bool
+
+
+def unit(kind: str, name: str, routines: Mapping[str, Sequence[Argument]]) -> list[str]:
+    """The answer to DESCRIBE of a procedure, function or package."""
+    lines = ["", f"{kind.capitalize()} {name}:"]
+    for routine, arguments in routines.items():
+        lines += [f"  Routine {routine}:"] if kind == "PACKAGE" else []
+        named = [argument for argument in arguments if argument.name]
+        lines += ["  Parameters:"] if named else []
+        for argument in named:
+            default = " DEFAULT" if argument.defaulted else ""
+            shown = f"{argument.mode:<7}{argument.type}{default}"
+            lines.append(f"    {argument.name:<{NAME_WIDTH}}{shown}")
+        lines += [f"  Returns {argument.type}" for argument in arguments if not argument.name]
+    return [*lines, "", f"1 {kind.lower()} found."]
+
+
 def distribution(scheme: str, columns: str | None) -> str:
     """`DISTRIBUTE BY HASH (CUST_ID)`, from ALL_TABLES."""
     if scheme not in ("HASH", "REFERENCE"):
@@ -337,7 +362,7 @@ HELP = """\
 Statements end with ; and go to the database. PL/SQL blocks and CREATE PROCEDURE, FUNCTION,
 PACKAGE end with a line that holds only /
 Commands of ttIsql (; may be left out):
-  describe [OWNER.]NAME      columns, primary key and distribution (desc)
+  describe [OWNER.]NAME      columns, primary key and distribution; parameters (desc)
   tables, views, sequences, procedures, functions, packages
   indexes [[OWNER.]TABLE]
   explain STATEMENT;         the plan

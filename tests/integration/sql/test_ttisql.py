@@ -50,6 +50,7 @@ ALTER PROCEDURE p COMPILE;
 tables;
 indexes mytable;
 explain SELECT * FROM mytable;
+describe p;
 describe nosuch;
 """
 EXPECTED = """
@@ -89,6 +90,8 @@ PL/SQL procedure successfully completed.
 6 tables found.
   C1: global unique range index on columns:
 Query,
+Procedure TERRY.P:
+1 procedure found.
  2206: Table TERRY.NOSUCH not found
 """
 

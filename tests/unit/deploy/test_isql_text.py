@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.clients import isql_text as text
-from deploy.clients.isql_text import Column, Input
+from deploy.clients.isql_text import Argument, Column, Input
 
 
 def _all(typed: str) -> list[Input]:
@@ -161,6 +161,23 @@ def test_describe() -> None:
     ]
     assert text.distribution("HASH", None) == "DISTRIBUTE BY HASH"
     assert text.distribution("DUPLICATE", None) == "DUPLICATE"
+
+
+def test_describe_of_routines() -> None:
+    q = [Argument("A", "IN", "NUMBER", True), Argument("B", "IN/OUT", "DATE", False)]
+    assert text.unit("PROCEDURE", "T.Q", {"Q": q}) == [
+        "",
+        "Procedure T.Q:",
+        "  Parameters:",
+        "    A                               IN     NUMBER DEFAULT",
+        "    B                               IN/OUT DATE",
+        "",
+        "1 procedure found.",
+    ]
+    r = [Argument("", "OUT", "NUMBER", False)]
+    found = text.unit("PACKAGE", "T.P", {"Q": q, "R": r})
+    assert found[1:4] == ["Package T.P:", "  Routine Q:", "  Parameters:"]
+    assert found[6:] == ["  Routine R:", "  Returns NUMBER", "", "1 package found."]
 
 
 def test_lists() -> None:
