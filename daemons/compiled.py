@@ -4,7 +4,8 @@
 A build lies in a folder named by the fingerprint of the Python sources it was made of, outside of
 the source tree. A data instance reckons the fingerprint of the sources it is about to run and takes
 the build of exactly that name, or the sources themselves: a build of other sources cannot be found,
-let alone shadow them. TENGRID_COMPILED chooses: auto (so), off (the sources), on (fail without).
+let alone shadow them. TENGRID_COMPILED chooses: auto (so), off (the sources), on (fail without), or
+the absolute path of a build's folder (benchmarks/training.py runs one that counts what it does).
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ PACKAGES = ("data", "membership", "protocol")  # all that the modules are compil
 VARIABLE = "TENGRID_COMPILED"
 FOLDER = "tengrid-compiled"  # below sys.prefix; mgmt/transport/bundle.py takes it along
 COMPLETE = "COMPLETE"  # the last file of a build
+TRAINED = "TRAINED"  # beside it: compiled with a profile of benchmarks/training.py
 ROOT = Path(__file__).resolve().parents[1]
 _SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 
@@ -132,27 +134,44 @@ def build_for(root: Path = ROOT) -> Path | None:
 
 
 def wanted() -> str:
-    """auto, off or on. Raises CompiledError for another word."""
+    """auto, off, on or an absolute path. Raises CompiledError for another word."""
     word = os.environ.get(VARIABLE, "") or "auto"
-    if word not in ("auto", "off", "on"):
-        raise CompiledError(f"{VARIABLE}={word}: it is auto, off or on")
+    if word not in ("auto", "off", "on") and not word.startswith("/"):
+        raise CompiledError(f"{VARIABLE}={word}: it is auto, off, on or a folder's absolute path")
     return word
+
+
+def _chosen() -> Path | None:
+    """The build that TENGRID_COMPILED chooses, None for the sources. Raises CompiledError."""
+    word = wanted()
+    if word == "off":
+        return None
+    if word.startswith("/"):
+        if not (Path(word) / COMPLETE).exists():
+            raise CompiledError(f"{VARIABLE}={word}: there is no build")
+        return Path(word)
+    build = build_for()
+    if build is None and word == "on":
+        raise CompiledError("there is no build of these sources: run make compiled")
+    return build
 
 
 def form() -> str:
     """What a data instance that starts now runs, in words for people."""
-    build = None if wanted() == "off" else build_for()
-    return _words(build.name if build is not None else "")
+    return _words(_chosen())
 
 
 def running() -> str:
     """What this process runs."""
-    builds = [finder.build.name for finder in sys.meta_path if isinstance(finder, _Finder)]
-    return _words(builds[0] if builds else "")
+    builds = [finder.build for finder in sys.meta_path if isinstance(finder, _Finder)]
+    return _words(builds[0] if builds else None)
 
 
-def _words(build: str) -> str:
-    return f"compiled ({build[:12]})" if build else "interpreted"
+def _words(build: Path | None) -> str:
+    if build is None:
+        return "interpreted"
+    trained = ", trained" if (build / TRAINED).exists() else ""
+    return f"compiled ({build.name[:12]}{trained})"
 
 
 def install() -> str:
@@ -160,11 +179,8 @@ def install() -> str:
 
     Call it before any of the modules is imported. Raises CompiledError.
     """
-    word = wanted()
-    build = None if word == "off" else build_for()
+    build = _chosen()
     if build is None:
-        if word == "on":
-            raise CompiledError("there is no build of these sources: run make compiled")
         return ""
     early = [name for name in MODULES if name in sys.modules]
     if early:

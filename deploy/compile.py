@@ -8,6 +8,7 @@ daemons/compiled.py. A build that is there already is not made again; old ones a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -16,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from daemons import compiled
@@ -25,24 +27,30 @@ KEPT = 3  # builds: branches that are worked on in turn
 
 def main() -> int:
     """Entry point."""
-    missing = _missing()
-    if missing:
+    if missing := what_is_missing():
         print(f"not compiled, the sources are used: {missing}", file=sys.stderr)
         return 1
     name = compiled.fingerprint()
-    home = compiled.folder_of(name).parent
-    home.mkdir(exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in home.glob("work-*"):  # of one that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    with locked() as home:
         if compiled.build_for() is not None:
             print(f"compiled already ({name[:12]})")
             return 0
         return _build(name, home)
 
 
-def _missing() -> str:
+@contextlib.contextmanager
+def locked() -> Iterator[Path]:
+    """Where the builds lie, to oneself, without what others left when they were killed."""
+    home = compiled.folder_of("any").parent
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in home.glob("work-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield home
+
+
+def what_is_missing() -> str:
     """Why it cannot be done here; "" if it can."""
     compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
@@ -58,28 +66,39 @@ def _missing() -> str:
 
 def _build(name: str, home: Path) -> int:
     began = time.monotonic()
-    print(
-        f"compiling {len(compiled.MODULES)} modules (about 100 s of processor time) ...",
-        flush=True,
-    )
-    files = [f"{module.replace('.', '/')}.py" for module in compiled.MODULES]
     with tempfile.TemporaryDirectory(dir=home, prefix="work-") as work:
-        command = [sys.executable, "-m", "deploy.mypyc_build", work, *files]
-        environment = {**os.environ, "CFLAGS": "-w", "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run(command, cwd=compiled.ROOT, env=environment, check=False)
-        if done.returncode:
+        if not run_compiler(Path(work), "lib"):
             print("compiling failed; the sources are used", file=sys.stderr)
             return 1
-        if compiled.fingerprint() != name:
-            print("the sources were changed meanwhile: compile again", file=sys.stderr)
+        if not put(Path(work) / "lib", name):
             return 1
-        made = Path(work) / "lib"
-        (made / compiled.COMPLETE).touch()
-        shutil.rmtree(home / name, ignore_errors=True)
-        made.rename(home / name)
-    _remove_old(home)
     print(f"compiled ({name[:12]}) in {time.monotonic() - began:.0f} s")
     return 0
+
+
+def run_compiler(work: Path, made: str, flags: str = "") -> bool:
+    """All modules with these flags of the C compiler into a folder of this name below `work`."""
+    count = len(compiled.MODULES)
+    print(f"compiling {count} modules (about 100 s of processor time) ...", flush=True)
+    files = [f"{module.replace('.', '/')}.py" for module in compiled.MODULES]
+    command = [sys.executable, "-m", "deploy.mypyc_build", str(work), made, *files]
+    environment = {**os.environ, "CFLAGS": f"-w {flags}", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, cwd=compiled.ROOT, env=environment, check=False)
+    if done.returncode == 0:
+        (work / made / compiled.COMPLETE).touch()
+    return done.returncode == 0
+
+
+def put(made: Path, name: str) -> bool:
+    """Have a new build used from now on; not if the sources are others by now."""
+    if compiled.fingerprint() != name:
+        print("the sources were changed meanwhile: compile again", file=sys.stderr)
+        return False
+    final = compiled.folder_of(name)
+    shutil.rmtree(final, ignore_errors=True)
+    made.rename(final)
+    _remove_old(final.parent)
+    return True
 
 
 def _remove_old(home: Path) -> None:

@@ -1,8 +1,8 @@
-"""Builds the compiled modules into a folder: python -m deploy.mypyc_build FOLDER FILE...
+"""Builds the compiled modules: python -m deploy.mypyc_build FOLDER NAME FILE...
 
 A process of its own for deploy/compile.py, because setuptools works on the state of its process.
 mypyc writes one C file per module and a library that they share; the C compiler runs on all
-processors. Prints how far it is.
+processors. They are in FOLDER/NAME then. Prints how far it is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Progress:
 
 def main() -> None:
     """Entry point."""
-    folder, *files = sys.argv[1:]
+    folder, made, *files = sys.argv[1:]
     progress = Progress()
     importlib.import_module("setuptools")  # before distutils: it brings its own
     compiler: Any = importlib.import_module("distutils.ccompiler").CCompiler
@@ -52,7 +52,7 @@ def main() -> None:
         target_dir=f"{folder}/c",
     )
     progress.say(f"the C is compiled, {processors} files at a time")
-    sys.argv = ["setup.py", "-q", "build_ext", "-b", f"{folder}/lib", "-t", f"{folder}/objects"]
+    sys.argv = ["setup.py", "-q", "build_ext", "-b", f"{folder}/{made}", "-t", f"{folder}/objects"]
     with ThreadPoolExecutor(processors) as pool:
         compiler.compile = _all_at_once(pool, progress)
         importlib.import_module("setuptools").setup(

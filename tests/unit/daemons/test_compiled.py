@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemons import compiled
+from deploy import compile as compiling
 
 ROOT = compiled.ROOT
 HARMLESS = {"Protocol", "NamedTuple", "IntEnum", "Enum", "Exception", "Generic"}  # mypyc knows them
@@ -292,8 +293,31 @@ def test_the_variable_chooses(tree: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert compiled.install() == ""
     assert compiled.form() == "interpreted"
     monkeypatch.setenv(compiled.VARIABLE, "maybe")
-    with pytest.raises(compiled.CompiledError, match="auto, off or on"):
+    with pytest.raises(compiled.CompiledError, match="auto, off, on or"):
         compiled.install()
+
+
+def test_a_folder_can_be_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tree / "counting"
+    monkeypatch.setenv(compiled.VARIABLE, str(folder))
+    with pytest.raises(compiled.CompiledError, match="there is no build"):
+        compiled.install()
+    folder.mkdir()
+    (folder / compiled.COMPLETE).touch()
+    assert compiled.form() == "compiled (counting)"
+    (folder / compiled.TRAINED).touch()
+    assert compiled.form() == "compiled (counting, trained)"
+
+
+def test_a_new_build_takes_the_place_of_the_one_before(tree: Path) -> None:
+    name = compiled.fingerprint()
+    (_pretend_to_build(ROOT) / "plain").touch()
+    made = tree / "made"
+    made.mkdir()
+    (made / compiled.COMPLETE).touch()
+    assert not compiling.put(made, "of other sources")
+    assert compiling.put(made, name)
+    assert [path.name for path in compiled.folder_of(name).iterdir()] == [compiled.COMPLETE]
 
 
 _RUN = """
@@ -314,8 +338,6 @@ def test_a_data_instance_runs_the_build_that_is_there() -> None:
 
 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, capfd: object) -> None:
-    from deploy import compile as compiling
-
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert compiling.main() == 1
     assert isinstance(capfd, pytest.CaptureFixture)
